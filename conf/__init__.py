@@ -1,0 +1,1 @@
+"""Hydra configs of lookcast; a package, so that `pkg://lookcast.conf` finds them."""

@@ -1,0 +1,65 @@
+"""Errors a user can act on, and shape checks at the public borders."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+class InputError(ValueError):
+    """Something handed in from outside is not usable; the message is one line that names it.
+
+    The command line prints the message alone and exits with 2; every other exception is a fault of lookcast.
+    """
+
+
+class ShapeError(InputError):
+    """A tensor has another shape than its contract says.
+
+    Attributes:
+        name: the argument's name.
+        expected: its shape by contract; letters stand for any size.
+        actual: the shape that came.
+    """
+
+    def __init__(self, name: str, expected: str, actual: Sequence[int]) -> None:
+        self.name, self.expected, self.actual = name, expected, tuple(actual)
+        super().__init__(f"{name}: expected shape {expected}, got {self.actual}")
+
+
+def describe(value: Any) -> str:
+    """Say in a few words what a wrong argument is: its shape for a tensor, its type otherwise."""
+    return f"a tensor of {tuple(value.shape)}" if isinstance(value, torch.Tensor) else f"{type(value).__name__}"
+
+
+def check_shape(name: str, tensor: torch.Tensor, expected: Sequence[int | str]) -> None:
+    """Compare a tensor's shape with a contract such as `("B", 3, "H", "W")`.
+
+    Args:
+        name: the argument's name, for the message.
+        tensor: what came.
+        expected: an int where the size is fixed, a letter where it is free.
+
+    Raises:
+        ShapeError: another number of dimensions, or another size where it is fixed.
+        InputError: not a tensor at all.
+    """
+    if not isinstance(tensor, torch.Tensor):
+        raise InputError(f"{name}: expected a tensor, got {describe(tensor)}")
+    fits = len(tensor.shape) == len(expected) and all(
+        isinstance(want, str) or want == size for want, size in zip(expected, tensor.shape, strict=True)
+    )
+    if not fits:
+        raise ShapeError(name, f"({', '.join(map(str, expected))})", tensor.shape)
+
+
+def check_image(name: str, image: torch.Tensor) -> None:
+    """An image is floating point and `(B, 3, H, W)`; its range is not read (that would stall a GPU)."""
+    check_shape(name, image, ("B", 3, "H", "W"))
+    if not image.is_floating_point():
+        raise InputError(f"{name}: expected floating point in [0, 1], got {image.dtype}")
+
+
+def check_mask(name: str, mask: torch.Tensor, image: torch.Tensor) -> None:
+    """A mask is `(B, K, H, W)`, with the batch size and the resolution of the image it belongs to."""
+    check_shape(name, mask, (image.shape[0], "K", *image.shape[-2:]))

@@ -1,0 +1,122 @@
+"""Photos from a folder, a list of files or the bundled samples."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from lookcast.checks import InputError
+from lookcast.data.samples import PREFIX, sample_path
+from lookcast.inference.photo_io import PHOTO_SUFFIXES, PhotoError, read_mask, read_photo
+from lookcast.structures import PhotoBatch
+
+log = logging.getLogger(__name__)
+
+
+class PhotoSample(NamedTuple):
+    """One photo to train on.
+
+    Attributes:
+        content: `(3, H, W)`, float in [0, 1].
+        mask: `(K, H, W)`; None without masks.
+        skipped: photos that could not be read and were passed over to get this one, `path: reason`.
+    """
+
+    content: torch.Tensor
+    mask: torch.Tensor | None
+    skipped: tuple[str, ...]
+
+
+def find_photos(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Photo files of a source, sorted by name within a folder.
+
+    Args:
+        source: a folder (searched recursively), a file, `sample:NAME` of a bundled photo, or a list of such.
+
+    Raises:
+        InputError: a file or folder that does not exist, or no photo in it; says what was looked for.
+    """
+    if not isinstance(source, str | Path):
+        return [path for part in source for path in find_photos(part)]
+    if str(source).startswith(PREFIX):
+        return [sample_path(str(source).removeprefix(PREFIX))]
+    path = Path(source)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"photos: {path} does not exist")
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
+    if not found:
+        kinds = " ".join(sorted(PHOTO_SUFFIXES))
+        raise InputError(f"photos: no photo in {path}; looked in it and below it for files ending in {kinds}")
+    return found
+
+
+class PhotoFolder(Dataset[PhotoSample]):
+    """Photos, transformed; one that can't be read is passed over for the next, and named in the sample.
+
+    Args:
+        photos: the files.
+        transform: takes a photo and its mask (or None).
+        masks: the mask of each photo, or None.
+        length: how many samples an epoch has; photos repeat when there are fewer. None for one of each.
+
+    Raises:
+        InputError: no photos.
+    """
+
+    def __init__(
+        self,
+        photos: Sequence[Path],
+        transform: v2.Transform,
+        masks: Sequence[Path] | None = None,
+        length: int | None = None,
+    ) -> None:
+        if not photos:
+            raise InputError("photos: the list is empty")
+        self.photos, self.transform, self.masks = list(photos), transform, masks
+        self.length = len(self.photos) if length is None else length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> PhotoSample:
+        """The photo, or the next one that can be read.
+
+        Raises:
+            InputError: none of the photos can be read.
+        """
+        skipped: list[str] = []
+        for offset in range(len(self.photos)):
+            number = (index + offset) % len(self.photos)
+            try:
+                pixels = read_photo(self.photos[number]).pixels
+            except PhotoError as error:
+                skipped.append(str(error))
+                continue
+            image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
+            mask = None
+            if self.masks is not None:
+                mask = tv_tensors.Mask(read_mask(self.masks[number], pixels.shape[:2])[0])
+            image, mask = self.transform(image, mask)
+            return PhotoSample(
+                image.as_subclass(torch.Tensor),
+                None if mask is None else mask.as_subclass(torch.Tensor),
+                tuple(skipped),
+            )
+        raise InputError(f"photos: none of the {len(self.photos)} can be read, first {skipped[0]}")
+
+
+def collate(samples: Sequence[PhotoSample]) -> PhotoBatch:
+    """Stack samples of one size."""
+    masks = [sample.mask for sample in samples if sample.mask is not None]
+    return PhotoBatch(
+        content=torch.stack([sample.content for sample in samples]),
+        content_mask=torch.stack(masks) if masks else None,
+        skipped=tuple(line for sample in samples for line in sample.skipped),
+    )

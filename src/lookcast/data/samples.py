@@ -1,0 +1,56 @@
+"""Real photographs that come with scikit-image and scikit-learn: enough to try lookcast without any data.
+
+They are installed by `pip install lookcast[samples]`, not copied here.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from lookcast.checks import InputError
+
+PREFIX = "sample:"
+
+
+class Sample(NamedTuple):
+    """One bundled photo.
+
+    Attributes:
+        package: the package that holds it, with the folder.
+        file: its file name there.
+        terms: whose it is, and under which licence.
+    """
+
+    package: str
+    file: str
+    terms: str
+
+
+SAMPLES = {
+    "astronaut": Sample("skimage.data", "astronaut.png", "NASA, public domain"),
+    "chelsea": Sample("skimage.data", "chelsea.png", "Stefan van der Walt, CC0"),
+    "coffee": Sample("skimage.data", "coffee.png", "Rachel Michetti, Pikolo Espresso Bar, CC0"),
+    "hubble": Sample("skimage.data", "hubble_deep_field.jpg", "NASA, public domain"),
+    "motorcycle": Sample("skimage.data", "motorcycle_left.png", "Daniel Scharstein, Middlebury stereo data set, CC0"),
+    "rocket": Sample("skimage.data", "rocket.jpg", "SpaceX, CC0"),
+    "china": Sample("sklearn.datasets.images", "china.jpg", "danielbuechele, CC BY 2.0"),
+    "flower": Sample("sklearn.datasets.images", "flower.jpg", "vultilion, CC BY 2.0"),
+}
+
+
+def sample_path(name: str) -> Path:
+    """Where a bundled photo lies on this machine.
+
+    Raises:
+        InputError: no such sample, or its package is not installed.
+    """
+    if name not in SAMPLES:
+        raise InputError(f"{PREFIX}{name}: no such sample; there are {', '.join(SAMPLES)}")
+    sample = SAMPLES[name]
+    try:
+        path = Path(str(files(sample.package) / sample.file))
+    except ModuleNotFoundError as error:
+        raise InputError(f"{PREFIX}{name}: needs the sample photos; run pip install 'lookcast[samples]'") from error
+    if not path.is_file():
+        raise InputError(f"{PREFIX}{name}: {sample.package} of this installation does not hold {sample.file}")
+    return path

@@ -1,0 +1,1 @@
+"""Frozen perceptual networks whose features the losses compare."""

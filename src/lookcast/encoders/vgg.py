@@ -1,0 +1,128 @@
+"""VGG-19, the paper's network: for people who are online or have its weights in a file."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import hub, nn
+from torchvision.models import VGG19_Weights, vgg19  # type: ignore[import-untyped]
+
+from lookcast.checks import InputError
+from lookcast.encoders.base import Encoder, freeze
+from lookcast.structures import Features
+from lookcast.weights import CheckpointError, load_into
+
+LAYERS = {"relu1_1": 1, "relu2_1": 6, "relu3_1": 11, "relu4_1": 20, "relu4_2": 22, "relu5_1": 29}
+"""Index of each tap in torchvision's `vgg19().features`."""
+
+STRIDES = dict(zip(LAYERS, (1, 2, 4, 8, 8, 16), strict=True))
+
+
+class VGG19Network(nn.Module):
+    """The layers of torchvision's VGG-19 up to the deepest tap, under torchvision's names.
+
+    Args:
+        taps: names of the layers to give.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, taps: Iterable[str]) -> None:
+        super().__init__()
+        self.taps = {LAYERS[tap]: tap for tap in taps}
+        # On the meta device nothing is allocated for the 0.5 GB of classifier that is cut off here.
+        with torch.device("meta"):
+            features = vgg19(weights=None).features[: max(self.taps) + 1]
+        self.features = features.to_empty(device="cpu")
+        normalise = VGG19_Weights.IMAGENET1K_V1.transforms()
+        self.register_buffer("mean", torch.tensor(normalise.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(normalise.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: torch.Tensor) -> Features:
+        """Rectified feature maps by tap. `image` is `(B, 3, H, W)` in [0, 1]."""
+        hidden = (image - self.mean) / self.std
+        features: Features = {}
+        for index, layer in enumerate(self.features):
+            # The rectifiers work in place, on what a convolution has just made: never on a tap, each of which is the
+            # output of a rectifier and read only by a convolution or a pool.
+            hidden = layer(hidden)
+            if index in self.taps:
+                features[self.taps[index]] = hidden
+        return features
+
+
+class VGG19Encoder(Encoder):
+    """torchvision's VGG-19 trained on ImageNet, frozen, cut after the deepest tap.
+
+    Zero padding and max pooling as trained; the paper's Caffe weights differ in scale, not in kind.
+
+    Args:
+        weights: a state dict with torchvision's names, `.pth` or `.safetensors`; None downloads
+            `VGG19_Weights.IMAGENET1K_V1` (0.5 GB) on first use and keeps it in torch's hub folder.
+        taps: which taps to give; None gives all six, `relu1_1` to `relu5_1`.
+
+    Raises:
+        InputError: the weights can't be downloaded, or the file is missing, cut or foreign; an unknown tap.
+
+    Reference:
+        Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015.
+    """
+
+    def __init__(self, weights: str | Path | None = None, taps: Iterable[str] | None = None) -> None:
+        super().__init__()
+        self.taps = self.select(None if taps is None else list(taps), tuple(LAYERS))
+        self.strides = {tap: STRIDES[tap] for tap in self.taps}
+        path = _download() if weights is None else Path(weights)
+        network = VGG19Network(self.taps)
+        state = _read_state(path)
+        # Strict for the layers in use; the rest of the file, the classifier included, is left unread.
+        load_into(network, {name: state[name] for name in network.state_dict() if name in state}, path)
+        self.network = freeze(network)
+
+    def forward(self, image: torch.Tensor) -> Features:
+        """Rectified features; see `Encoder.forward`."""
+        self.check_size(image, least=max(self.strides.values()))
+        features: Features = self.network(image)
+        return features
+
+
+def _download() -> Path:
+    """Path of torchvision's weights in torch's hub folder, downloaded if they are not there yet."""
+    url: str = VGG19_Weights.IMAGENET1K_V1.url
+    path = Path(hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    if path.is_file():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The name carries the first digits of the file's SHA-256.
+        hub.download_url_to_file(url, str(path), hash_prefix=path.stem.split("-")[-1])
+    except Exception as error:  # a network fails in many ways: OSError, HTTPException, a hash that differs
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"encoder vgg19: {url} can't be downloaded ({reason}); fetch it elsewhere and pass encoder.weights=FILE, "
+            "or take encoder=compact, which ships with lookcast"
+        ) from error
+    return path
+
+
+def _read_state(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a state dict, on the CPU."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file of weights")
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a whole .safetensors file ({error})") from error
+    except Exception as error:  # on bytes that are no state dict torch.load raises whatever they lead it to
+        raise CheckpointError(f"{path}: not a whole state dict that torch.load(weights_only=True) reads") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: expected a state dict, holds a {type(state).__name__}")
+    return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}

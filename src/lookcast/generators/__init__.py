@@ -1,0 +1,9 @@
+"""Generators by the name that a checkpoint gives."""
+
+from lookcast.generators.base import Generator
+from lookcast.generators.bilateral import BilateralGenerator
+from lookcast.generators.transform import TransformGenerator
+
+GENERATORS: dict[str, type[Generator]] = {kind.name: kind for kind in (BilateralGenerator, TransformGenerator)}
+
+__all__ = ["GENERATORS", "BilateralGenerator", "Generator", "TransformGenerator"]

@@ -1,0 +1,109 @@
+"""A bilateral grid of affine colour transforms, predicted from a thumbnail: photographic by construction."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lookcast.checks import check_image
+from lookcast.generators.base import Generator
+from lookcast.ops.bilateral import COEFFICIENTS, identity_grid, slice_apply
+from lookcast.ops.color import luma
+from lookcast.structures import Stylization
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut; starts as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        assert self.second.bias is not None
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`(B, C, h, w)` to the same."""
+        out: torch.Tensor = x + self.second(F.relu(self.first(F.relu(x))))
+        return out
+
+
+class BilateralGenerator(Generator):
+    """Thumbnail -> coefficients -> grid; the luma guides the slicing at full resolution.
+
+    The network sees a square thumbnail only, so its cost does not depend on the photo's size, and the output at every
+    pixel is an affine transform of the photo's colour: no texture can be invented. Starts as the identity.
+
+    Args:
+        depth, height, width: D, GH, GW of the grid; height and width equal powers of two times `thumbnail`.
+        channels: width of the network at the resolution of the grid.
+        blocks: residual blocks at the resolution of the grid.
+        thumbnail: side of the thumbnail in pixels.
+
+    Reference:
+        Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017 (the stages).
+    """
+
+    name = "bilateral"
+    takes_style = False
+
+    def __init__(
+        self,
+        depth: int = 8,
+        height: int = 16,
+        width: int = 16,
+        channels: int = 64,
+        blocks: int = 3,
+        thumbnail: int = 256,
+    ) -> None:
+        super().__init__()
+        self.arguments = {
+            "depth": depth,
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "blocks": blocks,
+            "thumbnail": thumbnail,
+        }
+        self.depth, self.height, self.width, self.thumbnail = depth, height, width, thumbnail
+        stem: list[nn.Module] = []
+        size, inputs = thumbnail, 3
+        while size >= 2 * max(height, width):
+            outputs = min(channels, 16 if inputs == 3 else 2 * inputs)
+            stem += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
+            size, inputs = size // 2, outputs
+        self.stem = nn.Sequential(*stem)
+        self.blocks = nn.Sequential(*(ResidualBlock(inputs) for _ in range(blocks)))
+        self.overall = nn.Sequential(nn.Linear(inputs, inputs), nn.ReLU(), nn.Linear(inputs, inputs))
+        self.head = nn.Conv2d(inputs, COEFFICIENTS * depth, 1)
+        nn.init.zeros_(self.head.weight)
+        assert self.head.bias is not None
+        nn.init.zeros_(self.head.bias)
+
+    def forward(
+        self,
+        content: torch.Tensor,
+        style: torch.Tensor | None = None,
+        content_mask: torch.Tensor | None = None,
+        style_mask: torch.Tensor | None = None,
+    ) -> Stylization:
+        """See `Generator.forward`; a single look, so no style and no masks."""
+        check_image("content", content)
+        self.check_style(style, content_mask, style_mask)
+        grid = self.predict_grid(content)
+        return Stylization(slice_apply(grid, self.guide(content), content), grid)
+
+    def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
+        """The grid `(B, 12, D, GH, GW)` for photos `(B, 3, H, W)` of any size."""
+        size = (self.thumbnail, self.thumbnail)
+        x = F.interpolate(content, size, mode="bilinear", antialias=True) if content.shape[-2:] != size else content
+        x = self.stem((x - 0.45) / 0.25)  # roughly standardised: mean and spread of photographs
+        x = self.blocks(F.adaptive_avg_pool2d(x, (self.height, self.width)))
+        x = x + self.overall(x.mean((-2, -1)))[..., None, None]
+        change: torch.Tensor = self.head(F.relu(x)).unflatten(1, (COEFFICIENTS, self.depth))
+        return change + identity_grid(1, self.depth, self.height, self.width, change.device, change.dtype)
+
+    @staticmethod
+    def guide(content: torch.Tensor) -> torch.Tensor:
+        """Luma, `(B, 1, H, W)` in [0, 1]."""
+        return luma(content)

@@ -1,0 +1,94 @@
+"""The whole loss: weighs the terms of Deep Photo Style Transfer and those that a grid needs."""
+
+import torch
+from kornia.losses import total_variation
+from torch import nn
+
+from lookcast.checks import InputError
+from lookcast.losses.smoothness import gamut_excess, grid_smoothness
+from lookcast.structures import Features, LossTerms, Stylization
+
+
+class DeepPhotoLoss(nn.Module):
+    """Weighted sum of content, segmented style, photorealism, smoothness, total variation and gamut.
+
+    `L = w_c L_content + w_s L_style + w_p L_photorealism + w_g L_smoothness + w_v L_variation + w_o L_gamut`. A term of
+    weight 0 is not computed and reported as 0.
+
+    Args:
+        content: content term of (output features, content features).
+        style: style term of (output features, style features, content mask, style mask).
+        photorealism: penalty of (content, output); None leaves the term out.
+        content_weight, style_weight, photorealism_weight, smoothness_weight, variation_weight, gamut_weight: weights.
+
+    Raises:
+        InputError: a negative weight.
+
+    Reference:
+        Luan et al. 2017, eq. 5.
+    """
+
+    def __init__(
+        self,
+        content: nn.Module,
+        style: nn.Module,
+        photorealism: nn.Module | None,
+        content_weight: float,
+        style_weight: float,
+        photorealism_weight: float,
+        smoothness_weight: float,
+        variation_weight: float,
+        gamut_weight: float,
+    ) -> None:
+        super().__init__()
+        self.content, self.style, self.photorealism = content, style, photorealism
+        self.weights = LossTerms(
+            total=torch.tensor(1.0),
+            content=torch.tensor(content_weight),
+            style=torch.tensor(style_weight),
+            photorealism=torch.tensor(0.0 if photorealism is None else photorealism_weight),
+            smoothness=torch.tensor(smoothness_weight),
+            variation=torch.tensor(variation_weight),
+            gamut=torch.tensor(gamut_weight),
+        )
+        for name, weight in self.weights._asdict().items():
+            if not weight >= 0:  # so written, NaN is refused too
+                raise InputError(f"{name}_weight: expected at least 0, got {weight:g}")
+
+    def forward(
+        self,
+        image: torch.Tensor,
+        output: Stylization,
+        image_features: Features,
+        output_features: Features,
+        style_features: Features,
+        content_mask: torch.Tensor | None = None,
+        style_mask: torch.Tensor | None = None,
+    ) -> LossTerms:
+        """Every term and their weighted sum.
+
+        Args:
+            image: the content photos, `(B, 3, H, W)`.
+            output: what the generator made of them.
+            image_features: features of the content photos.
+            output_features: features of the output's clamped image.
+            style_features: features of the style photo, batch 1 or B.
+            content_mask: `(B, K, H, W)`.
+            style_mask: `(1 or B, K, H', W')`; both masks or neither.
+        """
+        painted, grid, weights = output.image, output.grid, self.weights
+        terms = {name: painted.new_zeros(()) for name in LossTerms._fields if name != "total"}
+        if weights.content > 0:
+            terms["content"] = self.content(output_features, image_features)
+        if weights.style > 0:
+            terms["style"] = self.style(output_features, style_features, content_mask, style_mask)
+        if self.photorealism is not None and weights.photorealism > 0:
+            terms["photorealism"] = self.photorealism(image, painted)
+        if weights.smoothness > 0 and grid is not None:
+            terms["smoothness"] = grid_smoothness(grid)
+        if weights.variation > 0:
+            terms["variation"] = total_variation(painted, reduction="mean").mean()
+        if weights.gamut > 0:
+            terms["gamut"] = gamut_excess(painted)
+        total = torch.stack([getattr(weights, name).to(term) * term for name, term in terms.items()]).sum()
+        return LossTerms(total, **{name: term.detach() for name, term in terms.items()})

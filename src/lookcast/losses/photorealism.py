@@ -1,0 +1,46 @@
+"""The photorealism term: a photo stays one if it is a locally affine recolouring of a photo."""
+
+import torch
+from torch import nn
+
+from lookcast.ops.local_affine import guided_residual, matting_energy, num_windows
+
+
+class MattingPenalty(nn.Module):
+    """Matting energy in its mean form: E / (3 x number of windows), mean over the batch.
+
+    The mean form makes the weight independent of the image size. The paper's lambda = 1e4 multiplies the sum form: the
+    same strength here is `lambda * 3 * (H - 2) * (W - 2)`, 1.9e9 at 256 px.
+
+    Args:
+        eps: regularisation of each window's affine map.
+
+    Reference:
+        Luan et al. 2017, eq. 2.
+    """
+
+    def __init__(self, eps: float = 1e-7) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Scalar; both images `(B, 3, H, W)`."""
+        return matting_energy(content, output, self.eps).mean() / (3 * num_windows(*content.shape[-2:]))
+
+
+class GuidedPenalty(nn.Module):
+    """Mean squared residual of a guided filter; see `ops.local_affine.guided_residual`.
+
+    Args:
+        kernel_size: side of the windows in pixels, odd.
+        eps: regularisation of each window's affine map.
+        subsample: fit the windows on every n-th pixel of each axis.
+    """
+
+    def __init__(self, kernel_size: int = 9, eps: float = 1e-4, subsample: int = 4) -> None:
+        super().__init__()
+        self.kernel_size, self.eps, self.subsample = kernel_size, eps, subsample
+
+    def forward(self, content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Scalar; both images `(B, 3, H, W)`."""
+        return guided_residual(content, output, self.kernel_size, self.eps, self.subsample).mean()

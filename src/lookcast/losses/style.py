@@ -1,0 +1,126 @@
+"""The style term: Gram matrices of corresponding regions."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from lookcast.checks import InputError
+from lookcast.ops.gram import gram_matrix, relative_distance
+from lookcast.structures import Features
+
+MIN_SHARE = 0.005
+"""A label on less than this share of the style photo counts as absent, one on less of the content takes no part."""
+
+
+def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[str]) -> dict[str, torch.Tensor]:
+    """Gram matrices that a style photo asks for, `(B, K, C + 1, C + 1)` by tap.
+
+    A label absent from the style falls back to the whole style photo: a target of zeros would ask for black, and
+    dropping the label would leave its region untouched beside restyled ones.
+    """
+    targets = {}
+    for tap in taps:
+        whole = gram_matrix(features[tap])
+        if mask is None:
+            targets[tap] = whole
+            continue
+        present = mask.mean((-2, -1)) >= MIN_SHARE
+        targets[tap] = torch.where(present[..., None, None], gram_matrix(features[tap], mask), whole)
+    return targets
+
+
+class SegmentedStyleLoss(nn.Module):
+    """Relative Gram distance, weighted by the labels' areas in the content, mean over taps and batch.
+
+    Per tap `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k` with w_k the area of label k in the content. The paper
+    takes squared, absolute distances and counts every label alike (`PaperStyleLoss`); relative ones make taps and
+    regions comparable, whatever the scale of their features, and one learning rate serves every encoder. An unlabelled
+    pixel takes part in no style term; without masks the whole photos are one region.
+
+    Args:
+        taps: the taps to compare.
+
+    Reference:
+        Luan et al. 2017, eq. 3-4.
+    """
+
+    def __init__(self, taps: Sequence[str]) -> None:
+        super().__init__()
+        self.taps = tuple(taps)
+
+    def forward(
+        self,
+        output: Features,
+        style: Features,
+        content_mask: torch.Tensor | None = None,
+        style_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Scalar.
+
+        Args:
+            output: features of the output; its regions are the content's.
+            style: features of the style photo, of batch 1 or the output's batch.
+            content_mask: `(B, K, H, W)`.
+            style_mask: `(1 or B, K, H', W')`; both masks or neither.
+
+        Raises:
+            InputError: one mask without the other, or with another number of labels.
+        """
+        _check_masks(content_mask, style_mask)
+        targets = style_targets(style, style_mask, self.taps)
+        terms = []
+        for tap in self.taps:
+            grams = gram_matrix(output[tap], content_mask)
+            distance = self.distance(grams, targets[tap].to(grams.dtype))
+            terms.append(self.reduce(distance, content_mask))
+        return torch.stack(terms).mean()
+
+    @staticmethod
+    def distance(grams: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Distance of each region's Gram matrix to its target, `(B, K)`."""
+        return relative_distance(grams, targets)
+
+    @staticmethod
+    def reduce(distance: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Mean over the labels by area, then over the batch."""
+        if mask is None:
+            return distance.mean()
+        share = mask.to(distance.dtype).mean((-2, -1))
+        share = share * (share >= MIN_SHARE)
+        return ((distance * share).sum(1) / share.sum(1).clamp_min(MIN_SHARE)).mean()
+
+
+class PaperStyleLoss(SegmentedStyleLoss):
+    """The paper's distance: `sum_k 1/(2 N^2) sum_ij (G_k[O] - G_k[S])_ij^2`, every label of the content alike.
+
+    With Gram matrices divided by the regions' mass (the authors' code does so too) and N the channels of the tap.
+
+    Reference:
+        Luan et al. 2017, eq. 3.
+    """
+
+    @staticmethod
+    def distance(grams: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Squared distance without the constant channel, which the paper does not have."""
+        channels = grams.shape[-1] - 1
+        return (grams - targets)[..., :-1, :-1].square().sum((-2, -1)) / (2 * channels**2)
+
+    @staticmethod
+    def reduce(distance: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Sum over the labels that the content has, mean over the batch."""
+        if mask is None:
+            return distance.sum(1).mean()
+        present = mask.mean((-2, -1)) >= MIN_SHARE
+        return (distance * present).sum(1).mean()
+
+
+def _check_masks(content_mask: torch.Tensor | None, style_mask: torch.Tensor | None) -> None:
+    given: Mapping[str, torch.Tensor | None] = {"content_mask": content_mask, "style_mask": style_mask}
+    if content_mask is None or style_mask is None:
+        for name, mask in given.items():
+            if mask is not None:
+                raise InputError(f"{name}: given without the mask of the other photo; masks come in pairs")
+        return
+    if content_mask.shape[1] != style_mask.shape[1]:
+        raise InputError(f"style_mask: has {style_mask.shape[1]} labels, content_mask has {content_mask.shape[1]}")

@@ -1,0 +1,22 @@
+"""Colour of sRGB-encoded images."""
+
+import torch
+
+from lookcast.checks import check_image
+
+LUMA = (0.299, 0.587, 0.114)
+"""Rec. 601 weights, on encoded values: what a grid's guide and an edge detector want, not a photometric quantity."""
+
+
+def luma(image: torch.Tensor) -> torch.Tensor:
+    """Rec. 601 luma.
+
+    Args:
+        image: `(B, 3, H, W)`.
+
+    Returns:
+        `(B, 1, H, W)`, in the range of the image.
+    """
+    check_image("image", image)
+    red, green, blue = (image[:, i : i + 1] for i in range(3))
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue

@@ -1,0 +1,61 @@
+"""Gram matrices by region: the statistics that the style loss compares."""
+
+import torch
+import torch.nn.functional as F
+
+from lookcast.checks import InputError, check_shape
+from lookcast.ops.masks import resize_mask
+
+
+def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Second moments of the features in each region, a constant channel included.
+
+    `G_k = sum_i m_ki f_i f_i^T / sum_i m_ki`, f_i the features of cell i followed by a 1: the last row and column
+    therefore hold the region's mean, the last entry is 1. Differs from Luan et al. in the constant channel, in the
+    division by the region's mass (their sums grow with the area of a region), and in that a soft mask weighs each
+    cell's outer product once (their product of masked features would weigh it by m^2; for hard masks it is the same).
+
+    Args:
+        features: `(B, C, h, w)`.
+        mask: `(B, K, H, W)`, resized to the features by area; None stands for one region.
+
+    Returns:
+        `(B, K, C + 1, C + 1)`; zeros for a region without mass.
+
+    Raises:
+        ShapeError: features or mask of another dimension or batch.
+
+    Reference:
+        Luan et al. 2017, eq. 3-4.
+    """
+    check_shape("features", features, ("B", "C", "h", "w"))
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
+    joined = F.pad(features, (0, 0, 0, 0, 0, 1), value=1.0).flatten(2)  # (B, C + 1, h w)
+    with torch.autocast(features.device.type, enabled=False):
+        if mask is None:
+            return (joined @ joined.transpose(1, 2))[:, None] / joined.shape[-1]
+        check_shape("mask", mask, (features.shape[0], "K", "H", "W"))
+        weight = resize_mask(mask.to(features.dtype), features.shape[-2:]).flatten(2)
+        mass = weight.sum(-1).clamp_min(torch.finfo(weight.dtype).tiny)
+        regions = [(joined * weight[:, k, None]) @ joined.transpose(1, 2) for k in range(weight.shape[1])]
+        return torch.stack(regions, 1) / mass[..., None, None]
+
+
+def relative_distance(gram: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Scale-free distance of Gram matrices: `|G - T| / |T|` in the Frobenius norm.
+
+    No tap and no region dominates because its features are large. Its gradient does not fade near the target, as
+    that of a square would.
+
+    Args:
+        gram: G, `(..., C, C)`.
+        target: T, `(..., C, C)`, or dimensions in front that broadcast.
+
+    Returns:
+        `(...)`.
+    """
+    if gram.shape[-2:] != target.shape[-2:]:
+        raise InputError(f"gram: expected matrices of {tuple(target.shape[-2:])}, got {tuple(gram.shape[-2:])}")
+    # The root's slope at 0 is infinite: 1e-12 keeps the gradient of a perfect match at 0.
+    difference = (gram - target).square().sum((-2, -1)).add(1e-12).sqrt()
+    return difference / target.square().sum((-2, -1)).sqrt().clamp_min(1e-6)

@@ -1,0 +1,122 @@
+"""Steps of the training: what goes into the loss, and what is logged. The maths is in losses and generators."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from lookcast.encoders.base import Encoder
+from lookcast.evaluation.metrics import edge_ssim
+from lookcast.generators.base import Generator
+from lookcast.losses.deep_photo import DeepPhotoLoss
+from lookcast.losses.style import SegmentedStyleLoss
+from lookcast.structures import Features, LossTerms, PhotoBatch, Stylization
+
+
+class LookModule(pl.LightningModule):
+    """Trains a generator towards the look of one style photo.
+
+    The encoder and the style photo are not in the checkpoint: they are frozen, and the run's config names them.
+
+    Args:
+        generator: the network to train.
+        encoder: frozen features for the loss.
+        loss: weighs the terms.
+        style: the style photo, `(1, 3, H, W)` in [0, 1].
+        style_mask: its regions, `(1, K, H, W)`; None without masks.
+        optimizer: makes the optimiser from the parameters.
+        scheduler: makes the schedule from the optimiser, stepped every step; None for a constant rate.
+        config: the run's config as plain values; goes into the checkpoint.
+    """
+
+    style: torch.Tensor
+    style_mask: torch.Tensor | None
+
+    def __init__(
+        self,
+        generator: Generator,
+        encoder: Encoder,
+        loss: DeepPhotoLoss,
+        style: torch.Tensor,
+        style_mask: torch.Tensor | None,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        scheduler: Callable[[torch.optim.Optimizer], LRScheduler] | None,
+        config: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.generator, self.encoder, self.loss = generator, encoder, loss
+        self.register_buffer("style", style, persistent=False)
+        self.register_buffer("style_mask", style_mask, persistent=False)
+        self.make_optimizer, self.make_scheduler, self.config = optimizer, scheduler, config
+        # The yardstick of a run is the same whatever loss it trains with.
+        self.style_distance = SegmentedStyleLoss(encoder.taps)
+        self.style_features: Features = {}
+
+    def forward(self, content: torch.Tensor) -> Stylization:
+        """Stylize photos `(B, 3, H, W)`."""
+        stylization: Stylization = self.generator(content)
+        return stylization
+
+    @torch.no_grad()
+    def on_fit_start(self) -> None:
+        """The style photo does not change: its features are computed once, on the device of the training."""
+        self.style_features = self.encoder(self.style)
+
+    @torch.no_grad()
+    def on_validation_start(self) -> None:
+        """Also for a validation without a fit."""
+        self.style_features = self.style_features or self.encoder(self.style)
+
+    def training_step(self, batch: PhotoBatch, batch_index: int) -> torch.Tensor:
+        """One step; logs every term as `train/loss/...`."""
+        with torch.no_grad():
+            content_features = self.encoder(batch.content)
+        output = self(batch.content)
+        output_features = self.encoder(output.image.clamp(0, 1))
+        terms = self._terms(batch, output, content_features, output_features)
+        self._log_terms("train", terms, len(batch.content), on_step=True)
+        return terms.total
+
+    def validation_step(self, batch: PhotoBatch, batch_index: int) -> None:
+        """Logs the terms, and the two figures a look is judged by, beside those of the untouched photo."""
+        output = self(batch.content)
+        shown = output.image.clamp(0, 1)
+        content_features, output_features = self.encoder(batch.content), self.encoder(shown)
+        size = len(batch.content)
+        self._log_terms("val", self._terms(batch, output, content_features, output_features), size, on_step=False)
+        masks = (batch.content_mask, self.style_mask)
+        figures = {
+            "val/style_distance": self.style_distance(output_features, self.style_features, *masks),
+            "val/style_distance_untouched": self.style_distance(content_features, self.style_features, *masks),
+            "val/edge_ssim": edge_ssim(batch.content, shown).mean(),
+        }
+        self.log_dict(figures, batch_size=size, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedule from their factories."""
+        optimizer = self.make_optimizer(self.generator.parameters())
+        if self.make_scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.make_scheduler(optimizer), "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Plain values only, so that the file loads with `weights_only=True`."""
+        checkpoint["config"] = self.config
+
+    def _terms(self, batch: PhotoBatch, output: Stylization, content: Features, painted: Features) -> LossTerms:
+        terms: LossTerms = self.loss(
+            batch.content, output, content, painted, self.style_features, batch.content_mask, self.style_mask
+        )
+        return terms
+
+    def _log_terms(self, stage: str, terms: LossTerms, batch_size: int, on_step: bool) -> None:
+        values = {f"{stage}/loss/{name}": term for name, term in terms._asdict().items()}
+        self.log_dict(values, on_step=on_step, on_epoch=not on_step, batch_size=batch_size, sync_dist=not on_step)
+        if on_step:
+            self.log("loss", terms.total.detach(), prog_bar=True, logger=False)

@@ -1,0 +1,34 @@
+"""What the tests share: crops of real photographs, and tensors that are the same in every run."""
+
+import numpy as np
+import skimage.data
+import torch
+
+CROPS = {
+    "astronaut": (slice(60, 100), slice(180, 233)),  # face and background
+    "chelsea": (slice(60, 97), slice(100, 131)),  # fur
+    "coffee": (slice(200, 233), slice(150, 200)),  # smooth shades and a rim
+}
+
+
+def photo(name: str) -> torch.Tensor:
+    """A crop of one of scikit-image's photographs, `(1, 3, H, W)` in float64, of odd and unequal sides."""
+    pixels = getattr(skimage.data, name)()[CROPS[name]]
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].double() / 255
+
+
+def rand(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """Uniform in [0, 1)."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """Standard normal."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def recolor(image: torch.Tensor) -> torch.Tensor:
+    """One affine colour transform for the whole image."""
+    transform = torch.tensor([[0.8, 0.3, -0.1], [0.1, 0.7, 0.2], [-0.2, 0.4, 0.6]], dtype=image.dtype)
+    offset = torch.tensor([0.1, -0.05, 0.2], dtype=image.dtype).view(1, 3, 1, 1)
+    return torch.einsum("ij,bjhw->bihw", transform, image) + offset
