@@ -4,8 +4,8 @@
     python scripts/distill_encoder.py --data ../shared/data --out checkpoints/compact_encoder.safetensors
 
 The teacher (`DATA/teacher/vgg19_pca.npz`) gives features at relu1_1, relu2_1, relu3_1 and relu4_1. The student predicts
-the channels that are alive, standardised over photographs. Crops are graded at random (gain, gamma, saturation), because
-the losses will show the encoder outputs that no camera took. Patches of photos are nearly constant, so the problem is
+the channels that are alive, standardised over photographs. Crops are graded at random (gain, gamma, saturation): the
+losses will show the encoder outputs that no camera took. Patches of photos are nearly constant, so the problem is
 badly conditioned: Adam crawls (explained variance after 250 steps .66/.81/.52/.59), SOAP (Vyas et al. 2024), which runs
 Adam in the eigenbasis of the gradients' covariance, does not (.97/.96/.94/.94). Every 14th photo is held out.
 """
@@ -105,7 +105,7 @@ def grade(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 @torch.inference_mode()
 def explained_variance(student: CompactNetwork, teacher: Teacher, photos: list[np.ndarray]) -> dict[str, float]:
     """Share of the variance of the teacher's standardised live channels, over all pixels of the photos, by tap."""
-    residual, first, second, count = ({tap: 0.0 for tap in TAPS} for _ in range(4))
+    residual, first, second, count = (dict.fromkeys(TAPS, 0.0) for _ in range(4))
     sums = {tap: torch.zeros(n, dtype=torch.float64) for tap, n in zip(TAPS, teacher.outputs, strict=True)}
     for photo in photos:
         h, w = (d // 8 * 8 for d in photo.shape[:2])

@@ -1,0 +1,1 @@
+"""Tests of lookcast; they mirror the package one to one."""

@@ -23,9 +23,7 @@ def slice_grid(grid: np.ndarray, guide: np.ndarray) -> np.ndarray:
             for k in (math.floor(gz - 0.5), math.floor(gz - 0.5) + 1):
                 for j in (math.floor(gy - 0.5), math.floor(gy - 0.5) + 1):
                     for i in (math.floor(gx - 0.5), math.floor(gx - 0.5) + 1):
-                        weight = (
-                            max(1 - abs(i + 0.5 - gx), 0) * max(1 - abs(j + 0.5 - gy), 0) * max(1 - abs(k + 0.5 - gz), 0)
-                        )
+                        weight = _tent(i + 0.5 - gx) * _tent(j + 0.5 - gy) * _tent(k + 0.5 - gz)
                         cell = (
                             min(max(k, 0), depth - 1),
                             min(max(j, 0), grid_height - 1),
@@ -47,3 +45,7 @@ def slice_apply(grid: np.ndarray, guide: np.ndarray, image: np.ndarray) -> np.nd
                     out[i, y, x] += coefficients[4 * i + j, y, x] * image[j, y, x]
                 out[i, y, x] += coefficients[4 * i + 3, y, x]
     return out
+
+
+def _tent(distance: float) -> float:
+    return max(1 - abs(distance), 0)

@@ -6,8 +6,8 @@ import numpy as np
 def matting_energy(content: np.ndarray, output: np.ndarray, eps: float) -> float:
     """`sum_k min_(A,b) sum_(i in k) |V_i - A I_i - b|^2 + eps |A|^2` over the 3x3 windows inside `(3, H, W)` images.
 
-    Levin et al. 2008, eq. 11 for three output channels. The penalty becomes three more rows `sqrt(eps) A = 0`, so that each
-    window is one ordinary least-squares problem, solved by SVD: no normal equations, no inverse.
+    Levin et al. 2008, eq. 11, for three output channels. The penalty becomes three more rows `sqrt(eps) A = 0`, so that
+    each window is one ordinary least-squares problem, solved by SVD: no normal equations, no inverse.
     """
     _, height, width = content.shape
     energy = 0.0
@@ -15,16 +15,16 @@ def matting_energy(content: np.ndarray, output: np.ndarray, eps: float) -> float
         for x in range(width - 2):
             guide = content[:, y : y + 3, x : x + 3].reshape(3, 9).T
             values = output[:, y : y + 3, x : x + 3].reshape(3, 9).T
-            rows = np.vstack([np.hstack([guide, np.ones((9, 1))]), np.hstack([np.sqrt(eps) * np.eye(3), np.zeros((3, 1))])])
+            rows = np.zeros((12, 4))
+            rows[:9, :3], rows[:9, 3] = guide, 1
+            rows[9:, :3] = np.sqrt(eps) * np.eye(3)
             wanted = np.vstack([values, np.zeros((3, 3))])
             solution, *_ = np.linalg.lstsq(rows, wanted, rcond=0)
             energy += np.sum((rows @ solution - wanted) ** 2)
     return energy
 
 
-def guided_filter(
-    guide: np.ndarray, image: np.ndarray, kernel_size: int, eps: float, subsample: int = 1
-) -> np.ndarray:
+def guided_filter(guide: np.ndarray, image: np.ndarray, kernel_size: int, eps: float, subsample: int = 1) -> np.ndarray:
     """He, Sun, Tang 2013, eq. 19-21, for a guide and an image of three channels, `(3, H, W)`; borders are reflected.
 
     With `subsample` the fast variant (He and Sun 2015, algorithm 2): fitted on every n-th pixel, windows as wide in

@@ -22,8 +22,9 @@ class PhotoDataModule(pl.LightningDataModule):
 
     Args:
         photos: a folder, a file, `sample:NAME`, or a list of such.
-        val_photos: the same for the photos held out; None holds out every n-th of `photos`, `num_val` in all.
-        num_val: how many are held out of `photos`; at most a tenth of them.
+        val_photos: the same for the photos held out; None holds out some of `photos`. A folder of fewer than 10 is too
+            small for that: then its photos, whole, serve to judge by too, and `held_out` is False.
+        num_val: how many of `photos` are held out; at most a tenth of them.
         masks: folder of colour masks, one PNG for each photo, named like it; None for no masks.
         size: side of the crops in pixels.
         scale: smallest and largest share of a photo's area in a crop.
@@ -53,15 +54,20 @@ class PhotoDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         found = find_photos(photos)
+        for name, number in (("num_val", num_val), ("batch_size", batch_size)):
+            if number < 1:
+                raise InputError(f"{name}: expected at least 1, got {number}")
+        self.held_out = val_photos is not None or len(found) >= 10
         if val_photos is not None:
             train, val = found, find_photos(val_photos)
-        else:
-            every = max(10, len(found) // max(num_val, 1))
-            val = found[::every][:num_val] if len(found) >= 10 else []
+        elif self.held_out:
+            val = found[:: max(10, len(found) // num_val)][:num_val]
             train = [photo for photo in found if photo not in set(val)]
-        if batch_size < 1:
-            raise InputError(f"batch_size: expected at least 1, got {batch_size}")
-        log.info("%d photos to train on, %d held out", len(train), len(val))
+        else:
+            train, val = found, found[:num_val]
+        log.info(
+            "%d photos to train on, %d %s", len(train), len(val), "held out" if self.held_out else "of them to judge by"
+        )
         self.batch_size, self.num_workers = batch_size, num_workers
         self.train_set = PhotoFolder(
             train,
@@ -69,19 +75,17 @@ class PhotoDataModule(pl.LightningDataModule):
             None if masks is None else find_masks(train, masks),
             length=max(epoch_length, len(train)),
         )
-        self.val_set = (
-            PhotoFolder(val, validation_transform(val_size), None if masks is None else find_masks(val, masks))
-            if val
-            else None
+        self.val_set = PhotoFolder(
+            val, validation_transform(val_size), None if masks is None else find_masks(val, masks)
         )
 
     def train_dataloader(self) -> DataLoader[PhotoBatch]:
         """Shuffled crops; an incomplete last batch is dropped."""
         return self._loader(self.train_set, self.batch_size, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[PhotoBatch] | list[DataLoader[PhotoBatch]]:
-        """Held-out photos one by one, each in its own size; none where nothing is held out."""
-        return [] if self.val_set is None else self._loader(self.val_set, 1, shuffle=False)
+    def val_dataloader(self) -> DataLoader[PhotoBatch]:
+        """Photos to judge by, one by one, each in its own size."""
+        return self._loader(self.val_set, 1, shuffle=False)
 
     def _loader(self, photos: PhotoFolder, batch_size: int, shuffle: bool) -> DataLoader[PhotoBatch]:
         return DataLoader(

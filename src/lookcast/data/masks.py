@@ -17,5 +17,6 @@ def find_masks(photos: list[Path], folder: str | Path) -> list[Path]:
     masks = [folder / f"{photo.stem}.png" for photo in photos]
     missing = [mask for mask in masks if not mask.is_file()]
     if missing:
-        raise InputError(f"masks: {len(missing)} of {len(photos)} photos have none in {folder}, first {missing[0].name}")
+        count = f"{len(missing)} of {len(photos)}"
+        raise InputError(f"masks: {count} photos have none in {folder}, the first that is missing is {missing[0].name}")
     return masks

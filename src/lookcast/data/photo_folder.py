@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 
 from lookcast.checks import InputError
 from lookcast.data.samples import PREFIX, sample_path
+from lookcast.data.transforms import MIN_SIDE
 from lookcast.inference.photo_io import PHOTO_SUFFIXES, PhotoError, read_mask, read_photo
 from lookcast.structures import PhotoBatch
 
@@ -96,6 +97,9 @@ class PhotoFolder(Dataset[PhotoSample]):
             number = (index + offset) % len(self.photos)
             try:
                 pixels = read_photo(self.photos[number]).pixels
+                if min(pixels.shape[:2]) < MIN_SIDE:
+                    height, width = pixels.shape[:2]
+                    raise PhotoError(f"{self.photos[number]}: {width}x{height} pixels, too small to train on")
             except PhotoError as error:
                 skipped.append(str(error))
                 continue

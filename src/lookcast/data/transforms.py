@@ -23,12 +23,16 @@ def training_transform(size: int, scale: tuple[float, float], jitter: float) -> 
     return v2.Compose([*steps, v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True)])
 
 
+MIN_SIDE = 16
+"""The encoders' deepest taps need that many pixels."""
+
+
 def validation_transform(longest: int) -> v2.Transform:
-    """The whole photo, at most `longest` px on its longer side."""
+    """The whole photo, at most `longest` px on its longer side, but never under `MIN_SIDE` on the shorter."""
     return v2.Compose([_ShrinkTo(longest), v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True)])
 
 
-class _ShrinkTo(v2.Transform):
+class _ShrinkTo(v2.Transform):  # type: ignore[misc]  # torchvision has no types
     def __init__(self, longest: int) -> None:
         super().__init__()
         self.longest = longest
@@ -37,7 +41,8 @@ class _ShrinkTo(v2.Transform):
         return tuple(None if x is None else self._shrink(x) for x in inputs)
 
     def _shrink(self, x: torch.Tensor) -> torch.Tensor:
-        factor = min(1.0, self.longest / max(x.shape[-2:]))
-        size = [max(1, round(d * factor)) for d in x.shape[-2:]]
+        height, width = x.shape[-2:]
+        factor = min(1.0, max(self.longest / max(height, width), MIN_SIDE / min(height, width)))
+        size = [round(d * factor) for d in (height, width)]
         shrunk: torch.Tensor = v2.functional.resize(x, size, antialias=True)
         return shrunk

@@ -29,9 +29,7 @@ class CompactNetwork(nn.Module):
         outputs: channels of the four heads.
     """
 
-    def __init__(
-        self, widths: Sequence[int] = (16, 32, 64, 96), outputs: Sequence[int] = (10, 15, 38, 27)
-    ) -> None:
+    def __init__(self, widths: Sequence[int] = (16, 32, 64, 96), outputs: Sequence[int] = (10, 15, 38, 27)) -> None:
         super().__init__()
         w1, w2, w3, w4 = widths
         pool = nn.MaxPool2d(2)

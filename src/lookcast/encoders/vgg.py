@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import hub, nn
-from torchvision.models import VGG19_Weights, vgg19  # type: ignore[import-untyped]
+from torchvision.models import VGG19_Weights, vgg19
 
 from lookcast.checks import InputError
 from lookcast.encoders.base import Encoder, freeze
@@ -113,12 +113,14 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file of weights")
     try:
+        path.open("rb").close()
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read ({error.strerror})") from error
+    try:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole .safetensors file ({error})") from error
     except Exception as error:  # on bytes that are no state dict torch.load raises whatever they lead it to

@@ -15,7 +15,8 @@ def edge_ssim(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     sigma 1.5, K1 = .01, K2 = .03, over windows that lie inside the image.
 
     Args:
-        content, output: `(B, 3, H, W)` in [0, 1], H and W at least 11.
+        content: `(B, 3, H, W)` in [0, 1], H and W at least 11.
+        output: the same.
 
     Returns:
         `(B,)`, 1 for unchanged edges.

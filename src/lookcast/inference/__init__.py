@@ -1,0 +1,1 @@
+"""From a checkpoint and a photo to a stylized photo; knows nothing of training."""

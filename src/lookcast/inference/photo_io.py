@@ -1,5 +1,6 @@
 """Photo files in and out with Pillow: any mode in, what belongs to the photo kept, written whole or not at all."""
 
+import io
 import logging
 import struct
 from pathlib import Path
@@ -15,15 +16,12 @@ from lookcast.files import whole_file
 from lookcast.inference.photo_modes import PhotoError, to_rgb
 from lookcast.ops.masks import check_aspect, colors_to_mask
 
-_JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})  # subsampled chroma smears the colour edges that a look moves
-_TIFF = ("TIFF", {"compression": "tiff_deflate"})
-_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".jpg": _JPEG,
-    ".jpeg": _JPEG,
-    ".png": ("PNG", {}),
-    ".webp": ("WEBP", {"quality": 95, "exact": True}),  # exact: colours below full transparency stay
-    ".tif": _TIFF,
-    ".tiff": _TIFF,
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": "4:4:4"},  # subsampled chroma smears the colour edges that a look moves
+    "PNG": {},
+    "WEBP": {"quality": 95, "exact": True},  # exact: colours below full transparency stay
+    "TIFF": {},  # uncompressed, because Pillow's compressed TIFF fails on EXIF with sub-directories
 }
 PHOTO_SUFFIXES = tuple(_FORMATS)
 """What a photo file's name ends with, in lower case: looked for in folders, and the formats that can be written."""
@@ -86,8 +84,10 @@ def read_photo(path: str | Path) -> Photo:
     try:
         with Image.open(path) as image:
             _check_layout(image, path)
+            exif = _copy_exif(image, path)  # before loading, which closes the file
             image.load()
-            orientation, exif = _take_exif(image, path)
+            # Pillow turns a TIFF by itself while loading, and then has no orientation left.
+            orientation = 1 if exif is None else image.getexif().get(ExifTags.Base.Orientation, 1)
             rgb, icc_profile = to_rgb(image, str(path))
     except FileNotFoundError as error:
         raise PhotoError(f"{path}: no such photo") from error
@@ -104,9 +104,9 @@ def read_photo(path: str | Path) -> Photo:
     rgb.getexif()[ExifTags.Base.Orientation] = orientation
     ImageOps.exif_transpose(rgb, in_place=True)
     values = np.array(rgb)
-    if rgb.mode == "RGB":
-        return Photo(values, None, exif, icc_profile)
-    return Photo(np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3]), exif, icc_profile)
+    alpha = np.ascontiguousarray(values[..., 3]) if rgb.mode == "RGBA" else None
+    kept = None if exif is None else _adapt_exif(exif, rgb.size)
+    return Photo(np.ascontiguousarray(values[..., :3]), alpha, kept, icc_profile)
 
 
 def check_writable(path: str | Path) -> None:
@@ -117,7 +117,7 @@ def check_writable(path: str | Path) -> None:
     """
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
-        raise PhotoError(f"{path}: photos are written as {', '.join(PHOTO_SUFFIXES)}, not as {path.suffix or 'no suffix'!r}")
+        raise PhotoError(f"{path}: can't write photos of this suffix; known are {', '.join(PHOTO_SUFFIXES)}")
 
 
 def write_photo(path: str | Path, photo: Photo) -> None:
@@ -132,8 +132,8 @@ def write_photo(path: str | Path, photo: Photo) -> None:
     """
     path = Path(path)
     check_writable(path)
-    kind, options = _FORMATS[path.suffix.lower()]
-    options = dict(options)
+    kind = _FORMATS[path.suffix.lower()]
+    options = dict(_OPTIONS[kind])
     image = Image.fromarray(photo.pixels)
     if photo.alpha is not None and kind == "JPEG":
         logger.warning("%s: JPEG has no transparency; the alpha channel is left out", path)
@@ -145,11 +145,14 @@ def write_photo(path: str | Path, photo: Photo) -> None:
         options["exif"] = photo.exif
     if photo.icc_profile is not None:
         options["icc_profile"] = photo.icc_profile
+    encoded = io.BytesIO()  # in memory first: what the format refuses is another fault than a full disk
+    try:
+        image.save(encoded, kind, **options)
+    except (ValueError, OSError) as error:
+        size = f"{image.width}x{image.height}"
+        raise PhotoError(f"{path}: {kind} can't hold this photo of {size} pixels ({error})") from error
     with whole_file(path) as temporary:
-        try:
-            image.save(temporary, kind, **options)
-        except ValueError as error:
-            raise PhotoError(f"{path}: {kind} can't hold this photo of {image.width}x{image.height} ({error})") from error
+        temporary.write_bytes(encoded.getbuffer())
 
 
 def read_mask(path: str | Path, size: tuple[int, int] | None = None) -> torch.Tensor:
@@ -184,7 +187,8 @@ def to_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise InputError(f"pixels: expected (H, W, 3) of uint8, got {pixels.shape} of {pixels.dtype}")
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format) / 255
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    return planes.to(torch.float32, memory_format=torch.contiguous_format) / 255
 
 
 def to_pixels(image: torch.Tensor) -> npt.NDArray[np.uint8]:
@@ -207,24 +211,29 @@ def _check_layout(image: Image.Image, path: Path) -> None:
         if any(";16" in layout for layout in layouts):
             logger.warning("%s: has 16 bits per colour, read at 8 bits", path)
         elif bits == 16:
-            raise PhotoError(f"{path}: a TIFF of 16 bits with separate colour planes can't be read; save it interleaved")
+            raise PhotoError(f"{path}: 16-bit TIFF with separate colour planes can't be read; save it interleaved")
     # MPO is the JPEG of phones; its further pictures are previews and gain maps of the first.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         logger.warning("%s: holds several pictures, the first is read", path)
 
 
-def _take_exif(image: Image.Image, path: Path) -> tuple[int, bytes | None]:
-    """Orientation (1 is upright) and the EXIF without it."""
+def _copy_exif(image: Image.Image, path: Path) -> Image.Exif | None:
+    """A copy without the preview, which Pillow does not write; None where there is none to be read."""
     try:
-        exif = image.getexif()
-        orientation = exif.pop(ExifTags.Base.Orientation, 1)
-        for tag in _STORAGE_TAGS:
-            exif.pop(tag, None)
-        details = exif.get_ifd(ExifTags.IFD.Exif)
-        for tag, side in ((ExifTags.Base.ExifImageWidth, 0), (ExifTags.Base.ExifImageHeight, 1)):
-            if tag in details:
-                details[tag] = image.size[side if orientation < 5 else 1 - side]
-        return orientation, exif.tobytes() if len(exif) else None
+        copy = Image.Exif()
+        copy.load(image.getexif().tobytes())
     except _BROKEN_EXIF as error:
         logger.warning("%s: its EXIF is broken and left out (%s)", path, error)
-        return 1, None
+        return None
+    return copy
+
+
+def _adapt_exif(exif: Image.Exif, size: tuple[int, int]) -> bytes | None:
+    """EXIF for a photo of (width, height) that is upright and stored in another way."""
+    for tag in (ExifTags.Base.Orientation, *_STORAGE_TAGS):
+        exif.pop(tag, None)
+    details = exif.get_ifd(ExifTags.IFD.Exif) if ExifTags.IFD.Exif in exif else {}
+    for tag, side in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), size, strict=True):
+        if tag in details:
+            details[tag] = side
+    return exif.tobytes() if len(exif) else None

@@ -33,7 +33,7 @@ def to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, bytes | None]:
         name: what messages call it.
 
     Returns:
-        The image as RGB, or RGBA if it has transparency, and the RGB profile it is in; None is sRGB.
+        The image as RGB, or RGBA if it has transparency, bare of metadata, and the RGB profile it is in; None is sRGB.
 
     Raises:
         PhotoError: integers or floats whose range is not known: outside 0..65535 or outside 0..1.
@@ -41,15 +41,17 @@ def to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, bytes | None]:
     icc_profile = image.info.get("icc_profile") or None
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_scale_to_8_bits(image, name))
-    if image.mode == "La":  # Pillow converts it to its straight form only
-        image = image.convert("LA")
-    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    alpha = None
+    if image.has_transparency_data or image.mode == "La":
+        image = image.convert("LA" if image.mode in ("L", "La") else "RGBA")
+        alpha = image.getchannel("A")
     if icc_profile is None:
         rgb = image.convert("RGB")
     else:
         rgb, icc_profile = _through_profile(image, icc_profile, name)
     if alpha is not None:
         rgb.putalpha(alpha)
+    rgb.info = {}
     return rgb, icc_profile
 
 
@@ -59,18 +61,20 @@ def _scale_to_8_bits(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
     if image.mode == "F":
         if not (low >= 0 and high <= 1):  # written so that NaN is refused
             raise PhotoError(f"{name}: a floating point photo has values in [0, 1], this one from {low:g} to {high:g}")
-        scaled = np.rint(values * 255).astype(np.uint8)
+        scaled: npt.NDArray[np.uint8] = np.rint(values * 255).astype(np.uint8)
     else:
         if low < 0 or high > 65535:
             raise PhotoError(f"{name}: an integer photo has at most 16 bits, this one has values from {low} to {high}")
         scaled = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     # Pillow turns such a TIFF around at 8 bits, but not at 16 and 32.
     inverted = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-    return 255 - scaled if inverted else scaled
+    return np.invert(scaled) if inverted else scaled
 
 
 def _through_profile(image: Image.Image, icc_profile: bytes, name: str) -> tuple[Image.Image, bytes | None]:
     """An RGB image, and the profile it is in."""
+    if image.mode == "LAB":  # means the same colours everywhere
+        return image.convert("RGB"), None
     mode = "L" if image.mode in ("1", "L", "LA") else "CMYK" if image.mode == "CMYK" else "RGB"
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))

@@ -36,7 +36,8 @@ def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> tor
             return (joined @ joined.transpose(1, 2))[:, None] / joined.shape[-1]
         check_shape("mask", mask, (features.shape[0], "K", "H", "W"))
         weight = resize_mask(mask.to(features.dtype), features.shape[-2:]).flatten(2)
-        mass = weight.sum(-1).clamp_min(torch.finfo(weight.dtype).tiny)
+        mass = weight.sum(-1)
+        mass = mass.masked_fill(mass == 0, 1.0)  # not a tiny number: its reciprocal would overflow in the gradient
         regions = [(joined * weight[:, k, None]) @ joined.transpose(1, 2) for k in range(weight.shape[1])]
         return torch.stack(regions, 1) / mass[..., None, None]
 

@@ -2,7 +2,7 @@
 
 import torch
 from kornia.filters import guided_blur
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import FunctionCtx
 
 from lookcast.checks import InputError, ShapeError, check_image
 
@@ -75,8 +75,8 @@ def guided_residual(
         `(B,)`.
 
     Raises:
-        ShapeError: shapes differ.
-        InputError: an even kernel, or too small an eps.
+        ShapeError: shapes differ, or the image is smaller than half a window.
+        InputError: a kernel that is even, or becomes so when subsampled, or too small an eps.
 
     Reference:
         He, Sun, Tang, "Guided Image Filtering", PAMI 2013; He and Sun, "Fast Guided Filter", arXiv 1505.00996.
@@ -84,8 +84,14 @@ def guided_residual(
     _check_pair(content, output)
     if kernel_size < 3 or kernel_size % 2 == 0:
         raise InputError(f"kernel_size: expected an odd number of at least 3, got {kernel_size}")
-    if eps < 1e-5:
+    if not eps >= 1e-5:
         raise InputError(f"eps: expected at least 1e-5, got {eps}")
+    taken = (kernel_size - 1) // max(subsample, 1) + 1  # pixels a side that a window keeps
+    if subsample < 1 or taken < WINDOW or taken % 2 == 0:  # an even window would lie half a step beside its pixel
+        raise InputError(f"subsample: every {subsample}th pixel of a kernel of {kernel_size} is no odd number >= 3")
+    least = subsample * (taken // 2 + 1)  # what reflection at the border needs
+    if min(content.shape[-2:]) < least:
+        raise ShapeError("content", f"(B, 3, H >= {least}, W >= {least})", content.shape)
     dtype = torch.promote_types(output.dtype, torch.float32)  # the filter's error in bfloat16 is 1e-2
     content, output = content.to(dtype), output.to(dtype)
     with torch.autocast(content.device.type, enabled=False):
@@ -155,8 +161,10 @@ class _MattingEnergy(torch.autograd.Function):
         maps = []  # for each channel of the output, its row of A: (3, B, H - 2, W - 2)
         for channel in range(3):
             right = [
-                sum((p[:, i] * v[:, channel] for p, v in zip(guide[1:], values[1:], strict=True)),
-                    guide[0][:, i] * values[0][:, channel])
+                sum(
+                    (p[:, i] * v[:, channel] for p, v in zip(guide[1:], values[1:], strict=True)),
+                    guide[0][:, i] * values[0][:, channel],
+                )
                 for i in range(3)
             ]
             maps.append(_solve(system, torch.stack(right), floor=eps))
@@ -168,20 +176,38 @@ class _MattingEnergy(torch.autograd.Function):
         return energy
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         content, output, affine = ctx.saved_tensors  # type: ignore[attr-defined]
-        scale = 2 * gradient.view(-1, 1, 1, 1)
-        residuals = [
-            scale * (value - _map(affine, pixel))
-            for pixel, value in zip(_centred_windows(content), _centred_windows(output), strict=True)
-        ]
-        to_output = _scatter_windows(residuals, output)
+        sources = content, output, gradient
+        with torch.no_grad():
+            scale = 2 * gradient.view(-1, 1, 1, 1)
+            residuals = [
+                scale * (value - _map(affine, pixel))
+                for pixel, value in zip(_centred_windows(content), _centred_windows(output), strict=True)
+            ]
+            to_output = _scatter_windows(residuals, output)
         if not ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
-            return None, to_output, None
-        back = affine.transpose(0, 1)
-        to_content = _scatter_windows([-_map(back, r) for r in residuals], content)
-        return to_content, to_output, None
+            return None, _NoSecondDerivative.apply(to_output, *sources), None
+        with torch.no_grad():
+            back = affine.transpose(0, 1)
+            to_content = _scatter_windows([-_map(back, r) for r in residuals], content)
+        return _NoSecondDerivative.apply(to_content, *sources), _NoSecondDerivative.apply(to_output, *sources), None
+
+
+class _NoSecondDerivative(torch.autograd.Function):
+    """Hands a gradient on as a function of its sources that refuses to be differentiated.
+
+    torch's `once_differentiable` looks at the incoming gradient alone: after `energy.sum()` the second derivative would
+    be left out silently.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, gradient: torch.Tensor, *sources: torch.Tensor) -> torch.Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: torch.Tensor) -> None:
+        raise RuntimeError("matting_energy: differentiable once only, a second derivative is not implemented")
 
 
 def _map(affine: torch.Tensor, pixel: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""Steps, pictures, loggers and runs."""

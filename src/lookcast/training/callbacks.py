@@ -1,4 +1,4 @@
-"""What a run shows and leaves behind: sample pictures, a list of skipped photos."""
+"""What a run shows and leaves behind: progress, sample pictures, a list of skipped photos."""
 
 import logging
 from pathlib import Path
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
 from torchvision.utils import make_grid
+from tqdm import tqdm
 
 from lookcast.files import whole_file
 from lookcast.structures import PhotoBatch
@@ -18,8 +19,33 @@ from lookcast.training.module import LookModule
 log = logging.getLogger(__name__)
 
 
+class RunProgress(pl.Callback):
+    """One bar for the whole run, in steps, with rate and time left: a look is trained for steps, not epochs."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Open the bar where a resumed run stands."""
+        total = trainer.max_steps if trainer.max_steps > 0 else None
+        self.bar = tqdm(
+            total=total, initial=trainer.global_step, desc="train", unit="step", disable=not trainer.is_global_zero
+        )
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Show the step and its loss."""
+        assert self.bar is not None
+        self.bar.set_postfix(loss=f"{float(trainer.callback_metrics['train/loss/total']):.3f}", refresh=False)
+        self.bar.update(trainer.global_step - self.bar.n)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Leave the finished bar."""
+        assert self.bar is not None
+        self.bar.close()
+
+
 class SampleSheet(pl.Callback):
-    """Every n steps and at the end, a picture of held-out photos: content | style | output, a row a photo.
+    """Every n steps and at the end, a picture of the photos to judge by: content | style | output, a row a photo.
 
     Args:
         folder: where `step_000250.png` and so on go.
@@ -48,10 +74,10 @@ class SampleSheet(pl.Callback):
     def draw(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Write the picture and hand it to wandb where that logs the run."""
         assert isinstance(module, LookModule)
-        photos = getattr(trainer, "datamodule", None) and trainer.datamodule.val_set  # type: ignore[attr-defined]
         # Gradient accumulation keeps global_step over several batches.
-        if not photos or not trainer.is_global_zero or trainer.global_step == self.drawn:
+        if not trainer.is_global_zero or trainer.global_step == self.drawn:
             return
+        photos = trainer.datamodule.val_set  # type: ignore[attr-defined]
         self.drawn = trainer.global_step
         cells = []
         generator = module.generator.eval()

@@ -118,5 +118,3 @@ class LookModule(pl.LightningModule):
     def _log_terms(self, stage: str, terms: LossTerms, batch_size: int, on_step: bool) -> None:
         values = {f"{stage}/loss/{name}": term for name, term in terms._asdict().items()}
         self.log_dict(values, on_step=on_step, on_epoch=not on_step, batch_size=batch_size, sync_dist=not on_step)
-        if on_step:
-            self.log("loss", terms.total.detach(), prog_bar=True, logger=False)

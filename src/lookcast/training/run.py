@@ -14,12 +14,14 @@ from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.utilities import rank_zero_only
 from torchvision.transforms import v2
 
 import lookcast
 from lookcast.checks import InputError
+from lookcast.data.datamodule import PhotoDataModule
 from lookcast.data.photo_folder import find_photos
-from lookcast.data.transforms import validation_transform
+from lookcast.data.transforms import MIN_SIDE, validation_transform
 from lookcast.files import shipped
 from lookcast.inference.checkpoint import save_checkpoint
 from lookcast.inference.photo_io import read_mask, read_photo
@@ -34,12 +36,14 @@ class TrainResult(NamedTuple):
     Attributes:
         run_dir: folder with config, checkpoints, pictures and metrics.
         checkpoint: the `.safetensors` file for inference.
-        metrics: final figures on the held-out photos; empty where none are held out.
+        metrics: figures of the best weights on the photos to judge by.
+        held_out: whether those photos were kept out of the training.
     """
 
     run_dir: Path
     checkpoint: Path
     metrics: dict[str, float]
+    held_out: bool
 
 
 def train(cfg: DictConfig) -> TrainResult:
@@ -59,22 +63,18 @@ def train(cfg: DictConfig) -> TrainResult:
     config: Any = OmegaConf.to_container(cfg, resolve=True)
 
     style, style_mask = _read_style(cfg)
-    datamodule = instantiate(cfg.data)
+    datamodule = _build(cfg.data)
     module = LookModule(
-        generator=instantiate(cfg.generator),
-        encoder=instantiate(cfg.encoder),
-        loss=instantiate(cfg.loss),
+        generator=_build(cfg.generator),
+        encoder=_build(cfg.encoder),
+        loss=_build(cfg.loss),
         style=style,
         style_mask=style_mask,
-        optimizer=instantiate(cfg.optimizer),
-        scheduler=instantiate(cfg.scheduler),
+        optimizer=_build(cfg.optimizer),
+        scheduler=_build(cfg.scheduler),
         config=config,
     )
-    trainer: pl.Trainer = instantiate(
-        cfg.trainer, callbacks=_instantiate_all(cfg.callbacks), logger=_instantiate_all(cfg.logger)
-    )
-    # The photos are read while the network computes; on two cores a worker process would take from the network.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    trainer: pl.Trainer = _build(cfg.trainer, callbacks=_build_all(cfg.callbacks), logger=_build_all(cfg.logger))
     trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume)
     return _finish(trainer, module, datamodule, run_dir, config)
 
@@ -85,53 +85,56 @@ def main(argv: list[str]) -> int:
     Raises:
         InputError: an unknown key, a bad override, or what `train` refuses.
     """
-    sys.argv = ["lookcast train", *argv]
+    # Hydra reads sys.argv; Lightning starts the other processes of a machine with it, so its first word is this file.
+    sys.argv = [__file__, *argv]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # lets exceptions through to here instead of printing a page
-    run = hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="train")(_job)
+    _quieten_lightning()
+    refused: list[InputError] = []
+
+    def job(cfg: DictConfig) -> float:
+        """One run; gives a sweeper the figure to minimise."""
+        try:
+            result = train(cfg)
+        except InputError as error:  # Hydra would print a page about it; a sweep goes on with its next job
+            refused.append(error)
+            return float("inf")
+        print_summary(result)
+        return result.metrics["val/style_distance"]
+
     try:
-        run()
-    except InstantiationException as error:
-        if isinstance(error.__cause__, InputError):
-            raise error.__cause__ from None
-        raise
+        hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="train")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(" ".join(str(error).split("\nSee https")[0].split())) from error
+    if refused:
+        raise refused[0]
     return 0
 
 
-def _job(cfg: DictConfig) -> float | None:
-    """One run; gives a sweeper the figure to minimise."""
-    result = train(cfg)
-    print_summary(result, cfg)
-    return result.metrics.get("val/style_distance")
-
-
-def print_summary(result: TrainResult, cfg: DictConfig) -> None:
+@rank_zero_only
+def print_summary(result: TrainResult) -> None:
     """Say how good the look is and where everything is."""
     figures = result.metrics
-    if figures:
-        before, after = figures["val/style_distance_untouched"], figures["val/style_distance"]
-        print("\non photos that were not trained on:")
-        print(f"  style distance to the style photo  {after:.3f}, untouched {before:.3f} ({after / before:.0%})")
-        print(f"  edge SSIM to the content           {figures['val/edge_ssim']:.3f}")
+    before, after = figures["val/style_distance_untouched"], figures["val/style_distance"]
+    print(f"\non photos that were {'not ' if result.held_out else ''}trained on:")
+    print(f"  style distance to the style photo  {after:.3f}, untouched {before:.3f} ({after / before:.0%})")
+    print(f"  edge SSIM to the content           {figures['val/edge_ssim']:.3f}")
+    run_dir, checkpoint = (os.path.relpath(path) for path in (result.run_dir, result.checkpoint))
     samples = sorted((result.run_dir / "samples").glob("*.png"))
-    print(f"\ncheckpoint    {result.checkpoint}")
+    print(f"\ncheckpoint  {checkpoint}")
     if samples:
-        print(f"pictures      {samples[-1]}")
-    print(f"run folder    {result.run_dir}")
-    print(f"try next      lookcast stylize PHOTO --checkpoint {result.checkpoint} -o stylized.jpg")
+        print(f"picture     {os.path.relpath(samples[-1])}  (content | style | output)")
+    print(f"run folder  {run_dir}")
+    print(f"try next    lookcast stylize PHOTO --checkpoint {checkpoint} -o stylized.jpg")
 
 
 def _finish(
-    trainer: pl.Trainer, module: LookModule, datamodule: pl.LightningDataModule, run_dir: Path, config: dict[str, Any]
+    trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule, run_dir: Path, config: dict[str, Any]
 ) -> TrainResult:
-    """Judge the best weights on the held-out photos and write them for inference."""
-    metrics: dict[str, float] = {}
+    """Judge the best weights and write them for inference."""
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-    if best:
-        state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-        module.load_state_dict(state)
-        metrics = dict(trainer.validate(module, datamodule=datamodule, verbose=False)[0])
+    if best:  # a run shorter than its first validation, or without the callback, has its last weights only
+        module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+    metrics = dict(trainer.validate(module, datamodule=datamodule, verbose=False)[0])
     path = run_dir / "look.safetensors"
     if trainer.is_global_zero:
         header = {
@@ -143,7 +146,7 @@ def _finish(
             "licence": config["licence"],
         }
         save_checkpoint(path, module.generator, header)
-    return TrainResult(run_dir, path, metrics)
+    return TrainResult(run_dir, path, metrics, datamodule.held_out)
 
 
 def _read_style(cfg: DictConfig) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -152,11 +155,39 @@ def _read_style(cfg: DictConfig) -> tuple[torch.Tensor, torch.Tensor | None]:
     if len(found) != 1:
         raise InputError(f"style: expected one photo, {cfg.style} holds {len(found)}")
     pixels = read_photo(found[0]).pixels
+    if min(pixels.shape[:2]) < MIN_SIDE:
+        raise InputError(f"style: {found[0]} has {pixels.shape[1]}x{pixels.shape[0]} pixels, needs {MIN_SIDE} a side")
     image = v2.functional.to_image(pixels)
     mask = None if cfg.style_mask is None else read_mask(cfg.style_mask, pixels.shape[:2])[0]
     image, mask = validation_transform(cfg.style_size)(image, mask)
     return image[None].as_subclass(torch.Tensor), None if mask is None else mask[None]
 
 
-def _instantiate_all(group: DictConfig | None) -> list[Any]:
-    return [instantiate(entry) for entry in (group or {}).values() if entry is not None]
+def _quieten_lightning() -> None:
+    """Keep back what Lightning says on every run and what needs no action."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",  # on two cores a worker process takes from the network what it gives
+        ".*module.* in eval mode at the start of training.*",  # the encoder is frozen
+        ".*exists and is not empty.*",  # the run folder: Hydra's config lies in it before metrics.csv does
+        ".*LeafSpec.*is deprecated.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _build(config: DictConfig, **kwargs: Any) -> Any:
+    """Instantiate an object of the config; what its constructor refuses comes through as it is."""
+    try:
+        return instantiate(config, **kwargs)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        raise
+
+
+def _build_all(group: DictConfig | None) -> list[Any]:
+    return [_build(entry) for entry in (group or {}).values() if entry is not None]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

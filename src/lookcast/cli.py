@@ -1,0 +1,132 @@
+"""The command line. Nothing heavy is imported before a command is chosen, so that `--help` comes at once."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A subcommand.
+
+    Attributes:
+        help: one line.
+        run: takes the arguments behind the command's name, untouched; returns the exit code.
+    """
+
+    help: str
+    run: Callable[[list[str]], int]
+
+
+def train(argv: list[str]) -> int:
+    """`lookcast train`: Hydra's own command line, `--help`, `-m` and `--cfg` included."""
+    from lookcast.training.run import main as run_training
+
+    return run_training(argv)
+
+
+def stylize(argv: list[str]) -> int:
+    """`lookcast stylize`."""
+    args = _stylize_parser().parse_args(argv)
+    import logging
+    import warnings
+
+    from PIL import Image
+
+    from lookcast.inference.batch import plan_jobs, stylize_file, stylize_files
+    from lookcast.inference.stylizer import check_strength, load
+
+    logging.basicConfig(format="lookcast: %(message)s")
+    # Warned of from 89 megapixels on, which cameras reach; from twice that on a photo is refused.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    check_strength(args.strength)
+    jobs = plan_jobs(args.photos, args.out, args.overwrite)
+    stylizer = load(args.checkpoint, args.device)
+    if len(jobs) == 1:
+        stylize_file(stylizer, jobs[0], args.strength)
+        print(jobs[0].target)
+        return 0
+    failures = stylize_files(stylizer, jobs, args.strength)
+    print(f"{len(jobs) - len(failures)} of {len(jobs)} photos written to {args.out}")
+    return 1 if failures else 0
+
+
+COMMANDS = {
+    "train": Command("train a look; takes Hydra overrides, see `lookcast train --help`", train),
+    "stylize": Command("give photos the look of a checkpoint", stylize),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: what stands behind `lookcast`; None takes it from the shell.
+
+    Returns:
+        0; 1 when some photos of many failed; 2 for bad input, with one line on stderr; 130 when interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    # Only the first word is parsed here: what follows belongs to the command, options included.
+    command = COMMANDS[_parser().parse_args(argv[:1]).command]
+    try:
+        return command.run(argv[1:])
+    except KeyboardInterrupt:
+        print("lookcast: interrupted", file=sys.stderr)
+        return 130
+    except ValueError as error:
+        from lookcast.checks import InputError  # here, because it brings torch along
+
+        if not isinstance(error, InputError):
+            raise
+        print(f"lookcast: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    commands = "\n".join(f"  {name:<10}{command.help}" for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="lookcast",
+        usage="lookcast COMMAND ...",
+        description="Give any photo the look of another, and keep it a photo.",
+        epilog=f"commands:\n{commands}\n\n`lookcast COMMAND --help` says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version)
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from lookcast import __version__
+
+        print(f"lookcast {__version__}")
+        parser.exit()
+
+
+def _stylize_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lookcast stylize",
+        description="Give photos the look of a checkpoint; EXIF, colour profile and transparency are kept.",
+        epilog="Exit code: 0; 1 when some photos of many could not be read and were skipped; 2 for bad input.",
+    )
+    parser.add_argument(
+        "photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos (that folder only)"
+    )
+    parser.add_argument("--checkpoint", metavar="FILE", help=".safetensors file, or the name of a shipped checkpoint")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="file for one photo, folder for several")
+    parser.add_argument("--strength", type=float, default=1.0, metavar="0..1", help="1, the default, is the full look")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps")
+    parser.add_argument("--overwrite", action="store_true", help="allow writing over a photo that is read")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

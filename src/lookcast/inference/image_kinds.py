@@ -1,0 +1,120 @@
+"""Images as callers have them (PIL, numpy, torch) to the network's tensor, and back to the same kind."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from lookcast.checks import InputError, describe
+from lookcast.inference.photo_modes import to_rgb
+
+AnyImage = Image.Image | npt.NDArray[Any] | torch.Tensor
+ImageT = TypeVar("ImageT", Image.Image, npt.NDArray[Any], torch.Tensor)
+
+_LEVELS: dict[Any, int] = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+
+class OpenedImage(NamedTuple):
+    """An image as a tensor, and the way back.
+
+    Attributes:
+        tensor: `(B, 3, H, W)` in [0, 1]; float64 if the image is, else float32. May share memory with the image.
+        restore: makes the kind, bit depth and alpha of the image out of such a tensor; never shares memory with it.
+    """
+
+    tensor: torch.Tensor
+    restore: Callable[[torch.Tensor], Any]
+
+
+def open_image(name: str, image: AnyImage) -> OpenedImage:
+    """Take an image of any kind.
+
+    A look adds colour, so grey comes back as RGB. PIL has no 16-bit or floating point colour, so its modes I;16 and F
+    come back as 8-bit RGB too; hand such a photo over as numpy to keep its depth. Alpha passes through untouched.
+
+    Args:
+        name: the argument's name, for messages.
+        image: PIL of any mode; numpy `(H, W)`, `(H, W, 3)` or `(H, W, 4)`, uint8, uint16 or floating point in [0, 1];
+            torch `(3, H, W)` or `(B, 3, H, W)`, uint8 or floating point in [0, 1].
+
+    Raises:
+        InputError: none of these, or floating point outside [0, 1].
+    """
+    if isinstance(image, Image.Image):
+        return _open_pil(name, image)
+    if isinstance(image, np.ndarray):
+        return _open_numpy(name, image)
+    if isinstance(image, torch.Tensor):
+        return _open_torch(name, image)
+    raise InputError(f"{name}: expected a PIL image, a numpy array or a torch tensor, got {describe(image)}")
+
+
+def _open_pil(name: str, image: Image.Image) -> OpenedImage:
+    rgb, icc_profile = to_rgb(image, name)
+    # EXIF stays as it is: the image is not turned, so its orientation still holds.
+    info: dict[str | tuple[int, int], Any] = {key: image.info[key] for key in ("exif", "dpi") if key in image.info}
+    if icc_profile is not None:
+        info["icc_profile"] = icc_profile
+    opened = _open_numpy(name, np.asarray(rgb))
+
+    def restore(tensor: torch.Tensor) -> Image.Image:
+        result = Image.fromarray(opened.restore(tensor))
+        result.info = dict(info)
+        return result
+
+    return OpenedImage(opened.tensor, restore)
+
+
+def _open_numpy(name: str, image: npt.NDArray[Any]) -> OpenedImage:
+    grey = image.ndim == 2
+    if not (grey or (image.ndim == 3 and image.shape[2] in (3, 4))) or not image.size:
+        raise InputError(f"{name}: expected an array of (H, W), (H, W, 3) or (H, W, 4), got {image.shape}")
+    dtype = image.dtype.newbyteorder("=")
+    levels = _LEVELS.get(dtype)
+    if levels is None and dtype not in (np.float16, np.float32, np.float64):
+        raise InputError(f"{name}: expected uint8, uint16 or floating point in [0, 1], got {image.dtype}")
+    colors = np.repeat(image[..., None], 3, axis=2) if grey else image[..., :3]
+    precision = np.float64 if dtype == np.float64 else np.float32
+    planes = np.ascontiguousarray(colors.transpose(2, 0, 1), dtype=precision)
+    tensor = torch.from_numpy(planes)[None]
+    if levels is None:
+        _check_range(name, tensor)
+    else:
+        tensor = tensor / levels
+    alpha = image[..., 3:].copy() if not grey and image.shape[2] == 4 else None
+
+    def restore(tensor: torch.Tensor) -> npt.NDArray[Any]:
+        values = tensor[0].permute(1, 2, 0).cpu().numpy()
+        values = (values if levels is None else np.rint(values * levels)).astype(dtype, order="C")
+        return values if alpha is None else np.concatenate((values, alpha), axis=2, dtype=dtype)
+
+    return OpenedImage(tensor, restore)
+
+
+def _open_torch(name: str, image: torch.Tensor) -> OpenedImage:
+    if image.ndim not in (3, 4) or image.shape[-3] != 3 or not image.numel():
+        raise InputError(f"{name}: expected a tensor of (3, H, W) or (B, 3, H, W), got {describe(image)}")
+    if image.dtype != torch.uint8 and not image.is_floating_point():
+        raise InputError(f"{name}: expected uint8 or floating point in [0, 1], got {image.dtype}")
+    tensor = image.detach().to(torch.float64 if image.dtype == torch.float64 else torch.float32)
+    if image.dtype == torch.uint8:
+        tensor = tensor / 255
+    else:
+        _check_range(name, tensor)
+    dtype, device, single = image.dtype, image.device, image.ndim == 3
+
+    def restore(tensor: torch.Tensor) -> torch.Tensor:
+        values = (tensor * 255).round() if dtype == torch.uint8 else tensor
+        values = values.to(device, dtype, copy=True)
+        return values[0] if single else values
+
+    return OpenedImage(tensor if not single else tensor[None], restore)
+
+
+def _check_range(name: str, tensor: torch.Tensor) -> None:
+    low, high = (value.item() for value in tensor.aminmax())
+    if not (low >= 0 and high <= 1):  # written so that NaN is refused
+        raise InputError(f"{name}: floating point images are in [0, 1], this one goes from {low:g} to {high:g}")

@@ -1,0 +1,176 @@
+"""A trained look, applied: set up once, then photo after photo."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lookcast.checks import InputError, check_mask
+from lookcast.files import shipped
+from lookcast.generators import Generator
+from lookcast.inference.checkpoint import CheckpointError, load_checkpoint
+from lookcast.inference.image_kinds import AnyImage, ImageT, open_image
+
+UNIVERSAL = "universal"
+"""The checkpoint that `load` takes by default."""
+
+_DEVICES = ("cpu", "cuda", "mps")
+_GIVEN = torch.empty(0)  # stands for a style in a check that only asks whether there is one
+_Style = tuple[torch.Tensor | None, torch.Tensor | None]
+
+
+def load(path_or_name: str | Path | None = None, device: str | torch.device = "auto") -> "Stylizer":
+    """Load a checkpoint.
+
+    Args:
+        path_or_name: a `.safetensors` file, or the name of a checkpoint that ships with lookcast; None is the shipped
+            universal one.
+        device: see `pick_device`.
+
+    Raises:
+        CheckpointError: no such file or name, or a file that is no checkpoint of this version.
+        InputError: a device that is not there.
+    """
+    chosen = pick_device(device)
+    generator, header = load_checkpoint(_find(path_or_name))
+    return Stylizer(generator, header, chosen)
+
+
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """Choose where to compute.
+
+    Args:
+        device: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is a CUDA device if there is one, else the CPU. It never takes
+            `mps`, on which nothing has been tested yet.
+
+    Raises:
+        InputError: unknown, or not on this machine.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = None
+    if chosen is None or chosen.type not in _DEVICES:
+        raise InputError(f"device: {str(device)!r} is none of auto, {', '.join(_DEVICES)}")
+    counts = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if (chosen.index or 0) >= counts[chosen.type]:
+        raise InputError(f"device: there is no {str(device)!r} on this machine")
+    return chosen
+
+
+class Stylizer:
+    """A generator ready for photos. Stylizing changes nothing in it, so threads may share one.
+
+    Attributes:
+        generator: the network, taken over: moved to the device and put into evaluation mode.
+        header: what the checkpoint says about it.
+        device: where it computes; images come back on the device they came from.
+    """
+
+    def __init__(self, generator: Generator, header: dict[str, Any], device: str | torch.device = "auto") -> None:
+        self.device = pick_device(device)
+        self.generator = generator.to(self.device).eval()
+        self.header = header
+        self._style: _Style = (None, None)
+
+    def set_style(self, style: AnyImage, style_mask: torch.Tensor | None = None) -> None:
+        """Set the style photo for every later `stylize` that is given none.
+
+        Args:
+            style: an image of any kind that `stylize` takes.
+            style_mask: `(1, K, h, w)`, of the style's size.
+
+        Raises:
+            InputError: the checkpoint has a single look, or style and mask do not fit together.
+        """
+        self.generator.check_style(_GIVEN, None, style_mask)
+        self._style = self._open_style(style, style_mask)
+
+    def stylize(
+        self,
+        content: ImageT,
+        style: AnyImage | None = None,
+        content_mask: torch.Tensor | None = None,
+        style_mask: torch.Tensor | None = None,
+        strength: float = 1.0,
+    ) -> ImageT:
+        """Give a photo the look.
+
+        Args:
+            content: a PIL image of any mode; numpy `(H, W)`, `(H, W, 3)` or `(H, W, 4)`, uint8, uint16 or floating
+                point in [0, 1]; torch `(3, H, W)` or `(B, 3, H, W)`, uint8 or floating point in [0, 1].
+            style: an image of any of these kinds, for a universal checkpoint; None takes that of `set_style`.
+            content_mask: `(B, K, H, W)`, of the content's size (`read_mask` makes one from a file).
+            style_mask: `(1, K, h, w)`, of the style's size.
+            strength: 0 gives back the content bit by bit, 1 the full look; between, a linear blend of the two in sRGB.
+
+        Returns:
+            The same kind, size, bit depth and device; in [0, 1], integers rounded to the nearest level. Grey comes back
+            as RGB, because a look adds colour; PIL images as RGB, or RGBA with their own alpha (PIL has no deeper
+            colour).
+
+        Raises:
+            InputError: an image of another kind or range, a strength outside [0, 1], a mask that does not fit, a style
+                for a single-look checkpoint, or none for a universal one.
+        """
+        check_strength(strength)
+        stored = self._style  # read once: another thread may set a new one meanwhile
+        self.generator.check_style(stored[0] if style is None else _GIVEN, content_mask, style_mask)
+        if style is None and style_mask is not None:
+            raise InputError("style_mask: given without the style photo it belongs to")
+        opened = open_image("content", content)
+        style_image, placed_style_mask = stored if style is None else self._open_style(style, style_mask)
+        if content_mask is not None:
+            check_mask("content_mask", content_mask, opened.tensor)
+        if style_image is not None and style_image.shape[0] not in (1, opened.tensor.shape[0]):
+            raise InputError(f"style: a batch of {style_image.shape[0]} for {opened.tensor.shape[0]} content photos")
+        if strength == 0:
+            unchanged: ImageT = opened.restore(opened.tensor)
+            return unchanged
+        with torch.inference_mode():
+            placed_content_mask = None if content_mask is None else self._place(content_mask)
+            look = self.generator(self._place(opened.tensor), style_image, placed_content_mask, placed_style_mask).image
+        # Outside inference mode, so that a tensor that is returned may take part in somebody's training.
+        with torch.no_grad():
+            look = look.to(opened.tensor.device, opened.tensor.dtype).clamp(0, 1)
+            blend = look if strength == 1 else torch.lerp(opened.tensor, look, strength)
+            result: ImageT = opened.restore(blend)
+        return result
+
+    def _open_style(self, style: AnyImage, style_mask: torch.Tensor | None) -> _Style:
+        image = open_image("style", style).tensor
+        if style_mask is not None:
+            check_mask("style_mask", style_mask, image)
+        return self._place(image), None if style_mask is None else self._place(style_mask)
+
+    def _place(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self.device, torch.float32)
+
+
+def check_strength(strength: float) -> None:
+    """Refuse a strength outside [0, 1].
+
+    Raises:
+        InputError: it is outside, or not a number.
+    """
+    if not 0 <= strength <= 1:
+        raise InputError(f"strength: expected a number in [0, 1], got {strength}")
+
+
+def _find(path_or_name: str | Path | None) -> Path:
+    """The file of a checkpoint; a bare name without suffix is one of the shipped."""
+    if path_or_name is not None and (Path(path_or_name).name != str(path_or_name) or Path(path_or_name).suffix):
+        return Path(path_or_name)
+    name = path_or_name or UNIVERSAL
+    file = shipped("checkpoints") / f"{name}.safetensors"
+    if file.is_file():
+        return file
+    if path_or_name is None:
+        raise CheckpointError("this version of lookcast ships no universal checkpoint: pass the path of a checkpoint")
+    raise CheckpointError(f"{name}: no checkpoint of this name ships with lookcast; a file needs its path and suffix")

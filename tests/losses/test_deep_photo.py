@@ -1,0 +1,111 @@
+import pytest
+import torch
+from torch import nn
+
+from lookcast.checks import InputError
+from lookcast.losses.content import ContentLoss
+from lookcast.losses.deep_photo import DeepPhotoLoss
+from lookcast.losses.photorealism import MattingPenalty
+from lookcast.losses.smoothness import gamut_excess, grid_smoothness
+from lookcast.losses.style import SegmentedStyleLoss
+from lookcast.structures import LossTerms, Stylization
+from tests.samples import rand, randn
+
+TERMS = [name for name in LossTerms._fields if name != "total"]
+WEIGHTS = dict(zip(TERMS, (0.5, 2.0, 3.0, 5.0, 7.0, 11.0), strict=True))
+
+
+class _Never(nn.Module):
+    def forward(self, *args):
+        raise AssertionError("a term of weight 0 was computed")
+
+
+def _loss(weights, modules=None):
+    modules = modules or (ContentLoss(["a"]), SegmentedStyleLoss(["a"]), MattingPenalty())
+    return DeepPhotoLoss(*modules, **{f"{name}_weight": weights.get(name, 0.0) for name in TERMS})
+
+
+def _case(batch=2):
+    image, painted = rand(batch, 3, 8, 9), 1.5 * rand(batch, 3, 8, 9, seed=1) - 0.25
+    features = [{"a": randn(b, 4, 8, 9, seed=s)} for s, b in ((2, batch), (3, batch), (4, 1))]
+    return image, Stylization(painted, randn(batch, 12, 2, 3, 4, seed=5)), *features
+
+
+class TestDeepPhotoLoss:
+    def test_shape(self):
+        terms = _loss(WEIGHTS)(*_case())
+        assert isinstance(terms, LossTerms)
+        assert all(term.shape == () for term in terms)
+
+    def test_known_value(self):
+        image, output, image_features, output_features, style_features = _case()
+        painted = output.image
+        rows, columns = painted.diff(dim=-2).abs().mean(), painted.diff(dim=-1).abs().mean()
+        expected = {
+            "content": ContentLoss(["a"])(output_features, image_features),
+            "style": SegmentedStyleLoss(["a"])(output_features, style_features),
+            "photorealism": MattingPenalty()(image, painted),
+            "smoothness": grid_smoothness(output.grid),
+            "variation": rows + columns,
+            "gamut": gamut_excess(painted),
+        }
+        terms = _loss(WEIGHTS)(*_case())
+        for name, value in expected.items():
+            torch.testing.assert_close(getattr(terms, name), value, msg=lambda text, name=name: f"{name}: {text}")
+            assert value > 0
+        torch.testing.assert_close(terms.total, sum(WEIGHTS[name] * value for name, value in expected.items()))
+
+    @pytest.mark.parametrize("name", TERMS)
+    def test_total_is_the_weighted_sum(self, name):
+        terms = _loss({name: 3.0})(*_case())
+        torch.testing.assert_close(terms.total, 3 * getattr(terms, name))
+        assert terms.total > 0
+        assert [other for other in TERMS if getattr(terms, other) != 0] == [name]
+
+    def test_terms_of_weight_zero_are_not_computed(self):
+        terms = _loss({"gamut": 1.0}, [_Never()] * 3)(*_case())
+        assert terms.total == terms.gamut > 0
+
+    def test_without_penalty_and_without_grid(self):
+        loss = _loss(WEIGHTS, [ContentLoss(["a"]), SegmentedStyleLoss(["a"]), None])
+        image, output, *features = _case()
+        terms = loss(image, output._replace(grid=None), *features)
+        assert terms.photorealism == terms.smoothness == 0
+        kept = ("content", "style", "variation", "gamut")
+        torch.testing.assert_close(terms.total, sum(WEIGHTS[name] * getattr(terms, name) for name in kept))
+
+    def test_masks_reach_the_style_term(self):
+        image, output, *features = _case()
+        mask = torch.zeros(1, 2, 8, 9).double()
+        mask[:, 0, :4], mask[:, 1, 4:] = 1, 1
+        masks = mask.repeat(2, 1, 1, 1), mask.flip(1)
+        loss = _loss({"style": 1.0})
+        expected = SegmentedStyleLoss(["a"])(features[1], features[2], *masks)
+        torch.testing.assert_close(loss(image, output, *features, *masks).style, expected)
+        assert loss(image, output, *features).style != expected
+
+    def test_only_the_total_carries_a_gradient(self):
+        image, output, image_features, output_features, style_features = _case()
+        painted, grid = output.image.requires_grad_(), output.grid.requires_grad_()
+        output_features["a"].requires_grad_()
+        terms = _loss(WEIGHTS)(image, Stylization(painted, grid), image_features, output_features, style_features)
+        assert [name for name in LossTerms._fields if getattr(terms, name).requires_grad] == ["total"]
+        terms.total.backward()
+        for tensor in (painted, grid, output_features["a"]):
+            assert tensor.grad.abs().sum() > 0
+
+    def test_gradcheck(self):
+        image, output, image_features, output_features, style_features = _case(batch=1)
+        loss = _loss(WEIGHTS)
+
+        def total(painted, grid, features):
+            return loss(image, Stylization(painted, grid), image_features, {"a": features}, style_features).total
+
+        inputs = [t.requires_grad_() for t in (output.image, output.grid, output_features["a"])]
+        assert torch.autograd.gradcheck(total, inputs, fast_mode=True)
+
+    @pytest.mark.parametrize("name", TERMS)
+    @pytest.mark.parametrize("weight", [-1.0, float("nan")])
+    def test_rejects_negative_weights(self, name, weight):
+        with pytest.raises(InputError, match=f"{name}_weight: expected at least 0"):
+            _loss({name: weight})

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+
+from lookcast.checks import InputError, ShapeError
+from lookcast.ops.masks import NUM_LABELS, PALETTE, check_aspect, colors_to_mask, resize_mask
+from tests.reference import gram as reference
+from tests.samples import rand
+
+
+def _painted(labels):
+    """Labels `(H, W)` in the nine colours, `(1, 3, H, W)`."""
+    palette = torch.tensor([rgb for _, rgb in PALETTE], dtype=torch.float64) / 255
+    return palette[labels].permute(2, 0, 1)[None]
+
+
+class TestColorsToMask:
+    def test_shape(self):
+        assert colors_to_mask(rand(2, 3, 4, 5)).shape == (2, 9, 4, 5)
+
+    def test_known_value(self):
+        colors = torch.tensor([[0, 0, 255], [255, 255, 255], [128, 128, 128], [255, 0, 255]]).T.view(1, 3, 2, 2) / 255
+        labels = [name for name, _ in PALETTE]
+        expected = [labels.index(name) for name in ("blue", "white", "grey", "purple")]
+        assert colors_to_mask(colors)[0].argmax(0).flatten().tolist() == expected
+
+    def test_every_color_comes_back(self):
+        labels = torch.arange(NUM_LABELS).view(3, 3)
+        mask = colors_to_mask(_painted(labels))
+        assert torch.equal(mask[0].argmax(0), labels)
+        assert torch.equal(mask.sum(1), torch.ones(1, 3, 3, dtype=torch.float64))
+
+    def test_nearest_color_wins(self):
+        # What a lossy file makes of the colours.
+        labels = torch.arange(NUM_LABELS).repeat(6).view(6, 9)
+        noisy = (_painted(labels) + 0.3 * (rand(1, 3, 6, 9) - 0.5)).clamp(0, 1)
+        assert torch.equal(colors_to_mask(noisy)[0].argmax(0), labels)
+
+    def test_dtype_follows_the_colors(self):
+        assert colors_to_mask(rand(1, 3, 2, 2)).dtype == torch.float64
+        assert colors_to_mask(rand(1, 3, 2, 2).float()).dtype == torch.float32
+
+    def test_rejects_what_is_no_image(self):
+        with pytest.raises(ShapeError, match="colors: expected shape"):
+            colors_to_mask(rand(1, 4, 2, 2))
+        with pytest.raises(InputError, match="colors: expected floating point"):
+            colors_to_mask(torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
+
+
+class TestResizeMask:
+    def test_shape(self):
+        assert resize_mask(rand(2, 3, 8, 9), (4, 5)).shape == (2, 3, 4, 5)
+        assert resize_mask(rand(2, 3, 8, 9), torch.Size((16, 20))).shape == (2, 3, 16, 20)
+
+    def test_known_value(self):
+        mask = torch.tensor([[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]).view(1, 1, 2, 4)
+        assert resize_mask(mask, (1, 2)).flatten().tolist() == [0.75, 0.25]
+
+    @pytest.mark.parametrize("size", [(4, 5), (3, 7), (11, 13), (20, 4)])
+    def test_matches_reference(self, size):
+        mask = rand(2, 3, 11, 13).softmax(1)
+        expected = np.stack([reference.resize_by_area(m.numpy(), size) for m in mask])
+        torch.testing.assert_close(resize_mask(mask, size), torch.from_numpy(expected), rtol=0, atol=1e-14)
+
+    def test_same_size_is_the_same_mask(self):
+        mask = rand(1, 2, 5, 6)
+        assert resize_mask(mask, (5, 6)) is mask
+
+    def test_invariance_of_sums_and_shares(self):
+        mask = rand(1, 3, 12, 20).softmax(1)
+        small = resize_mask(mask, (3, 5))
+        torch.testing.assert_close(small.sum(1), torch.ones(1, 3, 5, dtype=torch.float64))
+        torch.testing.assert_close(small.mean((-2, -1)), mask.mean((-2, -1)))
+
+    def test_gradcheck(self):
+        assert torch.autograd.gradcheck(lambda m: resize_mask(m, (2, 3)), rand(1, 2, 5, 6).requires_grad_())
+
+    def test_rejects_other_dimensions(self):
+        with pytest.raises(ShapeError, match="mask: expected shape"):
+            resize_mask(rand(3, 8, 9), (4, 5))
+
+
+class TestCheckAspect:
+    # (height, width) of mask and photo
+    @pytest.mark.parametrize(
+        ("mask", "image"),
+        [
+            ((480, 640), (480, 640)),
+            ((384, 512), (3000, 4000)),
+            ((3000, 4000), (384, 512)),
+            ((525, 700), (1365, 2048 - 228)),  # 3:4 within a pixel
+            ((341, 512), (2000, 3000)),  # 341.33 rounded
+            ((1, 1), (1, 1)),
+        ],
+    )
+    def test_accepts_scale_and_rounding(self, mask, image):
+        assert check_aspect("mask.png", mask, image) is None
+
+    @pytest.mark.parametrize(
+        ("mask", "image"),
+        [((480, 640), (640, 480)), ((512, 512), (384, 512)), ((480, 650), (480, 640)), ((330, 512), (2000, 3000))],
+    )
+    def test_rejects_another_aspect(self, mask, image):
+        sizes = f"is {mask[1]}x{mask[0]} pixels, its photo {image[1]}x{image[0]}"
+        with pytest.raises(InputError, match=rf"mask\.png: {sizes}"):
+            check_aspect("mask.png", mask, image)

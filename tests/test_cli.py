@@ -1,0 +1,319 @@
+import os
+import pty
+import subprocess
+import sys
+import termios
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lookcast.training.run
+from lookcast import cli
+from lookcast.inference.photo_io import read_photo
+from lookcast.inference.stylizer import Stylizer
+from tests.looks import look, save_look, save_photo
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    return save_look(tmp_path / "look.safetensors")
+
+
+@pytest.fixture
+def run(capsys, checkpoint):
+    """`lookcast stylize` in this process: exit code, stdout, stderr."""
+
+    def stylize(*arguments):
+        code = cli.main(["stylize", "--checkpoint", str(checkpoint), "--device", "cpu", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return stylize
+
+
+def shell(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "lookcast.cli", *map(str, arguments)], capture_output=True, text=True, **options
+    )
+
+
+def stylized(path, **options):
+    return Stylizer(look(), {}, "cpu").stylize(read_photo(path).pixels, **options)
+
+
+class TestMain:
+    def test_help_comes_within_a_second(self):
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            result = shell("--help")
+            times.append(time.perf_counter() - start)
+        assert result.returncode == 0
+        assert all(f"\n  {name} " in result.stdout for name in cli.COMMANDS)
+        assert min(times) < 1
+
+    def test_version(self, capsys):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["--version"])
+        assert caught.value.code == 0
+        assert capsys.readouterr().out == f"lookcast {lookcast.__version__}\n"
+
+    @pytest.mark.parametrize("argv", [[], ["styliez"], ["--verbose"]])
+    def test_rejects_unknown_command(self, capsys, argv):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(argv)
+        assert caught.value.code == 2
+        assert "lookcast: error: " in capsys.readouterr().err
+
+    def test_a_fault_of_lookcast_is_not_hidden(self, monkeypatch):
+        def fault(argv):
+            raise ValueError("not the user's fault")
+
+        monkeypatch.setitem(cli.COMMANDS, "stylize", cli.Command("", fault))
+        with pytest.raises(ValueError, match="not the user's fault"):
+            cli.main(["stylize"])
+
+    def test_interrupt(self, monkeypatch, capsys):
+        def interrupt(argv):
+            raise KeyboardInterrupt
+
+        monkeypatch.setitem(cli.COMMANDS, "stylize", cli.Command("", interrupt))
+        assert cli.main(["stylize"]) == 130
+        assert capsys.readouterr().err == "lookcast: interrupted\n"
+
+
+class TestTrain:
+    def test_hands_every_argument_on(self, monkeypatch):
+        seen = []
+        monkeypatch.setattr(lookcast.training.run, "main", lambda argv: seen.append(argv) or 7)
+        argv = ["-m", "--cfg", "job", "--help", "--", "style=a b.jpg", "--version", "optimizer.lr=1e-3,1e-4", "-o"]
+        assert cli.main(["train", *argv]) == 7
+        assert seen == [argv]
+
+
+class TestStylize:
+    def test_known_value(self, tmp_path, run):
+        photo = save_photo(tmp_path / "photo.png")
+        out = tmp_path / "new" / "out.png"
+        assert run(photo, "-o", out) == (0, f"{out}\n", "")
+        expected = stylized(photo)
+        assert np.array_equal(np.asarray(Image.open(out)), expected)
+        assert not np.array_equal(expected, read_photo(photo).pixels)
+
+    def test_in_a_shell(self, tmp_path, checkpoint):
+        photo = save_photo(tmp_path / "ein foto.jpg")
+        result = shell("stylize", photo, "--checkpoint", checkpoint, "-o", tmp_path / "out.png")
+        assert (result.returncode, result.stdout, result.stderr) == (0, f"{tmp_path / 'out.png'}\n", "")
+        assert Image.open(tmp_path / "out.png").size == (96, 64)
+
+    def test_strength(self, tmp_path, run):
+        photo = save_photo(tmp_path / "photo.png")
+        for strength in (0, 0.5):
+            assert run(photo, "-o", tmp_path / "out.png", "--strength", strength)[0] == 0
+            assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), stylized(photo, strength=strength))
+
+    def test_keeps_what_belongs_to_the_photo(self, tmp_path, run):
+        tags = Image.Exif()
+        tags[271], tags[274] = "Lookcam", 6
+        photo = save_photo(tmp_path / "photo.jpg", exif=tags.tobytes(), quality=95)
+        assert run(photo, "-o", tmp_path / "out.jpg")[0] == 0
+        written = Image.open(tmp_path / "out.jpg")
+        assert written.size == (64, 96)
+        assert dict(written.getexif()) == {271: "Lookcam"}
+
+    def test_keeps_alpha(self, tmp_path, run):
+        image = Image.open(save_photo(tmp_path / "photo.png"))
+        image.putalpha(image.getchannel("R"))
+        image.save(tmp_path / "photo.png")
+        assert run(tmp_path / "photo.png", "-o", tmp_path / "out.webp")[0] == 0
+        assert np.array_equal(Image.open(tmp_path / "out.webp").getchannel("A"), image.getchannel("R"))
+
+    def test_one_photo_into_a_folder(self, tmp_path, run):
+        photo = save_photo(tmp_path / "photo.JPG")
+        for folder in ("looks", "looks v1.2"):
+            out = tmp_path / folder / "photo.JPG"
+            assert run(photo, "-o", tmp_path / folder) == (0, f"{out}\n", "")
+            assert Image.open(out).size == (96, 64)
+
+    def test_existing_folder_named_like_a_photo(self, tmp_path, run):
+        photo = save_photo(tmp_path / "photo.png")
+        (tmp_path / "out.png").mkdir()
+        assert run(photo, "-o", tmp_path / "out.png")[0] == 0
+        assert (tmp_path / "out.png" / "photo.png").is_file()
+
+    def test_several_photos(self, tmp_path, run):
+        photos = [save_photo(tmp_path / f"{name}.png", name) for name in ("chelsea", "coffee", "astronaut")]
+        code, out, err = run(*photos, "-o", tmp_path / "out")
+        assert (code, out, err) == (0, f"3 of 3 photos written to {tmp_path / 'out'}\n", "")
+        for photo in photos:
+            assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / photo.name)), stylized(photo))
+
+    def test_folder_of_photos(self, tmp_path, run):
+        for name in ("b.png", "a.JPG", "c.webp", "below/d.png"):
+            save_photo(tmp_path / "in" / name)
+        (tmp_path / "in" / "notes.txt").write_text("no photo")
+        code, out, _ = run(tmp_path / "in", "-o", tmp_path / "out")
+        assert (code, out) == (0, f"3 of 3 photos written to {tmp_path / 'out'}\n")
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.JPG", "b.png", "c.webp"]
+
+    def test_a_bad_photo_of_many_is_skipped(self, tmp_path, run):
+        first, last = save_photo(tmp_path / "a.png"), save_photo(tmp_path / "z.png", "coffee")
+        (tmp_path / "cut.png").write_bytes(first.read_bytes()[:2000])
+        (tmp_path / "notes.txt").write_text("no photo")
+        missing = tmp_path / "missing.jpg"
+        bad = tmp_path / "cut.png", tmp_path / "notes.txt", missing
+        code, out, err = run(first, *bad, last, "-o", tmp_path / "out")
+        assert (code, out) == (1, f"2 of 5 photos written to {tmp_path / 'out'}\n")
+        assert [line.split(": ")[:3] for line in err.splitlines()] == [
+            ["lookcast", "skipped", str(path)] for path in bad
+        ]
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "z.png"]
+
+    def test_a_format_that_can_be_read_but_not_written_is_skipped(self, tmp_path, run):
+        photos = save_photo(tmp_path / "a.bmp"), save_photo(tmp_path / "b.png")
+        code, _, err = run(*photos, "-o", tmp_path / "out")
+        assert code == 1
+        assert "a.bmp: can't write photos of this suffix; known are .jpg" in err
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_progress_bar_for_several_photos(self, tmp_path, checkpoint, count):
+        photos = [save_photo(tmp_path / f"{number}.png") for number in range(count)]
+        terminal, end = pty.openpty()
+        termios.tcsetwinsize(end, (24, 100))
+        argv = ["stylize", *photos, "--checkpoint", checkpoint, "-o", tmp_path / "out", "--device", "cpu"]
+        process = subprocess.run(
+            [sys.executable, "-m", "lookcast.cli", *map(str, argv)], stdout=subprocess.PIPE, stderr=end, check=True
+        )
+        os.write(end, b"END")  # so that reading ends on every system, also when nothing was written
+        seen = ""
+        while not seen.endswith("END"):
+            seen += os.read(terminal, 1000).decode()
+        os.close(end)
+        os.close(terminal)
+        assert process.stdout.decode().count("\n") == 1
+        if count == 1:
+            assert seen == "END"
+        else:
+            assert "100%" in seen
+            assert "3/3 [00:" in seen
+            assert "photo/s" in seen or "s/photo" in seen
+
+    def test_warnings_are_one_line(self, tmp_path, checkpoint):
+        Image.open(save_photo(tmp_path / "photo.png")).convert("RGBA").save(tmp_path / "photo.png")
+        result = shell("stylize", tmp_path / "photo.png", "--checkpoint", checkpoint, "-o", tmp_path / "out.jpg")
+        assert result.returncode == 0
+        assert result.stderr == (
+            f"lookcast: {tmp_path / 'out.jpg'}: JPEG has no transparency; the alpha channel is left out\n"
+        )
+
+    def test_overwrites_an_older_result(self, tmp_path, run):
+        photo = save_photo(tmp_path / "photo.png")
+        (tmp_path / "out.png").write_bytes(b"older")
+        assert run(photo, "-o", tmp_path / "out.png")[0] == 0
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), stylized(photo))
+
+    @pytest.mark.parametrize("way", ["itself", "its folder", "a link", "another photo"])
+    def test_overwrites_a_photo_only_when_asked(self, tmp_path, run, way):
+        photo = save_photo(tmp_path / "in" / "photo.png")
+        before, expected = photo.read_bytes(), stylized(photo)
+        arguments = {
+            "itself": (photo, "-o", photo),
+            "its folder": (photo, "-o", tmp_path / "in"),
+            "a link": (photo, "-o", tmp_path / "link.png"),
+            "another photo": (save_photo(tmp_path / "other" / "x.png"), photo, "-o", tmp_path / "in"),
+        }[way]
+        (tmp_path / "link.png").symlink_to(photo)
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith("lookcast: error: ")
+        assert err.endswith("is one of the photos to read; --overwrite writes over it\n")
+        assert photo.read_bytes() == before
+        assert run(*arguments, "--overwrite")[0] == 0
+        written = tmp_path / "link.png" if way == "a link" else photo
+        assert np.array_equal(np.asarray(Image.open(written)), expected)
+
+
+class TestStylizeRefuses:
+    """One line on stderr, exit code 2, nothing written."""
+
+    @pytest.fixture
+    def refuse(self, tmp_path, run):
+        def check(*arguments, reason):
+            code, out, err = run(*arguments)
+            assert (code, out) == (2, "")
+            assert err.startswith("lookcast: error: ")
+            assert reason in err
+            assert err.count("\n") == 1
+            assert not (tmp_path / "out").exists()
+
+        return check
+
+    def test_missing_photo(self, tmp_path, refuse):
+        refuse(tmp_path / "no.jpg", "-o", tmp_path / "out", reason="no.jpg: no such photo")
+
+    def test_no_photo(self, tmp_path, refuse):
+        (tmp_path / "notes.txt").write_text("no photo")
+        refuse(tmp_path / "notes.txt", "-o", tmp_path / "out", reason="notes.txt: not a photo")
+
+    def test_name_with_a_newline(self, tmp_path, refuse):
+        refuse(tmp_path / "two\nlines.jpg", "-o", tmp_path / "out", reason="no such photo")
+
+    def test_folder_without_photos(self, tmp_path, refuse):
+        (tmp_path / "empty").mkdir()
+        refuse(tmp_path / "empty", "-o", tmp_path / "out", reason="no photos directly in this folder (looked for .jpg")
+
+    def test_two_photos_of_one_name(self, tmp_path, refuse):
+        photos = save_photo(tmp_path / "1" / "a.png"), save_photo(tmp_path / "2" / "a.png")
+        refuse(*photos, "-o", tmp_path / "out", reason=f"{photos[0]} and {photos[1]} would both be written to")
+
+    def test_one_photo_twice(self, tmp_path, refuse):
+        photo = save_photo(tmp_path / "a.png")
+        refuse(photo, photo, "-o", tmp_path / "out", reason="would both be written to")
+
+    def test_several_photos_into_one_file(self, tmp_path, refuse):
+        photos = save_photo(tmp_path / "in" / "a.png"), save_photo(tmp_path / "in" / "b.png")
+        refuse(*photos, "-o", tmp_path / "out.png", reason="out.png: is named like one photo")
+        refuse(tmp_path / "in", "-o", tmp_path / "out.png", reason="out.png: is named like one photo")
+
+    def test_format_that_is_not_written(self, tmp_path, refuse):
+        photo = save_photo(tmp_path / "a.png")
+        refuse(photo, "-o", tmp_path / "out.gif", reason="out.gif: can't write photos of this suffix; known are .jpg")
+
+    def test_output_folder_that_is_a_file(self, tmp_path, refuse):
+        photos = save_photo(tmp_path / "a.png"), save_photo(tmp_path / "b.png")
+        (tmp_path / "file").write_bytes(b"")
+        refuse(photos[0], "-o", tmp_path / "file", reason="can't be written")
+        refuse(*photos, "-o", tmp_path / "file" / "below", reason="can't be written")
+
+    @pytest.mark.parametrize("strength", ["1.5", "-0.1", "nan"])
+    def test_strength(self, tmp_path, refuse, strength):
+        photo = save_photo(tmp_path / "a.png")
+        refuse(photo, "-o", tmp_path / "out", f"--strength={strength}", reason="strength: expected a number in [0, 1]")
+
+    def test_device(self, tmp_path, refuse):
+        photo = save_photo(tmp_path / "a.png")
+        refuse(photo, "-o", tmp_path / "out", "--device", "gpu", reason="device: 'gpu' is none of auto")
+
+    def test_checkpoint(self, tmp_path, capsys):
+        photo = save_photo(tmp_path / "a.png")
+        for checkpoint in (tmp_path / "no.safetensors", photo):
+            code = cli.main(["stylize", str(photo), "-o", str(tmp_path / "out"), "--checkpoint", str(checkpoint)])
+            assert code == 2
+            assert capsys.readouterr().err.startswith(f"lookcast: error: {checkpoint}: ")
+
+    def test_no_checkpoint_while_none_ships(self, tmp_path):
+        photo = save_photo(tmp_path / "a.png")
+        result = shell("stylize", photo, "-o", tmp_path / "out")
+        assert result.returncode == 2
+        assert result.stderr == (
+            "lookcast: error: this version of lookcast ships no universal checkpoint: pass the path of a checkpoint\n"
+        )
+
+    @pytest.mark.parametrize("argv", [["a.jpg"], ["-o", "out"], ["a.jpg", "-o", "out", "--strenght", "1"]])
+    def test_usage(self, capsys, argv):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["stylize", *argv])
+        assert caught.value.code == 2
+        assert "lookcast stylize: error: " in capsys.readouterr().err

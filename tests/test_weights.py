@@ -1,0 +1,128 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from lookcast.checks import InputError
+from lookcast.weights import FORMAT_VERSION, CheckpointError, load_into, read_weights, save_weights
+from tests.samples import randn
+
+TENSORS = {"weight": randn(4, 3), "bias": randn(4, seed=1)}
+
+
+def _refused(path, kind="generator"):
+    """The one line that is printed for a bad file."""
+    with pytest.raises(CheckpointError) as error:
+        read_weights(path, kind)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "look.safetensors"
+    save_weights(path, "generator", TENSORS, {"name": "bilateral", "arguments": {"depth": 8}})
+    return path
+
+
+class TestSaveWeights:
+    def test_round_trip(self, path):
+        tensors, header = read_weights(str(path), "generator")
+        assert tensors.keys() == TENSORS.keys()
+        assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
+        assert tensors["weight"].dtype == torch.float64
+        expected = {
+            "format_version": FORMAT_VERSION,
+            "kind": "generator",
+            "name": "bilateral",
+            "arguments": {"depth": 8},
+        }
+        assert header == expected
+
+    def test_accepts_parameters_and_views(self, tmp_path):
+        # What state_dict of a live model holds, and memory that is not contiguous.
+        tensors = {"a": nn.Parameter(torch.ones(2, 3)), "b": randn(4, 5).T}
+        save_weights(tmp_path / "a.safetensors", "encoder", tensors, {})
+        loaded, _ = read_weights(tmp_path / "a.safetensors", "encoder")
+        assert torch.equal(loaded["a"], torch.ones(2, 3))
+        assert torch.equal(loaded["b"], randn(4, 5).T)
+
+    def test_leaves_nothing_on_failure(self, tmp_path):
+        with pytest.raises(TypeError):
+            save_weights(tmp_path / "a.safetensors", "encoder", TENSORS, {"object": object()})
+        shared = torch.zeros(4)
+        with pytest.raises(RuntimeError):
+            save_weights(tmp_path / "a.safetensors", "encoder", {"a": shared, "b": shared}, {})
+        assert list(tmp_path.iterdir()) == []
+
+    def test_rejects_a_folder_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "out").write_text("a file")
+        with pytest.raises(InputError, match=r"a\.safetensors: can't be written"):
+            save_weights(tmp_path / "out" / "a.safetensors", "encoder", TENSORS, {})
+
+
+class TestReadWeights:
+    def test_rejects_a_missing_file(self, tmp_path):
+        assert "no such checkpoint" in _refused(tmp_path / "none.safetensors")
+        assert "no such checkpoint" in _refused(tmp_path)
+
+    @pytest.mark.parametrize("keep", [0, 5, 100, -1, -40])
+    def test_rejects_a_cut_file(self, path, keep):
+        path.write_bytes(path.read_bytes()[:keep])
+        assert "not a whole .safetensors file" in _refused(path)
+
+    def test_rejects_what_is_no_safetensors_file(self, path):
+        path.write_bytes(b"<html>404: not found</html>\n" * 50)
+        assert "not a whole .safetensors file" in _refused(path)
+        torch.save(TENSORS, path)
+        assert "not a whole .safetensors file" in _refused(path)
+
+    @pytest.mark.parametrize("metadata", [None, {}, {"format": "pt"}])
+    def test_rejects_a_foreign_safetensors_file(self, path, metadata):
+        save_file(TENSORS, path, metadata=metadata)
+        assert "not one of lookcast's" in _refused(path)
+
+    @pytest.mark.parametrize(
+        "header", ["{", "[]", "{}", "3", '{"format_version": 1}', '{"format_version": "x", "kind": "a"}']
+    )
+    def test_rejects_a_broken_header(self, path, header):
+        save_file(TENSORS, path, metadata={"lookcast": header})
+        assert "its header is not one that lookcast writes" in _refused(path)
+
+    def test_rejects_another_kind(self, path):
+        assert "holds the weights of a generator, expected a encoder" in _refused(path, "encoder")
+
+    def test_rejects_a_newer_format(self, path):
+        header = {"format_version": FORMAT_VERSION + 1, "kind": "generator"}
+        save_file(TENSORS, path, metadata={"lookcast": json.dumps(header)})
+        assert f"format version {FORMAT_VERSION + 1}, this lookcast reads up to {FORMAT_VERSION}" in _refused(path)
+
+
+class TestLoadInto:
+    def test_known_value(self):
+        module = nn.Linear(3, 4)
+        load_into(module, TENSORS, "look.safetensors")
+        torch.testing.assert_close(module.weight.data, TENSORS["weight"].float())
+        torch.testing.assert_close(module.bias.data, TENSORS["bias"].float())
+
+    @pytest.mark.parametrize(
+        ("tensors", "message"),
+        [
+            ({"weight": TENSORS["weight"]}, "lacks the weight 'bias' of Linear"),
+            (TENSORS | {"scale": torch.zeros(1)}, "has a weight 'scale' that Linear does not know"),
+            (TENSORS | {"weight": torch.zeros(4, 2)}, "weight 'weight' has shape (4, 2), expected (4, 3)"),
+            (TENSORS | {"bias": torch.zeros(4, 1)}, "weight 'bias' has shape (4, 1), expected (4,)"),
+            ({}, "lacks the weight 'bias' of Linear"),
+        ],
+    )
+    def test_rejects_weights_that_do_not_fit(self, tensors, message):
+        module = nn.Linear(3, 4)
+        before = module.weight.detach().clone()
+        with pytest.raises(CheckpointError) as error:
+            load_into(module, tensors, "look.safetensors")
+        assert str(error.value) == f"look.safetensors: {message}"
+        assert torch.equal(module.weight, before)  # nothing is loaded in part
