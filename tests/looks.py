@@ -1,14 +1,13 @@
-"""Generators and photo files that tests of inference and of the command line share."""
+"""Generators with a visible look, for the tests of inference and of the command line."""
 
-import struct
 from pathlib import Path
 
-import skimage.data
+import numpy as np
 import torch
-from PIL import Image
 
 from lookcast.generators import GENERATORS, Generator
 from lookcast.inference.checkpoint import save_checkpoint
+from lookcast.structures import Stylization
 
 SMALL = {
     "bilateral": {"depth": 4, "height": 4, "width": 4, "channels": 16, "blocks": 1, "thumbnail": 64},
@@ -32,42 +31,19 @@ def save_look(path: Path, name: str = "bilateral", seed: int = 0) -> Path:
     return path
 
 
-def save_photo(path: Path, name: str = "chelsea", **options: object) -> Path:
-    """A crop of one of scikit-image's photographs, 96 x 64 pixels, as a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(getattr(skimage.data, name)()[60:124, 100:196]).save(path, **options)
-    return path
+class Negative(Generator):
+    """A look whose every value is known: the negative, overshooting by a tenth."""
+
+    name, takes_style, arguments = "negative", False, {}
+
+    def forward(self, content, style=None, content_mask=None, style_mask=None):
+        self.check_style(style, content_mask, style_mask)
+        assert not self.training
+        assert torch.is_inference_mode_enabled()
+        assert content.dtype == torch.float32
+        return Stylization(1.1 - 1.2 * content)
 
 
-def icc_profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """The smallest ICC profile (version 2, printer class) of a colour space, from its tags."""
-    tags = {
-        b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78),
-        b"wtpt": b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061),
-        **tags,
-    }
-    offset = 128 + 4 + 12 * len(tags)
-    table, body = struct.pack(">I", len(tags)), b""
-    for name, data in tags.items():
-        table += name + struct.pack(">2I", offset + len(body), len(data))
-        body += data + bytes(-len(data) % 4)
-    connection = b"XYZ " if space == b"GRAY" else b"Lab "
-    header = struct.pack(">I4sI", 128 + len(table) + len(body), b"lcms", 0x02100000) + b"prtr" + space + connection
-    header += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
-    return header.ljust(128, b"\0") + table + body
-
-
-LINEAR_GREY = icc_profile(b"GRAY", {b"kTRC": b"curv" + bytes(8)})
-"""Grey whose levels are proportional to light."""
-
-
-def _black_only() -> bytes:
-    """A table of 2x2x2x2 nodes to Lab: white without black ink, black with it, whatever the other inks do."""
-    ramp = bytes(range(256))
-    identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
-    nodes = 8 * (bytes((255, 128, 128)) + bytes((0, 128, 128)))
-    return b"mft1" + bytes(4) + bytes((4, 3, 2, 0)) + identity + 4 * ramp + nodes + 3 * ramp
-
-
-BLACK_ONLY_CMYK = icc_profile(b"CMYK", {b"A2B0": _black_only()})
-"""Inks of which only the black one prints: no conversion without the profile leaves the others out."""
+def negative(values):
+    """What `Negative` gives for content in [0, 1], clamped."""
+    return np.clip(1.1 - 1.2 * values, 0, 1)

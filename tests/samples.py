@@ -5,15 +5,16 @@ import skimage.data
 import torch
 
 CROPS = {
-    "astronaut": (slice(60, 100), slice(180, 233)),  # face and background
+    "astronaut": (slice(300, 340), slice(100, 153)),  # fabric and patches
     "chelsea": (slice(60, 97), slice(100, 131)),  # fur
     "coffee": (slice(200, 233), slice(150, 200)),  # smooth shades and a rim
 }
 
 
-def photo(name: str) -> torch.Tensor:
-    """A crop of one of scikit-image's photographs, `(1, 3, H, W)` in float64, of odd and unequal sides."""
-    pixels = getattr(skimage.data, name)()[CROPS[name]]
+def photo(name: str, whole: bool = False) -> torch.Tensor:
+    """One of scikit-image's photographs or its crop, `(1, 3, H, W)` in float64; the crops have unequal sides."""
+    pixels = getattr(skimage.data, name)()
+    pixels = pixels if whole else pixels[CROPS[name]]
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].double() / 255
 
 

@@ -13,7 +13,8 @@ import lookcast.training.run
 from lookcast import cli
 from lookcast.inference.photo_io import read_photo
 from lookcast.inference.stylizer import Stylizer
-from tests.looks import look, save_look, save_photo
+from tests.looks import look, save_look
+from tests.photo_files import save_photo
 
 
 @pytest.fixture

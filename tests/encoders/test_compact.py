@@ -48,7 +48,8 @@ class TestCompactEncoder:
         with torch.no_grad():
             expected = _network()(image)
         features = CompactEncoder(weights)(image)
-        assert all(torch.equal(features[tap], expected[tap]) for tap in TAPS)
+        for tap in TAPS:  # not bit by bit: the encoder computes channels last, which sums in another order
+            torch.testing.assert_close(features[tap], expected[tap], rtol=1e-5, atol=1e-5)
 
     def test_taps_in_place_rectifiers_do_not_corrupt(self, weights):
         image = rand(1, 3, 20, 24, dtype=torch.float32)
@@ -117,10 +118,10 @@ class TestShippedEncoder:
         assert 100_000 < sum(t.numel() for t in tensors.values()) <= 500_000
 
     def test_features_of_photos_are_standardised(self):
-        # Over photographs of any kind mean 0 and variance 1; a few crops stay in the neighbourhood.
+        # Over hundreds of photographs mean 0 and variance 1; three of them stay in the neighbourhood.
         encoder = CompactEncoder()
+        features = [encoder(photo(name, whole=True).float()) for name in CROPS]
         for tap in TAPS:
-            pixels = [encoder(photo(name).float())[tap].transpose(0, 1).flatten(1) for name in CROPS]
-            features = torch.cat(pixels, 1)
-            assert features.mean(1).abs().mean() < 1
-            assert 0.1 < features.square().mean() < 10
+            channels = torch.cat([f[tap][0].flatten(1) for f in features], 1)
+            assert channels.mean(1).abs().mean() < 1
+            assert 0.5 < channels.var(1).mean() < 1.5

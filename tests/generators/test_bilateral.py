@@ -96,12 +96,12 @@ class TestBilateralGenerator:
         wanted = 0.6 * content.flip(1) + 0.2
         optimizer = torch.optim.Adam(generator.parameters(), 0.02)
         start = (generator(content).image - wanted).square().mean().item()
-        for _ in range(60):
+        for _ in range(40):
             loss = (generator(content).image - wanted).square().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        assert loss.item() < 0.02 * start
+        assert loss.item() < 0.05 * start
 
     def test_arguments_rebuild_it(self):
         generator, content = _generator(), photo("coffee").float()

@@ -33,6 +33,10 @@ def _levels(image, step):
     return (image * 255 / step).round() * step / 255
 
 
+def _grey(image):
+    return image.mean(1, keepdim=True).repeat(1, 3, 1, 1)
+
+
 class TestMattingEnergy:
     def test_shape(self):
         assert matting_energy(rand(2, 3, 6, 7), rand(2, 3, 6, 7, seed=1)).shape == (2,)
@@ -61,20 +65,21 @@ class TestMattingEnergy:
             error = (gradient - expected).abs().max() / expected.abs().max()
             assert error <= 1e-9
 
-    @pytest.mark.parametrize("content", [photo("coffee"), rand(1, 3, 7, 12), _levels(photo("chelsea"), 16)])
+    # Grey photos: three equal channels, all windows singular but for eps. An explicit inverse, as pymatting's, gives
+    # noise there, and loses digits wherever the colours of a window lie almost in a line; least squares do not.
+    @pytest.mark.parametrize(
+        "content", [photo("coffee"), rand(1, 3, 7, 12), _levels(photo("chelsea"), 16), _grey(photo("astronaut"))]
+    )
     @pytest.mark.parametrize("eps", [1e-7, 1e-3])
     def test_matches_reference(self, content, eps):
         content = content[..., :16, :20]
         for output in (*_outputs(content), content**0.6, content):
-            expected = reference.matting_energy(content[0].numpy(), output[0].numpy(), eps)
-            assert matting_energy(content, output, eps).item() == pytest.approx(expected, rel=1e-12)
-
-    def test_matches_reference_on_grey_photos(self):
-        # Three equal channels: all windows are singular but for eps. An explicit inverse, pymatting's too, fails here.
-        content = photo("astronaut")[..., :16, :20].mean(1, keepdim=True).repeat(1, 3, 1, 1)
-        for output in (*_outputs(content), content**0.6, content):
-            expected = reference.matting_energy(content[0].numpy(), output[0].numpy(), EPS)
-            assert matting_energy(content, output, EPS).item() == pytest.approx(expected, rel=1e-12)
+            expected, gradient = reference.matting_energy(content[0].numpy(), output[0].numpy(), eps)
+            output = output.clone().requires_grad_()
+            energy = matting_energy(content, output, eps)
+            assert energy.item() == pytest.approx(expected, rel=1e-12)
+            energy.backward()
+            assert (output.grad[0] - torch.from_numpy(gradient)).abs().max() <= 1e-11 * output.detach().abs().max()
 
     @pytest.mark.parametrize("name", [*CROPS, "square"])
     def test_constant_output_costs_nothing(self, name):
@@ -101,15 +106,15 @@ class TestMattingEnergy:
             output64 = output.detach().double().requires_grad_()
             expected = matting_energy(content.double(), output64)
             (expected_gradient,) = torch.autograd.grad(expected.sum(), output64)
-            # Centred windows and the residual form leave a few roundings of 6e-8 each; 2e-7 measured. The gradient
-            # also feels the rounding of A, 2e-5 measured.
-            torch.testing.assert_close(energy.double(), expected, rtol=1e-6, atol=0)
-            assert (gradient - expected_gradient).norm() <= 1e-4 * expected_gradient.norm()
+            # Centred windows and the residual form leave a few roundings of 6e-8 each; 9e-8 measured. The gradient
+            # also feels the rounding of A; 9e-6 measured.
+            torch.testing.assert_close(energy.double(), expected, rtol=5e-7, atol=0)
+            assert (gradient - expected_gradient).norm() <= 5e-5 * expected_gradient.norm()
 
     def test_float32_is_close_to_float64_on_grey_photos(self):
         # In float32 the windows are singular and A is noise across the grey axis. What it adds to the energy is the
         # eps term of that noise: half of eps a window is allowed, a fifth measured.
-        content = photo("chelsea").mean(1, keepdim=True).repeat(1, 3, 1, 1).float()
+        content = _grey(photo("chelsea")).float()
         allowed = 0.5 * EPS * num_windows(*content.shape[-2:])
         for output in (content, recolor(content), content**0.6):
             expected = matting_energy(content.double(), output.double(), EPS)
@@ -152,8 +157,8 @@ class TestMattingEnergy:
 
     def test_rejects_second_derivatives(self):
         content, output = rand(1, 3, 4, 5).requires_grad_(), rand(1, 3, 4, 5, seed=1).requires_grad_()
-        for source in (output, content):
-            (gradient,) = torch.autograd.grad(matting_energy(content, output).sum(), source, create_graph=True)
+        for guide, source in ((content, content), (content, output), (content.detach(), output)):
+            (gradient,) = torch.autograd.grad(matting_energy(guide, output).sum(), source, create_graph=True)
             with pytest.raises(RuntimeError, match="differentiable once"):
                 # The second summand has a gradient of its own: nothing else would tell that the first one's is missing.
                 (gradient.square().sum() + output.square().sum()).backward()
@@ -192,9 +197,8 @@ class TestGuidedResidual:
         for output in _outputs(content):
             filtered = reference.guided_filter(content[0].numpy(), output[0].numpy(), kernel_size, 1e-4)
             expected = np.mean((output[0].numpy() - filtered) ** 2)
-            # kornia's E[xy] - E[x]E[y] loses four digits against eps.
             actual = guided_residual(content, output, kernel_size, 1e-4).item()
-            assert actual == pytest.approx(expected, rel=1e-10)
+            assert actual == pytest.approx(expected, rel=1e-12)
 
     @pytest.mark.parametrize(("kernel_size", "subsample"), [(9, 4), (9, 2), (5, 2)])
     def test_matches_reference_when_subsampled(self, kernel_size, subsample):
@@ -203,7 +207,7 @@ class TestGuidedResidual:
             filtered = reference.guided_filter(content[0].numpy(), output[0].numpy(), kernel_size, 1e-4, subsample)
             expected = np.mean((output[0].numpy() - filtered) ** 2)
             actual = guided_residual(content, output, kernel_size, 1e-4, subsample).item()
-            assert actual == pytest.approx(expected, rel=1e-10)
+            assert actual == pytest.approx(expected, rel=1e-12)
 
     @pytest.mark.parametrize("subsample", [1, 4])
     @pytest.mark.parametrize("name", CROPS)
@@ -226,8 +230,8 @@ class TestGuidedResidual:
         for output in (recolor(content), recolor(content) + 0.01 * randn(*content.shape).float(), content.roll(3, -1)):
             actual = guided_residual(content, output, subsample=subsample).item()
             expected = guided_residual(content.double(), output.double(), subsample=subsample).item()
-            # E[xy] - E[x]E[y] is off by 1e-7, a thousandth of eps.
-            assert actual == pytest.approx(expected, rel=2e-3, abs=1e-9)
+            # kornia's E[xy] - E[x]E[y] is off by 6e-8, a thousandth of eps; 1e-4 measured.
+            assert actual == pytest.approx(expected, rel=5e-4)
 
     def test_half_precision_and_autocast_are_computed_in_float32(self):
         content, output = rand(1, 3, 12, 13).bfloat16(), rand(1, 3, 12, 13, seed=1).bfloat16()

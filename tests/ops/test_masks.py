@@ -98,7 +98,13 @@ class TestCheckAspect:
 
     @pytest.mark.parametrize(
         ("mask", "image"),
-        [((480, 640), (640, 480)), ((512, 512), (384, 512)), ((480, 650), (480, 640)), ((330, 512), (2000, 3000))],
+        [
+            ((480, 640), (640, 480)),
+            ((512, 512), (384, 512)),
+            ((480, 650), (480, 640)),
+            ((338, 512), (2000, 3000)),
+            ((330, 512), (2000, 3000)),
+        ],
     )
     def test_rejects_another_aspect(self, mask, image):
         sizes = f"is {mask[1]}x{mask[0]} pixels, its photo {image[1]}x{image[0]}"

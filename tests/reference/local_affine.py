@@ -3,14 +3,15 @@
 import numpy as np
 
 
-def matting_energy(content: np.ndarray, output: np.ndarray, eps: float) -> float:
+def matting_energy(content: np.ndarray, output: np.ndarray, eps: float) -> tuple[float, np.ndarray]:
     """`sum_k min_(A,b) sum_(i in k) |V_i - A I_i - b|^2 + eps |A|^2` over the 3x3 windows inside `(3, H, W)` images.
 
     Levin et al. 2008, eq. 11, for three output channels. The penalty becomes three more rows `sqrt(eps) A = 0`, so that
-    each window is one ordinary least-squares problem, solved by SVD: no normal equations, no inverse.
+    each window is one ordinary least-squares problem, solved by SVD: no normal equations, no inverse. The gradient by V
+    comes along: twice the residual of every pixel, summed over the windows it is in.
     """
     _, height, width = content.shape
-    energy = 0.0
+    energy, gradient = 0.0, np.zeros_like(output)
     for y in range(height - 2):
         for x in range(width - 2):
             guide = content[:, y : y + 3, x : x + 3].reshape(3, 9).T
@@ -20,8 +21,10 @@ def matting_energy(content: np.ndarray, output: np.ndarray, eps: float) -> float
             rows[9:, :3] = np.sqrt(eps) * np.eye(3)
             wanted = np.vstack([values, np.zeros((3, 3))])
             solution, *_ = np.linalg.lstsq(rows, wanted, rcond=0)
-            energy += np.sum((rows @ solution - wanted) ** 2)
-    return energy
+            residual = wanted - rows @ solution
+            energy += np.sum(residual**2)
+            gradient[:, y : y + 3, x : x + 3] += 2 * residual[:9].T.reshape(3, 3, 3)
+    return energy, gradient
 
 
 def guided_filter(guide: np.ndarray, image: np.ndarray, kernel_size: int, eps: float, subsample: int = 1) -> np.ndarray:

@@ -2,16 +2,19 @@
 
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from lookcast.checks import InputError
-from lookcast.data.masks import find_masks
-from lookcast.data.photo_folder import PhotoFolder, collate, find_photos
+from lookcast.data.masks import find_masks, without_masks
+from lookcast.data.photo_folder import PhotoFolder, collate, find_photos, read_pixels
 from lookcast.data.transforms import training_transform, validation_transform
+from lookcast.inference.photo_io import PhotoError
 from lookcast.structures import PhotoBatch
 
 log = logging.getLogger(__name__)
@@ -24,18 +27,20 @@ class PhotoDataModule(pl.LightningDataModule):
         photos: a folder, a file, `sample:NAME`, or a list of such.
         val_photos: the same for the photos held out; None holds out some of `photos`. A folder of fewer than 10 is too
             small for that: then its photos, whole, serve to judge by too, and `held_out` is False.
-        num_val: how many of `photos` are held out; at most a tenth of them.
-        masks: folder of colour masks, one PNG for each photo, named like it; None for no masks.
+        num_val: how many of `photos` are held out; at most a tenth of them. Those that can't be read are not chosen.
+        masks: folder of colour masks, one PNG for each photo, named like it; None for no masks. It may lie inside a
+            folder of photos.
         size: side of the crops in pixels.
         scale: smallest and largest share of a photo's area in a crop.
         jitter: strength of the random grade of the content.
         val_size: longer side of the held-out photos in pixels.
         batch_size: crops in a batch, on each device.
-        epoch_length: crops in an epoch at least; a few photos repeat, so that epochs do not shrink to a step.
+        epoch_length: crops in an epoch at least; a few photos repeat, so that epochs do not shrink to a step. Never
+            less than one of each photo, or than a batch.
         num_workers: processes that read photos.
 
     Raises:
-        InputError: no photos, or masks missing.
+        InputError: no photos, none that can be read, or masks that are missing or do not fit.
     """
 
     def __init__(
@@ -53,19 +58,19 @@ class PhotoDataModule(pl.LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        found = find_photos(photos)
         for name, number in (("num_val", num_val), ("batch_size", batch_size)):
             if number < 1:
                 raise InputError(f"{name}: expected at least 1, got {number}")
+        found = _find(photos, "photos", masks)
         self.held_out = val_photos is not None or len(found) >= 10
         if val_photos is not None:
-            train, val = found, find_photos(val_photos)
+            train, val = found, _find(val_photos, "val_photos", masks)
         elif self.held_out:
-            val = found[:: max(10, len(found) // num_val)][:num_val]
+            val = _pick_readable(found, min(num_val, len(found) // 10))
             train = [photo for photo in found if photo not in set(val)]
         else:
-            train, val = found, found[:num_val]
-        log.info(
+            train, val = found, _pick_readable(found, min(num_val, len(found)))
+        rank_zero_only(log.info)(
             "%d photos to train on, %d %s", len(train), len(val), "held out" if self.held_out else "of them to judge by"
         )
         self.batch_size, self.num_workers = batch_size, num_workers
@@ -73,7 +78,7 @@ class PhotoDataModule(pl.LightningDataModule):
             train,
             training_transform(size, (scale[0], scale[1]), jitter),
             None if masks is None else find_masks(train, masks),
-            length=max(epoch_length, len(train)),
+            length=max(epoch_length, len(train), batch_size),
         )
         self.val_set = PhotoFolder(
             val, validation_transform(val_size), None if masks is None else find_masks(val, masks)
@@ -98,3 +103,35 @@ class PhotoDataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             collate_fn=collate,
         )
+
+
+def _find(source: str | Path | Sequence[str | Path], name: str, masks: str | Path | None) -> list[Path]:
+    """Photos of a source, at least one, without the masks that lie among them."""
+    found = find_photos(source, name)
+    if not found:
+        raise InputError(f"{name}: the list is empty")
+    return found if masks is None else without_masks(found, masks)
+
+
+def _pick_readable(photos: Sequence[Path], number: int) -> list[Path]:
+    """The first photo that can be read of each of `number` equal stretches.
+
+    A photo that can't is passed over among the photos to train on; here it could be the only one to judge by.
+
+    Raises:
+        InputError: none can be read.
+    """
+    bounds = [len(photos) * k // number for k in range(number + 1)]
+    picked, broken = [], []
+    for begin, end in pairwise(bounds):
+        for photo in photos[begin:end]:
+            try:
+                read_pixels(photo)
+            except PhotoError as error:
+                broken.append(str(error))
+                continue
+            picked.append(photo)
+            break
+    if not picked:
+        raise InputError(f"photos: none of the {len(photos)} can be read, first {broken[0]}")
+    return picked

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
@@ -33,29 +35,43 @@ class PhotoSample(NamedTuple):
     skipped: tuple[str, ...]
 
 
-def find_photos(source: str | Path | Sequence[str | Path]) -> list[Path]:
+def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos") -> list[Path]:
     """Photo files of a source, sorted by name within a folder.
 
     Args:
         source: a folder (searched recursively), a file, `sample:NAME` of a bundled photo, or a list of such.
+        name: the setting that names the source, for the message.
 
     Raises:
         InputError: a file or folder that does not exist, or no photo in it; says what was looked for.
     """
     if not isinstance(source, str | Path):
-        return [path for part in source for path in find_photos(part)]
+        return [path for part in source for path in find_photos(part, name)]
     if str(source).startswith(PREFIX):
         return [sample_path(str(source).removeprefix(PREFIX))]
     path = Path(source)
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise InputError(f"photos: {path} does not exist")
+        raise InputError(f"{name}: {path} does not exist")
     found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
     if not found:
         kinds = " ".join(sorted(PHOTO_SUFFIXES))
-        raise InputError(f"photos: no photo in {path}; looked in it and below it for files ending in {kinds}")
+        raise InputError(f"{name}: no photo in {path}; looked in it and below it for files ending in {kinds}")
     return found
+
+
+def read_pixels(path: Path) -> npt.NDArray[np.uint8]:
+    """The pixels of a photo that is large enough for the encoders, `(H, W, 3)`.
+
+    Raises:
+        PhotoError: it can't be read, or a side is shorter than `MIN_SIDE`.
+    """
+    pixels = read_photo(path).pixels
+    height, width = pixels.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise PhotoError(f"{path}: {width}x{height} pixels, too small to train on")
+    return pixels
 
 
 class PhotoFolder(Dataset[PhotoSample]):
@@ -96,10 +112,7 @@ class PhotoFolder(Dataset[PhotoSample]):
         for offset in range(len(self.photos)):
             number = (index + offset) % len(self.photos)
             try:
-                pixels = read_photo(self.photos[number]).pixels
-                if min(pixels.shape[:2]) < MIN_SIDE:
-                    height, width = pixels.shape[:2]
-                    raise PhotoError(f"{self.photos[number]}: {width}x{height} pixels, too small to train on")
+                pixels = read_pixels(self.photos[number])
             except PhotoError as error:
                 skipped.append(str(error))
                 continue

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lookcast.checks import check_image
+from lookcast.checks import InputError, check_image
 from lookcast.generators.base import Generator
 from lookcast.ops.bilateral import COEFFICIENTS, identity_grid, slice_apply
 from lookcast.ops.color import luma
@@ -35,10 +35,13 @@ class BilateralGenerator(Generator):
     pixel is an affine transform of the photo's colour: no texture can be invented. Starts as the identity.
 
     Args:
-        depth, height, width: D, GH, GW of the grid; height and width equal powers of two times `thumbnail`.
+        depth, height, width: D, GH, GW of the grid; best the thumbnail's side over a power of two.
         channels: width of the network at the resolution of the grid.
         blocks: residual blocks at the resolution of the grid.
         thumbnail: side of the thumbnail in pixels.
+
+    Raises:
+        InputError: a size that is not positive, or a grid finer than the thumbnail.
 
     Reference:
         Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017 (the stages).
@@ -65,6 +68,11 @@ class BilateralGenerator(Generator):
             "blocks": blocks,
             "thumbnail": thumbnail,
         }
+        for name, value in self.arguments.items():
+            if value < (0 if name == "blocks" else 1):
+                raise InputError(f"{name}: expected a positive number, got {value}")
+        if thumbnail < max(height, width):
+            raise InputError(f"thumbnail: expected at least the grid's {max(height, width)} cells, got {thumbnail} px")
         self.depth, self.height, self.width, self.thumbnail = depth, height, width, thumbnail
         stem: list[nn.Module] = []
         size, inputs = thumbnail, 3

@@ -89,7 +89,11 @@ def stylize_files(stylizer: Stylizer, jobs: Sequence[Job], strength: float = 1.0
 
 
 def _photos_in(folder: Path) -> list[Path]:
-    photos = sorted(file for file in folder.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file())
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: can't be read ({error.strerror})") from error
+    photos = [file for file in files if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file()]
     if not photos:
         raise InputError(f"{folder}: no photos directly in this folder (looked for {', '.join(PHOTO_SUFFIXES)})")
     return photos

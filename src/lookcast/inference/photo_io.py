@@ -79,20 +79,16 @@ def read_photo(path: str | Path) -> Photo:
         PhotoError: missing, a folder, not a photo, broken, truncated, or above `PIL.Image.MAX_IMAGE_PIXELS` twice over.
     """
     path = Path(path)
-    if path.is_dir():
-        raise PhotoError(f"{path}: is a folder, expected a photo")
     try:
         with Image.open(path) as image:
             _check_layout(image, path)
-            exif = _copy_exif(image, path)  # before loading, which closes the file
-            image.load()
-            # Pillow turns a TIFF by itself while loading, and then has no orientation left.
-            orientation = 1 if exif is None else image.getexif().get(ExifTags.Base.Orientation, 1)
+            image.load()  # first, because Pillow turns a TIFF by itself while loading, and then has no orientation left
+            orientation, exif = _take_exif(image, path)
             rgb, icc_profile = to_rgb(image, str(path))
     except FileNotFoundError as error:
         raise PhotoError(f"{path}: no such photo") from error
-    except PermissionError as error:
-        raise PhotoError(f"{path}: can't be read ({error.strerror})") from error
+    except IsADirectoryError as error:
+        raise PhotoError(f"{path}: is a folder, expected a photo") from error
     except UnidentifiedImageError as error:
         raise PhotoError(f"{path}: not a photo, or of an unknown format") from error
     except Image.DecompressionBombError as error:
@@ -100,13 +96,14 @@ def read_photo(path: str | Path) -> Photo:
     except PhotoError:
         raise
     except _BROKEN_FILE as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's errors have a number, Pillow's none
+            raise PhotoError(f"{path}: can't be read ({error.strerror})") from error
         raise PhotoError(f"{path}: broken or truncated ({' '.join(str(error).split())})") from error
     rgb.getexif()[ExifTags.Base.Orientation] = orientation
     ImageOps.exif_transpose(rgb, in_place=True)
     values = np.array(rgb)
     alpha = np.ascontiguousarray(values[..., 3]) if rgb.mode == "RGBA" else None
-    kept = None if exif is None else _adapt_exif(exif, rgb.size)
-    return Photo(np.ascontiguousarray(values[..., :3]), alpha, kept, icc_profile)
+    return Photo(np.ascontiguousarray(values[..., :3]), alpha, exif, icc_profile)
 
 
 def check_writable(path: str | Path) -> None:
@@ -217,23 +214,19 @@ def _check_layout(image: Image.Image, path: Path) -> None:
         logger.warning("%s: holds several pictures, the first is read", path)
 
 
-def _copy_exif(image: Image.Image, path: Path) -> Image.Exif | None:
-    """A copy without the preview, which Pillow does not write; None where there is none to be read."""
+def _take_exif(image: Image.Image, path: Path) -> tuple[int, bytes | None]:
+    """The orientation, 1 for upright, and the EXIF of a photo that is upright and stored in another way."""
     try:
-        copy = Image.Exif()
-        copy.load(image.getexif().tobytes())
+        exif = image.getexif()
+        orientation = exif.pop(ExifTags.Base.Orientation, 1)
+        for tag in _STORAGE_TAGS:
+            exif.pop(tag, None)
+        details = exif.get_ifd(ExifTags.IFD.Exif) if ExifTags.IFD.Exif in exif else {}
+        size = image.size if orientation < 5 else reversed(image.size)
+        for tag, side in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), size, strict=True):
+            if tag in details:
+                details[tag] = side
+        return orientation, exif.tobytes() if len(exif) else None  # tobytes leaves out the preview
     except _BROKEN_EXIF as error:
         logger.warning("%s: its EXIF is broken and left out (%s)", path, error)
-        return None
-    return copy
-
-
-def _adapt_exif(exif: Image.Exif, size: tuple[int, int]) -> bytes | None:
-    """EXIF for a photo of (width, height) that is upright and stored in another way."""
-    for tag in (ExifTags.Base.Orientation, *_STORAGE_TAGS):
-        exif.pop(tag, None)
-    details = exif.get_ifd(ExifTags.IFD.Exif) if ExifTags.IFD.Exif in exif else {}
-    for tag, side in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), size, strict=True):
-        if tag in details:
-            details[tag] = side
-    return exif.tobytes() if len(exif) else None
+        return 1, None

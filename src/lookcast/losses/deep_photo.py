@@ -25,7 +25,7 @@ class DeepPhotoLoss(nn.Module):
         InputError: a negative weight.
 
     Reference:
-        Luan et al. 2017, eq. 5.
+        Luan et al. 2017, eq. 4.
     """
 
     def __init__(

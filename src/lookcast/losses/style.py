@@ -42,7 +42,7 @@ class SegmentedStyleLoss(nn.Module):
         taps: the taps to compare.
 
     Reference:
-        Luan et al. 2017, eq. 3-4.
+        Luan et al. 2017, eq. 3a-3b.
     """
 
     def __init__(self, taps: Sequence[str]) -> None:
@@ -97,7 +97,7 @@ class PaperStyleLoss(SegmentedStyleLoss):
     With Gram matrices divided by the regions' mass (the authors' code does so too) and N the channels of the tap.
 
     Reference:
-        Luan et al. 2017, eq. 3.
+        Luan et al. 2017, eq. 3a.
     """
 
     @staticmethod
@@ -117,6 +117,9 @@ class PaperStyleLoss(SegmentedStyleLoss):
 
 def _check_masks(content_mask: torch.Tensor | None, style_mask: torch.Tensor | None) -> None:
     given: Mapping[str, torch.Tensor | None] = {"content_mask": content_mask, "style_mask": style_mask}
+    for name, mask in given.items():
+        if mask is not None and not mask.is_floating_point():
+            raise InputError(f"{name}: expected floating point in [0, 1], got {mask.dtype}")
     if content_mask is None or style_mask is None:
         for name, mask in given.items():
             if mask is not None:

@@ -26,7 +26,7 @@ def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> tor
         ShapeError: features or mask of another dimension or batch.
 
     Reference:
-        Luan et al. 2017, eq. 3-4.
+        Luan et al. 2017, eq. 3a-3b.
     """
     check_shape("features", features, ("B", "C", "h", "w"))
     features = features.to(torch.promote_types(features.dtype, torch.float32))

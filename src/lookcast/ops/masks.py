@@ -35,7 +35,8 @@ def colors_to_mask(colors: torch.Tensor) -> torch.Tensor:
     """
     check_image("colors", colors)
     palette = torch.tensor([rgb for _, rgb in PALETTE], device=colors.device, dtype=colors.dtype) / 255
-    distance = (colors[:, None] - palette.view(1, NUM_LABELS, 3, 1, 1)).square().sum(2)
+    # Colour by colour: all differences at once would take 27 planes of the photo.
+    distance = torch.stack([(colors - color.view(3, 1, 1)).square().sum(1) for color in palette], 1)
     one_hot = F.one_hot(distance.argmin(1), NUM_LABELS)
     return one_hot.permute(0, 3, 1, 2).to(colors.dtype)
 

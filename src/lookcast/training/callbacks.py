@@ -1,6 +1,8 @@
 """What a run shows and leaves behind: progress, sample pictures, a list of skipped photos."""
 
 import logging
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,13 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.trainer.states import TrainerFn
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
+from lookcast.checks import InputError
 from lookcast.files import whole_file
 from lookcast.structures import PhotoBatch
 from lookcast.training.module import LookModule
@@ -56,7 +61,7 @@ class SampleSheet(pl.Callback):
 
     def __init__(self, folder: str | Path, every_n_steps: int, num_photos: int = 4, height: int = 240) -> None:
         if every_n_steps < 1:
-            raise ValueError(f"every_n_steps: expected at least 1, got {every_n_steps}")
+            raise InputError(f"every_n_steps: expected at least 1, got {every_n_steps}")
         self.folder, self.every_n_steps, self.num_photos, self.height = (
             Path(folder), every_n_steps, num_photos, height
         )  # fmt: skip
@@ -64,7 +69,8 @@ class SampleSheet(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         """Draw after every n-th step."""
-        if trainer.global_step % self.every_n_steps == 0:
+        # With gradient accumulation the first batches leave the step at 0.
+        if trainer.global_step > 0 and trainer.global_step % self.every_n_steps == 0:
             self.draw(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -106,6 +112,33 @@ class SampleSheet(pl.Callback):
         return F.pad(small, (left, width - size[1] - left, top, height - size[0] - top), value=1.0)
 
 
+class LastCheckpoint(Checkpoint):
+    """Writes what a run can be resumed from: after every validation and at the end.
+
+    `ModelCheckpoint(save_last=True)` writes it only when the best has improved, which may be long ago.
+
+    Args:
+        path: the file, written over.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path, self.step = Path(path), -1
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Within the training only; behind `ModelCheckpoint`, whose knowledge of the best goes into the file."""
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """What was trained since the last validation."""
+        self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        if trainer.global_step != self.step:
+            self.step = trainer.global_step
+            trainer.save_checkpoint(self.path)
+
+
 class SkippedPhotos(pl.Callback):
     """Names each photo that could not be read, once, and writes their list.
 
@@ -114,21 +147,46 @@ class SkippedPhotos(pl.Callback):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path, self.seen = Path(path), dict[str, None]()
+        self.path, self.seen, self.counted = Path(path), dict[str, None](), 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: PhotoBatch, batch_index: int
     ) -> None:
         """Take note of what the making of this batch skipped."""
-        for line in batch.skipped:
-            if line not in self.seen:
-                self.seen[line] = None
-                log.warning("skipped %s", line)
+        self._note(trainer, batch.skipped)
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: PhotoBatch, *_: Any
+    ) -> None:
+        """The same among the photos to judge by."""
+        self._note(trainer, batch.skipped)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write the list; the last validation comes after the training."""
+        self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Count them and write the list."""
-        if not self.seen:
-            return
-        log.warning("%d photos could not be read and were skipped; listed in %s", len(self.seen), self.path)
-        with whole_file(self.path) as temporary:
-            temporary.write_text("\n".join(self.seen) + "\n")
+        """Write the list."""
+        self._write(trainer)
+
+    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Count them."""
+        if trainer.is_global_zero and len(self.seen) > self.counted:
+            self.counted = len(self.seen)
+            log.warning("%d photos could not be read and were skipped; listed in %s", self.counted, self.path)
+
+    def _note(self, trainer: pl.Trainer, lines: Iterable[str]) -> None:
+        for line in lines:
+            if line not in self.seen:
+                self.seen[line] = None
+                if trainer.is_global_zero:
+                    log.warning("skipped %s", line)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        if trainer.world_size > 1:  # each process has read photos of its own
+            lists: list[list[str]] = [[] for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(lists, list(self.seen))
+            self._note(trainer, chain.from_iterable(lists))
+        if self.seen and trainer.is_global_zero:
+            with whole_file(self.path) as temporary:
+                temporary.write_text("\n".join(self.seen) + "\n")

@@ -1,11 +1,13 @@
-"""Loggers that need a decision before they start."""
+"""Weights & Biases: the decision that it needs before it starts, the config, and its end."""
 
 import netrc
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 
 def wandb_logger(save_dir: str, offline: bool | None = None, **kwargs: Any) -> WandbLogger:
@@ -13,7 +15,8 @@ def wandb_logger(save_dir: str, offline: bool | None = None, **kwargs: Any) -> W
 
     Args:
         save_dir: folder for its files; `wandb sync` uploads an offline run from there later.
-        offline: None decides by whether there is a key (`WANDB_API_KEY`, or one in the netrc file) or a `WANDB_MODE`.
+        offline: None decides by whether there is a key (`WANDB_API_KEY`, or one for the server of `WANDB_BASE_URL` in
+            the netrc file) or a `WANDB_MODE`.
         kwargs: as for `pytorch_lightning.loggers.WandbLogger`: project, name, tags, ...
     """
     if offline is None:
@@ -25,5 +28,23 @@ def wandb_logger(save_dir: str, offline: bool | None = None, **kwargs: Any) -> W
 def _has_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
-    path = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
-    return path.is_file() and netrc.netrc(path).authenticators("api.wandb.ai") is not None
+    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return path.is_file() and netrc.netrc(path).authenticators(host) is not None
+    except (netrc.NetrcParseError, OSError):
+        return False  # wandb could not read a key from it either
+
+
+def log_config(loggers: Iterable[Logger], config: dict[str, Any]) -> None:
+    """Hand the run's config to wandb; the other loggers write into the run folder, where Hydra has put it."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_hyperparams(config)
+
+
+def close_wandb(loggers: Iterable[Logger]) -> None:
+    """End wandb's run, which Lightning leaves open: the next job of a sweep would go on in it."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from lookcast.checks import InputError
 from lookcast.encoders.base import Encoder
 from lookcast.evaluation.metrics import edge_ssim
 from lookcast.generators.base import Generator
@@ -30,6 +31,9 @@ class LookModule(pl.LightningModule):
         optimizer: makes the optimiser from the parameters.
         scheduler: makes the schedule from the optimiser, stepped every step; None for a constant rate.
         config: the run's config as plain values; goes into the checkpoint.
+
+    Raises:
+        InputError: the loss compares taps that the encoder does not have.
     """
 
     style: torch.Tensor
@@ -47,6 +51,11 @@ class LookModule(pl.LightningModule):
         config: dict[str, Any],
     ) -> None:
         super().__init__()
+        for name in ("content", "style"):
+            missing = [tap for tap in getattr(loss, name).taps if tap not in encoder.taps]
+            if missing and getattr(loss.weights, name) > 0:
+                given = ", ".join(encoder.taps)
+                raise InputError(f"loss.{name}.taps: {missing[0]} is no tap of the encoder, which gives {given}")
         self.generator, self.encoder, self.loss = generator, encoder, loss
         self.register_buffer("style", style, persistent=False)
         self.register_buffer("style_mask", style_mask, persistent=False)

@@ -1,11 +1,9 @@
 """A training run from its config: the only room, beside the command line, that knows Hydra."""
 
-import logging
 import os
 import sys
-import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import hydra
 import pytorch_lightning as pl
@@ -14,7 +12,7 @@ from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torchvision.transforms import v2
 
 import lookcast
@@ -25,25 +23,10 @@ from lookcast.data.transforms import MIN_SIDE, validation_transform
 from lookcast.files import shipped
 from lookcast.inference.checkpoint import save_checkpoint
 from lookcast.inference.photo_io import read_mask, read_photo
+from lookcast.training.loggers import close_wandb, log_config
 from lookcast.training.module import LookModule
-
-log = logging.getLogger(__name__)
-
-
-class TrainResult(NamedTuple):
-    """What a run leaves.
-
-    Attributes:
-        run_dir: folder with config, checkpoints, pictures and metrics.
-        checkpoint: the `.safetensors` file for inference.
-        metrics: figures of the best weights on the photos to judge by.
-        held_out: whether those photos were kept out of the training.
-    """
-
-    run_dir: Path
-    checkpoint: Path
-    metrics: dict[str, float]
-    held_out: bool
+from lookcast.training.report import TrainResult, print_summary, quieten
+from lookcast.weights import CheckpointError, load_into
 
 
 def train(cfg: DictConfig) -> TrainResult:
@@ -59,7 +42,7 @@ def train(cfg: DictConfig) -> TrainResult:
     if (cfg.style_mask is None) != (cfg.data.masks is None):
         raise InputError("style_mask and data.masks: give both or neither; regions are matched between them")
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    run_dir = Path(cfg.run_dir)
+    run_dir = _make_folder(cfg.run_dir)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
 
     style, style_mask = _read_style(cfg)
@@ -74,9 +57,30 @@ def train(cfg: DictConfig) -> TrainResult:
         scheduler=_build(cfg.scheduler),
         config=config,
     )
-    trainer: pl.Trainer = _build(cfg.trainer, callbacks=_build_all(cfg.callbacks), logger=_build_all(cfg.logger))
-    trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume)
-    return _finish(trainer, module, datamodule, run_dir, config)
+    if cfg.resume is not None:
+        _check_resume(cfg.resume, module)
+    trainer: pl.Trainer = _build(
+        cfg.trainer,
+        callbacks=_build_all(cfg.callbacks),
+        logger=_build_all(cfg.logger),
+        val_check_interval=_check_interval(cfg.trainer),
+    )
+    log_config(trainer.loggers, config)
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume)
+        return _finish(trainer, module, datamodule, run_dir, config)
+    except InputError as error:
+        lines = str(error).strip().splitlines()
+        if len(lines) == 1:
+            raise
+        # A process that reads photos hands an error on with its whole traceback; the last line is `name: message`.
+        raise InputError(lines[-1].partition(": ")[2]) from error
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits by itself then; leave that to the caller
+            raise error.__context__ from None
+        raise
+    finally:
+        close_wandb(trainer.loggers)
 
 
 def main(argv: list[str]) -> int:
@@ -88,60 +92,98 @@ def main(argv: list[str]) -> int:
     # Hydra reads sys.argv; Lightning starts the other processes of a machine with it, so its first word is this file.
     sys.argv = [__file__, *argv]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # lets exceptions through to here instead of printing a page
-    _quieten_lightning()
-    refused: list[InputError] = []
+    quieten()
+    refused: list[Exception] = []
+    running = False
 
     def job(cfg: DictConfig) -> float:
         """One run; gives a sweeper the figure to minimise."""
+        nonlocal running
+        running, score = True, float("inf")
         try:
             result = train(cfg)
-        except InputError as error:  # Hydra would print a page about it; a sweep goes on with its next job
-            refused.append(error)
-            return float("inf")
-        print_summary(result)
-        return result.metrics["val/style_distance"]
+        except (InputError, HydraException, OmegaConfBaseException) as error:
+            refused.append(error)  # Hydra would print a page about it; a sweep goes on with its next job
+        else:
+            print_summary(result)
+            score = result.metrics["val/style_distance"]
+        running = False
+        return score
 
     try:
         hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="train")(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(" ".join(str(error).split("\nSee https")[0].split())) from error
+    except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:
+        if running:  # a fault; outside of a job it is an override, or a folder that can't be made
+            raise
+        refused.insert(0, error)
     if refused:
-        raise refused[0]
+        raise refused[0] if isinstance(refused[0], InputError) else InputError(_one_line(refused[0]))
     return 0
 
 
-@rank_zero_only
-def print_summary(result: TrainResult) -> None:
-    """Say how good the look is and where everything is."""
-    figures = result.metrics
-    before, after = figures["val/style_distance_untouched"], figures["val/style_distance"]
-    print(f"\non photos that were {'not ' if result.held_out else ''}trained on:")
-    print(f"  style distance to the style photo  {after:.3f}, untouched {before:.3f} ({after / before:.0%})")
-    print(f"  edge SSIM to the content           {figures['val/edge_ssim']:.3f}")
-    run_dir, checkpoint = (os.path.relpath(path) for path in (result.run_dir, result.checkpoint))
-    samples = sorted((result.run_dir / "samples").glob("*.png"))
-    print(f"\ncheckpoint  {checkpoint}")
-    if samples:
-        print(f"picture     {os.path.relpath(samples[-1])}  (content | style | output)")
-    print(f"run folder  {run_dir}")
-    print(f"try next    lookcast stylize PHOTO --checkpoint {checkpoint} -o stylized.jpg")
+def _one_line(error: Exception) -> str:
+    """What Hydra or the system refuses, with the override it is about and without the link to a manual."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the run folder'}: can't be written ({error.strerror})"
+    line = " ".join(str(error).split("\nSee https")[0].split())
+    override = getattr(error, "override", None)
+    return f"{override}: {line}" if override and override not in line else line
+
+
+def _make_folder(path: str) -> Path:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"run_dir: {path}: can't be written ({error.strerror})") from error
+    if not os.access(path, os.W_OK):
+        raise InputError(f"run_dir: {path}: can't be written")
+    return Path(path)
+
+
+def _check_resume(path: str, module: LookModule) -> None:
+    """Refuse a file that is no training checkpoint, or that of another generator, before the run starts.
+
+    Raises:
+        InputError: it says which.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"resume: {path}: no such checkpoint")
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception as error:  # on other bytes torch.load raises whatever they lead it to
+        raise InputError(
+            f"resume: {path}: not a training checkpoint, such as checkpoints/last.ckpt of a run"
+        ) from error
+    try:
+        load_into(module.generator, {name.removeprefix("generator."): tensor for name, tensor in weights.items()}, path)
+    except CheckpointError as error:
+        raise InputError(f"resume: {error}") from error
 
 
 def _finish(
     trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule, run_dir: Path, config: dict[str, Any]
 ) -> TrainResult:
     """Judge the best weights and write them for inference."""
-    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-    if best:  # a run shorter than its first validation, or without the callback, has its last weights only
-        module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
-    metrics = dict(trainer.validate(module, datamodule=datamodule, verbose=False)[0])
+    if trainer.global_step == 0:
+        raise InputError(
+            "no step was trained: trainer.max_steps is 0, or data.epoch_length below a batch on each device"
+        )
+    steps, metrics = trainer.global_step, _judge(trainer, module, datamodule)
+    keeper = trainer.checkpoint_callback
+    # The last steps may lie behind the last validation; a resumed run has the path of the former best, but no score.
+    if isinstance(keeper, ModelCheckpoint) and keeper.best_model_score is not None:
+        score = torch.tensor(metrics[keeper.monitor or "val/loss/total"])
+        if not keeper.check_monitor_top_k(trainer, score):
+            best = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
+            module.load_state_dict(best["state_dict"])
+            steps, metrics = best["global_step"], _judge(trainer, module, datamodule)
     path = run_dir / "look.safetensors"
     if trainer.is_global_zero:
         header = {
             "lookcast": lookcast.__version__,
             "encoder": config["encoder"],
             "training": config,
-            "steps": trainer.global_step,
+            "steps": steps,
             "metrics": metrics,
             "licence": config["licence"],
         }
@@ -149,9 +191,19 @@ def _finish(
     return TrainResult(run_dir, path, metrics, datamodule.held_out)
 
 
+def _judge(trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule) -> dict[str, float]:
+    return dict(trainer.validate(module, datamodule=datamodule, verbose=False)[0])
+
+
+def _check_interval(trainer: DictConfig) -> Any:
+    """`val_check_interval`, no longer than the run: a short run is judged, and has a best, at its end."""
+    batches = trainer.max_steps * trainer.accumulate_grad_batches
+    return min(trainer.val_check_interval or batches, batches) if batches > 0 else trainer.val_check_interval
+
+
 def _read_style(cfg: DictConfig) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The style photo `(1, 3, H, W)` and its mask `(1, K, H, W)`, at most `style_size` px on the longer side."""
-    found = find_photos(cfg.style)
+    found = find_photos(cfg.style, "style")
     if len(found) != 1:
         raise InputError(f"style: expected one photo, {cfg.style} holds {len(found)}")
     pixels = read_photo(found[0]).pixels
@@ -161,18 +213,6 @@ def _read_style(cfg: DictConfig) -> tuple[torch.Tensor, torch.Tensor | None]:
     mask = None if cfg.style_mask is None else read_mask(cfg.style_mask, pixels.shape[:2])[0]
     image, mask = validation_transform(cfg.style_size)(image, mask)
     return image[None].as_subclass(torch.Tensor), None if mask is None else mask[None]
-
-
-def _quieten_lightning() -> None:
-    """Keep back what Lightning says on every run and what needs no action."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",  # on two cores a worker process takes from the network what it gives
-        ".*module.* in eval mode at the start of training.*",  # the encoder is frozen
-        ".*exists and is not empty.*",  # the run folder: Hydra's config lies in it before metrics.csv does
-        ".*LeafSpec.*is deprecated.*",
-    ):
-        warnings.filterwarnings("ignore", message=message)
 
 
 def _build(config: DictConfig, **kwargs: Any) -> Any:

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Measure the compact encoder: the figures of its card.
+
+    python scripts/evaluate_encoder.py --data ../shared/data [--weights FILE]
+
+Explained variance of the teacher's standardised live channels on the 100 photos held out from its training; Spearman
+rank correlation of its segmented Gram distance with the teacher's, over contents and published results of the pairs.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from distill_encoder import Teacher, explained_variance, read_photos
+from scipy.stats import spearmanr
+from tqdm import tqdm
+
+from lookcast.encoders.compact import TAPS, CompactEncoder
+from lookcast.inference.photo_io import read_mask, read_photo
+from lookcast.losses.style import MIN_SHARE, SegmentedStyleLoss
+from lookcast.structures import Features
+
+LONGEST = 512
+
+
+def read_image(path: Path, size: tuple[int, int] | None = None) -> torch.Tensor:
+    """A photo at 512 px on its longer side, sides multiples of 8, or at a given size."""
+    image = torch.from_numpy(read_photo(path).pixels).permute(2, 0, 1)[None].float() / 255
+    if size is None:
+        scale = LONGEST / max(image.shape[-2:])
+        size = (int(image.shape[-2] * scale) // 8 * 8, int(image.shape[-1] * scale) // 8 * 8)
+    return F.interpolate(image, size, mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def read_regions(path: Path, size: torch.Size) -> torch.Tensor:
+    """One-hot mask at a given size."""
+    return F.interpolate(read_mask(path), size, mode="nearest")
+
+
+@torch.inference_mode()
+def distances(encoder: CompactEncoder, teacher: Teacher, pairs: Path) -> tuple[list[float], list[float]]:
+    """Segmented Gram distance to the style of each content and published result: the encoder's, the teacher's."""
+    distance = SegmentedStyleLoss(TAPS)
+    ours, theirs = [], []
+    for path in tqdm(sorted((pairs / "content").iterdir()), desc="pairs"):
+        content, style = read_image(path), read_image(pairs / "style" / path.name)
+        size = content.shape[-2:]
+        content_mask = read_regions(pairs / "content_mask" / path.name, size)
+        style_mask = read_regions(pairs / "style_mask" / path.name, style.shape[-2:])
+        # As in the yardstick for published results: a label that the style lacks is left out.
+        content_mask *= (style_mask.mean((-2, -1), keepdim=True) >= MIN_SHARE).float()
+        for image in (content, read_image(pairs / "dpst" / path.name, tuple(size))):
+            for network, values in ((encoder, ours), (teacher, theirs)):
+                features: tuple[Features, Features] = network(image), network(style)
+                values.append(distance(*features, content_mask, style_mask).item())
+    return ours, theirs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with photos/, pairs/ and teacher/")
+    parser.add_argument("--weights", type=Path, help="by default the shipped ones")
+    args = parser.parse_args()
+    encoder, teacher = CompactEncoder(args.weights), Teacher(args.data / "teacher/vgg19_pca.npz")
+    ours, theirs = distances(encoder, teacher, args.data / "pairs")
+    print(f"rank correlation with the teacher's Gram distance, {len(ours)} images: {spearmanr(ours, theirs)[0]:.4f}")
+    _, held_out = read_photos(args.data / "photos")
+    for tap, value in explained_variance(encoder, teacher, held_out).items():
+        print(f"explained variance at {tap}: {value:.4f}")
+
+
+if __name__ == "__main__":
+    main()
