@@ -25,6 +25,9 @@ GENERATOR = (
 TINY = ("data=samples", "trainer=cpu", "style=sample:coffee", "debug=fast", "style_size=64", *GENERATOR)
 """Overrides of a run of two steps at 64 px; `encoder.weights` and `run_dir` are to be added."""
 
+QUIET = (".*isinstance.treespec, LeafSpec.*", ".*in eval mode at the start of training.*", "The dirpath has changed.*")
+"""What Lightning warns of in every run, for `pytest.mark.filterwarnings`; `lookcast train` keeps it back too."""
+
 
 def save_encoder(folder: Path) -> Path:
     """A compact encoder of narrow layers with the same random weights every time."""

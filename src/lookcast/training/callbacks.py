@@ -1,6 +1,7 @@
 """What a run shows and leaves behind: progress, sample pictures, a list of skipped photos."""
 
 import logging
+import sys
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -34,7 +35,12 @@ class RunProgress(pl.Callback):
         """Open the bar where a resumed run stands."""
         total = trainer.max_steps if trainer.max_steps > 0 else None
         self.bar = tqdm(
-            total=total, initial=trainer.global_step, desc="train", unit="step", disable=not trainer.is_global_zero
+            total=total,
+            initial=trainer.global_step,
+            desc="train",
+            unit="step",
+            mininterval=0.5 if sys.stderr.isatty() else 10,  # a log file needs no line a step
+            disable=not trainer.is_global_zero,
         )
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
@@ -136,7 +142,7 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: pl.Trainer) -> None:
         if trainer.global_step != self.step:
             self.step = trainer.global_step
-            trainer.save_checkpoint(self.path)
+            trainer.save_checkpoint(self.path, weights_only=False)  # of the optimiser too
 
 
 class SkippedPhotos(pl.Callback):

@@ -31,9 +31,10 @@ def _has_key() -> bool:
     path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
     try:
-        return path.is_file() and netrc.netrc(path).authenticators(host) is not None
+        entry = netrc.netrc(path).authenticators(host) if path.is_file() else None
     except (netrc.NetrcParseError, OSError):
         return False  # wandb could not read a key from it either
+    return entry is not None and bool(entry[2])
 
 
 def log_config(loggers: Iterable[Logger], config: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,8 @@ def print_summary(result: TrainResult) -> None:
     figures = result.metrics
     before, after = figures["val/style_distance_untouched"], figures["val/style_distance"]
     print(f"\non photos that were {'not ' if result.held_out else ''}trained on:")
-    print(f"  style distance to the style photo  {after:.3f}, untouched {before:.3f} ({after / before:.0%})")
+    share = f" ({after / before:.0%})" if before > 0 else ""
+    print(f"  style distance to the style photo  {after:.3f}, untouched {before:.3f}{share}")
     print(f"  edge SSIM to the content           {figures['val/edge_ssim']:.3f}")
     run_dir, checkpoint = (os.path.relpath(path) for path in (result.run_dir, result.checkpoint))
     samples = sorted((result.run_dir / "samples").glob("*.png"))
@@ -39,7 +41,7 @@ def print_summary(result: TrainResult) -> None:
     if samples:
         print(f"picture     {os.path.relpath(samples[-1])}  (content | style | output)")
     print(f"run folder  {run_dir}")
-    print(f"try next    lookcast stylize PHOTO --checkpoint {checkpoint} -o stylized.jpg")
+    print(f"try next    lookcast stylize PHOTO --checkpoint {shlex.quote(checkpoint)} -o stylized.jpg")
 
 
 class _Once(logging.Filter):

@@ -67,7 +67,7 @@ def train(cfg: DictConfig) -> TrainResult:
     )
     log_config(trainer.loggers, config)
     try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume)
+        trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume, weights_only=True)
         return _finish(trainer, module, datamodule, run_dir, config)
     except InputError as error:
         lines = str(error).strip().splitlines()
@@ -90,7 +90,9 @@ def main(argv: list[str]) -> int:
         InputError: an unknown key, a bad override, or what `train` refuses.
     """
     # Hydra reads sys.argv; Lightning starts the other processes of a machine with it, so its first word is this file.
-    sys.argv = [__file__, *argv]
+    # Flags go to the end: argparse, which Hydra uses, takes no override behind them.
+    overrides = [word for word in argv if not word.startswith("-") and ("=" in word or word.startswith("~"))]
+    sys.argv = [__file__, *overrides, *(word for word in argv if word not in overrides)]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # lets exceptions through to here instead of printing a page
     quieten()
     refused: list[Exception] = []
@@ -123,7 +125,7 @@ def main(argv: list[str]) -> int:
 
 def _one_line(error: Exception) -> str:
     """What Hydra or the system refuses, with the override it is about and without the link to a manual."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename or 'the run folder'}: can't be written ({error.strerror})"
     line = " ".join(str(error).split("\nSee https")[0].split())
     override = getattr(error, "override", None)
@@ -197,8 +199,10 @@ def _judge(trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule)
 
 def _check_interval(trainer: DictConfig) -> Any:
     """`val_check_interval`, no longer than the run: a short run is judged, and has a best, at its end."""
-    batches = trainer.max_steps * trainer.accumulate_grad_batches
-    return min(trainer.val_check_interval or batches, batches) if batches > 0 else trainer.val_check_interval
+    batches, interval = trainer.max_steps * trainer.accumulate_grad_batches, trainer.val_check_interval
+    if not (isinstance(batches, int) and isinstance(interval, int) and batches > 0):
+        return interval
+    return min(interval, batches)
 
 
 def _read_style(cfg: DictConfig) -> tuple[torch.Tensor, torch.Tensor | None]:
