@@ -37,7 +37,7 @@ class TestShell:
         ("arguments", "reason"),
         [
             (("trainer.max_stepz=3",), r"Could not override 'trainer\.max_stepz'"),
-            (("trainer=cpuu",), r"Could not find 'trainer/cpuu' Available options in 'trainer': auto cpu ddp gpu"),
+            (("trainer=cpuu",), r"In 'train': Could not find 'trainer/cpuu' .*: auto cpu ddp gpu$"),
             (("data=samples",), r"style: no style photo; say style=PHOTO$"),
             (("style=sample:coffee", "data.photos=nowhere"), r"photos: nowhere does not exist$"),
         ],

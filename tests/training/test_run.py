@@ -41,9 +41,12 @@ CURVE_TOLERANCE = 0.01
 instructions, which resize photos in another way, by 2e-3: Adam amplifies the last bit."""
 STEPS = (
     "data.photos=sample:astronaut", "data.val_photos=sample:chelsea", "data.scale=[0.8,1.0]", "data.jitter=0",
-    "optimizer.lr=5e-4",    "data.epoch_length=40", "trainer.max_steps=20", "trainer.val_check_interval=8",
+    "data.epoch_length=40", "trainer.max_steps=20", "trainer.val_check_interval=8", "optimizer.lr=5e-4",
+    "loss.content_weight=0.01", "loss.style_weight=1", "loss.photorealism_weight=10", "loss.smoothness_weight=20",
+    "loss.gamut_weight=10",
 )  # fmt: skip
-"""Twenty steps on PNG photos, which every decoder reads alike, in two epochs; validations after 8 and 16."""
+"""Twenty steps on PNG photos, which every decoder reads alike, in two epochs; validations after 8 and 16. The weights
+are written out, so that another default does not look like another result."""
 TERMS = {f"loss/{name}" for name in LossTerms._fields}
 FIGURES = {"val/style_distance", "val/style_distance_untouched", "val/edge_ssim"}
 

@@ -74,8 +74,14 @@ def read_pixels(path: Path) -> npt.NDArray[np.uint8]:
     return pixels
 
 
+CACHE_BYTES = 64 * 2**20
+"""Pixels that a `PhotoFolder` keeps: a handful of photos is read again and again, decoding them would cost a tenth."""
+
+
 class PhotoFolder(Dataset[PhotoSample]):
     """Photos, transformed; one that can't be read is passed over for the next, and named in the sample.
+
+    The first photos stay in memory, up to `CACHE_BYTES`.
 
     Args:
         photos: the files.
@@ -98,6 +104,8 @@ class PhotoFolder(Dataset[PhotoSample]):
             raise InputError("photos: the list is empty")
         self.photos, self.transform, self.masks = list(photos), transform, masks
         self.length = len(self.photos) if length is None else length
+        self.cache: dict[int, npt.NDArray[np.uint8]] = {}
+        self.cached_bytes = 0
 
     def __len__(self) -> int:
         return self.length
@@ -112,7 +120,7 @@ class PhotoFolder(Dataset[PhotoSample]):
         for offset in range(len(self.photos)):
             number = (index + offset) % len(self.photos)
             try:
-                pixels = read_pixels(self.photos[number])
+                pixels = self._read(number)
             except PhotoError as error:
                 skipped.append(str(error))
                 continue
@@ -127,6 +135,15 @@ class PhotoFolder(Dataset[PhotoSample]):
                 tuple(skipped),
             )
         raise InputError(f"photos: none of the {len(self.photos)} can be read, first {skipped[0]}")
+
+    def _read(self, number: int) -> npt.NDArray[np.uint8]:
+        if number in self.cache:
+            return self.cache[number]
+        pixels = read_pixels(self.photos[number])
+        if self.cached_bytes + pixels.nbytes <= CACHE_BYTES:
+            self.cache[number] = pixels
+            self.cached_bytes += pixels.nbytes
+        return pixels
 
 
 def collate(samples: Sequence[PhotoSample]) -> PhotoBatch:

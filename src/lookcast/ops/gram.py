@@ -1,7 +1,6 @@
 """Gram matrices by region: the statistics that the style loss compares."""
 
 import torch
-import torch.nn.functional as F
 
 from lookcast.checks import InputError, check_shape
 from lookcast.ops.masks import resize_mask
@@ -30,16 +29,22 @@ def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> tor
     """
     check_shape("features", features, ("B", "C", "h", "w"))
     features = features.to(torch.promote_types(features.dtype, torch.float32))
-    joined = F.pad(features, (0, 0, 0, 0, 0, 1), value=1.0).flatten(2)  # (B, C + 1, h w)
+    cells = features.flatten(2)  # (B, C, h w): a view, in either memory format
     with torch.autocast(features.device.type, enabled=False):
         if mask is None:
-            return (joined @ joined.transpose(1, 2))[:, None] / joined.shape[-1]
+            return _moments(cells, cells, cells.new_full(cells.shape[:1], cells.shape[-1]))[:, None]
         check_shape("mask", mask, (features.shape[0], "K", "H", "W"))
         weight = resize_mask(mask.to(features.dtype), features.shape[-2:]).flatten(2)
-        mass = weight.sum(-1)
-        mass = mass.masked_fill(mass == 0, 1.0)  # not a tiny number: its reciprocal would overflow in the gradient
-        regions = [(joined * weight[:, k, None]) @ joined.transpose(1, 2) for k in range(weight.shape[1])]
-        return torch.stack(regions, 1) / mass[..., None, None]
+        regions = [_moments(cells * weight[:, k, None], cells, weight[:, k].sum(-1)) for k in range(weight.shape[1])]
+        return torch.stack(regions, 1)
+
+
+def _moments(weighted: torch.Tensor, cells: torch.Tensor, mass: torch.Tensor) -> torch.Tensor:
+    """Second moments and means in one matrix; joining the constant to the cells instead would copy every feature."""
+    total = mass[:, None, None]
+    second, first = weighted @ cells.transpose(1, 2), weighted.sum(-1, keepdim=True)
+    sums = torch.cat([torch.cat([second, first], 2), torch.cat([first.transpose(1, 2), total], 2)], 1)
+    return sums / total.masked_fill(total == 0, 1.0)  # not a tiny number: its reciprocal would overflow in the gradient
 
 
 def relative_distance(gram: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """A training run from its config: the only room, beside the command line, that knows Hydra."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -124,10 +125,10 @@ def main(argv: list[str]) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """What Hydra or the system refuses, with the override it is about and without the link to a manual."""
+    """What Hydra or the system refuses, with the override it is about and without the pointers that follow."""
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename or 'the run folder'}: can't be written ({error.strerror})"
-    line = " ".join(str(error).split("\nSee https")[0].split())
+    line = " ".join(re.split(r"\nSee https|\nConfig search path", str(error))[0].split())
     override = getattr(error, "override", None)
     return f"{override}: {line}" if override and override not in line else line
 
