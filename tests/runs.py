@@ -25,7 +25,10 @@ GENERATOR = (
 TINY = ("data=samples", "trainer=cpu", "style=sample:coffee", "debug=fast", "style_size=64", *GENERATOR)
 """Overrides of a run of two steps at 64 px; `encoder.weights` and `run_dir` are to be added."""
 
-QUIET = (".*isinstance.treespec, LeafSpec.*", ".*in eval mode at the start of training.*", "The dirpath has changed.*")
+QUIET = (
+    ".*isinstance.treespec, LeafSpec.*", ".*in eval mode at the start of training.*", "The dirpath has changed.*",
+    ".*exists and is not empty.*", "You requested to overfit but.*",
+)  # fmt: skip
 """What Lightning warns of in every run, for `pytest.mark.filterwarnings`; `lookcast train` keeps it back too."""
 
 

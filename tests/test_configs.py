@@ -210,7 +210,7 @@ class TestInstantiate:
             made.step()
             schedule.step()
         assert 0.009 < max(rates) <= 0.01
-        assert (rates[-1] < 1e-4) if scheduler.endswith("cosine") else (rates[-1] == 0.01)
+        assert (rates[-1] < 1e-4) if scheduler.endswith("cosine") else (set(rates) == {0.01})
         assert parameter < -0.3
 
     @pytest.mark.parametrize("name", of_group("trainer"))

@@ -11,6 +11,7 @@ import lookcast
 from lookcast.checks import InputError
 from lookcast.structures import PhotoBatch
 from lookcast.training.callbacks import LastCheckpoint, RunProgress, SampleSheet, SkippedPhotos
+from lookcast.training.module import LookModule
 from tests.runs import QUIET, save_photos
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
@@ -43,6 +44,15 @@ class TestRunProgress:
         progress.on_train_start(trainer(max_steps=-1), None)
         assert progress.bar.total is None
         progress.on_train_end(None, None)
+
+    def test_is_left_where_a_run_breaks_off(self, capfd):
+        progress = RunProgress()
+        progress.on_exception(None, None, ValueError())  # before the first step there is none
+        progress.on_train_start(trainer(global_step=3), None)
+        progress.on_exception(None, None, ValueError())
+        shown = capfd.readouterr().err
+        assert "3/8" in shown.split("\r")[-1]
+        assert shown.endswith("\n")
 
     def test_one_bar_for_all_processes(self, capfd):
         progress = RunProgress()
@@ -95,12 +105,20 @@ class TestSampleSheet:
             self.agree(row[2], stylizer.stylize(content), box)
             assert np.abs(row[2].astype(int) - row[0]).max() > 10
 
-    def test_leaves_the_training_as_it_was(self, run):
+    def test_leaves_the_training_as_it_was(self, run, monkeypatch):
+        modes, step = [], LookModule.training_step
+
+        def spy(self, batch, index):
+            modes.append(self.generator.training)
+            return step(self, batch, index)
+
+        monkeypatch.setattr(LookModule, "training_step", spy)
         # Drawn after every step or after none: the same losses, the same weights.
         figures = [
             run(f"callbacks.samples.every_n_steps={n}", "trainer.max_steps=3", name=str(n)).metrics for n in (1, 100)
         ]
         assert figures[0] == figures[1]
+        assert modes == [True] * 6
 
     def test_is_drawn_at_the_asked_for_steps_and_at_the_end(self, run):
         result = run("callbacks.samples.every_n_steps=2", "trainer.max_steps=5")

@@ -162,6 +162,13 @@ class TestMain:
         assert (tmp_path / "sweep" / "1" / "look.safetensors").exists()
         assert capsys.readouterr().out.count("try next") == 1
 
+    def test_rejects_a_folder_that_cannot_be_made_in_the_middle_of_a_sweep(self, train, tmp_path):
+        (tmp_path / "sweep").mkdir()
+        (tmp_path / "sweep" / "1").touch()
+        with pytest.raises(InputError, match=r"^sweep/1: can't be written \(File exists\)$"):
+            train("-m", "seed=0,1")
+        assert (tmp_path / "sweep" / "0" / "look.safetensors").exists()
+
     def test_a_fault_of_lookcast_is_not_hidden(self, train, monkeypatch):
         def fault(cfg):
             raise ValueError("not the user's fault")

@@ -54,6 +54,11 @@ class RunProgress(pl.Callback):
         assert self.bar is not None
         self.bar.close()
 
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        """Leave the bar where the run broke off, before the message about it."""
+        if self.bar is not None:
+            self.bar.close()
+
 
 class SampleSheet(pl.Callback):
     """Every n steps and at the end, a picture of the photos to judge by: content | style | output, a row a photo.
