@@ -25,15 +25,16 @@ def trainer(**attributes):
 
 class TestRunProgress:
     def test_known_value(self, capfd):
-        progress, run = RunProgress(), trainer(global_step=5, callback_metrics={"train/loss/total": torch.tensor(0.25)})
+        progress, run = RunProgress(), trainer(global_step=5, accumulate_grad_batches=2)
+        outputs = {"loss": torch.tensor(0.125)}  # as Lightning hands it on, divided by the accumulated batches
         progress.on_train_start(run, None)
         assert (progress.bar.n, progress.bar.total) == (5, 8)  # a resumed run goes on where it stood
         run.global_step = 6
-        progress.on_train_batch_end(run, None, None, None, 0)
-        progress.on_train_batch_end(run, None, None, None, 1)  # of the same step, with accumulated gradients
+        progress.on_train_batch_end(run, None, outputs, None, 0)
+        progress.on_train_batch_end(run, None, outputs, None, 1)  # of the same step, with accumulated gradients
         assert progress.bar.n == 6
         run.global_step = 8
-        progress.on_train_batch_end(run, None, None, None, 2)
+        progress.on_train_batch_end(run, None, outputs, None, 2)
         progress.on_train_end(run, None)
         shown = capfd.readouterr().err.split("\r")[-1]
         assert "8/8" in shown

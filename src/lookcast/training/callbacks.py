@@ -43,10 +43,12 @@ class RunProgress(pl.Callback):
             disable=not trainer.is_global_zero,
         )
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any) -> None:
         """Show the step and its loss."""
         assert self.bar is not None
-        self.bar.set_postfix(loss=f"{float(trainer.callback_metrics['train/loss/total']):.3f}", refresh=False)
+        # Lightning has divided it by the batches whose gradients are accumulated.
+        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+        self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
         self.bar.update(trainer.global_step - self.bar.n)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
