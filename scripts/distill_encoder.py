@@ -25,44 +25,12 @@ from torch import nn
 from tqdm import tqdm
 
 from lookcast.encoders.compact import STRIDES, TAPS, CompactNetwork
+from lookcast.encoders.teacher import TeacherEncoder
 from lookcast.files import whole_file
 from lookcast.weights import save_weights
 
-BLOCKS = (
-    ("preprocess", "conv1_1"),
-    ("conv1_2", "pool", "conv2_1"),
-    ("conv2_2", "pool", "conv3_1"),
-    ("conv3_2", "conv3_3", "conv3_4", "pool", "conv4_1"),
-)
 WIDTHS = (16, 32, 64, 96)
 HELD_OUT_EVERY = 14
-
-
-class Teacher:
-    """VGG-19 in its PCA bases (Chiu and Gurari, CVPR 2022): reflection padding, a rectifier after each 3x3 kernel."""
-
-    def __init__(self, path: Path) -> None:
-        self.arrays = {k: torch.from_numpy(v) for k, v in np.load(path).items()}
-        self.outputs = [int(self.arrays[f"alive.{tap}"].sum()) for tap in TAPS]
-
-    @torch.no_grad()
-    def __call__(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The live channels of the taps, standardised over photographs."""
-        taps = {}
-        for tap, block in zip(TAPS, BLOCKS, strict=True):
-            for name in block:
-                if name == "pool":
-                    x = F.max_pool2d(x, 2)
-                    continue
-                weight, bias = self.arrays[f"encoder.{name}.weight"], self.arrays[f"encoder.{name}.bias"]
-                if name == "preprocess":
-                    x = F.conv2d(x, weight, bias)
-                else:
-                    x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), weight, bias).relu()
-            alive = self.arrays[f"alive.{tap}"]
-            mean, std = (self.arrays[f"{k}.{tap}"][alive].view(1, -1, 1, 1) for k in ("mean", "std"))
-            taps[tap] = (x[:, alive] - mean) / std
-        return taps
 
 
 def read_photos(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -103,10 +71,10 @@ def grade(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def explained_variance(student: CompactNetwork, teacher: Teacher, photos: list[np.ndarray]) -> dict[str, float]:
+def explained_variance(student: CompactNetwork, teacher: TeacherEncoder, photos: list[np.ndarray]) -> dict[str, float]:
     """Share of the variance of the teacher's standardised live channels, over all pixels of the photos, by tap."""
     residual, first, second, count = (dict.fromkeys(TAPS, 0.0) for _ in range(4))
-    sums = {tap: torch.zeros(n, dtype=torch.float64) for tap, n in zip(TAPS, teacher.outputs, strict=True)}
+    sums = {tap: torch.zeros(n, dtype=torch.float64) for tap, n in teacher.channels.items()}
     for photo in photos:
         h, w = (d // 8 * 8 for d in photo.shape[:2])
         image = torch.from_numpy(photo[:h, :w].copy()).permute(2, 0, 1)[None].float() / 255
@@ -134,9 +102,10 @@ def main() -> None:
     args = parser.parse_args()
 
     torch.manual_seed(0)
-    teacher = Teacher(args.data / "teacher/vgg19_pca.npz")
+    teacher = TeacherEncoder(args.data / "teacher/vgg19_pca.npz")
     train, held_out = read_photos(args.data / "photos")
-    student = CompactNetwork(WIDTHS, teacher.outputs)
+    outputs = list(teacher.channels.values())
+    student = CompactNetwork(WIDTHS, outputs)
     parameters = list(student.parameters())
     # SOAP keeps one eigenbasis an axis: seen as (outputs, inputs x taps), a kernel has the two that matter.
     matrices = [nn.Parameter(p.detach().flatten(1) if p.dim() > 1 else p.detach()) for p in parameters]  # views
@@ -181,7 +150,7 @@ def main() -> None:
             torch.save({k: v.state_dict() for k, v in state.items()} | {"step": step + 1, "seconds": spent}, temporary)
         header = {
             "widths": WIDTHS,
-            "outputs": teacher.outputs,
+            "outputs": outputs,
             "taps": TAPS,
             "strides": STRIDES,
             "training": {"steps": step + 1, "batch": args.batch, "size": args.size, "lr": args.lr},

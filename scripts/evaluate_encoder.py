@@ -12,11 +12,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from distill_encoder import Teacher, explained_variance, read_photos
+from distill_encoder import explained_variance, read_photos
 from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from lookcast.encoders.compact import TAPS, CompactEncoder
+from lookcast.encoders.teacher import TeacherEncoder
 from lookcast.inference.photo_io import read_mask, read_photo
 from lookcast.losses.style import MIN_SHARE, SegmentedStyleLoss
 from lookcast.structures import Features
@@ -39,7 +40,7 @@ def read_regions(path: Path, size: torch.Size) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def distances(encoder: CompactEncoder, teacher: Teacher, pairs: Path) -> tuple[list[float], list[float]]:
+def distances(encoder: CompactEncoder, teacher: TeacherEncoder, pairs: Path) -> tuple[list[float], list[float]]:
     """Segmented Gram distance to the style of each content and published result: the encoder's, the teacher's."""
     distance = SegmentedStyleLoss(TAPS)
     ours, theirs = [], []
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with photos/, pairs/ and teacher/")
     parser.add_argument("--weights", type=Path, help="by default the shipped ones")
     args = parser.parse_args()
-    encoder, teacher = CompactEncoder(args.weights), Teacher(args.data / "teacher/vgg19_pca.npz")
+    encoder, teacher = CompactEncoder(args.weights), TeacherEncoder(args.data / "teacher/vgg19_pca.npz")
     ours, theirs = distances(encoder, teacher, args.data / "pairs")
     print(f"rank correlation with the teacher's Gram distance, {len(ours)} images: {spearmanr(ours, theirs)[0]:.4f}")
     _, held_out = read_photos(args.data / "photos")

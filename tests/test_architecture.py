@@ -23,10 +23,12 @@ ALLOWED = {
     "encoders": BOTTOM | {"ops"},
     "losses": BOTTOM | {"ops"},
     "generators": BOTTOM | {"ops"},
+    "segmenters": BOTTOM | {"ops", "encoders"},
     "evaluation": BOTTOM | {"ops", "encoders", "generators", "inference"},
     "evaluation.metrics": BOTTOM | {"ops"},
-    "inference": BOTTOM | {"ops", "encoders", "generators"},
-    "data": BOTTOM | {"ops", "inference.photo_io"},
+    "evaluation.style_metrics": BOTTOM | {"ops"},
+    "inference": BOTTOM | {"ops", "encoders", "generators", "segmenters"},
+    "data": BOTTOM | {"ops", "segmenters", "inference.photo_io"},
     "training": BOTTOM | {"", "ops", "encoders", "losses", "generators", "evaluation", "data", "inference"},
     "": {"inference"},
     "cli": EVERYTHING,
@@ -39,7 +41,11 @@ ONLY_IN = {
     "wandb": {"training", "cli"},
 }
 # Rooms that may import only these libraries; numba and triton for the kernels.
-LIBRARIES = {"ops": {"torch", "kornia", "numba", "triton"}, "evaluation.metrics": {"torch", "kornia"}}
+LIBRARIES = {
+    "ops": {"torch", "kornia", "numba", "triton"},
+    "evaluation.metrics": {"torch", "kornia"},
+    "evaluation.style_metrics": {"torch", "kornia"},
+}
 
 
 def modules(package: Path) -> dict[str, Path]:

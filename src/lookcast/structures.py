@@ -14,11 +14,15 @@ class PhotoBatch(NamedTuple):
     Attributes:
         content: `(B, 3, H, W)`, sRGB in [0, 1].
         content_mask: `(B, K, H, W)` in [0, 1], sums to 1 over K where a pixel is labelled; None without masks.
+        style: `(B, 3, H', W')`, the style photo of each; None where one photo is the style of all.
+        style_mask: `(B, K, H', W')`.
         skipped: files that could not be read and were left out in the making of this batch, `path: reason`.
     """
 
     content: torch.Tensor
     content_mask: torch.Tensor | None = None
+    style: torch.Tensor | None = None
+    style_mask: torch.Tensor | None = None
     skipped: tuple[str, ...] = ()
 
 

@@ -1,9 +1,17 @@
 import numpy as np
 import pytest
 import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.evaluation.metrics import WINDOW, edge_ssim
+from lookcast.evaluation.metrics import (
+    WINDOW,
+    affine_residual,
+    color_ssim,
+    edge_ssim,
+    invented_residual,
+    psnr,
+)
 from tests.reference import metrics as reference
 from tests.samples import photo, rand, randn, recolor
 
@@ -128,3 +136,122 @@ class TestEdgeSsim:
             edge_ssim(rand(1, 1, 20, 30), rand(1, 1, 20, 30))
         with pytest.raises(InputError, match="output: expected floating point"):
             edge_ssim(rand(1, 3, 20, 30), (rand(1, 3, 20, 30) * 255).byte())
+
+
+class TestAffineResidual:
+    def test_shape(self):
+        assert affine_residual(rand(3, 3, 20, 30), rand(3, 3, 20, 30, seed=1)).shape == (3,)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_matches_reference(self, name):
+        content = photo(name)
+        for output in changes(content):
+            expected = reference.affine_residual(content[0].numpy(), output[0].numpy())
+            assert abs(float(affine_residual(content, output)) - expected) < 1e-9
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_next_to_nothing_for_an_affine_recolouring(self, name):
+        # Not zero: the ridge keeps the map below the best one.
+        assert 0 < float(affine_residual(photo(name), recolor(photo(name)))) < 0.03
+
+    def test_known_value(self):
+        # Flat content explains nothing; a flat output has nothing to explain.
+        flat, noise = torch.full((1, 3, 20, 20), 0.5), rand(1, 3, 20, 20, dtype=torch.float32)
+        torch.testing.assert_close(affine_residual(flat, noise), torch.ones(1).double())
+        torch.testing.assert_close(affine_residual(noise, flat), torch.zeros(1).double())
+
+    def test_invariance_to_other_items_of_the_batch(self):
+        content, output = rand(3, 3, 20, 30), rand(3, 3, 20, 30, seed=1)
+        torch.testing.assert_close(affine_residual(content, output)[1:2], affine_residual(content[1:2], output[1:2]))
+
+    def test_invariance_to_the_contrast_of_the_output(self):
+        content, output = photo("coffee"), changes(photo("coffee"))[1]
+        torch.testing.assert_close(affine_residual(content, 0.2 + 0.5 * output), affine_residual(content, output))
+
+    def test_float32_loses_nothing(self):
+        content, output = photo("coffee").float(), changes(photo("coffee"))[1].float()
+        expected = affine_residual(content.double(), output.double())
+        assert torch.equal(affine_residual(content, output), expected)
+
+    def test_rejects_other_shapes(self):
+        with pytest.raises(ShapeError, match=r"output: expected shape \(1, 3, 20, 30\), got"):
+            affine_residual(rand(1, 3, 20, 30), rand(1, 3, 20, 31))
+        with pytest.raises(ShapeError, match=r"content: expected shape .*H >= 3"):
+            affine_residual(rand(1, 3, 2, 30), rand(1, 3, 2, 30))
+
+
+class TestInventedResidual:
+    def test_matches_reference(self):
+        content = photo("coffee")
+        for output in changes(content)[1:3]:
+            expected = reference.invented_residual(content[0].numpy(), output[0].numpy())
+            assert abs(float(invented_residual(content, output)) - expected) < 1e-6
+
+    def test_known_value(self):
+        # Stripes of 32 levels up and down on flat content: a window of 15 columns holds 8 of one sign and 7 of the other,
+        # so its mean is a fifteenth of 32 off and the deviation a little under 32.
+        flat = torch.full((1, 3, 64, 128), 0.5).double()
+        stripes = flat.clone()
+        stripes[..., ::2], stripes[..., 1::2] = 0.5 + 32 / 255, 0.5 - 32 / 255
+        expected = 32 * (1 - (1 / 15) ** 2) ** 0.5
+        assert abs(float(invented_residual(flat, stripes)) - expected) < 1e-9
+
+    def test_sees_a_stain_and_no_grain(self):
+        content = torch.full((1, 3, 256, 256), 0.5).double()
+        ys, xs = torch.meshgrid(torch.linspace(-4, 4, 256), torch.linspace(-4, 4, 256), indexing="ij")
+        stain = 0.1 * torch.exp(-(ys**2) - xs**2)
+        stained, grainy = content + stain, content + 0.02 * randn(1, 3, 256, 256)
+        assert float(invented_residual(content, stained)) > 1.5
+        assert float(invented_residual(content, stained)) < float(invented_residual(content, content + 2 * stain))
+        # 2x2 pixels become one: half the deviation of 5.1 levels is left.
+        assert float(invented_residual(content, grainy)) < 2.6
+        assert float(invented_residual(content, content)) == 0
+
+    def test_invariance_to_other_items_of_the_batch(self):
+        content, output = rand(3, 3, 20, 30), rand(3, 3, 20, 30, seed=1)
+        expected = invented_residual(content[1:2], output[1:2])
+        torch.testing.assert_close(invented_residual(content, output)[1:2], expected)
+
+    def test_rejects_a_strip(self):
+        with pytest.raises(ShapeError, match=r"content: expected shape .* ratio of at most 128:15"):
+            invented_residual(rand(1, 3, 20, 200), rand(1, 3, 20, 200))
+
+
+class TestPsnr:
+    def test_known_value(self):
+        black = torch.zeros(2, 3, 4, 5)
+        off = torch.stack([torch.full((3, 4, 5), 0.1), torch.full((3, 4, 5), 0.01)])
+        torch.testing.assert_close(psnr(off, black), torch.tensor([20.0, 40.0]))
+
+    def test_matches_scikit_image(self):
+        content, output = photo("chelsea"), changes(photo("chelsea"))[1]
+        expected = peak_signal_noise_ratio(content[0].numpy(), output[0].numpy(), data_range=1)
+        torch.testing.assert_close(float(psnr(output, content)), expected)
+
+    def test_infinite_for_equal_images(self):
+        assert float(psnr(photo("coffee"), photo("coffee"))) == float("inf")
+
+    def test_rejects_other_shapes(self):
+        with pytest.raises(ShapeError, match="truth: expected shape"):
+            psnr(rand(1, 3, 20, 30), rand(1, 3, 20, 31))
+
+
+class TestColorSsim:
+    def test_matches_scikit_image(self):
+        for output in changes(photo("chelsea")):
+            first, second = photo("chelsea")[0].numpy(), output[0].numpy()
+            _, full = structural_similarity(
+                first,
+                second,
+                gaussian_weights=True,
+                use_sample_covariance=False,
+                data_range=1,
+                channel_axis=0,
+                full=True,
+            )
+            expected = full[:, 5:-5, 5:-5].mean()
+            assert abs(float(color_ssim(output, photo("chelsea"))) - expected) < 1e-5
+
+    def test_rejects_small_images(self):
+        with pytest.raises(ShapeError, match=r"output: expected shape .*H >= 11"):
+            color_ssim(rand(1, 3, 10, 30), rand(1, 3, 10, 30))

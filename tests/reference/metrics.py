@@ -1,8 +1,10 @@
-"""Edge SSIM, pixel by pixel."""
+"""Edge SSIM and the residuals of affine fits, pixel by pixel and window by window."""
 
 import math
 
 import numpy as np
+
+from tests.reference.gram import resize_by_area
 
 RADIUS, SIGMA = 5, 1.5
 C1, C2 = 0.01**2, 0.03**2
@@ -49,3 +51,35 @@ def ssim(first: np.ndarray, second: np.ndarray) -> float:
 def edge_ssim(content: np.ndarray, output: np.ndarray, method: str = "linear") -> float:
     """SSIM of the edges of two images `(3, H, W)`."""
     return ssim(edges(content, method), edges(output, method))
+
+
+def unexplained(content: np.ndarray, output: np.ndarray, window: int, ridge: float) -> tuple[np.ndarray, np.ndarray]:
+    """Window by window, for images `(3, H, W)`: variance of the output, and what the best affine map leaves of it.
+
+    `(h, w, 3)` each; the map is that of a ridge regression of the centred colours.
+    """
+    height, width = (side - window + 1 for side in content.shape[1:])
+    variance, residual = np.zeros((height, width, 3)), np.zeros((height, width, 3))
+    for y in range(height):
+        for x in range(width):
+            i, o = (image[:, y : y + window, x : x + window].reshape(3, -1) for image in (content, output))
+            i, o = (colors - colors.mean(1, keepdims=True) for colors in (i, o))
+            shared = i @ o.T / window**2
+            affine = np.linalg.solve(i @ i.T / window**2 + ridge * np.eye(3), shared)
+            variance[y, x] = (o**2).mean(1)
+            residual[y, x] = variance[y, x] - (affine * shared).sum(0)
+    return variance, residual
+
+
+def affine_residual(content: np.ndarray, output: np.ndarray) -> float:
+    """Share of the output's variance in 3x3 windows that the ridge regression leaves."""
+    variance, residual = unexplained(content, output, 3, 1e-5 / 9)
+    return residual.sum() / variance.sum()
+
+
+def invented_residual(content: np.ndarray, output: np.ndarray) -> float:
+    """What it leaves in 15x15 windows of images of 128 pixels on the longer side, root mean square in levels."""
+    scale = 128 / max(content.shape[1:])
+    size = round(content.shape[1] * scale), round(content.shape[2] * scale)
+    _, residual = unexplained(resize_by_area(content, size), resize_by_area(output, size), 15, 1e-4)
+    return 255 * math.sqrt(np.maximum(residual, 0).mean())

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from lookcast.checks import InputError
 from lookcast.data.masks import find_masks, without_masks
@@ -38,6 +39,7 @@ class PhotoDataModule(pl.LightningDataModule):
         epoch_length: crops in an epoch at least; a few photos repeat, so that epochs do not shrink to a step. Never
             less than one of each photo, or than a batch.
         num_workers: processes that read photos.
+        cache_mb: decoded photos that stay in memory, in MiB.
 
     Raises:
         InputError: no photos, none that can be read, or masks that are missing or do not fit.
@@ -56,31 +58,25 @@ class PhotoDataModule(pl.LightningDataModule):
         batch_size: int = 4,
         epoch_length: int = 4000,
         num_workers: int = 0,
+        cache_mb: int = 64,
     ) -> None:
         super().__init__()
         for name, number in (("num_val", num_val), ("batch_size", batch_size)):
             if number < 1:
                 raise InputError(f"{name}: expected at least 1, got {number}")
-        found = _find(photos, "photos", masks)
-        self.held_out = val_photos is not None or len(found) >= 10
-        if val_photos is not None:
-            train, val = found, _find(val_photos, "val_photos", masks)
-        elif self.held_out:
-            val = _pick_readable(found, min(num_val, len(found) // 10))
-            train = [photo for photo in found if photo not in set(val)]
-        else:
-            train, val = found, _pick_readable(found, min(num_val, len(found)))
+        train, val, self.held_out = split_photos(photos, val_photos, num_val, masks)
         rank_zero_only(log.info)(
             "%d photos to train on, %d %s", len(train), len(val), "held out" if self.held_out else "of them to judge by"
         )
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.train_set = PhotoFolder(
+        self.train_set: Dataset[Any] = PhotoFolder(
             train,
             training_transform(size, (scale[0], scale[1]), jitter),
             None if masks is None else find_masks(train, masks),
             length=max(epoch_length, len(train), batch_size),
+            cache_bytes=cache_mb * 2**20,
         )
-        self.val_set = PhotoFolder(
+        self.val_set: Dataset[Any] = PhotoFolder(
             val, validation_transform(val_size), None if masks is None else find_masks(val, masks)
         )
 
@@ -92,17 +88,38 @@ class PhotoDataModule(pl.LightningDataModule):
         """Photos to judge by, one by one, each in its own size."""
         return self._loader(self.val_set, 1, shuffle=False)
 
-    def _loader(self, photos: PhotoFolder, batch_size: int, shuffle: bool) -> DataLoader[PhotoBatch]:
+    def _loader(self, photos: Dataset[Any], batch_size: int, shuffle: bool) -> DataLoader[PhotoBatch]:
         return DataLoader(
-            photos,  # type: ignore[arg-type]
+            photos,
             batch_size,
             shuffle=shuffle,
             drop_last=shuffle,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=collate,
+            collate_fn=self.collate,
         )
+
+    collate = staticmethod(collate)
+    """Makes a `PhotoBatch` of samples."""
+
+
+def split_photos(
+    photos: str | Path | Sequence[str | Path],
+    val_photos: str | Path | Sequence[str | Path] | None,
+    num_val: int,
+    masks: str | Path | None,
+    name: str = "photos",
+) -> tuple[list[Path], list[Path], bool]:
+    """Photos to train on, photos to judge by, and whether these are held out; see `PhotoDataModule`."""
+    found = _find(photos, name, masks)
+    if val_photos is not None:
+        return found, _find(val_photos, f"val_{name}", masks), True
+    if len(found) < 10:
+        return found, _pick_readable(found, min(num_val, len(found))), False
+    val = _pick_readable(found, min(num_val, len(found) // 10))
+    held = set(val)
+    return [photo for photo in found if photo not in held], val, True
 
 
 def _find(source: str | Path | Sequence[str | Path], name: str, masks: str | Path | None) -> list[Path]:

@@ -81,13 +81,14 @@ CACHE_BYTES = 64 * 2**20
 class PhotoFolder(Dataset[PhotoSample]):
     """Photos, transformed; one that can't be read is passed over for the next, and named in the sample.
 
-    The first photos stay in memory, up to `CACHE_BYTES`.
+    The first photos stay in memory, up to `cache_bytes`.
 
     Args:
         photos: the files.
         transform: takes a photo and its mask (or None).
         masks: the mask of each photo, or None.
         length: how many samples an epoch has; photos repeat when there are fewer. None for one of each.
+        cache_bytes: pixels that stay in memory.
 
     Raises:
         InputError: no photos.
@@ -99,13 +100,14 @@ class PhotoFolder(Dataset[PhotoSample]):
         transform: v2.Transform,
         masks: Sequence[Path] | None = None,
         length: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         if not photos:
             raise InputError("photos: the list is empty")
         self.photos, self.transform, self.masks = list(photos), transform, masks
         self.length = len(self.photos) if length is None else length
         self.cache: dict[int, npt.NDArray[np.uint8]] = {}
-        self.cached_bytes = 0
+        self.cached_bytes, self.cache_bytes = 0, cache_bytes
 
     def __len__(self) -> int:
         return self.length
@@ -140,7 +142,7 @@ class PhotoFolder(Dataset[PhotoSample]):
         if number in self.cache:
             return self.cache[number]
         pixels = read_pixels(self.photos[number])
-        if self.cached_bytes + pixels.nbytes <= CACHE_BYTES:
+        if self.cached_bytes + pixels.nbytes <= self.cache_bytes:
             self.cache[number] = pixels
             self.cached_bytes += pixels.nbytes
         return pixels

@@ -3,7 +3,8 @@
 from lookcast.generators.base import Generator
 from lookcast.generators.bilateral import BilateralGenerator
 from lookcast.generators.transform import TransformGenerator
+from lookcast.generators.universal import UniversalGenerator
 
-GENERATORS: dict[str, type[Generator]] = {kind.name: kind for kind in (BilateralGenerator, TransformGenerator)}
+GENERATORS: dict[str, type[Generator]] = {kind.name: kind for kind in (BilateralGenerator, TransformGenerator, UniversalGenerator)}
 
-__all__ = ["GENERATORS", "BilateralGenerator", "Generator", "TransformGenerator"]
+__all__ = ["GENERATORS", "BilateralGenerator", "Generator", "TransformGenerator", "UniversalGenerator"]

@@ -66,7 +66,8 @@ def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
     # forward and backward it takes three times as long on two cores.
     y = ((torch.arange(height, device=guide.device, dtype=dtype) + 0.5) * cells / height - 0.5).clamp(0, cells - 1)
     tent = (1 - (y[:, None] - torch.arange(cells, device=guide.device, dtype=dtype)).abs()).clamp_min(0)
-    rows = torch.einsum("hy,bcdyx->bhcdx", tent, grid).flatten(0, 1)
+    with torch.autocast(grid.device.type, enabled=False):
+        rows = torch.einsum("hy,bcdyx->bhcdx", tent, grid).flatten(0, 1)
     # Positions in [-1, 1], in which grid_sample takes them: 2 (x + .5) / W - 1, and so for the depth.
     x = (torch.arange(width, device=guide.device, dtype=dtype) * 2 + 1) / width - 1
     depth = 2 * guide.flatten(0, 2) - 1

@@ -20,6 +20,9 @@ PALETTE = (
 
 NUM_LABELS = len(PALETTE)
 
+MIN_SHARE = 0.005
+"""A label on less than this share of a photo counts as absent from it."""
+
 
 def colors_to_mask(colors: torch.Tensor) -> torch.Tensor:
     """Read a mask painted in the nine colours; the nearest colour wins (antialiased edges lie between two).
@@ -39,6 +42,31 @@ def colors_to_mask(colors: torch.Tensor) -> torch.Tensor:
     distance = torch.stack([(colors - color.view(3, 1, 1)).square().sum(1) for color in palette], 1)
     one_hot = F.one_hot(distance.argmin(1), NUM_LABELS)
     return one_hot.permute(0, 3, 1, 2).to(colors.dtype)
+
+
+def mask_to_colors(mask: torch.Tensor) -> torch.Tensor:
+    """Paint a mask in the nine colours, each pixel in that of its greatest label: what `colors_to_mask` reads.
+
+    The inverse of it for one-hot masks. Soft ones are hardened, and an unlabelled pixel gets the first colour: the nine
+    colours have none for it.
+
+    Args:
+        mask: `(B, K, H, W)`, K from 1 to 9.
+
+    Returns:
+        `(B, 3, H, W)` in [0, 1], in the mask's dtype.
+
+    Raises:
+        ShapeError: another number of dimensions.
+        InputError: more labels than colours, or not floating point.
+    """
+    check_shape("mask", mask, ("B", "K", "H", "W"))
+    if not 1 <= mask.shape[1] <= NUM_LABELS:
+        raise InputError(f"mask: has {mask.shape[1]} labels, there are colours for 1 to {NUM_LABELS}")
+    if not mask.is_floating_point():
+        raise InputError(f"mask: expected floating point in [0, 1], got {mask.dtype}")
+    palette = torch.tensor([rgb for _, rgb in PALETTE], device=mask.device, dtype=mask.dtype) / 255
+    return palette[mask.argmax(1)].permute(0, 3, 1, 2).contiguous()
 
 
 def resize_mask(mask: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:

@@ -101,10 +101,11 @@ class SampleSheet(pl.Callback):
         cells = []
         generator = module.generator.eval()
         for index in range(min(self.num_photos, len(photos))):
-            content = photos[index].content[None].to(module.device)
+            batch = trainer.datamodule.collate([photos[index]])  # type: ignore[attr-defined]
+            batch = module.transfer_batch_to_device(batch, module.device, 0)
             with torch.no_grad():
-                output = generator(content).image.clamp(0, 1)
-            cells += [self._cell(image) for image in (content, module.style, output)]
+                output = module(batch).image.clamp(0, 1)
+            cells += [self._cell(image) for image in (batch.content, module.style_of(batch), output)]
         generator.train()
         grid = make_grid(torch.stack(cells), nrow=3, padding=4, pad_value=1.0)
         picture = Image.fromarray((grid * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy())

@@ -36,7 +36,7 @@ class LookModule(pl.LightningModule):
         InputError: the loss compares taps that the encoder does not have.
     """
 
-    style: torch.Tensor
+    style: torch.Tensor | None
     style_mask: torch.Tensor | None
 
     def __init__(
@@ -44,7 +44,7 @@ class LookModule(pl.LightningModule):
         generator: Generator,
         encoder: Encoder,
         loss: DeepPhotoLoss,
-        style: torch.Tensor,
+        style: torch.Tensor | None,
         style_mask: torch.Tensor | None,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
         scheduler: Callable[[torch.optim.Optimizer], LRScheduler] | None,
@@ -64,10 +64,16 @@ class LookModule(pl.LightningModule):
         self.style_distance = SegmentedStyleLoss(encoder.taps)
         self.style_features: Features = {}
 
-    def forward(self, content: torch.Tensor) -> Stylization:
-        """Stylize photos `(B, 3, H, W)`."""
-        stylization: Stylization = self.generator(content)
+    def forward(self, batch: PhotoBatch) -> Stylization:
+        """Stylize a batch's photos, without masks."""
+        stylization: Stylization = self.generator(batch.content, self.style_of(batch) if self.generator.takes_style else None)
         return stylization
+
+    def style_of(self, batch: PhotoBatch) -> torch.Tensor:
+        """The batch's own style photos, or the one of the run."""
+        style = batch.style if self.style is None else self.style
+        assert style is not None
+        return style
 
     @torch.no_grad()
     def on_fit_start(self) -> None:

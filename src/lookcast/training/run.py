@@ -46,17 +46,17 @@ def train(cfg: DictConfig) -> TrainResult:
     run_dir = _make_folder(cfg.run_dir)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
 
-    style, style_mask = _read_style(cfg)
+    # Pairs bring their own style photos; otherwise there is one for all.
+    style = {} if "styles" in cfg.data else _read_style(cfg)
     datamodule = _build(cfg.data)
-    module = LookModule(
+    module: LookModule = _build(cfg.module, _partial_=True)(
         generator=_build(cfg.generator),
         encoder=_build(cfg.encoder),
         loss=_build(cfg.loss),
-        style=style,
-        style_mask=style_mask,
         optimizer=_build(cfg.optimizer),
         scheduler=_build(cfg.scheduler),
         config=config,
+        **style,
     )
     if cfg.resume is not None:
         _check_resume(cfg.resume, module)
@@ -206,7 +206,7 @@ def _check_interval(trainer: DictConfig) -> Any:
     return min(interval, batches)
 
 
-def _read_style(cfg: DictConfig) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _read_style(cfg: DictConfig) -> dict[str, torch.Tensor | None]:
     """The style photo `(1, 3, H, W)` and its mask `(1, K, H, W)`, at most `style_size` px on the longer side."""
     found = find_photos(cfg.style, "style")
     if len(found) != 1:
@@ -217,7 +217,7 @@ def _read_style(cfg: DictConfig) -> tuple[torch.Tensor, torch.Tensor | None]:
     image = v2.functional.to_image(pixels)
     mask = None if cfg.style_mask is None else read_mask(cfg.style_mask, pixels.shape[:2])[0]
     image, mask = validation_transform(cfg.style_size)(image, mask)
-    return image[None].as_subclass(torch.Tensor), None if mask is None else mask[None]
+    return {"style": image[None].as_subclass(torch.Tensor), "style_mask": None if mask is None else mask[None]}
 
 
 def _build(config: DictConfig, **kwargs: Any) -> Any:

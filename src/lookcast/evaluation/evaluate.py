@@ -1,0 +1,151 @@
+"""Pair after pair: stylize or read the output, score it beside the content and the results of others."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from lookcast.checks import InputError
+from lookcast.encoders.base import Encoder
+from lookcast.evaluation.pairs import CONTENT, OUTPUT, PairFiles, photos_by_name, read_pair, resize
+from lookcast.evaluation.pictures import write_pictures
+from lookcast.evaluation.scoring import Figures, Scorer
+from lookcast.inference.photo_io import PhotoError, read_mask, read_photo, to_tensor
+from lookcast.inference.stylizer import Stylizer
+
+
+class Output(NamedTuple):
+    """What is scored for one pair.
+
+    Attributes:
+        pixels: `(H, W, 3)`, of any size.
+        seconds: how long stylizing took, reading and writing excluded; None for a ready-made image.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    seconds: float | None = None
+
+
+OutputSource = Callable[[PairFiles], Output]
+"""Gives the output of a pair, or raises `InputError`."""
+
+
+class PairResult(NamedTuple):
+    """One scored pair.
+
+    Attributes:
+        name: of the pair.
+        masked: whether it is scored by region.
+        figures: by column: `content`, the references, `output`.
+        pictures: by column, paths relative to the report's folder.
+        seconds: as in `Output`.
+        megapixels: of the output as it came.
+    """
+
+    name: str
+    masked: bool
+    figures: dict[str, Figures]
+    pictures: dict[str, str]
+    seconds: float | None
+    megapixels: float
+
+
+class Skipped(NamedTuple):
+    """A pair that could not be scored.
+
+    Attributes:
+        pair: its name.
+        reason: one line.
+    """
+
+    pair: str
+    reason: str
+
+
+def ready_outputs(folder: Path) -> OutputSource:
+    """Images that lie in a folder under the pairs' names.
+
+    Raises:
+        InputError: the folder can't be read.
+    """
+    photos = photos_by_name(folder)
+
+    def read(files: PairFiles) -> Output:
+        if files.name not in photos:
+            raise PhotoError(f"{folder}: no output is called {files.name!r}")
+        return Output(read_photo(photos[files.name]).pixels)
+
+    return read
+
+
+def stylized_outputs(stylizer: Stylizer, use_masks: bool = True) -> OutputSource:
+    """Outputs of a checkpoint, at the content's full resolution.
+
+    A universal checkpoint gets the pair's style photo, and the masks when both exist. A single-look one takes neither:
+    its look is judged against the style photo of every pair.
+
+    Args:
+        stylizer: the checkpoint.
+        use_masks: False stylizes without masks.
+    """
+
+    def stylize(files: PairFiles) -> Output:
+        content = read_photo(files.content).pixels
+        style = content_mask = style_mask = None
+        if stylizer.generator.takes_style and files.style is not None:
+            style = read_photo(files.style).pixels
+            if use_masks and files.content_mask is not None and files.style_mask is not None:
+                content_mask = read_mask(files.content_mask, content.shape[:2])
+                style_mask = read_mask(files.style_mask, style.shape[:2])
+        start = time.perf_counter()
+        pixels = stylizer.stylize(content, style, content_mask, style_mask)
+        return Output(pixels, time.perf_counter() - start)
+
+    return stylize
+
+
+def evaluate_pairs(
+    pairs: Sequence[PairFiles], source: OutputSource, encoder: Encoder, report: Path
+) -> tuple[list[PairResult], list[Skipped]]:
+    """Score every pair, with a progress bar on a terminal; report one that fails and go on.
+
+    Args:
+        pairs: what `find_pairs` found.
+        source: gives the outputs.
+        encoder: whose features are compared.
+        report: folder; the pictures of each pair are written into it.
+
+    Raises:
+        InputError: the folder can't be written, or no pair at all could be scored.
+    """
+    results: list[PairResult] = []
+    skipped: list[Skipped] = []
+    with logging_redirect_tqdm():
+        for files in tqdm(pairs, unit="pair", disable=None):
+            try:
+                images = read_pair(files)
+                output = source(files)
+                tensors = {
+                    CONTENT: images.content,
+                    **images.references,
+                    OUTPUT: resize(to_tensor(output.pixels), images.content.shape[-2:]).clamp(0, 1),
+                }
+                scorer = Scorer(images, encoder)
+                figures = {column: scorer.score(tensor) for column, tensor in tensors.items()}
+            except InputError as error:
+                skipped.append(Skipped(files.name, str(error)))
+                tqdm.write(f"lookcast: skipped: {files.name}: {error}", file=sys.stderr)
+                continue
+            pictures = write_pictures(report, files, images, tensors)
+            height, width = output.pixels.shape[:2]
+            result = PairResult(files.name, files.masked, figures, pictures, output.seconds, height * width / 1e6)
+            results.append(result)
+    if not results:
+        raise InputError(f"{skipped[0].pair}: {skipped[0].reason}; no pair could be scored")
+    return results, skipped

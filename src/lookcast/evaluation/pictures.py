@@ -1,0 +1,64 @@
+"""The pictures of a report."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from lookcast.evaluation.pairs import CONTENT, OUTPUT, STYLE, PairFiles, PairImages
+from lookcast.files import whole_file
+from lookcast.inference.photo_io import to_pixels
+from lookcast.ops.masks import PALETTE
+
+FOLDER = "pictures"
+MASKS = "masks"
+QUALITY = 85
+
+
+def write_pictures(
+    report: Path, files: PairFiles, images: PairImages, outputs: Mapping[str, torch.Tensor]
+) -> dict[str, str]:
+    """Write what was compared as JPEG, each column of the report in a folder of its own.
+
+    Args:
+        report: the report's folder.
+        files: the pair, for its name.
+        images: content, style and masks.
+        outputs: the scored images by column, `(1, 3, H, W)` in [0, 1].
+
+    Returns:
+        Paths relative to the report by column: content, style, masks if the pair has any, references, output.
+
+    Raises:
+        InputError: the folder can't be written.
+    """
+    pictures = {CONTENT: images.content, STYLE: images.style}
+    if files.masked:
+        pictures[MASKS] = overlay(images.content, images.content_mask)
+    if images.truth is not None:
+        pictures["truth"] = images.truth
+    pictures |= {column: image for column, image in outputs.items() if column not in (CONTENT, OUTPUT)}
+    pictures[OUTPUT] = outputs[OUTPUT]
+    paths = {}
+    for column, image in pictures.items():
+        # A name of its own for each: `a` of the column `b_c` and `a_b` of the column `c` must not meet.
+        paths[column] = f"{FOLDER}/{column}/{files.name}.jpg"
+        with whole_file(report / paths[column]) as temporary:
+            Image.fromarray(to_pixels(image)).save(temporary, "JPEG", quality=QUALITY)
+    return paths
+
+
+def overlay(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The colours of the labels over the greys of a photo.
+
+    Args:
+        image: `(1, 3, H, W)` in [0, 1].
+        mask: `(1, 9, H, W)`, labels in the order of `PALETTE`.
+
+    Returns:
+        `(1, 3, H, W)`: half of each.
+    """
+    palette = image.new_tensor([rgb for _, rgb in PALETTE]) / 255
+    colors = torch.einsum("kc,bkhw->bchw", palette, mask.to(image.dtype))
+    return 0.5 * image.mean(1, keepdim=True) + 0.5 * colors

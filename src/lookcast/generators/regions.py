@@ -1,0 +1,164 @@
+"""What the universal generator knows of a photo: statistics of its cells, region by region."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lookcast.ops.color import luma
+from lookcast.ops.masks import resize_mask
+from lookcast.ops.transport import color_moments
+from lookcast.structures import Features
+
+CELLS = 16
+"""Cells a side: what attention compares, and the grid's height and width."""
+FINE = 64
+"""Places a side at which regions are told apart; 4x4 of them make a cell."""
+THUMBNAIL = 256
+TAP_CHANNELS = (10, 15, 38, 27)
+"""Of the compact encoder, relu1_1 to relu4_1."""
+NUM_FEATURES = sum(TAP_CHANNELS)
+
+
+class Reading(NamedTuple):
+    """A photo as the generator sees it. P = 16 x 16 cells, row by row.
+
+    Attributes:
+        places: features at 64x64 places, `(B, 90, 64, 64)`.
+        cells: features at the cells, `(B, 90, 16, 16)`.
+        statistics: what attention averages, `(B, P, S)`: features, their squares, shares of luma.
+        moments: colour moments at the places, `(B, 10, 64, 64)`.
+        shares: of luma's D steps at the places, `(B, D, 64, 64)`.
+        mask: regions at the places, `(B, K, 64, 64)`; None until somebody tells them apart.
+    """
+
+    places: torch.Tensor
+    cells: torch.Tensor
+    statistics: torch.Tensor
+    moments: torch.Tensor
+    shares: torch.Tensor
+    mask: torch.Tensor | None
+
+
+def thumbnail_of(image: torch.Tensor) -> torch.Tensor:
+    """The photo at 256x256, whatever its aspect: `(B, 3, H, W)` to `(B, 3, 256, 256)`."""
+    if image.shape[-2:] == (THUMBNAIL, THUMBNAIL):
+        return image
+    small = F.interpolate(image, (THUMBNAIL, THUMBNAIL), mode="bilinear", antialias=True)
+    return small.clamp(0, 1)
+
+
+def read_photo(thumbnail: torch.Tensor, features: Features, mask: torch.Tensor | None, depth: int) -> Reading:
+    """Gather what the generator needs from a thumbnail and its features.
+
+    Args:
+        thumbnail: `(B, 3, 256, 256)`.
+        features: of the thumbnail, by tap.
+        mask: `(B, K, H, W)` of any size, or None.
+        depth: D, the grid's.
+    """
+    size = (FINE, FINE)
+    taps = [
+        F.adaptive_avg_pool2d(tap, size) if tap.shape[-1] >= FINE else F.interpolate(tap, size, mode="bilinear")
+        for tap in (tap.float() for tap in features.values())
+    ]
+    places = torch.cat(taps, 1)
+    shares = depth_shares(luma(thumbnail), depth)
+    fine_shares = F.adaptive_avg_pool2d(shares, size)
+    statistics = torch.cat([places, places.square(), fine_shares], 1)
+    return Reading(
+        places=places,
+        cells=F.adaptive_avg_pool2d(places, CELLS),
+        statistics=F.adaptive_avg_pool2d(statistics, CELLS).flatten(2).transpose(1, 2),
+        moments=F.adaptive_avg_pool2d(color_moments(thumbnail), size),
+        shares=fine_shares,
+        mask=None if mask is None else resize_mask(mask.to(places.dtype), size),
+    )
+
+
+def depth_shares(guide: torch.Tensor, depth: int) -> torch.Tensor:
+    """How much of each pixel lies in each of the grid's D cells along the guide, as slicing would weigh them.
+
+    Args:
+        guide: `(B, 1, H, W)` in [0, 1].
+        depth: D.
+
+    Returns:
+        `(B, D, H, W)`, sums to 1 over D.
+    """
+    position = (guide * depth - 0.5).clamp(0, depth - 1)
+    centres = torch.arange(depth, device=guide.device, dtype=guide.dtype).view(1, -1, 1, 1)
+    return (1 - (position - centres).abs()).clamp_min(0)
+
+
+def cell_sums(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Sums of weighted values over the places of each cell: `(B, K, 64, 64)`, `(B, C, 64, 64)` to `(B, P, K, C)`."""
+    left, right = _by_cell(weights), _by_cell(values)
+    return left.transpose(2, 3) @ right
+
+
+def _by_cell(x: torch.Tensor) -> torch.Tensor:
+    """`(B, C, 64, 64)` to `(B, P, 16 places, C)`."""
+    side = FINE // CELLS
+    blocks = x.unflatten(3, (CELLS, side)).unflatten(2, (CELLS, side))  # (B, C, GH, side, GW, side)
+    return blocks.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(1, 2)
+
+
+def region_shares(reading: Reading, rounds: int = 2) -> torch.Tensor:
+    """Which regions the pixels of each cell of the grid belong to, `(B, K, D, 16, 16)`, sums to 1 over K.
+
+    A cell that holds no pixel takes the shares of its neighbours, in depth and in the plane: slicing reads it for
+    the pixels between two cells. The same blur keeps the borders between regions soft.
+    """
+    assert reading.mask is not None
+    sums = cell_sums(reading.shares, reading.mask)  # (B, P, D, K)
+    volume = sums.permute(0, 3, 2, 1).unflatten(3, (CELLS, CELLS))
+    plane = volume.sum(2, keepdim=True)
+    for _ in range(rounds):
+        volume = _blur(volume)
+    # Where even the neighbours hold none: as in the cell at any luma.
+    volume = volume + 1e-2 * plane + 1e-6
+    return volume / volume.sum(1, keepdim=True)
+
+
+def _blur(volume: torch.Tensor) -> torch.Tensor:
+    """[1 2 1] / 4 along depth, height and width; borders repeat."""
+    padded = F.pad(volume, (1, 1, 1, 1, 1, 1), mode="replicate")
+    for dim in (2, 3, 4):
+        size = padded.shape[dim] - 2
+        padded = (padded.narrow(dim, 0, size) + 2 * padded.narrow(dim, 1, size) + padded.narrow(dim, 2, size)) / 4
+    return padded
+
+
+class RegionHead(nn.Module):
+    """Tells regions apart where nobody gave a mask: the same soft classes in every photo, learned with the look.
+
+    Args:
+        num_regions: K.
+        width: of the hidden layer.
+    """
+
+    def __init__(self, num_regions: int, width: int = 48) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(2 * NUM_FEATURES + 2, width, 1), nn.ReLU(), nn.Conv2d(width, num_regions, 1)
+        )
+
+    def forward(self, places: torch.Tensor) -> torch.Tensor:
+        """`(B, 90, 64, 64)` to `(B, K, 64, 64)`, sums to 1 over K."""
+        shares: torch.Tensor = self.layers(with_position(places)).float().softmax(1)
+        return shares
+
+
+def with_position(features: torch.Tensor) -> torch.Tensor:
+    """Features, the same relative to their photo, and where they are: `(B, C, h, w)` to `(B, 2C + 2, h, w)`.
+
+    Relative ones are the same by day and by night; absolute ones know grass from sky.
+    """
+    mean, spread = features.mean((-2, -1), keepdim=True), features.std((-2, -1), keepdim=True)
+    height, width = features.shape[-2:]
+    y = torch.linspace(-1, 1, height, device=features.device, dtype=features.dtype).view(1, 1, -1, 1)
+    x = torch.linspace(-1, 1, width, device=features.device, dtype=features.dtype).view(1, 1, 1, -1)
+    plane = features[:, :1]
+    return torch.cat([features, (features - mean) / (spread + 0.1), y.expand_as(plane), x.expand_as(plane)], 1)

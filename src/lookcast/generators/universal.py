@@ -1,0 +1,164 @@
+"""Any photo takes the look of any other: regions are matched, their colours carried over, the rest is learned."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from lookcast.checks import InputError, check_image
+from lookcast.generators.base import Generator
+from lookcast.generators.bilateral import ResidualBlock
+from lookcast.generators.regions import (
+    CELLS,
+    NUM_FEATURES,
+    Reading,
+    RegionHead,
+    cell_sums,
+    read_photo,
+    region_shares,
+    thumbnail_of,
+    with_position,
+)
+from lookcast.ops.bilateral import COEFFICIENTS, identity_grid, slice_apply
+from lookcast.ops.color import luma
+from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
+from lookcast.structures import Features, Stylization
+
+class Group(NamedTuple):
+    """What a cell's pixels belong to, or are to become.
+
+    Attributes:
+        moments: of colour, for every head, cell and region: `(B, H, P, K, 10)`.
+        summary: statistics over heads and regions, `(B, C, 16, 16)`.
+    """
+
+    moments: torch.Tensor
+    summary: torch.Tensor
+
+
+MIN_SHARE = 0.005
+"""A label on less than this share of the style photo counts as absent, as in the losses."""
+
+
+class UniversalGenerator(Generator):
+    name = "universal"
+    takes_style = True
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        depth: int = 8,
+        channels: int = 96,
+        blocks: int = 3,
+        heads: int = 4,
+        head_width: int = 24,
+        regions: int = 8,
+    ) -> None:
+        super().__init__()
+        self.arguments = {
+            "depth": depth, "channels": channels, "blocks": blocks, "heads": heads,
+            "head_width": head_width, "regions": regions,
+        }  # fmt: skip
+        for name, value in self.arguments.items():
+            if value < 1:
+                raise InputError(f"{name}: expected a positive number, got {value}")
+        self.encoder = encoder
+        self.depth, self.heads = depth, heads
+        self.regions = RegionHead(regions)
+        inputs = 2 * NUM_FEATURES + 2
+        self.query = nn.Conv2d(inputs, heads * head_width, 1)
+        self.key = nn.Conv2d(inputs, heads * head_width, 1)
+        self.floor = nn.Parameter(torch.full((3,), 3e-4).log())
+        statistics = 2 * NUM_FEATURES + depth + 6
+        self.context = nn.Conv2d(inputs + NUM_MOMENTS, channels, 1)
+        self.group = nn.Conv2d(statistics, channels, 1)
+        self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
+        self.residual = nn.Conv2d(channels, COEFFICIENTS * depth, 1)
+        self.gates = nn.Conv2d(channels, heads + 1, 1)
+        for layer in (self.residual, self.gates):
+            nn.init.zeros_(layer.weight)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self,
+        content: torch.Tensor,
+        style: torch.Tensor | None = None,
+        content_mask: torch.Tensor | None = None,
+        style_mask: torch.Tensor | None = None,
+        content_features: Features | None = None,
+        style_features: Features | None = None,
+    ) -> Stylization:
+        check_image("content", content)
+        self.check_style(style, content_mask, style_mask)
+        assert style is not None
+        reading = self.read(content, content_mask, content_features)
+        grid = self.predict_grid(reading, self.read(style, style_mask, style_features))
+        return Stylization(slice_apply(grid, luma(content), content), grid)
+
+    def read(self, photo: torch.Tensor, mask: torch.Tensor | None = None, features: Features | None = None) -> Reading:
+        thumbnail = thumbnail_of(photo)
+        if features is None:
+            with torch.no_grad():
+                features = self.encoder(thumbnail)
+        with torch.autocast(thumbnail.device.type, enabled=False):  # differences of moments need every digit
+            return read_photo(thumbnail.float(), features, mask, self.depth)
+
+    def predict_grid(self, content: Reading, style: Reading) -> torch.Tensor:
+        if content.mask is None:
+            content = content._replace(mask=self.regions(content.places))
+            style = style._replace(mask=self.regions(style.places))
+            style_mask = style.mask
+        else:
+            present = style.mask.mean((-2, -1), keepdim=True) >= MIN_SHARE
+            style_mask = torch.where(present, style.mask, torch.ones_like(style.mask))
+        with torch.autocast(content.places.device.type, enabled=False):
+            query = self._split(self.query(with_position(content.cells)))
+            own = self._attend(query, content, content.mask, content.mask)
+            theirs = self._attend(query, style, style_mask, content.mask)
+            # One map for every head, cell and region, (B, H, P, K, 12).
+            maps = knothe_rosenblatt(own.moments, theirs.moments, self.floor.exp())
+            local = cell_sums(content.mask, content.moments).sum(2).transpose(1, 2).unflatten(2, (CELLS, CELLS)) / 16
+        context = self.context(torch.cat([with_position(content.cells), local], 1))
+        both = torch.cat([context + self.group(theirs.summary), context + self.group(own.summary)])
+        hidden = torch.relu(self.blocks(both))
+        wanted, present = self.residual(hidden).float().chunk(2)
+        gates = self.gates(hidden[: len(context)]).float().flatten(2)
+        head, strength = gates[:, :-1].softmax(1), (gates[:, -1:] + 2.2).sigmoid()
+        with torch.autocast(maps.device.type, enabled=False):
+            blended = torch.einsum("bhp,bhpkc->bpkc", head, maps)
+            identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype).view(-1)
+            change = (blended - identity) * strength.transpose(1, 2)[..., None]
+            shares = region_shares(content).flatten(3)
+            carried = torch.einsum("bpkc,bkdp->bcdp", change, shares).unflatten(3, (CELLS, CELLS))
+        learned = (wanted - present).unflatten(1, (COEFFICIENTS, self.depth))
+        return identity.view(1, -1, 1, 1, 1) + carried + learned
+
+    def _split(self, x: torch.Tensor) -> torch.Tensor:
+        """`(B, H * C, 16, 16)` to `(B, H, P, C)`."""
+        return x.flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
+
+    def _attend(self, query: torch.Tensor, reading: Reading, mask: torch.Tensor, own: torch.Tensor) -> "Group":
+        key = self._split(self.key(with_position(reading.cells)))
+        attention = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(-1)
+        # A cell may attend to a place where its region is not: a little of everywhere keeps every sum above zero.
+        attention = 0.99 * attention + 0.01 / attention.shape[-1]
+        sums = cell_sums(mask, reading.moments)  # (B, P, K, 10)
+        moments = (attention @ sums.flatten(2)[:, None]).unflatten(3, sums.shape[2:])
+        shares = cell_sums(own, torch.ones_like(own[:, :1]))[..., 0]  # (B, P, K), of the content's regions
+        shares = shares / shares.sum(-1, keepdim=True).clamp_min(1e-6)
+        mass = moments[..., 0].clamp_min(1e-8)
+        weights = (shares[:, None] / mass) @ sums[..., 0].transpose(1, 2)[:, None] * attention
+        averaged = weights.mean(1) @ reading.statistics
+        color = ((moments / mass[..., None]) * shares[:, None, :, :, None]).sum(3).mean(1)
+        return Group(moments, self._summary(averaged, color))
+
+    @staticmethod
+    def _summary(statistics: torch.Tensor, moments: torch.Tensor) -> torch.Tensor:
+        mean, square, shares = statistics.split([NUM_FEATURES, NUM_FEATURES, statistics.shape[-1] - 2 * NUM_FEATURES], -1)
+        spread = (square - mean.square()).clamp_min(1e-4).sqrt()
+        center = moments[..., 1:4]
+        variance = moments[..., [4, 7, 9]] - center.square()
+        deviation = variance.clamp_min(1e-5).sqrt()
+        features = torch.cat([mean, spread, 8 * shares, 4 * center, 8 * deviation], -1)
+        return features.transpose(1, 2).unflatten(2, (CELLS, CELLS))

@@ -1,0 +1,168 @@
+"""k-means over two photos at once: which cells of the content correspond to which cells of the style."""
+
+import torch
+import torch.nn.functional as F
+
+from lookcast.checks import InputError, check_shape
+
+
+def kmeans(
+    points: torch.Tensor,
+    weights: torch.Tensor,
+    num_clusters: int,
+    num_iterations: int = 10,
+    num_restarts: int = 4,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Centres that minimise `sum_i w_i min_k |x_i - c_k|^2`, by k-means++ seeding and Lloyd's steps.
+
+    A fixed number of steps and no test of convergence, so that an accelerator never waits. The same random draws serve
+    every member of the batch: what a pair gives does not depend on the pairs beside it. A cluster that loses all its
+    points keeps its centre.
+
+    Args:
+        points: x, `(B, N, C)`.
+        weights: w, `(B, N)`, not negative.
+        num_clusters: K, 1 to N.
+        num_iterations: Lloyd's steps, 0 or more.
+        num_restarts: seedings; the one with the smallest sum wins.
+        generator: a CPU generator for the seeding; None takes a fresh one with seed 0.
+
+    Returns:
+        c, `(B, K, C)` in the dtype of the points (float32 at least), the heaviest cluster first.
+
+    Raises:
+        ShapeError: points or weights of another shape.
+        InputError: a count out of range.
+
+    Reference:
+        Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
+    """
+    check_shape("points", points, ("B", "N", "C"))
+    check_shape("weights", weights, points.shape[:2])
+    if not 1 <= num_clusters <= points.shape[1]:
+        raise InputError(f"num_clusters: expected 1 to {points.shape[1]}, the number of points, got {num_clusters}")
+    if num_iterations < 0:
+        raise InputError(f"num_iterations: expected 0 or more, got {num_iterations}")
+    if num_restarts < 1:
+        raise InputError(f"num_restarts: expected 1 or more, got {num_restarts}")
+    with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
+        points = points.to(torch.promote_types(points.dtype, torch.float32))
+        weights = weights.to(points.dtype)
+        # Around 0, because the expanded square |x|^2 - 2xc + |c|^2 loses its digits far from there.
+        middle = (points * weights[..., None]).sum(1, keepdim=True) / weights.sum(1)[:, None, None].clamp_min(1e-12)
+        points = points - middle
+        generator = torch.Generator().manual_seed(0) if generator is None else generator
+        draws = torch.rand(num_clusters, num_restarts, generator=generator).to(points)
+        centers = _seed(points, weights, draws)
+        for _ in range(num_iterations):
+            mass, sums = _sums(points, weights, centers)
+            centers = torch.where(mass > 0, sums / mass.clamp_min(1e-12), centers)
+        return _heaviest_first(points, weights, _best(points, weights, centers)) + middle
+
+
+def nearest_center(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """Index of each point's nearest centre, the first of equals.
+
+    Args:
+        points: `(B, N, C)`.
+        centers: `(B, K, C)`.
+
+    Returns:
+        `(B, N)`, int64.
+    """
+    check_shape("points", points, ("B", "N", "C"))
+    check_shape("centers", centers, (points.shape[0], "K", points.shape[2]))
+    with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
+        points = points.to(centers.dtype)
+        middle = centers.mean(1, keepdim=True)
+        return _distances(points - middle, (centers - middle)[:, None])[:, :, 0].argmin(-1)
+
+
+def joint_kmeans(
+    content: torch.Tensor,
+    style: torch.Tensor,
+    num_clusters: int,
+    num_iterations: int = 10,
+    num_restarts: int = 4,
+    generator: torch.Generator | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels of the cells of two photos by one k-means over both: the same label, the same kind of region.
+
+    Each photo weighs half, whatever its number of cells. A cluster may lie in one photo alone.
+
+    Args:
+        content: `(B, N, C)`.
+        style: `(B, M, C)`.
+        num_clusters: K, 1 to N + M.
+        num_iterations: as in `kmeans`.
+        num_restarts: as in `kmeans`.
+        generator: as in `kmeans`.
+
+    Returns:
+        Labels 0 to K - 1 of the content's cells, `(B, N)`, and of the style's, `(B, M)`, both int64; the most common
+        label is 0.
+
+    Example:
+        >>> cells = torch.tensor([[[0.0], [0.1], [5.0]]])
+        >>> joint_kmeans(cells, cells + 0.2, num_clusters=2)
+        (tensor([[0, 0, 1]]), tensor([[0, 0, 1]]))
+    """
+    check_shape("content", content, ("B", "N", "C"))
+    check_shape("style", style, (content.shape[0], "M", content.shape[2]))
+    points = torch.cat([content, style], 1)
+    counts = [content.shape[1], style.shape[1]]
+    weights = torch.cat([points.new_full((points.shape[0], count), 0.5 / count) for count in counts], 1)
+    centers = kmeans(points, weights, num_clusters, num_iterations, num_restarts, generator)
+    content_labels, style_labels = nearest_center(points, centers).split(counts, 1)
+    return content_labels, style_labels
+
+
+def _distances(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """Squared distances `(B, N, R, K)` of points `(B, N, C)` and R sets of centres `(B, R, K, C)`."""
+    # One product for all restarts; none of them copies the points.
+    products = points @ centers.flatten(1, 2).transpose(1, 2)
+    expanded = products.unflatten(2, centers.shape[1:3]).mul(-2) + centers.square().sum(-1)[:, None]
+    return (expanded + points.square().sum(-1)[:, :, None, None]).clamp_min(0)
+
+
+def _seed(points: torch.Tensor, weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """k-means++: every next centre is a point, drawn in proportion to its squared distance from those before.
+
+    `draws` is `(K, R)` in [0, 1); gives `(B, R, K, C)`.
+    """
+    batch = torch.arange(points.shape[0], device=points.device)[:, None]
+    chance = weights[:, None].expand(-1, draws.shape[1], -1)  # (B, R, N)
+    nearest = torch.ones_like(chance)
+    centers: list[torch.Tensor] = []
+    for draw in draws:
+        if centers:
+            nearest_last = _distances(points, centers[-1][:, :, None])[..., 0].transpose(1, 2)
+            nearest = nearest_last if len(centers) == 1 else torch.minimum(nearest, nearest_last)
+        cumulative = (chance * nearest).cumsum(-1)
+        target = draw[:, None] * cumulative[..., -1:]
+        # right: a point of no chance is passed over; the end is where all chances are 0, then any point will do.
+        index = torch.searchsorted(cumulative, target, right=True)[..., 0].clamp_max(points.shape[1] - 1)
+        centers.append(points[batch, index])
+    return torch.stack(centers, 2)
+
+
+def _sums(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mass `(B, R, K, 1)` and weighted sum `(B, R, K, C)` of the points nearest to each centre."""
+    restarts, clusters = centers.shape[1:3]
+    labels = _distances(points, centers).argmin(-1)
+    members = F.one_hot(labels, clusters).to(points.dtype) * weights[:, :, None, None]
+    sums = members.flatten(2).transpose(1, 2) @ points
+    return members.sum(1)[..., None], sums.unflatten(1, (restarts, clusters))
+
+
+def _best(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """Of R sets of centres the one with the smallest sum, `(B, K, C)`."""
+    loss = (_distances(points, centers).amin(-1) * weights[..., None]).sum(1)
+    return centers[torch.arange(len(loss), device=loss.device), loss.argmin(1)]
+
+
+def _heaviest_first(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    mass, _ = _sums(points, weights, centers[:, None])
+    order = mass[:, 0].argsort(dim=1, descending=True, stable=True)
+    return centers.gather(1, order.expand_as(centers))

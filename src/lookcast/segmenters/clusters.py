@@ -1,0 +1,142 @@
+"""Masks without any labels: both photos' features clustered together."""
+
+import torch
+import torch.nn.functional as F
+from kornia.filters import guided_blur
+
+from lookcast.checks import InputError
+from lookcast.encoders.base import Encoder
+from lookcast.encoders.compact import CompactEncoder
+from lookcast.ops.clusters import kmeans, nearest_center
+from lookcast.ops.masks import MIN_SHARE, NUM_LABELS
+from lookcast.segmenters.base import MaskPair, Segmenter, check_pair
+from lookcast.segmenters.label_maps import label_map, one_hot_pair, shares, thumbnail
+
+TAPS = ("relu2_1", "relu3_1", "relu4_1")
+CHOICES = (2, 3, 4, 5)
+THUMBNAIL = 256
+"""Long side of what the encoder reads, in pixels: a cell of the deepest tap is then 1/32 of the photo."""
+HEIGHT_WEIGHT = 0.5
+"""Top and bottom of a photo are as far apart as features at 60 degrees: sky and its reflection differ little else."""
+COMMON_SHARE = 0.02
+MIN_GAIN = 0.02
+_TEMPERATURE = 0.1  # of the soft assignment, in squared distances; those between neighbouring centres are about 0.5
+_GUIDE = 512  # long side of the guidance: borders within 1/512 of the photo, in some 30 ms
+_WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # twice a cell, at every 4th pixel; edges above 8 of 255 levels count
+
+
+class ClusterSegmenter(Segmenter):
+    """k-means over the encoder's features of both photos: no weights but the encoder's, no names, always there.
+
+    A cell is described by the mean and the spread of the features around it: what is there, and how rough it is. Both
+    are standardised within each photo, so that night and day, which move all features of a photo together, don't
+    part the clusters by photo. (Standardising with both photos' statistics, wholly or by half, finds fewer
+    correspondences between a photo and its recoloured copy.) The direction of the standardised vector and, with a
+    small weight, the height in the photo are clustered.
+
+    A cluster on less than `MIN_SHARE` of the style becomes part of the nearest cluster that both photos have: it would
+    otherwise ask for the whole style. One that the style alone has stays.
+
+    Args:
+        encoder: what describes the photos, by all its taps; None takes the shipped `CompactEncoder`.
+        num_clusters: 1 to 9; None chooses 2 to 5: the most of which each holds `COMMON_SHARE` of the cells of either
+            photo and explains `MIN_GAIN` of the variance more. A cluster of one photo alone is no correspondence.
+
+    Raises:
+        InputError: `num_clusters` is out of range.
+    """
+
+    def __init__(self, encoder: Encoder | None = None, num_clusters: int | None = None) -> None:
+        if num_clusters is not None and not 1 <= num_clusters <= NUM_LABELS:
+            raise InputError(f"num_clusters: expected 1 to {NUM_LABELS}, got {num_clusters}")
+        self.encoder = CompactEncoder(taps=TAPS) if encoder is None else encoder
+        self.num_clusters = num_clusters
+
+    def segment_pair(self, content: torch.Tensor, style: torch.Tensor) -> MaskPair:
+        """See `Segmenter.segment_pair`; the labels are `region 1`, the largest, and so on."""
+        check_pair(content, style)
+        with torch.no_grad():
+            cells = [self._describe(image) for image in (content, style.to(content.device))]
+            points = [photo.flatten(2).transpose(1, 2) for photo in cells]
+            centers = self._centers(*points)
+            labels = [
+                label_map(_soft_regions(image, photo, centers), image.shape[-2:])
+                for image, photo in zip((content, style.to(content.device)), cells, strict=True)
+            ]
+        table = _merge_missing(labels[0], labels[1], centers)
+        masks, kept = one_hot_pair(labels[0], labels[1], table)
+        names = tuple(f"region {k + 1}" for k in range(len(kept)))
+        return MaskPair(masks[0].to(content), masks[1].to(style), names)
+
+    def _describe(self, image: torch.Tensor) -> torch.Tensor:
+        """Standardised descriptions of the cells of the deepest tap, `(1, C, h, w)`."""
+        deepest = max(self.encoder.strides.values())
+        features = self.encoder.to(image.device)(thumbnail(image, THUMBNAIL, least=16, multiple=deepest))
+        size = features[self.encoder.taps[-1]].shape[-2:]
+        described = []
+        for tap in self.encoder.taps:
+            mean, square = (_surroundings(f, size) for f in (features[tap], features[tap].square()))
+            described += [mean, (square - mean.square()).clamp_min(0).sqrt()]
+        cells = torch.cat(described, 1)
+        # The bounds keep what is flat at 0: without them rounding errors would be stretched to unit length.
+        spread = cells.std((2, 3), correction=0, keepdim=True).clamp_min(1e-2)
+        cells = (cells - cells.mean((2, 3), keepdim=True)) / spread
+        cells = cells / cells.norm(dim=1, keepdim=True).clamp_min(1)
+        height = (torch.arange(size[0], device=cells.device) + 0.5) / size[0] * 2 - 1
+        height = (HEIGHT_WEIGHT * height).to(cells).view(1, 1, -1, 1).expand(1, 1, *size)
+        return torch.cat([cells, height], 1)
+
+    def _centers(self, content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+        """Centres of the clusters of two photos' cells, `(1, N, C)` and `(1, M, C)`."""
+        points, weights = _weigh_alike(content, style)
+        most = points.shape[1]  # a photo of 16 pixels a side has four cells
+        if self.num_clusters is not None:
+            return kmeans(points, weights, min(self.num_clusters, most))
+        chosen = kmeans(points, weights, min(CHOICES[0], most))
+        total = _unexplained(points, weights, kmeans(points, weights, 1))
+        for k in range(CHOICES[0] + 1, min(CHOICES[-1], most) + 1):
+            centers = kmeans(points, weights, k)
+            gain = _unexplained(points, weights, chosen) - _unexplained(points, weights, centers)
+            held = [shares(nearest_center(photo, centers), k).min() for photo in (content, style)]
+            if min(held) >= COMMON_SHARE and gain >= MIN_GAIN * (k - chosen.shape[1]) * total:
+                chosen = centers
+        return chosen
+
+
+def _surroundings(features: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """Mean over each cell and its eight neighbours."""
+    cells = F.adaptive_avg_pool2d(features, size)
+    return F.avg_pool2d(F.pad(cells, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+
+
+def _weigh_alike(content: torch.Tensor, style: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """All cells `(1, N + M, C)`, and weights that sum to one half over either photo."""
+    weights = [photo.new_full(photo.shape[:2], 0.5 / photo.shape[1]) for photo in (content, style)]
+    return torch.cat([content, style], 1), torch.cat(weights, 1)
+
+
+def _unexplained(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> float:
+    """Weighted mean squared distance from the nearest centre."""
+    return float((torch.cdist(points, centers).amin(-1).square() * weights).sum())
+
+
+def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """Soft assignment of the cells with borders moved to the photo's edges by a guided filter, `(1, K, y, x)`."""
+    distances = torch.cdist(cells.flatten(2).transpose(1, 2), centers).square()
+    soft = (-distances / _TEMPERATURE).softmax(-1).transpose(1, 2).unflatten(2, cells.shape[-2:])
+    # 32: a side of at least twice the filter's reach, on the pixels that it keeps.
+    guide = thumbnail(image, _GUIDE, least=32)
+    soft = F.interpolate(soft, guide.shape[-2:], mode="bilinear", antialias=True)
+    return guided_blur(guide, soft, _WINDOW, _EPS, subsample=_SUBSAMPLE, separable=True)
+
+
+def _merge_missing(content: torch.Tensor, style: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """Which label each label becomes: what the style lacks, the nearest that both photos have; else all become one."""
+    count = centers.shape[1]
+    of_content, of_style = shares(content, count), shares(style, count)
+    common = ((of_content >= MIN_SHARE) & (of_style >= MIN_SHARE)).nonzero()[:, 0]
+    if not len(common):
+        return torch.zeros(count, dtype=torch.int64)
+    table = torch.arange(count)
+    nearest = common[torch.cdist(centers[0], centers[0])[:, common.to(centers.device)].argmin(1).cpu()]
+    return torch.where((of_style < MIN_SHARE) & (of_content > 0), nearest, table)

@@ -1,0 +1,73 @@
+"""Regions for pairs that nobody has segmented: photos to train on come without masks."""
+
+import torch
+import torch.nn.functional as F
+
+from lookcast.checks import InputError
+from lookcast.ops.clusters import kmeans, nearest_center
+from lookcast.structures import Features
+
+CELLS = 16
+FINE = 64
+
+
+class PseudoMasks:
+    """Joint k-means over the cells of content and style; the same cluster is the same label in both.
+
+    Features are taken relative to their own photo, so that a night and a day split by what is in them, not by the
+    hour. How many regions there are, and how much colour and place count, changes from batch to batch: the
+    generator learns to obey masks, not one way of making them.
+
+    Args:
+        taps: of the encoder, whose features say what a place shows.
+        most: largest number of regions; 1 to `most` are equally frequent.
+
+    Raises:
+        InputError: no region.
+    """
+
+    def __init__(self, taps: tuple[str, ...] = ("relu3_1", "relu4_1"), most: int = 6) -> None:
+        if most < 1:
+            raise InputError(f"most: expected at least 1 region, got {most}")
+        self.taps, self.most = tuple(taps), most
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        content: torch.Tensor,
+        style: torch.Tensor,
+        content_features: Features,
+        style_features: Features,
+        generator: torch.Generator | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Masks `(B, K, 64, 64)` of content and style `(B, 3, H, W)`; draws come from the generator."""
+        number = int(torch.randint(1, self.most + 1, (), generator=generator))
+        color, place = (torch.rand(2, generator=generator) * torch.tensor([1.5, 1.0])).tolist()
+        photos = [
+            self._describe(image, features, color, place)
+            for image, features in ((content, content_features), (style, style_features))
+        ]
+        cells = torch.cat([_points(F.adaptive_avg_pool2d(photo, CELLS)) for photo in photos], 1)
+        centers = kmeans(cells, cells.new_ones(cells.shape[:2]), number, 6, 1, generator)
+        labels = [nearest_center(_points(photo), centers) for photo in photos]
+        masks = [F.one_hot(label, number).transpose(1, 2).unflatten(2, (FINE, FINE)).float() for label in labels]
+        return masks[0], masks[1]
+
+    def _describe(self, image: torch.Tensor, features: Features, color: float, place: float) -> torch.Tensor:
+        parts = []
+        for tap in self.taps:
+            tap_features = features[tap].float()
+            parts.append(_relative(tap_features) / tap_features.shape[1] ** 0.5)
+        sized = [F.interpolate(part, (FINE, FINE), mode="bilinear", antialias=True) for part in parts]
+        small = F.interpolate(image.float(), (FINE, FINE), mode="area")
+        y = torch.linspace(-1, 1, FINE, device=image.device).view(1, 1, -1, 1).expand(len(image), 1, FINE, FINE)
+        return torch.cat([*sized, color * _relative(small) / 3**0.5, place * y], 1)
+
+
+def _relative(x: torch.Tensor) -> torch.Tensor:
+    mean, spread = x.mean((-2, -1), keepdim=True), x.std((-2, -1), keepdim=True)
+    return (x - mean) / (spread + 1e-2)
+
+
+def _points(x: torch.Tensor) -> torch.Tensor:
+    return x.flatten(2).transpose(1, 2)

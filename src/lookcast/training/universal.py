@@ -1,0 +1,96 @@
+"""Steps of the training on pairs: any content, any style, with and without masks."""
+
+from typing import Any
+
+import torch
+
+from lookcast.checks import InputError
+from lookcast.evaluation.metrics import edge_ssim
+from lookcast.generators.universal import UniversalGenerator
+from lookcast.losses.style import SegmentedStyleLoss
+from lookcast.structures import Features, PhotoBatch, Stylization
+from lookcast.training.module import LookModule
+from lookcast.training.pseudo_masks import PseudoMasks
+
+Masks = tuple[torch.Tensor | None, torch.Tensor | None]
+
+
+class UniversalModule(LookModule):
+    """Trains a universal generator on pairs whose regions are made by clustering.
+
+    The loss always compares region by region. In a share of the steps the generator is not shown the masks: so it
+    learns which region goes with which.
+
+    Args:
+        pseudo_masks: makes the regions.
+        masked_share: share of the steps in which the generator sees them.
+        options: those of `LookModule`, without a style photo.
+
+    Raises:
+        InputError: a generator that takes no style photo, or a share outside [0, 1].
+    """
+
+    generator: UniversalGenerator
+
+    def __init__(self, pseudo_masks: PseudoMasks, masked_share: float = 0.5, **options: Any) -> None:
+        super().__init__(style=None, style_mask=None, **options)
+        if not isinstance(self.generator, UniversalGenerator):
+            raise InputError(f"generator: {self.generator.name} takes no style photo, training on pairs needs one that does")
+        if not 0 <= masked_share <= 1:
+            raise InputError(f"masked_share: expected a number in [0, 1], got {masked_share}")
+        self.pseudo_masks, self.masked_share = pseudo_masks, masked_share
+
+    def training_step(self, batch: PhotoBatch, batch_index: int) -> torch.Tensor:
+        """One step; logs every term as `train/loss/...`."""
+        features = self._features(batch)
+        masks = self._masks(batch, *features, None)
+        shown = bool(torch.rand(()) < self.masked_share)
+        output = self._stylize(batch, *features, masks if shown else (None, None))
+        terms = self._loss(batch, output, *features, self.encoder(output.image.clamp(0, 1)), masks)
+        self._log_terms("train", terms, len(batch.content), on_step=True)
+        return terms.total
+
+    def validation_step(self, batch: PhotoBatch, batch_index: int) -> None:
+        """The figures a look is judged by, with masks (`val/...`) and without (`val/free/...`)."""
+        features = self._features(batch)
+        # The same regions in every validation, whatever the training has drawn.
+        masks = self._masks(batch, *features, torch.Generator().manual_seed(batch_index))
+        size = len(batch.content)
+        distance = SegmentedStyleLoss(self.encoder.taps)
+        for prefix, shown in (("val", masks), ("val/free", (None, None))):
+            output = self._stylize(batch, *features, shown)
+            image = output.image.clamp(0, 1)
+            painted = self.encoder(image)
+            terms = self._loss(batch, output, *features, painted, masks)
+            self._log_terms(prefix, terms, size, on_step=False)
+            self.log_dict(
+                {
+                    f"{prefix}/style_distance": distance(painted, features[1], *masks),
+                    f"{prefix}/edge_ssim": edge_ssim(batch.content, image).mean(),
+                },
+                batch_size=size,
+                sync_dist=True,
+            )
+        self.log("val/style_distance_untouched", distance(*features, *masks), batch_size=size, sync_dist=True)
+
+    def on_validation_start(self) -> None:
+        """Every pair brings its own style photo."""
+
+    def on_fit_start(self) -> None:
+        """Every pair brings its own style photo."""
+
+    @torch.no_grad()
+    def _features(self, batch: PhotoBatch) -> tuple[Features, Features]:
+        return self.encoder(batch.content), self.encoder(self.style_of(batch))
+
+    def _masks(
+        self, batch: PhotoBatch, content: Features, style: Features, draws: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.pseudo_masks(batch.content, self.style_of(batch), content, style, draws)
+
+    def _stylize(self, batch: PhotoBatch, content: Features, style: Features, masks: Masks) -> Stylization:
+        known = batch.content.shape[-2:] == (256, 256)
+        return self.generator(batch.content, self.style_of(batch), *masks, *((content, style) if known else ()))
+
+    def _loss(self, batch: PhotoBatch, output: Stylization, content: Features, style: Features, painted: Features, masks: Masks) -> Any:
+        return self.loss(batch.content, output, content, painted, style, *masks)
