@@ -45,6 +45,7 @@ class LossTerms(NamedTuple):
         total: the weighted sum, the only one that carries a gradient.
         content: distance of output and content features.
         style: segmented Gram distance of output and style.
+        color: sliced Wasserstein distance of output and style, in CIELAB units.
         photorealism: what no locally affine map of the content explains.
         smoothness: differences between neighbouring cells of the grid.
         variation: total variation of the output.
@@ -54,6 +55,7 @@ class LossTerms(NamedTuple):
     total: torch.Tensor
     content: torch.Tensor
     style: torch.Tensor
+    color: torch.Tensor
     photorealism: torch.Tensor
     smoothness: torch.Tensor
     variation: torch.Tensor

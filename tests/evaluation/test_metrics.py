@@ -188,8 +188,8 @@ class TestInventedResidual:
             assert abs(float(invented_residual(content, output)) - expected) < 1e-6
 
     def test_known_value(self):
-        # Stripes of 32 levels up and down on flat content: a window of 15 columns holds 8 of one sign and 7 of the other,
-        # so its mean is a fifteenth of 32 off and the deviation a little under 32.
+        # Stripes of 32 levels up and down on flat content: a window of 15 columns holds 8 of one sign and 7 of the
+        # other, so its mean is a fifteenth of 32 off and the deviation a little under 32.
         flat = torch.full((1, 3, 64, 128), 0.5).double()
         stripes = flat.clone()
         stripes[..., ::2], stripes[..., 1::2] = 0.5 + 32 / 255, 0.5 - 32 / 255

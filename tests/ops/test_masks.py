@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.ops.masks import NUM_LABELS, PALETTE, check_aspect, colors_to_mask, resize_mask
+from lookcast.ops.masks import NUM_LABELS, PALETTE, check_aspect, colors_to_mask, mask_to_colors, resize_mask
 from tests.reference import gram as reference
 from tests.samples import rand
 
@@ -45,6 +45,35 @@ class TestColorsToMask:
             colors_to_mask(rand(1, 4, 2, 2))
         with pytest.raises(InputError, match="colors: expected floating point"):
             colors_to_mask(torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
+
+
+class TestMaskToColors:
+    def test_shape(self):
+        assert mask_to_colors(rand(2, 5, 4, 3)).shape == (2, 3, 4, 3)
+
+    def test_known_value(self):
+        # Of a soft mask the greatest label, of no label at all the first colour.
+        mask = torch.tensor([[0.2, 0.1, 0.0], [0.3, 0.1, 0.0], [0.5, 0.8, 0.0]]).view(1, 3, 1, 3)
+        mask[0, 1, 0, 1] = 0.9
+        assert mask_to_colors(mask)[0, :, 0].T.tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+    @pytest.mark.parametrize("labels", [1, 4, NUM_LABELS])
+    def test_inverse_of_colors_to_mask(self, labels):
+        index = torch.arange(labels).repeat(3).view(1, 3, labels)
+        mask = torch.nn.functional.one_hot(index, NUM_LABELS).permute(0, 3, 1, 2).double()
+        assert torch.equal(mask_to_colors(mask[:, :labels]), _painted(index[0]))
+        assert torch.equal(colors_to_mask(mask_to_colors(mask[:, :labels])), mask)
+
+    def test_dtype_follows_the_mask(self):
+        assert mask_to_colors(rand(1, 3, 2, 2).float()).dtype == torch.float32
+
+    def test_rejects_what_is_no_mask(self):
+        with pytest.raises(ShapeError, match="mask: expected shape"):
+            mask_to_colors(rand(4, 2, 2))
+        with pytest.raises(InputError, match="mask: has 10 labels, there are colours for 1 to 9"):
+            mask_to_colors(rand(1, 10, 2, 2))
+        with pytest.raises(InputError, match="mask: expected floating point"):
+            mask_to_colors(torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
 
 
 class TestResizeMask:

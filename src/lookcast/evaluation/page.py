@@ -7,7 +7,7 @@ from string import ascii_uppercase
 from typing import Any
 from urllib.parse import quote
 
-from lookcast.evaluation.pairs import CONTENT, OUTPUT, STYLE
+from lookcast.evaluation.pairs import CONTENT, MASKS, OUTPUT, STYLE, TRUTH
 from lookcast.evaluation.scatter import scatter_svg
 from lookcast.evaluation.scoring import MEASURES, show
 
@@ -83,7 +83,7 @@ def _measure(key: str) -> str:
 
 def _pairs(report: Mapping[str, Any], used: Iterable[str], references: Iterable[str]) -> str:
     shown = {column for pair in report["pairs"] for column in pair["pictures"]}
-    pictures = [c for c in (CONTENT, STYLE, "masks", "truth", *references, OUTPUT) if c in shown]
+    pictures = [c for c in (CONTENT, STYLE, MASKS, TRUTH, *references, OUTPUT) if c in shown]
     timed = report["seconds_per_photo"] is not None
     sorts = [("pair", "pair"), *((key, _title(key)) for key in used), *([("seconds", "s")] if timed else [])]
     buttons = [

@@ -19,7 +19,8 @@ LONGEST, MULTIPLE = 512, 8
 MIN_SIDE = 16
 """The encoders' smallest photo."""
 CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH = "content", "style", "content_mask", "style_mask", "truth"
-OUTPUT = "output"
+OUTPUT, MASKS = "output", "masks"
+"""Further columns of a report; no folder of references may be called so."""
 _KNOWN = {CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH}
 
 
@@ -97,8 +98,9 @@ def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = 
         for path in sorted(folder.iterdir())
         if path.is_dir() and path.name not in _KNOWN and path.name[0] != "." and path.resolve() not in left_out
     }
-    if OUTPUT in others and others[OUTPUT].keys() & contents.keys():
-        raise InputError(f"{folder / OUTPUT}: references can't be called {OUTPUT!r}, the name of what is scored")
+    for name in (OUTPUT, MASKS):
+        if others.get(name, {}).keys() & contents.keys():
+            raise InputError(f"{folder / name}: results of others can't be called {name!r}, a column of the report is")
     return [
         PairFiles(
             name,

@@ -6,13 +6,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from lookcast.evaluation.pairs import CONTENT, OUTPUT, STYLE, PairFiles, PairImages
+from lookcast.evaluation.pairs import CONTENT, MASKS, OUTPUT, STYLE, TRUTH, PairFiles, PairImages
 from lookcast.files import whole_file
 from lookcast.inference.photo_io import to_pixels
 from lookcast.ops.masks import PALETTE
 
 FOLDER = "pictures"
-MASKS = "masks"
 QUALITY = 85
 
 
@@ -37,7 +36,7 @@ def write_pictures(
     if files.masked:
         pictures[MASKS] = overlay(images.content, images.content_mask)
     if images.truth is not None:
-        pictures["truth"] = images.truth
+        pictures[TRUTH] = images.truth
     pictures |= {column: image for column, image in outputs.items() if column not in (CONTENT, OUTPUT)}
     pictures[OUTPUT] = outputs[OUTPUT]
     paths = {}

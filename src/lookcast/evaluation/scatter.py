@@ -74,7 +74,7 @@ def scatter_svg(report: Mapping[str, Any], colors: Mapping[str, str]) -> str:
 def _span(values: Sequence[float]) -> tuple[float, float]:
     """The range of an axis: whole tenths around the values."""
     low, high = floor(10 * min(values) + 1e-6), ceil(10 * max(values) - 1e-6)
-    return low / 10, max(high, low + 1) / 10
+    return min(low, high - 1) / 10, high / 10
 
 
 def _grid(axes: Axes) -> list[str]:

@@ -15,11 +15,13 @@ class Generator(nn.Module, ABC):
 
     Attributes:
         name: what checkpoints call it.
+        needs_encoder: whether it is constructed with a frozen encoder, handed in as `encoder`; not in its arguments.
         takes_style: whether it takes a style photo; False for a single look, baked into the weights.
         arguments: what it was constructed with, JSON values; a checkpoint rebuilds it from them.
     """
 
     name: ClassVar[str]
+    needs_encoder: ClassVar[bool] = False
     takes_style: ClassVar[bool]
     arguments: dict[str, Any]
 

@@ -1,5 +1,6 @@
 """Any photo takes the look of any other: regions are matched, their colours carried over, the rest is learned."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -41,7 +42,40 @@ MIN_SHARE = 0.005
 
 
 class UniversalGenerator(Generator):
+    """Photo and style photo -> grid of affine colour transforms: any look in one pass.
+
+    Three things are added to the identity in each cell of the grid:
+
+    * *carried colours*: for each region of the cell the affine map that gives the colours of what the cell belongs to the
+      means and covariances of what it is to become (`knothe_rosenblatt`). What it belongs to are the cells of the
+      content that attention finds like it, what it is to become those of the style; the same query and keys find both.
+      A mask restricts attention to the region and to its counterpart; without masks a small head tells regions apart.
+    * its *strength*, and the mix of the attention heads, from residual blocks over the cells.
+    * what the blocks *learned* to add: the difference of their outputs for the style's statistics and the content's own.
+
+    So a photo with itself as style comes back as it is, by construction, and before any training the generator is a
+    colour transfer region by region. Masks: a label that the style lacks falls back to the whole style photo, as in the
+    losses. The network sees 256 px thumbnails; the photo itself is only sliced.
+
+    Args:
+        encoder: the frozen compact encoder.
+        depth: D of the grid.
+        channels: width of the residual blocks.
+        blocks: residual blocks at the resolution of the grid.
+        heads: of the attention.
+        head_width: channels of each head's queries and keys.
+        regions: K where no mask is given.
+
+    Raises:
+        InputError: a size that is not positive.
+
+    Reference:
+        Luan et al. 2017 (regions); Gharbi et al. 2017 (the grid); Xia et al., "Joint bilateral learning for real-time
+        universal photorealistic style transfer", ECCV 2020 (a grid from two photos).
+    """
+
     name = "universal"
+    needs_encoder = True
     takes_style = True
 
     def __init__(
@@ -86,23 +120,41 @@ class UniversalGenerator(Generator):
         style: torch.Tensor | None = None,
         content_mask: torch.Tensor | None = None,
         style_mask: torch.Tensor | None = None,
-        content_features: Features | None = None,
-        style_features: Features | None = None,
     ) -> Stylization:
+        """See `Generator.forward`."""
         check_image("content", content)
         self.check_style(style, content_mask, style_mask)
         assert style is not None
-        reading = self.read(content, content_mask, content_features)
-        grid = self.predict_grid(reading, self.read(style, style_mask, style_features))
-        return Stylization(slice_apply(grid, luma(content), content), grid)
+        return self.apply(content, self.read(content, content_mask), [(self.read(style, style_mask), 1.0)])
 
     def read(self, photo: torch.Tensor, mask: torch.Tensor | None = None, features: Features | None = None) -> Reading:
+        """What the generator needs of a photo; a style photo is read once for many contents.
+
+        Args:
+            photo: `(B, 3, H, W)` in [0, 1].
+            mask: its regions, `(B, K, h, w)`, or None.
+            features: the encoder's, if the photo is 256x256 and somebody has them already.
+        """
         thumbnail = thumbnail_of(photo)
         if features is None:
             with torch.no_grad():
                 features = self.encoder(thumbnail)
         with torch.autocast(thumbnail.device.type, enabled=False):  # differences of moments need every digit
             return read_photo(thumbnail.float(), features, mask, self.depth)
+
+    def apply(
+        self, content: torch.Tensor, reading: Reading, styles: Sequence[tuple[Reading, float]]
+    ) -> Stylization:
+        """Give photos the look of one style, or of several mixed: their grids are averaged with the weights.
+
+        Args:
+            content: `(B, 3, H, W)`.
+            reading: of the content.
+            styles: readings, and weights that sum to 1.
+        """
+        grids = [self.predict_grid(reading, style) * weight for style, weight in styles]
+        grid = torch.stack(grids).sum(0)
+        return Stylization(slice_apply(grid, luma(content), content), grid)
 
     def predict_grid(self, content: Reading, style: Reading) -> torch.Tensor:
         if content.mask is None:

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, Generator
 from lookcast.weights import CheckpointError, load_into, read_weights, save_weights
 
@@ -55,7 +56,8 @@ def load_checkpoint(path: str | Path) -> tuple[Generator, dict[str, Any]]:
         known = ", ".join(sorted(GENERATORS))
         raise CheckpointError(f"{path}: holds a generator {name!r}, this lookcast knows {known}")
     try:
-        generator = GENERATORS[name](**arguments)
+        kind = GENERATORS[name]
+        generator = kind(**({"encoder": CompactEncoder()} if kind.needs_encoder else {}), **arguments)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path}: arguments that the {name} generator does not take ({reason})") from error

@@ -10,16 +10,17 @@ from lookcast.structures import Features, LossTerms, Stylization
 
 
 class DeepPhotoLoss(nn.Module):
-    """Weighted sum of content, segmented style, photorealism, smoothness, total variation and gamut.
+    """Weighted sum of content, segmented style, colour, photorealism, smoothness, total variation and gamut.
 
-    `L = w_c L_content + w_s L_style + w_p L_photorealism + w_g L_smoothness + w_v L_variation + w_o L_gamut`. A term of
+    `L = w_c L_content + w_s L_style + w_k L_color + w_p L_photorealism + w_g L_smoothness + w_v L_variation + w_o L_gamut`. A term of
     weight 0 is not computed and reported as 0.
 
     Args:
         content: content term of (output features, content features).
         style: style term of (output features, style features, content mask, style mask).
+        color: colour term of (output, style photo, content mask, style mask).
         photorealism: penalty of (content, output); None leaves the term out.
-        content_weight, style_weight, photorealism_weight, smoothness_weight, variation_weight, gamut_weight: weights.
+        content_weight, style_weight, color_weight, photorealism_weight, smoothness_weight, variation_weight, gamut_weight: weights.
 
     Raises:
         InputError: a negative weight.
@@ -32,20 +33,23 @@ class DeepPhotoLoss(nn.Module):
         self,
         content: nn.Module,
         style: nn.Module,
+        color: nn.Module,
         photorealism: nn.Module | None,
         content_weight: float,
         style_weight: float,
+        color_weight: float,
         photorealism_weight: float,
         smoothness_weight: float,
         variation_weight: float,
         gamut_weight: float,
     ) -> None:
         super().__init__()
-        self.content, self.style, self.photorealism = content, style, photorealism
+        self.content, self.style, self.color, self.photorealism = content, style, color, photorealism
         self.weights = LossTerms(
             total=torch.tensor(1.0),
             content=torch.tensor(content_weight),
             style=torch.tensor(style_weight),
+            color=torch.tensor(color_weight),
             photorealism=torch.tensor(0.0 if photorealism is None else photorealism_weight),
             smoothness=torch.tensor(smoothness_weight),
             variation=torch.tensor(variation_weight),
@@ -58,6 +62,7 @@ class DeepPhotoLoss(nn.Module):
     def forward(
         self,
         image: torch.Tensor,
+        style: torch.Tensor,
         output: Stylization,
         image_features: Features,
         output_features: Features,
@@ -69,6 +74,7 @@ class DeepPhotoLoss(nn.Module):
 
         Args:
             image: the content photos, `(B, 3, H, W)`.
+            style: the style photos, `(1 or B, 3, H', W')`.
             output: what the generator made of them.
             image_features: features of the content photos.
             output_features: features of the output's clamped image.
@@ -82,6 +88,8 @@ class DeepPhotoLoss(nn.Module):
             terms["content"] = self.content(output_features, image_features)
         if weights.style > 0:
             terms["style"] = self.style(output_features, style_features, content_mask, style_mask)
+        if weights.color > 0:
+            terms["color"] = self.color(painted.clamp(0, 1), style, content_mask, style_mask)
         if self.photorealism is not None and weights.photorealism > 0:
             terms["photorealism"] = self.photorealism(image, painted)
         if weights.smoothness > 0 and grid is not None:

@@ -114,16 +114,17 @@ def joint_kmeans(
     counts = [content.shape[1], style.shape[1]]
     weights = torch.cat([points.new_full((points.shape[0], count), 0.5 / count) for count in counts], 1)
     centers = kmeans(points, weights, num_clusters, num_iterations, num_restarts, generator)
-    content_labels, style_labels = nearest_center(points, centers).split(counts, 1)
-    return content_labels, style_labels
+    labels = nearest_center(points, centers)
+    return labels[:, : counts[0]], labels[:, counts[0] :]
 
 
 def _distances(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     """Squared distances `(B, N, R, K)` of points `(B, N, C)` and R sets of centres `(B, R, K, C)`."""
     # One product for all restarts; none of them copies the points.
     products = points @ centers.flatten(1, 2).transpose(1, 2)
-    expanded = products.unflatten(2, centers.shape[1:3]).mul(-2) + centers.square().sum(-1)[:, None]
-    return (expanded + points.square().sum(-1)[:, :, None, None]).clamp_min(0)
+    products = products.view(*products.shape[:2], *centers.shape[1:3])
+    squares = points.square().sum(-1)[:, :, None, None] + centers.square().sum(-1)[:, None]
+    return (squares - 2 * products).clamp_min(0)
 
 
 def _seed(points: torch.Tensor, weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
@@ -153,7 +154,7 @@ def _sums(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) ->
     labels = _distances(points, centers).argmin(-1)
     members = F.one_hot(labels, clusters).to(points.dtype) * weights[:, :, None, None]
     sums = members.flatten(2).transpose(1, 2) @ points
-    return members.sum(1)[..., None], sums.unflatten(1, (restarts, clusters))
+    return members.sum(1)[..., None], sums.view(-1, restarts, clusters, points.shape[-1])
 
 
 def _best(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:

@@ -21,10 +21,10 @@ def color_moments(image: torch.Tensor) -> torch.Tensor:
     Returns:
         `(B, 10, H, W)`: 1, the colour (luma, two opponent axes), its six products.
     """
-    basis = torch.tensor(TO_OPPONENT, dtype=image.dtype, device=image.device)
-    color = torch.einsum("ij,bjhw->bihw", basis, image)
-    products = [color[:, i] * color[:, j] for i, j in _PAIRS]
-    return torch.cat([torch.ones_like(color[:, :1]), color, torch.stack(products, 1)], 1)
+    red, green, blue = image.unbind(1)
+    # Plane by plane: a product by a 3x3 matrix would run as a million tiny ones.
+    color = [r * red + g * green + b * blue for r, g, b in TO_OPPONENT]
+    return torch.stack([torch.ones_like(red), *color, *(color[i] * color[j] for i, j in _PAIRS)], 1)
 
 
 def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
@@ -68,10 +68,11 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
         s10 * i00 + s11 * i10, s11 * i11, zero,
         s20 * i00 + s21 * i10 + s22 * i20, s21 * i11 + s22 * i21, s22 * i22,
     ]  # fmt: skip
-    triangular = torch.stack(entries, -1).unflatten(-1, (3, 3))
-    offset = mean_s - (triangular @ mean_c[..., None])[..., 0]
-    matrix = inverse @ triangular @ basis
-    return torch.cat([matrix, (offset @ inverse.T)[..., None]], -1).flatten(-2)
+    triangular = torch.stack(entries, -1)
+    offset = mean_s - (triangular.unflatten(-1, (3, 3)) * mean_c[..., None, :]).sum(-1)
+    # M^-1 T M for all T at once: one product by a 9x9 matrix, where a million of 3x3 would be slow.
+    matrix = triangular @ torch.kron(inverse.T.contiguous(), basis)
+    return torch.cat([matrix.unflatten(-1, (3, 3)), (offset @ inverse.T)[..., None]], -1).flatten(-2)
 
 
 def _cholesky(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:

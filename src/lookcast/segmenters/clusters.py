@@ -19,7 +19,9 @@ THUMBNAIL = 256
 HEIGHT_WEIGHT = 0.5
 """Top and bottom of a photo are as far apart as features at 60 degrees: sky and its reflection differ little else."""
 COMMON_SHARE = 0.02
+"""Of the cells of either photo, in every cluster: what is in one photo alone is no correspondence."""
 MIN_GAIN = 0.02
+"""Of the variance, explained by every further cluster: a photo of two things is not cut into five."""
 _TEMPERATURE = 0.1  # of the soft assignment, in squared distances; those between neighbouring centres are about 0.5
 _GUIDE = 512  # long side of the guidance: borders within 1/512 of the photo, in some 30 ms
 _WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # twice a cell, at every 4th pixel; edges above 8 of 255 levels count
@@ -28,8 +30,8 @@ _WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # twice a cell, at every 4th pixel; edg
 class ClusterSegmenter(Segmenter):
     """k-means over the encoder's features of both photos: no weights but the encoder's, no names, always there.
 
-    A cell is described by the mean and the spread of the features around it: what is there, and how rough it is. Both
-    are standardised within each photo, so that night and day, which move all features of a photo together, don't
+    A cell is described by the mean and the spread of the features in it: what is there, and how rough it is. Both are
+    standardised within each photo, so that night and day, which move all features of a photo together, don't
     part the clusters by photo. (Standardising with both photos' statistics, wholly or by half, finds fewer
     correspondences between a photo and its recoloured copy.) The direction of the standardised vector and, with a
     small weight, the height in the photo are clustered.
@@ -40,7 +42,7 @@ class ClusterSegmenter(Segmenter):
     Args:
         encoder: what describes the photos, by all its taps; None takes the shipped `CompactEncoder`.
         num_clusters: 1 to 9; None chooses 2 to 5: the most of which each holds `COMMON_SHARE` of the cells of either
-            photo and explains `MIN_GAIN` of the variance more. A cluster of one photo alone is no correspondence.
+            photo and every further one explains `MIN_GAIN` of the variance.
 
     Raises:
         InputError: `num_clusters` is out of range.
@@ -72,19 +74,21 @@ class ClusterSegmenter(Segmenter):
         """Standardised descriptions of the cells of the deepest tap, `(1, C, h, w)`."""
         deepest = max(self.encoder.strides.values())
         features = self.encoder.to(image.device)(thumbnail(image, THUMBNAIL, least=16, multiple=deepest))
-        size = features[self.encoder.taps[-1]].shape[-2:]
+        height, width = features[self.encoder.taps[-1]].shape[-2:]
         described = []
         for tap in self.encoder.taps:
-            mean, square = (_surroundings(f, size) for f in (features[tap], features[tap].square()))
-            described += [mean, (square - mean.square()).clamp_min(0).sqrt()]
+            mean = F.adaptive_avg_pool2d(features[tap], (height, width))
+            described.append(mean)
+            if features[tap].shape != mean.shape:  # else a cell is one value, without a spread
+                square = F.adaptive_avg_pool2d(features[tap].square(), (height, width))
+                described.append((square - mean.square()).clamp_min(0).sqrt())
         cells = torch.cat(described, 1)
         # The bounds keep what is flat at 0: without them rounding errors would be stretched to unit length.
         spread = cells.std((2, 3), correction=0, keepdim=True).clamp_min(1e-2)
         cells = (cells - cells.mean((2, 3), keepdim=True)) / spread
         cells = cells / cells.norm(dim=1, keepdim=True).clamp_min(1)
-        height = (torch.arange(size[0], device=cells.device) + 0.5) / size[0] * 2 - 1
-        height = (HEIGHT_WEIGHT * height).to(cells).view(1, 1, -1, 1).expand(1, 1, *size)
-        return torch.cat([cells, height], 1)
+        down = HEIGHT_WEIGHT * torch.linspace(-1 + 1 / height, 1 - 1 / height, height).to(cells)
+        return torch.cat([cells, down.view(1, 1, -1, 1).expand(1, 1, height, width)], 1)
 
     def _centers(self, content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
         """Centres of the clusters of two photos' cells, `(1, N, C)` and `(1, M, C)`."""
@@ -103,12 +107,6 @@ class ClusterSegmenter(Segmenter):
         return chosen
 
 
-def _surroundings(features: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Mean over each cell and its eight neighbours."""
-    cells = F.adaptive_avg_pool2d(features, size)
-    return F.avg_pool2d(F.pad(cells, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-
-
 def _weigh_alike(content: torch.Tensor, style: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """All cells `(1, N + M, C)`, and weights that sum to one half over either photo."""
     weights = [photo.new_full(photo.shape[:2], 0.5 / photo.shape[1]) for photo in (content, style)]
@@ -123,7 +121,7 @@ def _unexplained(points: torch.Tensor, weights: torch.Tensor, centers: torch.Ten
 def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     """Soft assignment of the cells with borders moved to the photo's edges by a guided filter, `(1, K, y, x)`."""
     distances = torch.cdist(cells.flatten(2).transpose(1, 2), centers).square()
-    soft = (-distances / _TEMPERATURE).softmax(-1).transpose(1, 2).unflatten(2, cells.shape[-2:])
+    soft = (-distances / _TEMPERATURE).softmax(-1).transpose(1, 2).reshape(1, -1, *cells.shape[-2:])
     # 32: a side of at least twice the filter's reach, on the pixels that it keeps.
     guide = thumbnail(image, _GUIDE, least=32)
     soft = F.interpolate(soft, guide.shape[-2:], mode="bilinear", antialias=True)

@@ -11,7 +11,7 @@ from lookcast.segmenters.label_maps import thumbnail
 from lookcast.weights import CheckpointError, load_into
 
 THUMBNAIL = 768
-"""Long side of what the network reads: a photo of 3:2 has then about the short side of 520 px of torchvision's tests."""
+"""Long side of what the network reads: a photo of 3:2 then has about the 520 px of torchvision's tests."""
 
 
 class TorchvisionSegmenter(ClassSegmenter):
@@ -65,8 +65,8 @@ def _download(model: str, trained: Any) -> dict[str, torch.Tensor]:
     except Exception as error:  # a network fails in many ways: OSError, HTTPException, a hash that differs
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"segmenter torchvision: {trained.url} can't be downloaded ({reason}); fetch it elsewhere and pass the file "
-            f"as the weights of {model}, or take the segmenter clusters, which needs none"
+            f"segmenter torchvision: {trained.url} can't be downloaded ({reason}); fetch it elsewhere and pass the "
+            f"file as the weights of {model}, or take the segmenter clusters, which needs none"
         ) from error
     return state
 

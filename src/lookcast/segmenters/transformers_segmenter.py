@@ -17,8 +17,8 @@ class TransformersSegmenter(ClassSegmenter):
     """A semantic segmentation network of `transformers`, its classes merged into the groups of `labels.GROUPS`.
 
     The probabilities of a group's classes are added before the greatest wins, so that a lake which is half `sea` and
-    half `river` to the network is water. Classes are known by the names in the checkpoint: those of ADE20K and of
-    Cityscapes are all in the table, of other ones what has a name in it.
+    half `river` to the network is water. Classes are known by the names in the checkpoint, the table has
+    those of ADE20K and Cityscapes; what is in no group of it is `other`.
 
     Args:
         model: name on the hub, downloaded on first use and kept in its cache, or a local folder of a checkpoint and its
@@ -58,6 +58,6 @@ class TransformersSegmenter(ClassSegmenter):
         small = thumbnail(image, THUMBNAIL, least=32)[0].clamp(0, 1)
         inputs = self.processor(images=small, do_rescale=False, input_data_format="channels_first", return_tensors="pt")
         logits = self.network.to(image.device)(inputs["pixel_values"].to(image.device)).logits
-        classes = logits.softmax(1)
+        classes: torch.Tensor = logits.softmax(1)
         grouped = classes.new_zeros(1, len(GROUP_NAMES), *classes.shape[-2:])
         return grouped.index_add_(1, self.groups.to(image.device), classes)

@@ -126,7 +126,14 @@ class LookModule(pl.LightningModule):
 
     def _terms(self, batch: PhotoBatch, output: Stylization, content: Features, painted: Features) -> LossTerms:
         terms: LossTerms = self.loss(
-            batch.content, output, content, painted, self.style_features, batch.content_mask, self.style_mask
+            batch.content,
+            self.style_of(batch),
+            output,
+            content,
+            painted,
+            self.style_features,
+            batch.content_mask,
+            self.style_mask,
         )
         return terms
 

@@ -6,6 +6,7 @@ import torch
 
 from lookcast.checks import InputError
 from lookcast.evaluation.metrics import edge_ssim
+from lookcast.generators.regions import THUMBNAIL
 from lookcast.generators.universal import UniversalGenerator
 from lookcast.losses.style import SegmentedStyleLoss
 from lookcast.structures import Features, PhotoBatch, Stylization
@@ -89,8 +90,10 @@ class UniversalModule(LookModule):
         return self.pseudo_masks(batch.content, self.style_of(batch), content, style, draws)
 
     def _stylize(self, batch: PhotoBatch, content: Features, style: Features, masks: Masks) -> Stylization:
-        known = batch.content.shape[-2:] == (256, 256)
-        return self.generator(batch.content, self.style_of(batch), *masks, *((content, style) if known else ()))
+        known = batch.content.shape[-2:] == (THUMBNAIL, THUMBNAIL)  # then the loss's features are the generator's too
+        photos = zip((batch.content, self.style_of(batch)), masks, (content, style), strict=True)
+        readings = [self.generator.read(photo, mask, features if known else None) for photo, mask, features in photos]
+        return self.generator.apply(batch.content, readings[0], [(readings[1], 1.0)])
 
     def _loss(self, batch: PhotoBatch, output: Stylization, content: Features, style: Features, painted: Features, masks: Masks) -> Any:
-        return self.loss(batch.content, output, content, painted, style, *masks)
+        return self.loss(batch.content, self.style_of(batch), output, content, painted, style, *masks)

@@ -1,0 +1,85 @@
+from urllib.error import URLError
+
+import pytest
+import torch
+from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights, lraspp_mobilenet_v3_large
+
+from lookcast.checks import InputError
+from lookcast.segmenters.torchvision_segmenter import TorchvisionSegmenter
+from lookcast.weights import CheckpointError
+from tests.samples import photo, rand
+
+MODEL = "lraspp_mobilenet_v3_large"
+CATEGORIES = LRASPP_MobileNet_V3_Large_Weights.DEFAULT.meta["categories"]
+
+
+@pytest.fixture(scope="module")
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return lraspp_mobilenet_v3_large(weights=None, weights_backbone=None).eval()
+
+
+@pytest.fixture(scope="module")
+def weights(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("torchvision") / "lraspp.pth"
+    # torchvision's own files of the larger networks have a second head.
+    torch.save(network.state_dict() | {"aux_classifier.0.weight": torch.zeros(3)}, path)
+    return path
+
+
+class TestTorchvisionSegmenter:
+    def test_names_are_those_of_voc(self, weights):
+        segmenter = TorchvisionSegmenter(MODEL, weights)
+        assert segmenter.names == ("background", *CATEGORIES[1:])
+        assert segmenter.rest == "background"
+
+    def test_matches_reference(self, weights, network):
+        # torchvision's own preprocessing; a photo of 520 px is resized by neither.
+        image = rand(1, 3, 520, 530, dtype=torch.float32)
+        with torch.no_grad():
+            expected = network(LRASPP_MobileNet_V3_Large_Weights.DEFAULT.transforms()(image))["out"].softmax(1)
+            actual = TorchvisionSegmenter(MODEL, weights).probabilities(image)
+        torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-5)
+
+    def test_known_value(self, network, tmp_path):
+        # Person everywhere.
+        state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        for head in ("low", "high"):
+            state[f"classifier.{head}_classifier.weight"].zero_()
+            state[f"classifier.{head}_classifier.bias"].zero_()[CATEGORIES.index("person")] = 1
+        torch.save(state, tmp_path / "person.pth")
+        pair = TorchvisionSegmenter(MODEL, tmp_path / "person.pth").segment_pair(photo("chelsea"), photo("coffee"))
+        assert pair.labels == ("person",)
+        assert torch.equal(pair.content, torch.ones(1, 1, 37, 31, dtype=torch.float64))
+
+    @pytest.mark.parametrize("size", [(37, 61), (1, 70), (16, 16)])
+    def test_any_size(self, weights, size):
+        content, style = rand(1, 3, *size), rand(1, 3, 20, 30, seed=1)
+        pair = TorchvisionSegmenter(MODEL, weights).segment_pair(content, style)
+        assert pair.content.shape == (1, len(pair.labels), *size)
+        assert torch.equal(pair.content.sum(1), torch.ones(1, *size, dtype=torch.float64))
+        assert len(pair.labels) <= 9
+
+    def test_no_network_is_said(self, monkeypatch):
+        def refuse(*args, **kwargs):
+            raise URLError("no route")
+
+        monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
+        with pytest.raises(InputError, match=r"lraspp_.*\.pth can't be downloaded .*no route.*pass the file"):
+            TorchvisionSegmenter(MODEL)
+
+    def test_rejects_bad_input(self, weights, tmp_path):
+        with pytest.raises(InputError, match="model: 'resnet18' is none of torchvision's segmentation networks: deep"):
+            TorchvisionSegmenter("resnet18")
+        with pytest.raises(CheckpointError, match=r"none\.pth: no such file of weights"):
+            TorchvisionSegmenter(MODEL, tmp_path / "none.pth")
+        (tmp_path / "broken.pth").write_bytes(weights.read_bytes()[:1000])
+        with pytest.raises(CheckpointError, match=r"broken\.pth: not a whole state dict"):
+            TorchvisionSegmenter(MODEL, tmp_path / "broken.pth")
+        torch.save([1], tmp_path / "list.pth")
+        with pytest.raises(CheckpointError, match=r"list\.pth: expected a state dict, holds a list"):
+            TorchvisionSegmenter(MODEL, tmp_path / "list.pth")
+        torch.save({"backbone.0.0.weight": torch.zeros(16, 3, 3, 3)}, tmp_path / "other.pth")
+        with pytest.raises(CheckpointError, match=r"other\.pth: lacks the weight"):
+            TorchvisionSegmenter(MODEL, tmp_path / "other.pth")
