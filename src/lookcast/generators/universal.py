@@ -22,6 +22,7 @@ from lookcast.generators.regions import (
 )
 from lookcast.ops.bilateral import COEFFICIENTS, identity_grid, slice_apply
 from lookcast.ops.color import luma
+from lookcast.ops.masks import MIN_SHARE
 from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
 from lookcast.structures import Features, Stylization
 
@@ -35,10 +36,6 @@ class Group(NamedTuple):
 
     moments: torch.Tensor
     summary: torch.Tensor
-
-
-MIN_SHARE = 0.005
-"""A label on less than this share of the style photo counts as absent, as in the losses."""
 
 
 class UniversalGenerator(Generator):

@@ -1,22 +1,27 @@
 """A trained look, applied: set up once, then photo after photo."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from lookcast.checks import InputError, check_mask
 from lookcast.files import shipped
-from lookcast.generators import Generator
+from lookcast.generators import Generator, UniversalGenerator
+from lookcast.generators.regions import Reading
 from lookcast.inference.checkpoint import CheckpointError, load_checkpoint
 from lookcast.inference.image_kinds import AnyImage, ImageT, open_image
+from lookcast.ops.masks import MIN_SHARE, NUM_LABELS, PALETTE
+
+logger = logging.getLogger(__name__)
 
 UNIVERSAL = "universal"
 """The checkpoint that `load` takes by default."""
 
 _DEVICES = ("cpu", "cuda", "mps")
 _GIVEN = torch.empty(0)  # stands for a style in a check that only asks whether there is one
-_Style = tuple[torch.Tensor | None, torch.Tensor | None]
 
 
 def load(path_or_name: str | Path | None = None, device: str | torch.device = "auto") -> "Stylizer":
@@ -64,6 +69,20 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return chosen
 
 
+class Look(NamedTuple):
+    """One style photo, read.
+
+    Attributes:
+        reading: what the generator needs of it.
+        weight: its share in the mix.
+        mask: its regions `(1, K, h, w)`; None without.
+    """
+
+    reading: Reading
+    weight: float
+    mask: torch.Tensor | None
+
+
 class Stylizer:
     """A generator ready for photos. Stylizing changes nothing in it, so threads may share one.
 
@@ -77,38 +96,48 @@ class Stylizer:
         self.device = pick_device(device)
         self.generator = generator.to(self.device).eval()
         self.header = header
-        self._style: _Style = (None, None)
+        self._looks: tuple[Look, ...] = ()
 
-    def set_style(self, style: AnyImage, style_mask: torch.Tensor | None = None) -> None:
-        """Set the style photo for every later `stylize` that is given none.
+    def set_style(
+        self,
+        style: AnyImage | Sequence[AnyImage],
+        style_mask: torch.Tensor | Sequence[torch.Tensor] | None = None,
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        """Set the style for every later `stylize` that is given none; it is read only once.
 
         Args:
-            style: an image of any kind that `stylize` takes.
-            style_mask: `(1, K, h, w)`, of the style's size.
+            style: as `stylize` takes it.
+            style_mask: as `stylize` takes it.
+            weights: as `stylize` takes them.
 
         Raises:
-            InputError: the checkpoint has a single look, or style and mask do not fit together.
+            InputError: the checkpoint has a single look, or styles, masks and weights do not fit together.
         """
-        self.generator.check_style(_GIVEN, None, style_mask)
-        self._style = self._open_style(style, style_mask)
+        self.generator.check_style(_GIVEN, None, _GIVEN if style_mask is not None else None)
+        self._looks = self._read_styles(style, style_mask, weights)
 
     def stylize(
         self,
         content: ImageT,
-        style: AnyImage | None = None,
+        style: AnyImage | Sequence[AnyImage] | None = None,
         content_mask: torch.Tensor | None = None,
-        style_mask: torch.Tensor | None = None,
+        style_mask: torch.Tensor | Sequence[torch.Tensor] | None = None,
         strength: float = 1.0,
+        weights: Sequence[float] | None = None,
     ) -> ImageT:
         """Give a photo the look.
 
         Args:
             content: a PIL image of any mode; numpy `(H, W)`, `(H, W, 3)` or `(H, W, 4)`, uint8, uint16 or floating
                 point in [0, 1]; torch `(3, H, W)` or `(B, 3, H, W)`, uint8 or floating point in [0, 1].
-            style: an image of any of these kinds, for a universal checkpoint; None takes that of `set_style`.
+            style: an image of any of these kinds, for a universal checkpoint, or several, whose looks are mixed; None
+                takes that of `set_style`.
             content_mask: `(B, K, H, W)`, of the content's size (`read_mask` makes one from a file).
-            style_mask: `(1, K, h, w)`, of the style's size.
+            style_mask: `(1, K, h, w)`, of the style's size; one for each of several styles. A label of the content that
+                a style lacks takes the look of that whole photo, with a line in the log.
             strength: 0 gives back the content bit by bit, 1 the full look; between, a linear blend of the two in sRGB.
+            weights: share of each style in the mix, positive, of any sum; None mixes them alike.
 
         Returns:
             The same kind, size, bit depth and device; in [0, 1], integers rounded to the nearest level. Grey comes back
@@ -116,26 +145,25 @@ class Stylizer:
             colour).
 
         Raises:
-            InputError: an image of another kind or range, a strength outside [0, 1], a mask that does not fit, a style
-                for a single-look checkpoint, or none for a universal one.
+            InputError: an image of another kind or range, a strength outside [0, 1], masks that do not fit or of one
+                photo only, a style for a single-look checkpoint, or none for a universal one.
         """
         check_strength(strength)
-        stored = self._style  # read once: another thread may set a new one meanwhile
-        self.generator.check_style(stored[0] if style is None else _GIVEN, content_mask, style_mask)
-        if style is None and style_mask is not None:
-            raise InputError("style_mask: given without the style photo it belongs to")
+        stored = self._looks  # read once: another thread may set a new one meanwhile
+        given = style is not None or bool(stored)
+        self.generator.check_style(_GIVEN if given else None, content_mask, _GIVEN if style_mask is not None else None)
+        if style is None and (style_mask is not None or weights is not None):
+            name = "weights" if style_mask is None else "style_mask"
+            raise InputError(f"{name}: given without the style photo it belongs to")
         opened = open_image("content", content)
-        style_image, placed_style_mask = stored if style is None else self._open_style(style, style_mask)
-        if content_mask is not None:
-            check_mask("content_mask", content_mask, opened.tensor)
-        if style_image is not None and style_image.shape[0] not in (1, opened.tensor.shape[0]):
-            raise InputError(f"style: a batch of {style_image.shape[0]} for {opened.tensor.shape[0]} content photos")
+        looks = stored if style is None else self._read_styles(style, style_mask, weights)
+        if self.generator.takes_style:
+            _check_pairing(content_mask, looks, opened.tensor)
         if strength == 0:
             unchanged: ImageT = opened.restore(opened.tensor)
             return unchanged
         with torch.inference_mode():
-            placed_content_mask = None if content_mask is None else self._place(content_mask)
-            look = self.generator(self._place(opened.tensor), style_image, placed_content_mask, placed_style_mask).image
+            look = self._apply(self._place(opened.tensor), content_mask, looks)
         # Outside inference mode, so that a tensor that is returned may take part in somebody's training.
         with torch.no_grad():
             look = look.to(opened.tensor.device, opened.tensor.dtype).clamp(0, 1)
@@ -143,14 +171,78 @@ class Stylizer:
             result: ImageT = opened.restore(blend)
         return result
 
-    def _open_style(self, style: AnyImage, style_mask: torch.Tensor | None) -> _Style:
-        image = open_image("style", style).tensor
-        if style_mask is not None:
-            check_mask("style_mask", style_mask, image)
-        return self._place(image), None if style_mask is None else self._place(style_mask)
+    def _apply(self, content: torch.Tensor, content_mask: torch.Tensor | None, looks: Sequence[Look]) -> torch.Tensor:
+        if not isinstance(self.generator, UniversalGenerator):
+            look: torch.Tensor = self.generator(content).image
+            return look
+        reading = self.generator.read(content, None if content_mask is None else self._place(content_mask))
+        return self.generator.apply(content, reading, [(look.reading, look.weight) for look in looks]).image
+
+    def _read_styles(
+        self,
+        style: AnyImage | Sequence[AnyImage],
+        style_mask: torch.Tensor | Sequence[torch.Tensor] | None,
+        weights: Sequence[float] | None,
+    ) -> tuple[Look, ...]:
+        assert isinstance(self.generator, UniversalGenerator)
+        # A numpy array and a tensor are sequences of rows, but no collection of photos.
+        styles = list(style) if isinstance(style, list | tuple) else [style]
+        masks = list(style_mask) if isinstance(style_mask, list | tuple) else [style_mask] * (1 if style_mask is not None else len(styles))
+        shares = _shares(weights, len(styles))
+        if not styles:
+            raise InputError("style: the list is empty")
+        if len(masks) != len(styles):
+            raise InputError(f"style_mask: {len(masks)} for {len(styles)} style photos; each needs its own")
+        looks = []
+        for photo, mask, share in zip(styles, masks, shares, strict=True):
+            image = open_image("style", photo).tensor
+            if len(image) != 1:
+                raise InputError(f"style: expected single photos, got a batch of {len(image)}; several go into a list")
+            if mask is not None:
+                check_mask("style_mask", mask, image)
+            with torch.inference_mode():
+                reading = self.generator.read(self._place(image), None if mask is None else self._place(mask))
+            looks.append(Look(reading, share, mask))
+        return tuple(looks)
 
     def _place(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self.device, torch.float32)
+
+
+def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
+    """Weights that sum to 1."""
+    if weights is None:
+        return [1 / max(count, 1)] * count
+    if len(weights) != count:
+        raise InputError(f"weights: {len(weights)} for {count} style photos")
+    if not all(0 < weight < float("inf") for weight in weights):
+        raise InputError(f"weights: expected positive numbers, got {', '.join(f'{weight:g}' for weight in weights)}")
+    return [weight / sum(weights) for weight in weights]
+
+
+def _check_pairing(content_mask: torch.Tensor | None, looks: Sequence[Look], content: torch.Tensor) -> None:
+    """Masks come for both photos, with the same labels; names the labels that fall back.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    if content_mask is not None:
+        check_mask("content_mask", content_mask, content)
+    for look in looks:
+        if (look.mask is None) != (content_mask is None):
+            name, other = ("style_mask", "content_mask") if look.mask is None else ("content_mask", "style_mask")
+            raise InputError(f"{name}: missing, but {other} is given; masks come in pairs")
+        if content_mask is None or look.mask is None:
+            continue
+        if look.mask.shape[1] != content_mask.shape[1]:
+            raise InputError(f"style_mask: has {look.mask.shape[1]} labels, content_mask has {content_mask.shape[1]}")
+        here, there = content_mask.mean((0, 2, 3)), look.mask.mean((0, 2, 3))
+        for label in ((here >= MIN_SHARE) & (there < MIN_SHARE)).nonzero()[:, 0].tolist():
+            name = PALETTE[label][0] if len(here) == NUM_LABELS else f"label {label}"
+            logger.warning(
+                "%s covers %.0f %% of the content and is not in the style: it takes the look of the whole style photo",
+                name, 100 * here[label],
+            )  # fmt: skip
 
 
 def check_strength(strength: float) -> None:

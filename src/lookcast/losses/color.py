@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from kornia.color import rgb_to_lab
 from torch import nn
 
-from lookcast.losses.style import MIN_SHARE, check_masks
-from lookcast.ops.masks import resize_mask
+from lookcast.losses.style import check_masks
+from lookcast.ops.masks import MIN_SHARE, resize_mask
 
 
 class ColorLoss(nn.Module):

@@ -8,11 +8,8 @@ from torch import nn
 
 from lookcast.checks import InputError
 from lookcast.ops.gram import gram_matrix, relative_distance
+from lookcast.ops.masks import MIN_SHARE
 from lookcast.structures import Features
-
-MIN_SHARE = 0.005
-"""A label on less than this share of the style photo counts as absent, one on less of the content takes no part."""
-
 
 def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[str]) -> dict[str, torch.Tensor]:
     """Gram matrices that a style photo asks for, `(B, K, C + 1, C + 1)` by tap.

@@ -42,7 +42,7 @@ class PseudoMasks:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Masks `(B, K, 64, 64)` of content and style `(B, 3, H, W)`; draws come from the generator."""
         number = int(torch.randint(1, self.most + 1, (), generator=generator))
-        color, place = (torch.rand(2, generator=generator) * torch.tensor([1.5, 1.0])).tolist()
+        color, place = (torch.rand(2, generator=generator) * torch.tensor([0.4, 0.7])).tolist()
         photos = [
             self._describe(image, features, color, place)
             for image, features in ((content, content_features), (style, style_features))
@@ -54,14 +54,14 @@ class PseudoMasks:
         return masks[0], masks[1]
 
     def _describe(self, image: torch.Tensor, features: Features, color: float, place: float) -> torch.Tensor:
-        parts = []
-        for tap in self.taps:
-            tap_features = features[tap].float()
-            parts.append(_relative(tap_features) / tap_features.shape[1] ** 0.5)
-        sized = [F.interpolate(part, (FINE, FINE), mode="bilinear", antialias=True) for part in parts]
-        small = F.interpolate(image.float(), (FINE, FINE), mode="area")
-        y = torch.linspace(-1, 1, FINE, device=image.device).view(1, 1, -1, 1).expand(len(image), 1, FINE, FINE)
-        return torch.cat([*sized, color * _relative(small) / 3**0.5, place * y], 1)
+        size = (FINE, FINE)
+        taps = [F.interpolate(features[tap].float(), size, mode="bilinear", antialias=True) for tap in self.taps]
+        places = _relative(torch.cat(taps, 1))
+        # The direction says what is there; the length only how far it is from the photo's mean.
+        places = places / places.norm(dim=1, keepdim=True).clamp_min(1)
+        small = F.interpolate(image.float(), size, mode="nearest")
+        y = torch.linspace(-1, 1, FINE, device=image.device).view(1, 1, -1, 1).expand(len(image), 1, *size)
+        return torch.cat([places, color * _relative(small), place * y], 1)
 
 
 def _relative(x: torch.Tensor) -> torch.Tensor:
