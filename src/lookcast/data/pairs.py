@@ -92,7 +92,9 @@ class PairDataModule(PhotoDataModule):
             looks, val_looks = contents.photos, val_contents.photos
         else:
             looks, val_looks, _ = split_photos(styles, val_styles, options.get("num_val", 8), None, "styles")
-        self.train_set = PhotoPairs(contents, PhotoFolder(looks, contents.transform, cache_bytes=contents.cache_bytes), True)
+        self.train_set = PhotoPairs(
+            contents, PhotoFolder(looks, contents.transform, cache_bytes=contents.cache_bytes), True
+        )
         self.val_set = PhotoPairs(val_contents, PhotoFolder(val_looks, val_contents.transform), False)
 
     collate = staticmethod(collate_pairs)

@@ -5,6 +5,8 @@ from lookcast.generators.bilateral import BilateralGenerator
 from lookcast.generators.transform import TransformGenerator
 from lookcast.generators.universal import UniversalGenerator
 
-GENERATORS: dict[str, type[Generator]] = {kind.name: kind for kind in (BilateralGenerator, TransformGenerator, UniversalGenerator)}
+GENERATORS: dict[str, type[Generator]] = {
+    kind.name: kind for kind in (BilateralGenerator, TransformGenerator, UniversalGenerator)
+}
 
 __all__ = ["GENERATORS", "BilateralGenerator", "Generator", "TransformGenerator", "UniversalGenerator"]

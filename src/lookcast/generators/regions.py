@@ -117,8 +117,9 @@ def region_shares(reading: Reading, rounds: int = 2) -> torch.Tensor:
     plane = volume.sum(2, keepdim=True)
     for _ in range(rounds):
         volume = _blur(volume)
-    # Where even the neighbours hold none: as in the cell at any luma.
-    volume = volume + 1e-2 * plane + 1e-6
+    # Where even the neighbours hold none: as in the cell at any luma. A little of that everywhere keeps pixels of one
+    # texture, which differ in luma only, from taking different regions' looks.
+    volume = volume + 0.1 * plane + 1e-6
     return volume / volume.sum(1, keepdim=True)
 
 
@@ -144,6 +145,8 @@ class RegionHead(nn.Module):
         self.layers = nn.Sequential(
             nn.Conv2d(2 * NUM_FEATURES + 2, width, 1), nn.ReLU(), nn.Conv2d(width, num_regions, 1)
         )
+        with torch.no_grad():  # else every place would belong a little to every class, and none would be learned
+            self.layers[2].weight.mul_(3)
 
     def forward(self, places: torch.Tensor) -> torch.Tensor:
         """`(B, 90, 64, 64)` to `(B, K, 64, 64)`, sums to 1 over K."""

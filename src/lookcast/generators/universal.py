@@ -26,6 +26,7 @@ from lookcast.ops.masks import MIN_SHARE
 from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
 from lookcast.structures import Features, Stylization
 
+
 class Group(NamedTuple):
     """What a cell's pixels belong to, or are to become.
 
@@ -99,6 +100,8 @@ class UniversalGenerator(Generator):
         inputs = 2 * NUM_FEATURES + 2
         self.query = nn.Conv2d(inputs, heads * head_width, 1)
         self.key = nn.Conv2d(inputs, heads * head_width, 1)
+        # Like attends to like before anything is learned.
+        self.query.load_state_dict(self.key.state_dict())
         self.floor = nn.Parameter(torch.full((3,), 3e-4).log())
         statistics = 2 * NUM_FEATURES + depth + 6
         self.context = nn.Conv2d(inputs + NUM_MOMENTS, channels, 1)
@@ -139,9 +142,7 @@ class UniversalGenerator(Generator):
         with torch.autocast(thumbnail.device.type, enabled=False):  # differences of moments need every digit
             return read_photo(thumbnail.float(), features, mask, self.depth)
 
-    def apply(
-        self, content: torch.Tensor, reading: Reading, styles: Sequence[tuple[Reading, float]]
-    ) -> Stylization:
+    def apply(self, content: torch.Tensor, reading: Reading, styles: Sequence[tuple[Reading, float]]) -> Stylization:
         """Give photos the look of one style, or of several mixed: their grids are averaged with the weights.
 
         Args:
@@ -204,7 +205,9 @@ class UniversalGenerator(Generator):
 
     @staticmethod
     def _summary(statistics: torch.Tensor, moments: torch.Tensor) -> torch.Tensor:
-        mean, square, shares = statistics.split([NUM_FEATURES, NUM_FEATURES, statistics.shape[-1] - 2 * NUM_FEATURES], -1)
+        mean, square, shares = statistics.split(
+            [NUM_FEATURES, NUM_FEATURES, statistics.shape[-1] - 2 * NUM_FEATURES], -1
+        )
         spread = (square - mean.square()).clamp_min(1e-4).sqrt()
         center = moments[..., 1:4]
         variance = moments[..., [4, 7, 9]] - center.square()

@@ -187,7 +187,11 @@ class Stylizer:
         assert isinstance(self.generator, UniversalGenerator)
         # A numpy array and a tensor are sequences of rows, but no collection of photos.
         styles = list(style) if isinstance(style, list | tuple) else [style]
-        masks = list(style_mask) if isinstance(style_mask, list | tuple) else [style_mask] * (1 if style_mask is not None else len(styles))
+        masks = (
+            list(style_mask)
+            if isinstance(style_mask, list | tuple)
+            else [style_mask] * (1 if style_mask is not None else len(styles))
+        )
         shares = _shares(weights, len(styles))
         if not styles:
             raise InputError("style: the list is empty")

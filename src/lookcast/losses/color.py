@@ -63,10 +63,14 @@ class ColorLoss(nn.Module):
         size = (self.side, self.side)
         # Single pixels: averages would have lost the spread.
         pixels = rgb_to_lab(F.interpolate(image, size, mode="nearest")).flatten(2)
-        weight = pixels.new_ones(len(image), 1, pixels.shape[-1]) if mask is None else resize_mask(mask, size).flatten(2)
+        weight = (
+            pixels.new_ones(len(image), 1, pixels.shape[-1]) if mask is None else resize_mask(mask, size).flatten(2)
+        )
         values, order = (directions @ pixels).sort(-1)  # (B, R, N)
-        sorted_weight = weight[:, :, None].expand(-1, -1, len(directions), -1).gather(
-            3, order[:, None].expand(-1, weight.shape[1], -1, -1)
+        sorted_weight = (
+            weight[:, :, None]
+            .expand(-1, -1, len(directions), -1)
+            .gather(3, order[:, None].expand(-1, weight.shape[1], -1, -1))
         )
         cumulative = sorted_weight.cumsum(-1)
         levels = (torch.arange(self.levels, device=image.device) + 0.5) / self.levels

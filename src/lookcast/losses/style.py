@@ -11,6 +11,7 @@ from lookcast.ops.gram import gram_matrix, relative_distance
 from lookcast.ops.masks import MIN_SHARE
 from lookcast.structures import Features
 
+
 def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[str]) -> dict[str, torch.Tensor]:
     """Gram matrices that a style photo asks for, `(B, K, C + 1, C + 1)` by tap.
 

@@ -79,9 +79,7 @@ def _cholesky(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.Tensor,
     """Mean `(..., 3)` and the six entries of the covariance's lower factor, row by row."""
     scaled = moments[..., 1:] / moments[..., :1].clamp_min(1e-8)
     mean = scaled[..., :3]
-    v00, v01, v02, v11, v12, v22 = (
-        scaled[..., 3 + n] - mean[..., i] * mean[..., j] for n, (i, j) in enumerate(_PAIRS)
-    )
+    v00, v01, v02, v11, v12, v22 = (scaled[..., 3 + n] - mean[..., i] * mean[..., j] for n, (i, j) in enumerate(_PAIRS))
     # Rounding may take a variance below zero; the floor also stands below what is left of one axis given the others.
     least = floor.to(moments.dtype)
     l00 = (v00.clamp_min(0) + least[0]).sqrt()

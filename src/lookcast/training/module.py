@@ -66,7 +66,9 @@ class LookModule(pl.LightningModule):
 
     def forward(self, batch: PhotoBatch) -> Stylization:
         """Stylize a batch's photos, without masks."""
-        stylization: Stylization = self.generator(batch.content, self.style_of(batch) if self.generator.takes_style else None)
+        stylization: Stylization = self.generator(
+            batch.content, self.style_of(batch) if self.generator.takes_style else None
+        )
         return stylization
 
     def style_of(self, batch: PhotoBatch) -> torch.Tensor:

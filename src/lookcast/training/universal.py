@@ -36,7 +36,9 @@ class UniversalModule(LookModule):
     def __init__(self, pseudo_masks: PseudoMasks, masked_share: float = 0.5, **options: Any) -> None:
         super().__init__(style=None, style_mask=None, **options)
         if not isinstance(self.generator, UniversalGenerator):
-            raise InputError(f"generator: {self.generator.name} takes no style photo, training on pairs needs one that does")
+            raise InputError(
+                f"generator: {self.generator.name} takes no style photo, training on pairs needs one that does"
+            )
         if not 0 <= masked_share <= 1:
             raise InputError(f"masked_share: expected a number in [0, 1], got {masked_share}")
         self.pseudo_masks, self.masked_share = pseudo_masks, masked_share
@@ -95,5 +97,13 @@ class UniversalModule(LookModule):
         readings = [self.generator.read(photo, mask, features if known else None) for photo, mask, features in photos]
         return self.generator.apply(batch.content, readings[0], [(readings[1], 1.0)])
 
-    def _loss(self, batch: PhotoBatch, output: Stylization, content: Features, style: Features, painted: Features, masks: Masks) -> Any:
+    def _loss(
+        self,
+        batch: PhotoBatch,
+        output: Stylization,
+        content: Features,
+        style: Features,
+        painted: Features,
+        masks: Masks,
+    ) -> Any:
         return self.loss(batch.content, self.style_of(batch), output, content, painted, style, *masks)
