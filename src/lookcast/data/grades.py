@@ -8,8 +8,8 @@ from lookcast.ops.color import luma
 def random_grade(image: torch.Tensor, strength: float, generator: torch.Generator | None = None) -> torch.Tensor:
     """Grade each photo of a batch at random: exposure, colour of the light, tone curve, contrast and saturation.
 
-    Far from what a camera does, on purpose: style photos are sunsets, nights and faded prints. In this order: gain of each
-    channel, gamma, contrast about the photo's mean, saturation down to grey; then clamped.
+    Far from what a camera does, on purpose: style photos are sunsets, nights and faded prints. In this order: gain of
+    each channel, gamma, contrast about the photo's mean, saturation down to grey; then clamped.
 
     Args:
         image: `(B, 3, H, W)` in [0, 1].

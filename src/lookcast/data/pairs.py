@@ -87,7 +87,8 @@ class PairDataModule(PhotoDataModule):
         super().__init__(photos, **options)
         self.content_grade, self.style_grade = content_grade, style_grade
         contents, val_contents = self.train_set, self.val_set
-        assert isinstance(contents, PhotoFolder) and isinstance(val_contents, PhotoFolder)
+        assert isinstance(contents, PhotoFolder)
+        assert isinstance(val_contents, PhotoFolder)
         if styles == photos and val_styles is None:
             looks, val_looks = contents.photos, val_contents.photos
         else:
@@ -97,11 +98,12 @@ class PairDataModule(PhotoDataModule):
         )
         self.val_set = PhotoPairs(val_contents, PhotoFolder(val_looks, val_contents.transform), False)
 
-    collate = staticmethod(collate_pairs)
+    collate = staticmethod(collate_pairs)  # type: ignore[assignment]  # of pairs, as its sets are
 
     def on_after_batch_transfer(self, batch: PhotoBatch, dataloader_idx: int) -> PhotoBatch:
         """Grade what is trained on, where the batch is; what is judged by stays as it is."""
-        assert self.trainer is not None and batch.style is not None
+        assert self.trainer is not None
+        assert batch.style is not None
         if not self.trainer.training:
             return batch
         return batch._replace(

@@ -100,27 +100,34 @@ def cell_sums(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
 
 def _by_cell(x: torch.Tensor) -> torch.Tensor:
     """`(B, C, 64, 64)` to `(B, P, 16 places, C)`."""
-    side = FINE // CELLS
-    blocks = x.unflatten(3, (CELLS, side)).unflatten(2, (CELLS, side))  # (B, C, GH, side, GW, side)
-    return blocks.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(1, 2)
+    batch, channels, side = x.shape[0], x.shape[1], FINE // CELLS
+    blocks = x.reshape(batch, channels, CELLS, side, CELLS, side)
+    return blocks.permute(0, 2, 4, 3, 5, 1).reshape(batch, CELLS * CELLS, side * side, channels)
 
 
-def region_shares(reading: Reading, rounds: int = 2) -> torch.Tensor:
-    """Which regions the pixels of each cell of the grid belong to, `(B, K, D, 16, 16)`, sums to 1 over K.
+def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> torch.Tensor:
+    """Which regions the pixels of each cell of the grid belong to.
 
     A cell that holds no pixel takes the shares of its neighbours, in depth and in the plane: slicing reads it for
     the pixels between two cells. The same blur keeps the borders between regions soft.
+
+    Args:
+        shares: of luma's D steps, `(B, D, 64, 64)`.
+        mask: the regions, `(B, K, 64, 64)`.
+        rounds: of blurring.
+
+    Returns:
+        `(B, K, D, 16, 16)`, sums to 1 over K, or to 0 where nothing is labelled.
     """
-    assert reading.mask is not None
-    sums = cell_sums(reading.shares, reading.mask)  # (B, P, D, K)
-    volume = sums.permute(0, 3, 2, 1).unflatten(3, (CELLS, CELLS))
+    sums = cell_sums(shares, mask)  # (B, P, D, K)
+    volume = sums.permute(0, 3, 2, 1).reshape(len(sums), mask.shape[1], shares.shape[1], CELLS, CELLS)
     plane = volume.sum(2, keepdim=True)
     for _ in range(rounds):
         volume = _blur(volume)
     # Where even the neighbours hold none: as in the cell at any luma. A little of that everywhere keeps pixels of one
     # texture, which differ in luma only, from taking different regions' looks.
-    volume = volume + 0.1 * plane + 1e-6
-    return volume / volume.sum(1, keepdim=True)
+    volume = volume + 0.1 * plane
+    return volume / volume.sum(1, keepdim=True).clamp_min(1e-6)
 
 
 def _blur(volume: torch.Tensor) -> torch.Tensor:
@@ -142,11 +149,10 @@ class RegionHead(nn.Module):
 
     def __init__(self, num_regions: int, width: int = 48) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(2 * NUM_FEATURES + 2, width, 1), nn.ReLU(), nn.Conv2d(width, num_regions, 1)
-        )
+        last = nn.Conv2d(width, num_regions, 1)
         with torch.no_grad():  # else every place would belong a little to every class, and none would be learned
-            self.layers[2].weight.mul_(3)
+            last.weight.mul_(3)
+        self.layers = nn.Sequential(nn.Conv2d(2 * NUM_FEATURES + 2, width, 1), nn.ReLU(), last)
 
     def forward(self, places: torch.Tensor) -> torch.Tensor:
         """`(B, 90, 64, 64)` to `(B, K, 64, 64)`, sums to 1 over K."""

@@ -11,6 +11,7 @@ from lookcast.generators.base import Generator
 from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.regions import (
     CELLS,
+    FINE,
     NUM_FEATURES,
     Reading,
     RegionHead,
@@ -25,6 +26,9 @@ from lookcast.ops.color import luma
 from lookcast.ops.masks import MIN_SHARE
 from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
 from lookcast.structures import Features, Stylization
+
+START = 2.2
+"""Logit of the carried colours' strength before training: .9 of the way."""
 
 
 class Group(NamedTuple):
@@ -44,12 +48,14 @@ class UniversalGenerator(Generator):
 
     Three things are added to the identity in each cell of the grid:
 
-    * *carried colours*: for each region of the cell the affine map that gives the colours of what the cell belongs to the
-      means and covariances of what it is to become (`knothe_rosenblatt`). What it belongs to are the cells of the
-      content that attention finds like it, what it is to become those of the style; the same query and keys find both.
-      A mask restricts attention to the region and to its counterpart; without masks a small head tells regions apart.
+    * *carried colours*: for each region of the cell the affine map that gives the colours of what the cell belongs to
+      the means and covariances of what it is to become (`knothe_rosenblatt`). What it belongs to are the cells of the
+      content that attention finds like it, what it is to become those of the style; the same query and keys find
+      both. A mask restricts attention to the region and to its counterpart; without masks a small head tells regions
+      apart.
     * its *strength*, and the mix of the attention heads, from residual blocks over the cells.
-    * what the blocks *learned* to add: the difference of their outputs for the style's statistics and the content's own.
+    * what the blocks *learned* to add: the difference of their outputs for the statistics of the style and of the
+      content itself.
 
     So a photo with itself as style comes back as it is, by construction, and before any training the generator is a
     colour transfer region by region. Masks: a label that the style lacks falls back to the whole style photo, as in the
@@ -125,7 +131,7 @@ class UniversalGenerator(Generator):
         check_image("content", content)
         self.check_style(style, content_mask, style_mask)
         assert style is not None
-        return self.apply(content, self.read(content, content_mask), [(self.read(style, style_mask), 1.0)])
+        return self.render(content, self.read(content, content_mask), [(self.read(style, style_mask), 1.0)])
 
     def read(self, photo: torch.Tensor, mask: torch.Tensor | None = None, features: Features | None = None) -> Reading:
         """What the generator needs of a photo; a style photo is read once for many contents.
@@ -142,7 +148,7 @@ class UniversalGenerator(Generator):
         with torch.autocast(thumbnail.device.type, enabled=False):  # differences of moments need every digit
             return read_photo(thumbnail.float(), features, mask, self.depth)
 
-    def apply(self, content: torch.Tensor, reading: Reading, styles: Sequence[tuple[Reading, float]]) -> Stylization:
+    def render(self, content: torch.Tensor, reading: Reading, styles: Sequence[tuple[Reading, float]]) -> Stylization:
         """Give photos the look of one style, or of several mixed: their grids are averaged with the weights.
 
         Args:
@@ -155,62 +161,74 @@ class UniversalGenerator(Generator):
         return Stylization(slice_apply(grid, luma(content), content), grid)
 
     def predict_grid(self, content: Reading, style: Reading) -> torch.Tensor:
-        if content.mask is None:
-            content = content._replace(mask=self.regions(content.places))
-            style = style._replace(mask=self.regions(style.places))
-            style_mask = style.mask
+        """The grid `(B, 12, D, 16, 16)`; both readings have masks of K labels, or neither has."""
+        if content.mask is None or style.mask is None:
+            own_mask, their_mask = self.regions(content.places), self.regions(style.places)
         else:
-            present = style.mask.mean((-2, -1), keepdim=True) >= MIN_SHARE
-            style_mask = torch.where(present, style.mask, torch.ones_like(style.mask))
+            there = style.mask.mean((-2, -1), keepdim=True) >= MIN_SHARE
+            own_mask, their_mask = content.mask, torch.where(there, style.mask, torch.ones_like(style.mask))
         with torch.autocast(content.places.device.type, enabled=False):
             query = self._split(self.query(with_position(content.cells)))
-            own = self._attend(query, content, content.mask, content.mask)
-            theirs = self._attend(query, style, style_mask, content.mask)
+            own = self._attend(query, content, own_mask, own_mask)
+            theirs = self._attend(query, style, their_mask, own_mask)
             # One map for every head, cell and region, (B, H, P, K, 12).
             maps = knothe_rosenblatt(own.moments, theirs.moments, self.floor.exp())
-            local = cell_sums(content.mask, content.moments).sum(2).transpose(1, 2).unflatten(2, (CELLS, CELLS)) / 16
+            local = _to_plane(cell_sums(own_mask, content.moments).sum(2)) / (FINE // CELLS) ** 2
         context = self.context(torch.cat([with_position(content.cells), local], 1))
         both = torch.cat([context + self.group(theirs.summary), context + self.group(own.summary)])
         hidden = torch.relu(self.blocks(both))
         wanted, present = self.residual(hidden).float().chunk(2)
         gates = self.gates(hidden[: len(context)]).float().flatten(2)
-        head, strength = gates[:, :-1].softmax(1), (gates[:, -1:] + 2.2).sigmoid()
+        head, strength = gates[:, :-1].softmax(1), (gates[:, -1:] + START).sigmoid()
+        size = (len(context), COEFFICIENTS, self.depth, CELLS, CELLS)
         with torch.autocast(maps.device.type, enabled=False):
             blended = torch.einsum("bhp,bhpkc->bpkc", head, maps)
-            identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype).view(-1)
-            change = (blended - identity) * strength.transpose(1, 2)[..., None]
-            shares = region_shares(content).flatten(3)
-            carried = torch.einsum("bpkc,bkdp->bcdp", change, shares).unflatten(3, (CELLS, CELLS))
-        learned = (wanted - present).unflatten(1, (COEFFICIENTS, self.depth))
-        return identity.view(1, -1, 1, 1, 1) + carried + learned
+            identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype)
+            change = (blended - identity.view(-1)) * strength.transpose(1, 2)[..., None]
+            shares = region_shares(content.shares, own_mask).flatten(3)
+            carried = torch.einsum("bpkc,bkdp->bcdp", change, shares).reshape(size)
+        learned: torch.Tensor = (wanted - present).reshape(size)
+        return identity + carried + learned
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """`(B, H * C, 16, 16)` to `(B, H, P, C)`."""
-        return x.flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
+        return x.view(len(x), self.heads, -1, CELLS * CELLS).transpose(2, 3)
 
-    def _attend(self, query: torch.Tensor, reading: Reading, mask: torch.Tensor, own: torch.Tensor) -> "Group":
+    def _attend(self, query: torch.Tensor, reading: Reading, mask: torch.Tensor, own: torch.Tensor) -> Group:
+        """What each cell of the content finds in a photo.
+
+        Args:
+            query: the content's, `(B, H, P, C)`.
+            reading: of the photo.
+            mask: its regions, `(B, K, 64, 64)`.
+            own: those of the content.
+        """
         key = self._split(self.key(with_position(reading.cells)))
         attention = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(-1)
         # A cell may attend to a place where its region is not: a little of everywhere keeps every sum above zero.
         attention = 0.99 * attention + 0.01 / attention.shape[-1]
         sums = cell_sums(mask, reading.moments)  # (B, P, K, 10)
-        moments = (attention @ sums.flatten(2)[:, None]).unflatten(3, sums.shape[2:])
+        moments = attention @ sums.flatten(2)[:, None]
+        moments = moments.view(*moments.shape[:3], *sums.shape[2:])
         shares = cell_sums(own, torch.ones_like(own[:, :1]))[..., 0]  # (B, P, K), of the content's regions
         shares = shares / shares.sum(-1, keepdim=True).clamp_min(1e-6)
         mass = moments[..., 0].clamp_min(1e-8)
         weights = (shares[:, None] / mass) @ sums[..., 0].transpose(1, 2)[:, None] * attention
         averaged = weights.mean(1) @ reading.statistics
         color = ((moments / mass[..., None]) * shares[:, None, :, :, None]).sum(3).mean(1)
-        return Group(moments, self._summary(averaged, color))
+        return Group(moments, _summary(averaged, color))
 
-    @staticmethod
-    def _summary(statistics: torch.Tensor, moments: torch.Tensor) -> torch.Tensor:
-        mean, square, shares = statistics.split(
-            [NUM_FEATURES, NUM_FEATURES, statistics.shape[-1] - 2 * NUM_FEATURES], -1
-        )
-        spread = (square - mean.square()).clamp_min(1e-4).sqrt()
-        center = moments[..., 1:4]
-        variance = moments[..., [4, 7, 9]] - center.square()
-        deviation = variance.clamp_min(1e-5).sqrt()
-        features = torch.cat([mean, spread, 8 * shares, 4 * center, 8 * deviation], -1)
-        return features.transpose(1, 2).unflatten(2, (CELLS, CELLS))
+
+def _summary(statistics: torch.Tensor, moments: torch.Tensor) -> torch.Tensor:
+    """What the residual blocks see of a group: means and spreads of features and colours, shares of luma."""
+    mean, square = statistics[..., :NUM_FEATURES], statistics[..., NUM_FEATURES : 2 * NUM_FEATURES]
+    spread = (square - mean.square()).clamp_min(1e-4).sqrt()
+    center = moments[..., 1:4]
+    deviation = (moments[..., [4, 7, 9]] - center.square()).clamp_min(1e-5).sqrt()
+    # The factors bring all of them to the order of 1.
+    return _to_plane(torch.cat([mean, spread, 8 * statistics[..., 2 * NUM_FEATURES :], 4 * center, 8 * deviation], -1))
+
+
+def _to_plane(cells: torch.Tensor) -> torch.Tensor:
+    """`(B, P, C)` to `(B, C, 16, 16)`."""
+    return cells.transpose(1, 2).reshape(len(cells), -1, CELLS, CELLS)

@@ -1,21 +1,17 @@
 """A trained look, applied: set up once, then photo after photo."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from lookcast.checks import InputError, check_mask
+from lookcast.checks import InputError
 from lookcast.files import shipped
 from lookcast.generators import Generator, UniversalGenerator
-from lookcast.generators.regions import Reading
 from lookcast.inference.checkpoint import CheckpointError, load_checkpoint
 from lookcast.inference.image_kinds import AnyImage, ImageT, open_image
-from lookcast.ops.masks import MIN_SHARE, NUM_LABELS, PALETTE
-
-logger = logging.getLogger(__name__)
+from lookcast.inference.looks import Look, check_pairing, list_styles
 
 UNIVERSAL = "universal"
 """The checkpoint that `load` takes by default."""
@@ -67,20 +63,6 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     if (chosen.index or 0) >= counts[chosen.type]:
         raise InputError(f"device: there is no {str(device)!r} on this machine")
     return chosen
-
-
-class Look(NamedTuple):
-    """One style photo, read.
-
-    Attributes:
-        reading: what the generator needs of it.
-        weight: its share in the mix.
-        mask: its regions `(1, K, h, w)`; None without.
-    """
-
-    reading: Reading
-    weight: float
-    mask: torch.Tensor | None
 
 
 class Stylizer:
@@ -158,7 +140,7 @@ class Stylizer:
         opened = open_image("content", content)
         looks = stored if style is None else self._read_styles(style, style_mask, weights)
         if self.generator.takes_style:
-            _check_pairing(content_mask, looks, opened.tensor)
+            check_pairing(content_mask, looks, opened.tensor)
         if strength == 0:
             unchanged: ImageT = opened.restore(opened.tensor)
             return unchanged
@@ -176,7 +158,7 @@ class Stylizer:
             look: torch.Tensor = self.generator(content).image
             return look
         reading = self.generator.read(content, None if content_mask is None else self._place(content_mask))
-        return self.generator.apply(content, reading, [(look.reading, look.weight) for look in looks]).image
+        return self.generator.render(content, reading, [(look.reading, look.weight) for look in looks]).image
 
     def _read_styles(
         self,
@@ -185,68 +167,15 @@ class Stylizer:
         weights: Sequence[float] | None,
     ) -> tuple[Look, ...]:
         assert isinstance(self.generator, UniversalGenerator)
-        # A numpy array and a tensor are sequences of rows, but no collection of photos.
-        styles = list(style) if isinstance(style, list | tuple) else [style]
-        masks = (
-            list(style_mask)
-            if isinstance(style_mask, list | tuple)
-            else [style_mask] * (1 if style_mask is not None else len(styles))
-        )
-        shares = _shares(weights, len(styles))
-        if not styles:
-            raise InputError("style: the list is empty")
-        if len(masks) != len(styles):
-            raise InputError(f"style_mask: {len(masks)} for {len(styles)} style photos; each needs its own")
         looks = []
-        for photo, mask, share in zip(styles, masks, shares, strict=True):
-            image = open_image("style", photo).tensor
-            if len(image) != 1:
-                raise InputError(f"style: expected single photos, got a batch of {len(image)}; several go into a list")
-            if mask is not None:
-                check_mask("style_mask", mask, image)
+        for photo in list_styles(style, style_mask, weights):
+            mask = None if photo.mask is None else self._place(photo.mask)
             with torch.inference_mode():
-                reading = self.generator.read(self._place(image), None if mask is None else self._place(mask))
-            looks.append(Look(reading, share, mask))
+                looks.append(Look(self.generator.read(self._place(photo.image), mask), photo.weight, photo.mask))
         return tuple(looks)
 
     def _place(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self.device, torch.float32)
-
-
-def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
-    """Weights that sum to 1."""
-    if weights is None:
-        return [1 / max(count, 1)] * count
-    if len(weights) != count:
-        raise InputError(f"weights: {len(weights)} for {count} style photos")
-    if not all(0 < weight < float("inf") for weight in weights):
-        raise InputError(f"weights: expected positive numbers, got {', '.join(f'{weight:g}' for weight in weights)}")
-    return [weight / sum(weights) for weight in weights]
-
-
-def _check_pairing(content_mask: torch.Tensor | None, looks: Sequence[Look], content: torch.Tensor) -> None:
-    """Masks come for both photos, with the same labels; names the labels that fall back.
-
-    Raises:
-        InputError: they do not fit.
-    """
-    if content_mask is not None:
-        check_mask("content_mask", content_mask, content)
-    for look in looks:
-        if (look.mask is None) != (content_mask is None):
-            name, other = ("style_mask", "content_mask") if look.mask is None else ("content_mask", "style_mask")
-            raise InputError(f"{name}: missing, but {other} is given; masks come in pairs")
-        if content_mask is None or look.mask is None:
-            continue
-        if look.mask.shape[1] != content_mask.shape[1]:
-            raise InputError(f"style_mask: has {look.mask.shape[1]} labels, content_mask has {content_mask.shape[1]}")
-        here, there = content_mask.mean((0, 2, 3)), look.mask.mean((0, 2, 3))
-        for label in ((here >= MIN_SHARE) & (there < MIN_SHARE)).nonzero()[:, 0].tolist():
-            name = PALETTE[label][0] if len(here) == NUM_LABELS else f"label {label}"
-            logger.warning(
-                "%s covers %.0f %% of the content and is not in the style: it takes the look of the whole style photo",
-                name, 100 * here[label],
-            )  # fmt: skip
 
 
 def check_strength(strength: float) -> None:

@@ -12,15 +12,16 @@ from lookcast.structures import Features, LossTerms, Stylization
 class DeepPhotoLoss(nn.Module):
     """Weighted sum of content, segmented style, colour, photorealism, smoothness, total variation and gamut.
 
-    `L = w_c L_content + w_s L_style + w_k L_color + w_p L_photorealism + w_g L_smoothness + w_v L_variation + w_o L_gamut`. A term of
-    weight 0 is not computed and reported as 0.
+    `L = w_c L_content + w_s L_style + w_k L_color + w_p L_photorealism + w_g L_smoothness + w_v L_variation
+    + w_o L_gamut`. A term of weight 0 is not computed and reported as 0.
 
     Args:
         content: content term of (output features, content features).
         style: style term of (output features, style features, content mask, style mask).
         color: colour term of (output, style photo, content mask, style mask).
         photorealism: penalty of (content, output); None leaves the term out.
-        content_weight, style_weight, color_weight, photorealism_weight, smoothness_weight, variation_weight, gamut_weight: weights.
+        content_weight, style_weight, color_weight, photorealism_weight, smoothness_weight, variation_weight,
+            gamut_weight: weights.
 
     Raises:
         InputError: a negative weight.

@@ -1,4 +1,4 @@
-"""Closed-form transport of colour: the affine map that gives one set of colours the means and covariances of another."""
+"""Closed-form transport: the affine map that gives some colours the means and covariances of others."""
 
 import torch
 
@@ -69,10 +69,10 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
         s20 * i00 + s21 * i10 + s22 * i20, s21 * i11 + s22 * i21, s22 * i22,
     ]  # fmt: skip
     triangular = torch.stack(entries, -1)
-    offset = mean_s - (triangular.unflatten(-1, (3, 3)) * mean_c[..., None, :]).sum(-1)
+    offset = mean_s - (triangular.reshape(*triangular.shape[:-1], 3, 3) * mean_c[..., None, :]).sum(-1)
     # M^-1 T M for all T at once: one product by a 9x9 matrix, where a million of 3x3 would be slow.
     matrix = triangular @ torch.kron(inverse.T.contiguous(), basis)
-    return torch.cat([matrix.unflatten(-1, (3, 3)), (offset @ inverse.T)[..., None]], -1).flatten(-2)
+    return torch.cat([matrix.reshape(*matrix.shape[:-1], 3, 3), (offset @ inverse.T)[..., None]], -1).flatten(-2)
 
 
 def _cholesky(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:

@@ -50,8 +50,9 @@ class PseudoMasks:
         cells = torch.cat([_points(F.adaptive_avg_pool2d(photo, CELLS)) for photo in photos], 1)
         centers = kmeans(cells, cells.new_ones(cells.shape[:2]), number, 6, 1, generator)
         labels = [nearest_center(_points(photo), centers) for photo in photos]
-        masks = [F.one_hot(label, number).transpose(1, 2).unflatten(2, (FINE, FINE)).float() for label in labels]
-        return masks[0], masks[1]
+        one_hot = [F.one_hot(label, number).transpose(1, 2).float() for label in labels]
+        content_mask, style_mask = (mask.reshape(len(mask), number, FINE, FINE) for mask in one_hot)
+        return content_mask, style_mask
 
     def _describe(self, image: torch.Tensor, features: Features, color: float, place: float) -> torch.Tensor:
         size = (FINE, FINE)

@@ -51,7 +51,8 @@ class UniversalModule(LookModule):
         output = self._stylize(batch, *features, masks if shown else (None, None))
         terms = self._loss(batch, output, *features, self.encoder(output.image.clamp(0, 1)), masks)
         self._log_terms("train", terms, len(batch.content), on_step=True)
-        return terms.total
+        total: torch.Tensor = terms.total
+        return total
 
     def validation_step(self, batch: PhotoBatch, batch_index: int) -> None:
         """The figures a look is judged by, with masks (`val/...`) and without (`val/free/...`)."""
@@ -95,7 +96,7 @@ class UniversalModule(LookModule):
         known = batch.content.shape[-2:] == (THUMBNAIL, THUMBNAIL)  # then the loss's features are the generator's too
         photos = zip((batch.content, self.style_of(batch)), masks, (content, style), strict=True)
         readings = [self.generator.read(photo, mask, features if known else None) for photo, mask, features in photos]
-        return self.generator.apply(batch.content, readings[0], [(readings[1], 1.0)])
+        return self.generator.render(batch.content, readings[0], [(readings[1], 1.0)])
 
     def _loss(
         self,
