@@ -34,20 +34,23 @@ def stylize(argv: list[str]) -> int:
 
     from PIL import Image
 
-    from lookcast.inference.batch import plan_jobs, stylize_file, stylize_files
+    from lookcast.inference.batch import plan_jobs, set_up_styles, stylize_file, stylize_files
     from lookcast.inference.stylizer import check_strength, load
 
     logging.basicConfig(format="lookcast: %(message)s")
     # Warned of from 89 megapixels on, which cameras reach; from twice that on a photo is refused.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     check_strength(args.strength)
-    jobs = plan_jobs(args.photos, args.out, args.overwrite)
+    jobs = plan_jobs(args.photos, args.out, args.overwrite, args.content_mask)
     stylizer = load(args.checkpoint, args.device)
+    auto_masks = set_up_styles(
+        stylizer, args.style, args.style_mask, args.weights, args.content_mask, args.auto_masks, args.save_masks
+    )
     if len(jobs) == 1:
-        stylize_file(stylizer, jobs[0], args.strength)
+        stylize_file(stylizer, jobs[0], args.strength, auto_masks)
         print(jobs[0].target)
         return 0
-    failures = stylize_files(stylizer, jobs, args.strength)
+    failures = stylize_files(stylizer, jobs, args.strength, auto_masks)
     print(f"{len(jobs) - len(failures)} of {len(jobs)} photos written to {args.out}")
     return 1 if failures else 0
 
@@ -145,13 +148,37 @@ class _Version(argparse.Action):
 def _stylize_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lookcast stylize",
-        description="Give photos the look of a checkpoint; EXIF, colour profile and transparency are kept.",
+        description="Give photos the look of other photos, or the single look of a checkpoint; EXIF, colour profile "
+        "and transparency are kept. Masks are PNGs in nine colours, one colour for one kind of region in both photos.",
         epilog="Exit code: 0; 1 when some photos of many could not be read and were skipped; 2 for bad input.",
     )
     parser.add_argument(
         "photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos (that folder only)"
     )
-    parser.add_argument("--checkpoint", metavar="FILE", help=".safetensors file, or the name of a shipped checkpoint")
+    parser.add_argument(
+        "--style",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="PHOTO",
+        help="photo with the look; several are mixed",
+    )
+    parser.add_argument("--weights", nargs="+", type=float, metavar="W", help="shares of several --style photos")
+    parser.add_argument("--content-mask", type=Path, metavar="PNG", help="regions of the photo; for several, a folder")
+    parser.add_argument(
+        "--style-mask", action="append", type=Path, default=[], metavar="PNG", help="regions of the style, one for each"
+    )
+    parser.add_argument(
+        "--auto-masks",
+        choices=("clusters", "torchvision", "transformers"),
+        help="find the regions of both photos: without labels, or by a segmentation network that is downloaded",
+    )
+    parser.add_argument(
+        "--save-masks", type=Path, metavar="FOLDER", help="write the masks found, to look at or correct"
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help=".safetensors file, or the name of a shipped one; default: universal"
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, help="file for one photo, folder for several")
     parser.add_argument("--strength", type=float, default=1.0, metavar="0..1", help="1, the default, is the full look")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps")

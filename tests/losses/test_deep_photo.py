@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from lookcast.checks import InputError
+from lookcast.losses.color import ColorLoss
 from lookcast.losses.content import ContentLoss
 from lookcast.losses.deep_photo import DeepPhotoLoss
 from lookcast.losses.photorealism import MattingPenalty
@@ -12,7 +13,7 @@ from lookcast.structures import LossTerms, Stylization
 from tests.samples import rand, randn
 
 TERMS = [name for name in LossTerms._fields if name != "total"]
-WEIGHTS = dict(zip(TERMS, (0.5, 2.0, 3.0, 5.0, 7.0, 11.0), strict=True))
+WEIGHTS = dict(zip(TERMS, (0.5, 2.0, 0.1, 3.0, 5.0, 7.0, 11.0), strict=True))
 
 
 class _Never(nn.Module):
@@ -21,14 +22,21 @@ class _Never(nn.Module):
 
 
 def _loss(weights, modules=None):
-    modules = modules or (ContentLoss(["a"]), SegmentedStyleLoss(["a"]), MattingPenalty())
+    modules = modules or (ContentLoss(["a"]), SegmentedStyleLoss(["a"]), ColorLoss(), MattingPenalty())
     return DeepPhotoLoss(*modules, **{f"{name}_weight": weights.get(name, 0.0) for name in TERMS})
 
 
 def _case(batch=2):
     image, painted = rand(batch, 3, 8, 9), 1.5 * rand(batch, 3, 8, 9, seed=1) - 0.25
     features = [{"a": randn(b, 4, 8, 9, seed=s)} for s, b in ((2, batch), (3, batch), (4, 1))]
-    return image, Stylization(painted, randn(batch, 12, 2, 3, 4, seed=5)), *features
+    style = 0.5 * rand(1, 3, 10, 7, seed=6)
+    return image, style, Stylization(painted, randn(batch, 12, 2, 3, 4, seed=5)), *features
+
+
+def _halves(height, width):
+    mask = torch.zeros(1, 2, height, width).double()
+    mask[:, 0, : height // 2], mask[:, 1, height // 2 :] = 1, 1
+    return mask
 
 
 class TestDeepPhotoLoss:
@@ -38,17 +46,21 @@ class TestDeepPhotoLoss:
         assert all(term.shape == () for term in terms)
 
     def test_known_value(self):
-        image, output, image_features, output_features, style_features = _case()
+        image, style, output, image_features, output_features, style_features = _case()
         painted = output.image
+        torch.manual_seed(0)  # the colour term draws its directions
+        color = ColorLoss()(painted.clamp(0, 1), style)
         rows, columns = painted.diff(dim=-2).abs().mean(), painted.diff(dim=-1).abs().mean()
         expected = {
             "content": ContentLoss(["a"])(output_features, image_features),
             "style": SegmentedStyleLoss(["a"])(output_features, style_features),
+            "color": color,
             "photorealism": MattingPenalty()(image, painted),
             "smoothness": grid_smoothness(output.grid),
             "variation": rows + columns,
             "gamut": gamut_excess(painted),
         }
+        torch.manual_seed(0)
         terms = _loss(WEIGHTS)(*_case())
         for name, value in expected.items():
             torch.testing.assert_close(getattr(terms, name), value, msg=lambda text, name=name: f"{name}: {text}")
@@ -58,48 +70,77 @@ class TestDeepPhotoLoss:
     @pytest.mark.parametrize("name", TERMS)
     def test_total_is_the_weighted_sum(self, name):
         terms = _loss({name: 3.0})(*_case())
-        torch.testing.assert_close(terms.total, 3 * getattr(terms, name))
+        torch.testing.assert_close(terms.total, (3 * getattr(terms, name)).double())
         assert terms.total > 0
         assert [other for other in TERMS if getattr(terms, other) != 0] == [name]
 
     def test_terms_of_weight_zero_are_not_computed(self):
-        terms = _loss({"gamut": 1.0}, [_Never()] * 3)(*_case())
+        terms = _loss({"gamut": 1.0}, [_Never()] * 4)(*_case())
         assert terms.total == terms.gamut > 0
 
     def test_without_penalty_and_without_grid(self):
-        loss = _loss(WEIGHTS, [ContentLoss(["a"]), SegmentedStyleLoss(["a"]), None])
-        image, output, *features = _case()
-        terms = loss(image, output._replace(grid=None), *features)
+        loss = _loss(WEIGHTS, [ContentLoss(["a"]), SegmentedStyleLoss(["a"]), ColorLoss(), None])
+        image, style, output, *features = _case()
+        terms = loss(image, style, output._replace(grid=None), *features)
         assert terms.photorealism == terms.smoothness == 0
-        kept = ("content", "style", "variation", "gamut")
+        kept = ("content", "style", "color", "variation", "gamut")
         torch.testing.assert_close(terms.total, sum(WEIGHTS[name] * getattr(terms, name) for name in kept))
 
     def test_masks_reach_the_style_term(self):
-        image, output, *features = _case()
-        mask = torch.zeros(1, 2, 8, 9).double()
-        mask[:, 0, :4], mask[:, 1, 4:] = 1, 1
-        masks = mask.repeat(2, 1, 1, 1), mask.flip(1)
+        image, style, output, *features = _case()
+        masks = _halves(8, 9).repeat(2, 1, 1, 1), _halves(8, 9).flip(1)
         loss = _loss({"style": 1.0})
         expected = SegmentedStyleLoss(["a"])(features[1], features[2], *masks)
-        torch.testing.assert_close(loss(image, output, *features, *masks).style, expected)
-        assert loss(image, output, *features).style != expected
+        torch.testing.assert_close(loss(image, style, output, *features, *masks).style, expected)
+        assert loss(image, style, output, *features).style != expected
+
+    def test_masks_reach_the_color_term(self):
+        image, style, output, *features = _case()
+        style[..., 5:, :] += 0.5
+        masks = _halves(8, 9).repeat(2, 1, 1, 1), _halves(10, 7)
+        values = []
+        for given in (masks, (masks[0], masks[1].flip(1)), ()):
+            torch.manual_seed(0)
+            values.append(float(_loss({"color": 1.0})(image, style, output, *features, *given).color))
+            torch.manual_seed(0)
+            assert values[-1] == pytest.approx(float(ColorLoss()(output.image.clamp(0, 1), style, *given)))
+        assert min(abs(a - b) for a, b in zip(values, [*values[1:], values[0]], strict=True)) > 0.1
+
+    def test_color_is_that_of_what_is_shown(self):
+        # Values outside [0, 1] cost gamut, not colour.
+        image, style, output, *features = _case()
+        loss, clamped = _loss({"color": 1.0}), output._replace(image=output.image.clamp(0, 1))
+        torch.manual_seed(0)
+        expected = loss(image, style, clamped, *features).color
+        torch.manual_seed(0)
+        assert loss(image, style, output, *features).color == expected
 
     def test_only_the_total_carries_a_gradient(self):
-        image, output, image_features, output_features, style_features = _case()
+        image, style, output, image_features, output_features, style_features = _case()
         painted, grid = output.image.requires_grad_(), output.grid.requires_grad_()
         output_features["a"].requires_grad_()
-        terms = _loss(WEIGHTS)(image, Stylization(painted, grid), image_features, output_features, style_features)
+        output = Stylization(painted, grid)
+        terms = _loss(WEIGHTS)(image, style, output, image_features, output_features, style_features)
         assert [name for name in LossTerms._fields if getattr(terms, name).requires_grad] == ["total"]
         terms.total.backward()
         for tensor in (painted, grid, output_features["a"]):
             assert tensor.grad.abs().sum() > 0
 
+    def test_color_alone_moves_the_output(self):
+        image, style, output, *features = _case()
+        painted = output.image.requires_grad_()
+        _loss({"color": 1.0})(image, style, output, *features).total.backward()
+        inside = (painted > 0) & (painted < 1)
+        assert (painted.grad[inside] != 0).float().mean() > 0.9
+        assert not painted.grad[~inside].any()
+
     def test_gradcheck(self):
-        image, output, image_features, output_features, style_features = _case(batch=1)
-        loss = _loss(WEIGHTS)
+        image, style, output, image_features, output_features, style_features = _case(batch=1)
+        loss = _loss({**WEIGHTS, "color": 0.0})  # new directions at each call, and in float32
 
         def total(painted, grid, features):
-            return loss(image, Stylization(painted, grid), image_features, {"a": features}, style_features).total
+            output = Stylization(painted, grid)
+            return loss(image, style, output, image_features, {"a": features}, style_features).total
 
         inputs = [t.requires_grad_() for t in (output.image, output.grid, output_features["a"])]
         assert torch.autograd.gradcheck(total, inputs, fast_mode=True)

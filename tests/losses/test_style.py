@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lookcast.checks import InputError
-from lookcast.losses.style import MIN_SHARE, PaperStyleLoss, SegmentedStyleLoss, style_targets
+from lookcast.losses.style import MIN_SHARE, PaperStyleLoss, SegmentedStyleLoss, check_masks, style_targets
 from lookcast.ops.gram import gram_matrix, relative_distance
 from tests.reference import gram as reference
 from tests.samples import randn
@@ -219,3 +219,48 @@ class TestDistances:
         paper = PaperStyleLoss(["deep"])
         ratio = paper({"deep": 10 * output["deep"]}, {"deep": 10 * style["deep"]}) / paper(output, style)
         assert ratio.item() == pytest.approx(1e4)
+
+
+class TestMostCells:
+    """Of taps with more cells every n-th is read."""
+
+    @LOSSES
+    def test_known_value(self, kind):
+        output, style = _features(0), _features(5)  # 8 x 12 and 4 x 6 cells
+        masks = _stripes(0, 1, 2), _stripes(1, 1, 0)
+        # 96 cells are four times 24: every second in each direction; the 24 of the deep tap are read as they are.
+        thinned = [{"shallow": f["shallow"][..., ::2, ::2], "deep": f["deep"]} for f in (output, style)]
+        actual = kind(TAPS, most_cells=24)(output, style, *masks)
+        torch.testing.assert_close(actual, kind(TAPS)(*thinned, *masks), rtol=0, atol=0)
+        assert abs(actual - kind(TAPS)(output, style, *masks)) > 1e-4
+
+    def test_step_is_rounded_up(self):
+        output, style = _features(0), _features(5)
+        # 96 / 20 is 4.8: a step of 3 leaves 3 x 4 cells of 96, one of 2 would leave 24.
+        expected = SegmentedStyleLoss(["shallow"])(*({"shallow": f["shallow"][..., ::3, ::3]} for f in (output, style)))
+        assert SegmentedStyleLoss(["shallow"], most_cells=20)(output, style) == expected
+
+    @pytest.mark.parametrize("most_cells", [None, 96, 1000])
+    def test_enough_cells_are_all_read(self, most_cells):
+        output, style = _features(0), _features(5)
+        assert SegmentedStyleLoss(TAPS, most_cells)(output, style) == SegmentedStyleLoss(TAPS)(output, style)
+
+
+class TestCheckMasks:
+    def test_masks_that_fit_pass(self):
+        check_masks(None, None)
+        check_masks(_stripes(0, 1).repeat(2, 1, 1, 1), _stripes(2, height=5, width=7))
+
+    def test_rejects_one_without_the_other(self):
+        with pytest.raises(InputError, match=r"^content_mask: given without the mask of the other photo"):
+            check_masks(_stripes(0), None)
+        with pytest.raises(InputError, match=r"^style_mask: given without the mask of the other photo"):
+            check_masks(None, _stripes(0))
+
+    def test_rejects_other_labels(self):
+        with pytest.raises(InputError, match=r"^style_mask: has 2 labels, content_mask has 3$"):
+            check_masks(_stripes(0), _stripes(0, num_labels=2))
+
+    def test_rejects_integers(self):
+        with pytest.raises(InputError, match=r"^style_mask: expected floating point in \[0, 1\], got torch\.int64$"):
+            check_masks(_stripes(0), _stripes(0).long())

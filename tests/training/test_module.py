@@ -6,12 +6,13 @@ import torch
 from lookcast.checks import InputError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.evaluation.metrics import edge_ssim
-from lookcast.generators import GENERATORS
+from lookcast.generators import GENERATORS, Generator
+from lookcast.losses.color import ColorLoss
 from lookcast.losses.content import ContentLoss
 from lookcast.losses.deep_photo import DeepPhotoLoss
 from lookcast.losses.photorealism import GuidedPenalty
 from lookcast.losses.style import SegmentedStyleLoss
-from lookcast.structures import LossTerms, PhotoBatch
+from lookcast.structures import LossTerms, PhotoBatch, Stylization
 from lookcast.training.module import LookModule
 from lookcast.training.schedules import warmup_cosine
 from tests.looks import SMALL, look
@@ -34,11 +35,12 @@ def masks(image, share=0.5):
 def build(encoder):
     def make(generator=None, style_mask=None, content_taps=("relu4_1",), style_taps=None, **options):
         network = CompactEncoder(encoder, options.pop("taps", None))
-        weights = dict.fromkeys(("content", "style", "photorealism", "smoothness", "variation", "gamut"), 1.0)
+        weights = dict.fromkeys((name for name in LossTerms._fields if name != "total"), 1.0)
         weights |= options.pop("weights", {})
         loss = DeepPhotoLoss(
             ContentLoss(content_taps),
             SegmentedStyleLoss(style_taps or network.taps),
+            ColorLoss(),
             GuidedPenalty(),
             **{f"{name}_weight": weight for name, weight in weights.items()},
         )
@@ -48,7 +50,8 @@ def build(encoder):
             "config": {"name": "test"},
         }
         generator = GENERATORS["bilateral"](**SMALL["bilateral"]) if generator is None else generator
-        return LookModule(generator, network, loss, STYLE, style_mask, **{**arguments, **options})
+        style = options.pop("style", STYLE)
+        return LookModule(generator, network, loss, style, style_mask, **{**arguments, **options})
 
     return make
 
@@ -65,25 +68,70 @@ def logged(monkeypatch):
     return values
 
 
+class Recorder(Generator):
+    """Takes a style photo, gives the content back, and remembers what it was given."""
+
+    name, takes_style, arguments = "recorder", True, {}
+
+    def __init__(self):
+        super().__init__()
+        self.given = []
+
+    def forward(self, *photos):
+        self.given.append(photos)
+        return Stylization(photos[0])
+
+
 class TestForward:
     @pytest.mark.parametrize("name", SMALL)
     def test_identity_at_step_0(self, build, name):
-        output = build(GENERATORS[name](**SMALL[name]))(BATCH.content)
+        output = build(GENERATORS[name](**SMALL[name]))(BATCH)
         torch.testing.assert_close(output.image, BATCH.content, rtol=0, atol=1e-6)
 
     def test_module_equals_function(self, build):
         generator = look()
-        assert torch.equal(build(generator)(BATCH.content).image, generator(BATCH.content).image)
+        assert torch.equal(build(generator)(BATCH).image, generator(BATCH.content).image)
+
+    def test_a_generator_that_takes_one_is_given_the_style(self, build):
+        generator = Recorder()
+        batch = BATCH._replace(content_mask=masks(BATCH.content))
+        assert torch.equal(build(generator, masks(STYLE))(batch).image, BATCH.content)
+        assert [len(given) for given in generator.given] == [2]  # no masks
+        assert torch.equal(generator.given[0][0], BATCH.content)
+        assert torch.equal(generator.given[0][1], STYLE)
+
+    def test_a_single_look_is_given_no_style(self, build):
+        # It would refuse one.
+        assert build(look(), style=None)(BATCH._replace(style=STYLE)).image.shape == BATCH.content.shape
+
+
+class TestStyleOf:
+    def test_the_style_of_the_run(self, build):
+        assert torch.equal(build().style_of(BATCH), STYLE)
+        # It stands for all, also where a batch has its own.
+        assert torch.equal(build().style_of(BATCH._replace(style=STYLE.flip(1))), STYLE)
+
+    def test_the_styles_of_the_batch(self, build):
+        own, generator = recolor(BATCH.content), Recorder()
+        module = build(generator, style=None)
+        assert torch.equal(module.style_of(BATCH._replace(style=own)), own)
+        module(BATCH._replace(style=own))
+        assert torch.equal(generator.given[0][1], own)
+
+    def test_follows_the_module(self, build):
+        assert build().double().style_of(BATCH).dtype == torch.float64
 
 
 class TestTrainingStep:
     def test_known_value(self, build, logged):
         module = build(look(), weights={"style": 3.0})
         module.on_fit_start()
+        torch.manual_seed(0)  # the colour term draws its directions
         total = module.training_step(BATCH, 0).detach()
         output = module.generator(BATCH.content)
         features = [module.encoder(image) for image in (BATCH.content, output.image.clamp(0, 1), STYLE)]
-        expected = module.loss(BATCH.content, output, *features)
+        torch.manual_seed(0)
+        expected = module.loss(BATCH.content, STYLE, output, *features)
         torch.testing.assert_close(total, expected.total.detach())
         assert logged == {
             f"train/loss/{name}": pytest.approx(float(term.detach())) for name, term in expected._asdict().items()
@@ -94,13 +142,16 @@ class TestTrainingStep:
         )
         assert all(logged[f"train/loss/{name}"] > 0 for name in LossTerms._fields)
 
-    def test_masks_reach_the_style_term(self, build, logged):
-        totals = []
+    @pytest.mark.parametrize("term", ["style", "color"])
+    def test_masks_reach_the_terms(self, build, logged, term):
+        values = []
         for share in (0.5, 0.2):
             module = build(look(), masks(STYLE, share))
             module.on_fit_start()
-            totals.append(module.training_step(PhotoBatch(BATCH.content, masks(BATCH.content)), 0).item())
-        assert totals[0] != pytest.approx(totals[1], rel=1e-3)
+            torch.manual_seed(0)
+            module.training_step(PhotoBatch(BATCH.content, masks(BATCH.content)), 0)
+            values.append(logged[f"train/loss/{term}"])
+        assert values[0] != pytest.approx(values[1], rel=1e-3)
 
     def test_gradient(self, build):
         generator = look()
@@ -122,7 +173,7 @@ class TestTrainingStep:
         assert module.generator.head.bias.grad.abs().max() > 0
 
     def test_gradient_points_towards_the_style(self, build):
-        module = build(weights=dict.fromkeys(("content", "photorealism", "smoothness", "variation", "gamut"), 0.0))
+        module = build(weights=dict.fromkeys(set(LossTerms._fields) - {"total", "style"}, 0.0))
         module.on_fit_start()
         optimizer = torch.optim.Adam(module.generator.parameters(), 3e-3)
         first = module.training_step(BATCH, 0).item()
@@ -164,7 +215,7 @@ class TestValidationStep:
         with torch.no_grad():
             module.on_validation_start()
             module.validation_step(BATCH, 0)
-            shown = module(BATCH.content).image.clamp(0, 1)
+            shown = module(BATCH).image.clamp(0, 1)
             features = {name: module.encoder(image) for name, image in (("out", shown), ("in", BATCH.content))}
             style = module.encoder(STYLE)
         distance = SegmentedStyleLoss(module.encoder.taps)

@@ -1,6 +1,6 @@
 """Generators by the name that a checkpoint gives."""
 
-from lookcast.generators.base import Generator
+from lookcast.generators.base import Generator, PairGenerator
 from lookcast.generators.bilateral import BilateralGenerator
 from lookcast.generators.transform import TransformGenerator
 from lookcast.generators.universal import UniversalGenerator
@@ -9,4 +9,4 @@ GENERATORS: dict[str, type[Generator]] = {
     kind.name: kind for kind in (BilateralGenerator, TransformGenerator, UniversalGenerator)
 }
 
-__all__ = ["GENERATORS", "BilateralGenerator", "Generator", "TransformGenerator", "UniversalGenerator"]
+__all__ = ["GENERATORS", "BilateralGenerator", "Generator", "PairGenerator", "TransformGenerator", "UniversalGenerator"]

@@ -1,12 +1,13 @@
 """What a generator is: content in, stylized photo out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from lookcast.checks import InputError
+from lookcast.checks import InputError, check_image
 from lookcast.structures import Stylization
 
 
@@ -59,3 +60,41 @@ class Generator(nn.Module, ABC):
         for name, value in (("style", style), ("content_mask", content_mask), ("style_mask", style_mask)):
             if value is not None:
                 raise InputError(f"{name}: this {self.name} generator has a single look baked in and takes none")
+
+
+class PairGenerator(Generator):
+    """A generator that takes a style photo: both photos are read first, so that a style serves many contents."""
+
+    takes_style = True
+
+    def forward(
+        self,
+        content: torch.Tensor,
+        style: torch.Tensor | None = None,
+        content_mask: torch.Tensor | None = None,
+        style_mask: torch.Tensor | None = None,
+    ) -> Stylization:
+        """See `Generator.forward`."""
+        check_image("content", content)
+        self.check_style(style, content_mask, style_mask)
+        assert style is not None
+        return self.render(content, self.read(content, content_mask), [(self.read(style, style_mask), 1.0)])
+
+    @abstractmethod
+    def read(self, photo: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
+        """What the generator needs of a photo, content or style.
+
+        Args:
+            photo: `(B, 3, H, W)` in [0, 1].
+            mask: its regions, `(B, K, h, w)` of any size, or None.
+        """
+
+    @abstractmethod
+    def render(self, content: torch.Tensor, reading: Any, styles: Sequence[tuple[Any, float]]) -> Stylization:
+        """Give photos the look of one style, or of several mixed.
+
+        Args:
+            content: `(B, 3, H, W)` in [0, 1].
+            reading: of the content.
+            styles: readings, of batch 1 or B, with masks if the content's has one; and weights that sum to 1.
+        """

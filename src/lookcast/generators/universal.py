@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from lookcast.checks import InputError, check_image
-from lookcast.generators.base import Generator
+from lookcast.checks import InputError
+from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.regions import (
     CELLS,
@@ -43,7 +43,7 @@ class Group(NamedTuple):
     summary: torch.Tensor
 
 
-class UniversalGenerator(Generator):
+class UniversalGenerator(PairGenerator):
     """Photo and style photo -> grid of affine colour transforms: any look in one pass.
 
     Three things are added to the identity in each cell of the grid:
@@ -80,7 +80,6 @@ class UniversalGenerator(Generator):
 
     name = "universal"
     needs_encoder = True
-    takes_style = True
 
     def __init__(
         self,
@@ -120,25 +119,12 @@ class UniversalGenerator(Generator):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
-    def forward(
-        self,
-        content: torch.Tensor,
-        style: torch.Tensor | None = None,
-        content_mask: torch.Tensor | None = None,
-        style_mask: torch.Tensor | None = None,
-    ) -> Stylization:
-        """See `Generator.forward`."""
-        check_image("content", content)
-        self.check_style(style, content_mask, style_mask)
-        assert style is not None
-        return self.render(content, self.read(content, content_mask), [(self.read(style, style_mask), 1.0)])
-
     def read(self, photo: torch.Tensor, mask: torch.Tensor | None = None, features: Features | None = None) -> Reading:
-        """What the generator needs of a photo; a style photo is read once for many contents.
+        """See `PairGenerator.read`.
 
         Args:
             photo: `(B, 3, H, W)` in [0, 1].
-            mask: its regions, `(B, K, h, w)`, or None.
+            mask: its regions, `(B, K, h, w)` of any size, or None.
             features: the encoder's, if the photo is 256x256 and somebody has them already.
         """
         thumbnail = thumbnail_of(photo)
@@ -149,13 +135,7 @@ class UniversalGenerator(Generator):
             return read_photo(thumbnail.float(), features, mask, self.depth)
 
     def render(self, content: torch.Tensor, reading: Reading, styles: Sequence[tuple[Reading, float]]) -> Stylization:
-        """Give photos the look of one style, or of several mixed: their grids are averaged with the weights.
-
-        Args:
-            content: `(B, 3, H, W)`.
-            reading: of the content.
-            styles: readings, and weights that sum to 1.
-        """
+        """See `PairGenerator.render`; several looks are mixed by averaging their grids."""
         grids = [self.predict_grid(reading, style) * weight for style, weight in styles]
         grid = torch.stack(grids).sum(0)
         return Stylization(slice_apply(grid, luma(content), content), grid)

@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from lookcast.checks import InputError, check_mask
-from lookcast.generators.regions import Reading
+from lookcast.checks import InputError, check_shape
 from lookcast.inference.image_kinds import AnyImage, open_image
-from lookcast.ops.masks import MIN_SHARE, NUM_LABELS, PALETTE
+from lookcast.ops.masks import MIN_SHARE, NUM_LABELS, PALETTE, check_aspect
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +31,27 @@ class Look(NamedTuple):
     """One style photo, read.
 
     Attributes:
-        reading: what the generator needs of it.
+        reading: what the generator keeps of it.
         weight: its share in the mix.
         mask: its regions `(1, K, h, w)`; None without.
     """
 
-    reading: Reading
+    reading: Any
     weight: float
     mask: torch.Tensor | None
+
+
+def check_mask_fits(name: str, mask: torch.Tensor, image: torch.Tensor) -> None:
+    """A mask may be smaller or larger than its image `(B, 3, H, W)`, but not of another aspect ratio.
+
+    Raises:
+        InputError: another shape, or no floating point.
+    """
+    check_shape(name, mask, (len(image), "K", "h", "w"))
+    if not mask.is_floating_point():
+        raise InputError(f"{name}: expected floating point in [0, 1], got {mask.dtype}")
+    (mask_height, mask_width), (height, width) = mask.shape[-2:], image.shape[-2:]
+    check_aspect(name, (mask_height, mask_width), (height, width))
 
 
 def list_styles(
@@ -69,7 +81,7 @@ def list_styles(
         if len(image) != 1:
             raise InputError(f"style: expected single photos, got a batch of {len(image)}; several go into a list")
         if mask is not None:
-            check_mask("style_mask", mask, image)
+            check_mask_fits("style_mask", mask, image)
         photos.append(StylePhoto(image, share, mask))
     return photos
 
@@ -85,26 +97,43 @@ def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def check_pairing(content_mask: torch.Tensor | None, looks: Sequence[Look], content: torch.Tensor) -> None:
-    """Masks come for both photos, with the same labels; names the labels that fall back.
+def pair_masks(
+    content_mask: torch.Tensor | Sequence[torch.Tensor] | None, looks: Sequence[Look], content: torch.Tensor
+) -> list[torch.Tensor | None]:
+    """The content's mask for each look; masks come for both photos, with the same labels.
+
+    Labels that fall back, because the style lacks them, are named in the log.
+
+    Args:
+        content_mask: one for all looks, or one for each.
+        looks: none for a single-look generator.
+        content: `(B, 3, H, W)`.
 
     Raises:
         InputError: they do not fit.
     """
-    if content_mask is not None:
-        check_mask("content_mask", content_mask, content)
-    for look in looks:
-        if (look.mask is None) != (content_mask is None):
-            name, other = ("style_mask", "content_mask") if look.mask is None else ("content_mask", "style_mask")
-            raise InputError(f"{name}: missing, but {other} is given; masks come in pairs")
-        if content_mask is None or look.mask is None:
+    content_masks: list[torch.Tensor | None]
+    if isinstance(content_mask, list | tuple):
+        content_masks = [*content_mask]
+    else:
+        content_masks = [content_mask] * len(looks)  # type: ignore[list-item]
+    if len(content_masks) != len(looks):
+        many = f"{len(content_masks)} for {len(looks)} style photos"
+        raise InputError(f"content_mask: {many}; one for all, or one for each")
+    for content_mask, look in zip(content_masks, looks, strict=True):
+        if content_mask is None and look.mask is None:
             continue
+        if content_mask is None or look.mask is None:
+            missing, given = ("style_mask", "content_mask") if look.mask is None else ("content_mask", "style_mask")
+            raise InputError(f"{missing}: missing, but {given} is given; masks come in pairs")
+        check_mask_fits("content_mask", content_mask, content)
         if look.mask.shape[1] != content_mask.shape[1]:
             raise InputError(f"style_mask: has {look.mask.shape[1]} labels, content_mask has {content_mask.shape[1]}")
         here, there = content_mask.mean((0, 2, 3)), look.mask.mean((0, 2, 3))
         for label in ((here >= MIN_SHARE) & (there < MIN_SHARE)).nonzero()[:, 0].tolist():
-            name = PALETTE[label][0] if len(here) == NUM_LABELS else f"label {label}"
             logger.warning(
                 "%s covers %.0f %% of the content and is not in the style: it takes the look of the whole style photo",
-                name, 100 * here[label],
-            )  # fmt: skip
+                PALETTE[label][0] if len(here) == NUM_LABELS else f"label {label}",
+                100 * here[label],
+            )
+    return content_masks

@@ -8,10 +8,10 @@ import torch
 
 from lookcast.checks import InputError
 from lookcast.files import shipped
-from lookcast.generators import Generator, UniversalGenerator
+from lookcast.generators import Generator, PairGenerator
 from lookcast.inference.checkpoint import CheckpointError, load_checkpoint
 from lookcast.inference.image_kinds import AnyImage, ImageT, open_image
-from lookcast.inference.looks import Look, check_pairing, list_styles
+from lookcast.inference.looks import Look, list_styles, pair_masks
 
 UNIVERSAL = "universal"
 """The checkpoint that `load` takes by default."""
@@ -103,7 +103,7 @@ class Stylizer:
         self,
         content: ImageT,
         style: AnyImage | Sequence[AnyImage] | None = None,
-        content_mask: torch.Tensor | None = None,
+        content_mask: torch.Tensor | Sequence[torch.Tensor] | None = None,
         style_mask: torch.Tensor | Sequence[torch.Tensor] | None = None,
         strength: float = 1.0,
         weights: Sequence[float] | None = None,
@@ -115,9 +115,10 @@ class Stylizer:
                 point in [0, 1]; torch `(3, H, W)` or `(B, 3, H, W)`, uint8 or floating point in [0, 1].
             style: an image of any of these kinds, for a universal checkpoint, or several, whose looks are mixed; None
                 takes that of `set_style`.
-            content_mask: `(B, K, H, W)`, of the content's size (`read_mask` makes one from a file).
-            style_mask: `(1, K, h, w)`, of the style's size; one for each of several styles. A label of the content that
-                a style lacks takes the look of that whole photo, with a line in the log.
+            content_mask: `(B, K, h, w)`, of the content's aspect ratio (`read_mask` makes one from a file, `AutoMasks`
+                without one); one for all styles, or one for each.
+            style_mask: `(1, K, h, w)`, of the style's aspect ratio; one for each of several styles. A label of the
+                content that a style lacks takes the look of that whole photo, with a line in the log.
             strength: 0 gives back the content bit by bit, 1 the full look; between, a linear blend of the two in sRGB.
             weights: share of each style in the mix, positive, of any sum; None mixes them alike.
 
@@ -133,19 +134,19 @@ class Stylizer:
         check_strength(strength)
         stored = self._looks  # read once: another thread may set a new one meanwhile
         given = style is not None or bool(stored)
-        self.generator.check_style(_GIVEN if given else None, content_mask, _GIVEN if style_mask is not None else None)
+        masked = [None if mask is None else _GIVEN for mask in (content_mask, style_mask)]
+        self.generator.check_style(_GIVEN if given else None, *masked)
         if style is None and (style_mask is not None or weights is not None):
             name = "weights" if style_mask is None else "style_mask"
             raise InputError(f"{name}: given without the style photo it belongs to")
         opened = open_image("content", content)
         looks = stored if style is None else self._read_styles(style, style_mask, weights)
-        if self.generator.takes_style:
-            check_pairing(content_mask, looks, opened.tensor)
+        content_masks = pair_masks(content_mask, looks, opened.tensor)
         if strength == 0:
             unchanged: ImageT = opened.restore(opened.tensor)
             return unchanged
         with torch.inference_mode():
-            look = self._apply(self._place(opened.tensor), content_mask, looks)
+            look = self._apply(self._place(opened.tensor), content_masks, looks)
         # Outside inference mode, so that a tensor that is returned may take part in somebody's training.
         with torch.no_grad():
             look = look.to(opened.tensor.device, opened.tensor.dtype).clamp(0, 1)
@@ -153,12 +154,22 @@ class Stylizer:
             result: ImageT = opened.restore(blend)
         return result
 
-    def _apply(self, content: torch.Tensor, content_mask: torch.Tensor | None, looks: Sequence[Look]) -> torch.Tensor:
-        if not isinstance(self.generator, UniversalGenerator):
-            look: torch.Tensor = self.generator(content).image
-            return look
-        reading = self.generator.read(content, None if content_mask is None else self._place(content_mask))
-        return self.generator.render(content, reading, [(look.reading, look.weight) for look in looks]).image
+    def _apply(
+        self, content: torch.Tensor, content_masks: Sequence[torch.Tensor | None], looks: Sequence[Look]
+    ) -> torch.Tensor:
+        if not isinstance(self.generator, PairGenerator):
+            output: torch.Tensor = self.generator(content).image
+            return output
+        first = content_masks[0]
+        if all(mask is first for mask in content_masks):
+            reading = self.generator.read(content, None if first is None else self._place(first))
+            return self.generator.render(content, reading, [(look.reading, look.weight) for look in looks]).image
+        mixed = torch.zeros_like(content)
+        for mask, look in zip(content_masks, looks, strict=True):
+            assert mask is not None
+            reading = self.generator.read(content, self._place(mask))
+            mixed += self.generator.render(content, reading, [(look.reading, 1.0)]).image * look.weight
+        return mixed
 
     def _read_styles(
         self,
@@ -166,7 +177,7 @@ class Stylizer:
         style_mask: torch.Tensor | Sequence[torch.Tensor] | None,
         weights: Sequence[float] | None,
     ) -> tuple[Look, ...]:
-        assert isinstance(self.generator, UniversalGenerator)
+        assert isinstance(self.generator, PairGenerator)
         looks = []
         for photo in list_styles(style, style_mask, weights):
             mask = None if photo.mask is None else self._place(photo.mask)

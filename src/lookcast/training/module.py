@@ -91,7 +91,7 @@ class LookModule(pl.LightningModule):
         """One step; logs every term as `train/loss/...`."""
         with torch.no_grad():
             content_features = self.encoder(batch.content)
-        output = self(batch.content)
+        output = self(batch)
         output_features = self.encoder(output.image.clamp(0, 1))
         terms = self._terms(batch, output, content_features, output_features)
         self._log_terms("train", terms, len(batch.content), on_step=True)
@@ -99,7 +99,7 @@ class LookModule(pl.LightningModule):
 
     def validation_step(self, batch: PhotoBatch, batch_index: int) -> None:
         """Logs the terms, and the two figures a look is judged by, beside those of the untouched photo."""
-        output = self(batch.content)
+        output = self(batch)
         shown = output.image.clamp(0, 1)
         content_features, output_features = self.encoder(batch.content), self.encoder(shown)
         size = len(batch.content)

@@ -1,0 +1,72 @@
+"""Masks found for photos that come without: each content is segmented together with the styles."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from lookcast.inference.image_kinds import AnyImage, open_image
+from lookcast.inference.photo_io import Photo, to_pixels, write_photo
+from lookcast.ops.masks import mask_to_colors
+from lookcast.segmenters import MaskPair, Segmenter
+
+LONGEST = 512
+"""Pixels on the longer side of a mask: a generator tells places apart on a 64th of a photo."""
+
+
+class AutoMasks:
+    """A segmenter, set up for the style photos of a run.
+
+    Args:
+        segmenter: finds regions in pairs of photos.
+        styles: the style photos, of any kind that `Stylizer.stylize` takes.
+        weights: their shares in the mix; None mixes them alike.
+        folder: where the masks of each photo are written, as PNG in the nine colours; None writes none.
+
+    Example:
+        masks = AutoMasks(ClusterSegmenter(), [style])
+        stylizer.stylize(photo, **masks(photo))
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        styles: Sequence[AnyImage],
+        weights: Sequence[float] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.segmenter, self.styles, self.weights, self.folder = segmenter, list(styles), weights, folder
+        self.small = [_shrink(open_image("style", style).tensor) for style in styles]
+
+    def __call__(self, content: AnyImage, name: str = "photo") -> dict[str, Any]:
+        """Arguments of `Stylizer.stylize` beside the content.
+
+        Args:
+            content: a photo of any kind that `Stylizer.stylize` takes, one at a time.
+            name: of the photo, for the files of the masks.
+        """
+        small = _shrink(open_image("content", content).tensor)
+        pairs = [self.segmenter.segment_pair(small, style) for style in self.small]
+        if self.folder is not None:
+            for number, pair in enumerate(pairs, 1):
+                self._save(pair, name if len(pairs) == 1 else f"{name}_{number}")
+        return {
+            "style": self.styles,
+            "content_mask": [pair.content for pair in pairs],
+            "style_mask": [pair.style for pair in pairs],
+            "weights": self.weights,
+        }
+
+    def _save(self, pair: MaskPair, stem: str) -> None:
+        assert self.folder is not None
+        for role, mask in (("content", pair.content), ("style", pair.style)):
+            write_photo(self.folder / f"{stem}_{role}_mask.png", Photo(to_pixels(mask_to_colors(mask))))
+
+
+def _shrink(image: torch.Tensor) -> torch.Tensor:
+    height, width = image.shape[-2:]
+    factor = min(1.0, LONGEST / max(height, width))
+    size = [max(1, round(d * factor)) for d in (height, width)]
+    return F.interpolate(image.float(), size, mode="bilinear", antialias=True).clamp(0, 1)
