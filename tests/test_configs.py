@@ -22,6 +22,7 @@ from lookcast.losses.photorealism import MattingPenalty
 from lookcast.losses.style import PaperStyleLoss
 from lookcast.training.module import LookModule
 from lookcast.training.run import train
+from lookcast.training.universal import UniversalModule
 from tests.runs import QUIET, TINY, composed, losses, save_encoder
 from tests.samples import rand
 
@@ -30,6 +31,12 @@ OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in C
 RUNS = [name for name in OPTIONS if name.startswith(("experiment/", "debug/"))]
 NEEDED = ("style=sample:coffee", "data.photos=sample:astronaut", "run_dir=somewhere")
 """What a user has to say at least; `run_dir` is Hydra's outside of these tests."""
+
+UNIVERSAL = (
+    "data.photos=[sample:astronaut,sample:flower]", "style=[sample:coffee,sample:chelsea]", "data.cache_mb=64",
+    "generator.channels=16", "generator.blocks=1", "generator.heads=2", "generator.head_width=8",
+)  # fmt: skip
+"""Contents, styles and a small generator for `experiment=universal`."""
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
 
@@ -72,7 +79,7 @@ class TestFiles:
         assert len(OPTIONS) >= 25
         groups = {name.split("/")[0] for name in OPTIONS}
         assert groups == {
-            "callbacks", "data", "debug", "encoder", "experiment", "generator", "logger", "loss", "optimizer",
+            "callbacks", "data", "debug", "encoder", "experiment", "generator", "logger", "loss", "module", "optimizer",
             "scheduler", "trainer",
         }  # fmt: skip
 
@@ -108,8 +115,9 @@ class TestCompose:
         groups = [key for key, value in cfg.items() if isinstance(value, DictConfig) and "_target_" in value]
         targets = {key: cfg[key]._target_.rsplit(".", 1)[1] for key in groups}
         assert targets == {
-            "generator": "BilateralGenerator", "encoder": "CompactEncoder", "loss": "DeepPhotoLoss",
-            "data": "PhotoDataModule", "optimizer": "AdamW", "scheduler": "warmup_cosine", "trainer": "Trainer",
+            "module": "LookModule", "generator": "BilateralGenerator", "encoder": "CompactEncoder",
+            "loss": "DeepPhotoLoss", "data": "PhotoDataModule", "optimizer": "AdamW", "scheduler": "warmup_cosine",
+            "trainer": "Trainer",
         }  # fmt: skip
         assert cfg.loss.photorealism._target_.endswith("GuidedPenalty")
         assert list(cfg.logger) == ["csv"]
@@ -129,6 +137,15 @@ class TestCompose:
         assert cfg.name == "painterly"
         assert (cfg.generator._target_.rsplit(".")[-1], cfg.loss.content_weight) == ("TransformGenerator", 0.1)
         assert cfg.loss.photorealism._target_.endswith("MattingPenalty")
+
+    def test_the_universal_experiment(self):
+        cfg = composed("experiment=universal", "style=looks", "data.photos=photos", "run_dir=somewhere")
+        targets = {key: cfg[key]._target_.rsplit(".", 1)[1] for key in ("module", "generator", "data")}
+        assert targets == {"module": "UniversalModule", "generator": "UniversalGenerator", "data": "PairDataModule"}
+        assert (cfg.data.photos, cfg.data.styles) == ("photos", "looks")
+        # The generator reads photos by the very encoder that the loss compares with.
+        assert cfg.generator.encoder == cfg.encoder
+        assert cfg.scheduler.total_steps == cfg.trainer.max_steps
 
     def test_debugging_wins_over_an_experiment(self):
         assert composed("experiment=quickstart", "debug=fast").trainer.max_steps == 2
@@ -160,8 +177,23 @@ class TestInstantiate:
         assert type(generator) is GENERATORS[option]
         assert generator.name == option
         image = rand(1, 3, 40, 50, dtype=torch.float32)
+        # A single look starts as the identity, any look is one for the photo it comes from.
+        given = (image, image) if generator.takes_style else (image,)
         with torch.no_grad():
-            torch.testing.assert_close(generator(image).image, image, rtol=0, atol=1e-6)
+            torch.testing.assert_close(generator(*given).image, image, rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize("name", of_group("module"))
+    def test_modules(self, name):
+        cfg = composed(choice(name), *NEEDED, f"generator={'universal' if name.endswith('universal') else 'bilateral'}")
+        made = build(cfg, "module", _partial_=True)
+        style = {} if name.endswith("universal") else {"style": rand(1, 3, 40, 50), "style_mask": None}
+        parts = {key: build(cfg, key) for key in ("generator", "encoder", "loss", "optimizer", "scheduler")}
+        module = made(**parts, **style, config={"name": "test"})
+        assert type(module) is (UniversalModule if name.endswith("universal") else LookModule)
+        assert module.generator is parts["generator"]
+        if name.endswith("universal"):
+            assert (module.masked_share, module.pseudo_masks.most) == (0.5, 6)
+            assert set(module.pseudo_masks.taps) <= set(parts["encoder"].taps)
 
     @pytest.mark.parametrize("name", of_group("encoder"))
     def test_encoders(self, name, weights):
@@ -177,7 +209,7 @@ class TestInstantiate:
         cfg = composed(choice(name), *NEEDED)
         loss = build(cfg, "loss")
         assert isinstance(loss, DeepPhotoLoss)
-        for term in ("content", "style", "photorealism", "smoothness", "variation", "gamut"):
+        for term in ("content", "style", "color", "photorealism", "smoothness", "variation", "gamut"):
             assert float(getattr(loss.weights, term)) == pytest.approx(cfg.loss[f"{term}_weight"])
 
     @pytest.mark.parametrize("name", of_group("loss/photorealism"))
@@ -189,13 +221,19 @@ class TestInstantiate:
 
     @pytest.mark.parametrize("name", of_group("data"))
     def test_data(self, name):
-        cfg = composed(choice(name), *(NEEDED if name.endswith("folder") else NEEDED[::2]), "debug=fast")
+        cfg = composed(choice(name), *(NEEDED[::2] if name.endswith("samples") else NEEDED), "debug=fast")
         data = build(cfg, "data")
-        assert next(iter(data.train_dataloader())).content.shape == (2, 3, 64, 64)
-        assert len(data.val_set) == (1 if name.endswith("folder") else 2)
-        assert not {path.name for path in data.train_set.photos} & {path.name for path in data.val_set.photos} or (
-            not data.held_out
-        )
+        batch = next(iter(data.train_dataloader()))
+        assert batch.content.shape == (2, 3, 64, 64)
+        assert len(data.val_set) == (2 if name.endswith("samples") else 1)
+        train, val = data.train_set, data.val_set
+        if name.endswith("pairs"):
+            assert batch.style.shape == (2, 3, 64, 64)
+            assert [path.stem for path in train.styles.photos] == ["coffee"]
+            train, val = train.contents, val.contents
+        else:
+            assert batch.style is None
+        assert not {path.name for path in train.photos} & {path.name for path in val.photos} or not data.held_out
 
     @pytest.mark.parametrize("optimizer", of_group("optimizer"))
     @pytest.mark.parametrize("scheduler", of_group("scheduler"))
@@ -270,24 +308,47 @@ class TestRuns:
         overrides = [choice(name)]
         if not name.startswith("debug/"):
             overrides.append("debug=fast")
-        if choice(name) != "experiment=quickstart":
+        if name == "experiment/universal":
+            overrides += [*UNIVERSAL, "trainer=cpu"]
+        elif choice(name) != "experiment=quickstart":
             overrides += ["data=samples", "trainer=cpu", "style=sample:coffee"]
         if name == "experiment/painterly":
             overrides += ["generator.channels=8", "generator.blocks=1"]
         # At 64 px; what else a debugging config is about stays.
         overrides += ["data.size=64", "data.val_size=64", "style_size=64", "data.batch_size=2", f"run_dir={tmp_path}"]
         overrides += ["trainer.max_steps=2", "trainer.log_every_n_steps=1"]
-        cfg = composed(*overrides, weights_for(composed(*overrides), weights))
+        if name != "experiment/universal":  # its generator knows the shipped encoder only
+            overrides.append(weights_for(composed(*overrides), weights))
+        cfg = composed(*overrides)
         result = train(cfg)
         header = lookcast.load(result.checkpoint).header
         assert len(losses(tmp_path)) == header["steps"] == 2
-        assert header["generator"]["name"] == ("transform" if "painterly" in name else "bilateral")
+        generators = {"experiment/painterly": "transform", "experiment/universal": "universal"}
+        assert header["generator"]["name"] == generators.get(name, "bilateral")
         assert header["encoder"]["_target_"] == cfg.encoder._target_
         assert header["licence"] == cfg.licence
         before, after = result.metrics["val/style_distance_untouched"], result.metrics["val/style_distance"]
         assert 0 < after < 1.05 * before
         assert after != before
         assert torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] == 2
+
+    def test_mixed_precision_of_the_universal_experiment(self, tmp_path):
+        # On any CPU: bfloat16 is emulated where it is not built in. Two to three digits.
+        curves = {}
+        for precision in ("bf16-mixed", "32-true"):
+            overrides = [
+                "experiment=universal",
+                "debug=fast",
+                "trainer=cpu",
+                *UNIVERSAL,
+                f"run_dir={tmp_path / precision}",
+            ]
+            cfg = composed(*overrides, *(() if precision == "bf16-mixed" else (f"trainer.precision={precision}",)))
+            assert cfg.trainer.precision == precision
+            train(cfg)
+            curves[precision] = losses(tmp_path / precision)
+        assert curves["bf16-mixed"] == pytest.approx(curves["32-true"], rel=0.03)
+        assert curves["bf16-mixed"] != curves["32-true"]
 
     def test_overfitting_repeats_the_same_photos(self, weights, tmp_path, monkeypatch):
         seen, step = [], LookModule.training_step

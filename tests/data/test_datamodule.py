@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.data.datamodule import PhotoDataModule
-from lookcast.data.photo_folder import find_photos
+from lookcast.data.datamodule import PhotoDataModule, split_photos
+from lookcast.data.photo_folder import collate, find_photos
 from lookcast.structures import PhotoBatch
 from tests.runs import GREEN, break_photo, save_masks, save_photos
 
@@ -72,6 +72,62 @@ class TestSplit:
         for photos in (data.train_set, data.val_set):
             assert photos.photos == [tmp_path / f"photo{number:02d}.png" for number in range(12)]
             assert photos.masks == [tmp_path / "masks" / f"photo{number:02d}.png" for number in range(12)]
+
+
+class TestSplitPhotos:
+    def test_known_value(self, twenty):
+        found = find_photos(twenty)
+        train, val, held_out = split_photos(twenty, None, 8, None)
+        assert (val, held_out) == ([found[0], found[12]], True)
+        assert train == [path for path in found if path not in val]
+
+    def test_given_photos_are_taken_as_they_are(self, twenty, tmp_path):
+        judged = save_photos(tmp_path, 2)
+        expected = find_photos(twenty), find_photos(judged), True
+        assert split_photos(twenty, judged, 1, None) == expected
+
+    def test_few_photos_serve_twice(self, tmp_path):
+        found = find_photos(save_photos(tmp_path, 4))
+        assert split_photos(tmp_path, None, 2, None) == (found, [found[0], found[2]], False)
+
+    def test_module_equals_function(self, twenty):
+        data = PhotoDataModule(twenty, num_val=1)
+        assert (data.train_set.photos, data.val_set.photos, data.held_out) == split_photos(twenty, None, 1, None)
+
+    def test_rejections_name_the_setting(self, tmp_path):
+        nowhere = tmp_path / "nowhere"
+        with pytest.raises(InputError, match=r"^styles: .*nowhere does not exist$"):
+            split_photos(nowhere, None, 8, None, "styles")
+        with pytest.raises(InputError, match=r"^val_styles: .*nowhere does not exist$"):
+            split_photos(save_photos(tmp_path / "some", 1), nowhere, 8, None, "styles")
+        with pytest.raises(InputError, match=r"^styles: the list is empty$"):
+            split_photos([], None, 8, None, "styles")
+
+
+class TestCache:
+    @pytest.mark.parametrize("cache_mb", [0, 1, 64])
+    def test_reaches_the_photos_to_train_on(self, twenty, cache_mb):
+        data = PhotoDataModule(twenty, cache_mb=cache_mb)
+        assert data.train_set.cache_bytes == cache_mb * 2**20
+        for index in range(23):
+            _ = data.train_set[index]
+        assert len(data.train_set.cache) == (0 if cache_mb == 0 else 23)
+
+
+class TestCollate:
+    def test_is_what_the_loaders_use(self, twenty):
+        data = PhotoDataModule(twenty, size=24)
+        assert data.collate is collate
+        for loader in (data.train_dataloader(), data.val_dataloader()):
+            assert loader.collate_fn is collate
+
+    def test_another_one_reaches_the_loaders(self, twenty):
+        class Counted(PhotoDataModule):
+            collate = staticmethod(len)
+
+        data = Counted(twenty, size=24, batch_size=3)
+        assert next(iter(data.train_dataloader())) == 3
+        assert next(iter(data.val_dataloader())) == 1
 
 
 class TestTrainDataloader:

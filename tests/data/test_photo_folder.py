@@ -7,6 +7,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from lookcast.checks import InputError
+from lookcast.data import photo_folder
 from lookcast.data.photo_folder import PhotoFolder, PhotoSample, collate, find_photos, read_pixels
 from lookcast.data.samples import sample_path
 from lookcast.data.transforms import training_transform, validation_transform
@@ -194,6 +195,43 @@ class TestPhotoFolder:
             path.write_text("no photo")
         with pytest.raises(InputError, match=r"^photos: none of the 3 can be read, first .*photo01\.png: not a photo"):
             PhotoFolder(found, v2.Identity())[1]
+
+
+class TestCache:
+    """The first photos stay in memory, up to `cache_bytes`."""
+
+    @pytest.fixture
+    def reads(self, monkeypatch):
+        """Photos that were read from their files."""
+        seen = []
+        monkeypatch.setattr(photo_folder, "read_pixels", lambda path: seen.append(path) or read_pixels(path))
+        return seen
+
+    @pytest.mark.parametrize(
+        ("cache_bytes", "kept"), [(0, 0), (96 * 64 * 3 - 1, 0), (96 * 64 * 3, 1), (2 * 96 * 64 * 3 + 1, 2), (10**6, 3)]
+    )
+    def test_known_value(self, tmp_path, reads, cache_bytes, kept):
+        found = find_photos(save_photos(tmp_path, 3))
+        photos = PhotoFolder(found, WHOLE, cache_bytes=cache_bytes)
+        for _ in range(2):
+            assert all(same(photos[index].content, pixels(found[index])) for index in range(3))
+        assert reads == [*found, *found[kept:]]
+
+    def test_a_smaller_photo_still_fits(self, tmp_path, reads):
+        large = save_photos(tmp_path / "large", 2) / "photo01.png"
+        small = save_photos(tmp_path / "small", 1, (16, 16)) / "photo00.png"
+        photos = PhotoFolder([large, large, small], WHOLE, cache_bytes=(96 * 64 + 16 * 16) * 3)
+        for index in (0, 1, 2, 0, 1, 2):
+            _ = photos[index]
+        assert reads == [large, large, small, large]
+
+    def test_what_is_kept_is_not_changed_by_a_transform(self, tmp_path):
+        found = find_photos(save_photos(tmp_path, 1))
+        photos = PhotoFolder(found, training_transform(24, (0.3, 0.5), 0.4))
+        for _ in range(3):
+            photos[0].content.zero_()
+        photos.transform = WHOLE
+        assert same(photos[0].content, pixels(found[0]))
 
 
 class TestCollate:

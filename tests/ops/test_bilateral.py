@@ -74,6 +74,13 @@ class TestSliceGrid:
         assert out.dtype == torch.float32
         torch.testing.assert_close(out.double(), slice_grid(grid.double(), guide.double()), rtol=0, atol=2e-6)
 
+    def test_autocast_takes_no_digits(self):
+        grid, guide, _ = (t.float() for t in _case((8, 4, 4), (9, 9)))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = slice_grid(grid, guide)
+        assert out.dtype == torch.float32
+        torch.testing.assert_close(out, slice_grid(grid, guide), rtol=0, atol=0)
+
     def test_gradcheck(self):
         grid = randn(1, 2, 3, 2, 3).requires_grad_()
         # Away from the kinks of the tents, where there is no derivative to compare with.

@@ -9,7 +9,10 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 import lookcast
 from lookcast.checks import InputError
-from lookcast.structures import PhotoBatch
+from lookcast.data.pairs import PairSample, collate_pairs
+from lookcast.data.photo_folder import PhotoSample
+from lookcast.generators import Generator
+from lookcast.structures import PhotoBatch, Stylization
 from lookcast.training.callbacks import LastCheckpoint, RunProgress, SampleSheet, SkippedPhotos
 from lookcast.training.module import LookModule
 from tests.runs import QUIET, save_photos
@@ -60,6 +63,16 @@ class TestRunProgress:
         progress.on_train_start(trainer(is_global_zero=False), None)
         progress.on_train_end(None, None)
         assert capfd.readouterr().err == ""
+
+
+class StyleColor(Generator):
+    """Gives the whole photo the mean colour of the style photo."""
+
+    name, takes_style, arguments = "style colour", True, {}
+
+    def forward(self, content, style=None, content_mask=None, style_mask=None):
+        assert not self.training
+        return Stylization(style.mean((-2, -1), keepdim=True).expand_as(content))
 
 
 class TestSampleSheet:
@@ -120,6 +133,25 @@ class TestSampleSheet:
         ]
         assert figures[0] == figures[1]
         assert modes == [True] * 6
+
+    def test_pairs_are_drawn_with_their_own_styles(self, tmp_path):
+        nothing = SimpleNamespace(content=0, style=0)
+        loss = SimpleNamespace(content=SimpleNamespace(taps=()), style=SimpleNamespace(taps=()), weights=nothing)
+        module = LookModule(StyleColor(), SimpleNamespace(taps=("a",)), loss, None, None, None, None, {})
+        colors = [torch.tensor(rgb).view(3, 1, 1) for rgb in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))]
+        pairs = [
+            PairSample(
+                PhotoSample(torch.full((3, 20, 30), 0.2 * n), None, ()), PhotoSample(c.expand(3, 20, 30), None, ())
+            )
+            for n, c in enumerate(colors, 1)
+        ]
+        run = trainer(datamodule=SimpleNamespace(val_set=pairs, collate=collate_pairs), loggers=[], global_step=7)
+        SampleSheet(tmp_path, 1, height=20).draw(run, module)
+        picture = np.array(Image.open(tmp_path / "step_000007.png"))
+        # Content, style, output, 20 x 30 pixels each with 4 around: their middles.
+        middles = picture[4 + 10 :: 24, 4 + 15 :: 34].tolist()
+        red, blue = [255, 0, 0], [0, 0, 255]
+        assert middles == [[[51, 51, 51], red, red], [[102, 102, 102], blue, blue]]
 
     def test_is_drawn_at_the_asked_for_steps_and_at_the_end(self, run):
         result = run("callbacks.samples.every_n_steps=2", "trainer.max_steps=5")

@@ -1,12 +1,21 @@
 """Generators by the name that a checkpoint gives."""
 
+from lookcast.generators.baked import BakedGenerator
 from lookcast.generators.base import Generator, PairGenerator
 from lookcast.generators.bilateral import BilateralGenerator
 from lookcast.generators.transform import TransformGenerator
 from lookcast.generators.universal import UniversalGenerator
 
 GENERATORS: dict[str, type[Generator]] = {
-    kind.name: kind for kind in (BilateralGenerator, TransformGenerator, UniversalGenerator)
+    kind.name: kind for kind in (BakedGenerator, BilateralGenerator, TransformGenerator, UniversalGenerator)
 }
 
-__all__ = ["GENERATORS", "BilateralGenerator", "Generator", "PairGenerator", "TransformGenerator", "UniversalGenerator"]
+__all__ = [
+    "GENERATORS",
+    "BakedGenerator",
+    "BilateralGenerator",
+    "Generator",
+    "PairGenerator",
+    "TransformGenerator",
+    "UniversalGenerator",
+]

@@ -46,7 +46,7 @@ class Generator(nn.Module, ABC):
             An image of the content's size, not clamped, and the grid if the generator has one.
 
         Raises:
-            InputError: a style or mask handed to a single-look generator, or none to a universal one.
+            InputError: a style or mask handed to a single-look generator, no style or one mask alone to a universal one.
         """
 
     def check_style(
@@ -56,6 +56,9 @@ class Generator(nn.Module, ABC):
         if self.takes_style:
             if style is None:
                 raise InputError(f"style: the {self.name} generator needs a style photo")
+            if (content_mask is None) != (style_mask is None):
+                given = "style_mask" if content_mask is None else "content_mask"
+                raise InputError(f"{given}: given without the mask of the other photo; masks come in pairs")
             return
         for name, value in (("style", style), ("content_mask", content_mask), ("style_mask", style_mask)):
             if value is not None:

@@ -107,6 +107,8 @@ class UniversalGenerator(PairGenerator):
         self.key = nn.Conv2d(inputs, heads * head_width, 1)
         # Like attends to like before anything is learned.
         self.query.load_state_dict(self.key.state_dict())
+        # With a mask the whole region is what a cell belongs to, until training finds better; without, its like.
+        self.sharpness = nn.Parameter(torch.stack([torch.linspace(0, most, heads) for most in (0.5, 1.0)]))
         self.floor = nn.Parameter(torch.full((3,), 3e-4).log())
         statistics = 2 * NUM_FEATURES + depth + 6
         self.context = nn.Conv2d(inputs + NUM_MOMENTS, channels, 1)
@@ -142,13 +144,15 @@ class UniversalGenerator(PairGenerator):
 
     def predict_grid(self, content: Reading, style: Reading) -> torch.Tensor:
         """The grid `(B, 12, D, 16, 16)`; both readings have masks of K labels, or neither has."""
+        masked = content.mask is not None and style.mask is not None
+        sharpness = self.sharpness[0 if masked else 1].view(-1, 1, 1)
         if content.mask is None or style.mask is None:
             own_mask, their_mask = self.regions(content.places), self.regions(style.places)
         else:
             there = style.mask.mean((-2, -1), keepdim=True) >= MIN_SHARE
             own_mask, their_mask = content.mask, torch.where(there, style.mask, torch.ones_like(style.mask))
         with torch.autocast(content.places.device.type, enabled=False):
-            query = self._split(self.query(with_position(content.cells)))
+            query = self._split(self.query(with_position(content.cells))) * sharpness
             own = self._attend(query, content, own_mask, own_mask)
             theirs = self._attend(query, style, their_mask, own_mask)
             # One map for every head, cell and region, (B, H, P, K, 12).

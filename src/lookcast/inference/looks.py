@@ -113,10 +113,8 @@ def pair_masks(
         InputError: they do not fit.
     """
     content_masks: list[torch.Tensor | None]
-    if isinstance(content_mask, list | tuple):
-        content_masks = [*content_mask]
-    else:
-        content_masks = [content_mask] * len(looks)  # type: ignore[list-item]
+    several = isinstance(content_mask, list | tuple)
+    content_masks = [*content_mask] if several else [content_mask] * len(looks)  # type: ignore[misc, list-item]
     if len(content_masks) != len(looks):
         many = f"{len(content_masks)} for {len(looks)} style photos"
         raise InputError(f"content_mask: {many}; one for all, or one for each")

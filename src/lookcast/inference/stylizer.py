@@ -33,7 +33,7 @@ def load(path_or_name: str | Path | None = None, device: str | torch.device = "a
         InputError: a device that is not there.
     """
     chosen = pick_device(device)
-    generator, header = load_checkpoint(_find(path_or_name))
+    generator, header = load_checkpoint(find_checkpoint(path_or_name))
     return Stylizer(generator, header, chosen)
 
 
@@ -199,8 +199,12 @@ def check_strength(strength: float) -> None:
         raise InputError(f"strength: expected a number in [0, 1], got {strength}")
 
 
-def _find(path_or_name: str | Path | None) -> Path:
-    """The file of a checkpoint; a bare name without suffix is one of the shipped."""
+def find_checkpoint(path_or_name: str | Path | None) -> Path:
+    """The file of a checkpoint; a bare name without suffix is one of the shipped, None the universal one.
+
+    Raises:
+        CheckpointError: no checkpoint of this name ships.
+    """
     if path_or_name is not None and (Path(path_or_name).name != str(path_or_name) or Path(path_or_name).suffix):
         return Path(path_or_name)
     name = path_or_name or UNIVERSAL

@@ -22,8 +22,10 @@ from lookcast.data.datamodule import PhotoDataModule
 from lookcast.data.photo_folder import find_photos
 from lookcast.data.transforms import MIN_SIDE, validation_transform
 from lookcast.files import shipped
-from lookcast.inference.checkpoint import save_checkpoint
+from lookcast.generators import BakedGenerator, Generator, UniversalGenerator
+from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
 from lookcast.inference.photo_io import read_mask, read_photo
+from lookcast.inference.stylizer import find_checkpoint
 from lookcast.training.loggers import close_wandb, log_config
 from lookcast.training.module import LookModule
 from lookcast.training.report import TrainResult, print_summary, quieten
@@ -50,7 +52,7 @@ def train(cfg: DictConfig) -> TrainResult:
     style = {} if "styles" in cfg.data else _read_style(cfg)
     datamodule = _build(cfg.data)
     module: LookModule = _build(cfg.module, _partial_=True)(
-        generator=_build(cfg.generator),
+        generator=_build(cfg.generator) if cfg.init_from is None else _start_from(cfg.init_from, style.get("style")),
         encoder=_build(cfg.encoder),
         loss=_build(cfg.loss),
         optimizer=_build(cfg.optimizer),
@@ -204,6 +206,14 @@ def _check_interval(trainer: DictConfig) -> Any:
     if not (isinstance(batches, int) and isinstance(interval, int) and batches > 0):
         return interval
     return min(interval, batches)
+
+
+def _start_from(checkpoint: str, style: torch.Tensor | None) -> Generator:
+    """The generator of a checkpoint instead of a new one; with a style photo a universal one becomes a single look."""
+    generator, _ = load_checkpoint(find_checkpoint(checkpoint))
+    if style is not None and isinstance(generator, UniversalGenerator):
+        return BakedGenerator.bake(generator, style)
+    return generator
 
 
 def _read_style(cfg: DictConfig) -> dict[str, torch.Tensor | None]:

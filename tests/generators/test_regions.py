@@ -1,0 +1,235 @@
+import numpy as np
+import pytest
+import torch
+
+from lookcast.encoders.compact import CompactEncoder
+from lookcast.generators.regions import (
+    CELLS,
+    FINE,
+    NUM_FEATURES,
+    TAP_CHANNELS,
+    THUMBNAIL,
+    RegionHead,
+    _blur,
+    cell_sums,
+    depth_shares,
+    read_photo,
+    region_shares,
+    thumbnail_of,
+    with_position,
+)
+from lookcast.ops.bilateral import slice_grid
+from lookcast.ops.color import luma
+from lookcast.ops.transport import color_moments
+from tests.reference import regions as reference
+from tests.samples import photo, rand, randn
+
+
+def halves(width=FINE, height=FINE):
+    """Left and right."""
+    mask = torch.zeros(1, 2, height, width, dtype=torch.float64)
+    mask[:, 0, :, : width // 2], mask[:, 1, :, width // 2 :] = 1, 1
+    return mask
+
+
+class TestConstants:
+    def test_are_those_of_the_compact_encoder(self):
+        features = CompactEncoder()(rand(1, 3, 32, 32, dtype=torch.float32))
+        assert tuple(tap.shape[1] for tap in features.values()) == TAP_CHANNELS
+
+
+class TestThumbnailOf:
+    @pytest.mark.parametrize("size", [(1, 1), (20, 300), (256, 100), (400, 300)])
+    def test_shape(self, size):
+        small = thumbnail_of(rand(2, 3, *size))
+        assert small.shape == (2, 3, THUMBNAIL, THUMBNAIL)
+        assert 0 <= small.min() < small.max() <= 1
+
+    def test_a_thumbnail_is_its_own(self):
+        image = rand(1, 3, THUMBNAIL, THUMBNAIL)
+        assert thumbnail_of(image) is image
+
+    def test_known_value(self):
+        # A ramp keeps its ends' place: pixel x of 256 lies at (x + .5) / 256 of the width.
+        ramp = ((torch.arange(1024).double() + 0.5) / 1024).expand(1, 3, 64, -1)
+        expected = ((torch.arange(256).double() + 0.5) / 256).expand(1, 3, 256, -1)
+        torch.testing.assert_close(thumbnail_of(ramp)[..., 2:-2], expected[..., 2:-2], rtol=0, atol=1e-12)
+
+
+class TestDepthShares:
+    @pytest.mark.parametrize("depth", [1, 2, 8])
+    def test_sums_to_one(self, depth):
+        shares = depth_shares(rand(2, 1, 9, 11), depth)
+        assert shares.shape == (2, depth, 9, 11)
+        assert shares.min() >= 0
+        torch.testing.assert_close(shares.sum(1), torch.ones(2, 9, 11).double(), rtol=0, atol=1e-14)
+
+    def test_known_value(self):
+        # The centres of two steps lie at .25 and .75.
+        guide = torch.tensor([0.0, 0.25, 0.5, 0.625, 0.75, 1.0]).view(1, 1, 1, 6)
+        assert depth_shares(guide, 2)[0, 1, 0].tolist() == [0, 0, 0.5, 0.75, 1, 1]
+
+    @pytest.mark.parametrize("depth", [1, 3, 8])
+    def test_agrees_with_slicing(self, depth):
+        # A grid that holds in step d a 1 in channel d: slicing reads the share of each step.
+        grid = torch.eye(depth, dtype=torch.float64).view(1, depth, depth, 1, 1)
+        guide = torch.cat([rand(1, 1, 20, 20), torch.tensor([0.0, 1.0]).double().repeat(10).view(1, 1, 1, 20)], 2)
+        torch.testing.assert_close(depth_shares(guide, depth), slice_grid(grid, guide), rtol=0, atol=1e-12)
+
+
+class TestCellSums:
+    def test_matches_reference(self):
+        weights, values = rand(2, 3, FINE, FINE), randn(2, 2, FINE, FINE)
+        pairs = zip(weights, values, strict=True)
+        expected = np.stack([reference.cell_sums(w.numpy(), v.numpy()) for w, v in pairs])
+        torch.testing.assert_close(cell_sums(weights, values), torch.from_numpy(expected), rtol=0, atol=1e-12)
+
+    def test_known_value(self):
+        # 16 places a cell; the second region holds the lower right one of them all.
+        mask = torch.zeros(1, 2, FINE, FINE)
+        mask[:, 0], mask[:, 1, -1, -1] = 1, 1
+        sums = cell_sums(mask, torch.full((1, 1, FINE, FINE), 3.0))
+        assert sums.shape == (1, CELLS**2, 2, 1)
+        assert torch.equal(sums[0, :, 0, 0], torch.full((CELLS**2,), 48.0))
+        assert sums[0, :, 1, 0].tolist() == [0] * (CELLS**2 - 1) + [3]
+
+
+class TestBlur:
+    def test_matches_reference(self):
+        volume = rand(1, 1, 3, 5, 4)
+        expected = torch.from_numpy(reference.blur(volume[0, 0].numpy()))
+        torch.testing.assert_close(_blur(volume)[0, 0], expected, rtol=0, atol=1e-14)
+
+    @pytest.mark.parametrize("size", [(8, 16, 16), (1, 4, 4), (2, 1, 1)])
+    def test_keeps_sums_and_what_is_uniform(self, size):
+        volume = rand(2, 3, *size)
+        torch.testing.assert_close(_blur(volume).sum((2, 3, 4)), volume.sum((2, 3, 4)), rtol=1e-12, atol=0)
+        torch.testing.assert_close(_blur(torch.ones_like(volume)), torch.ones_like(volume), rtol=0, atol=1e-14)
+
+
+class TestRegionShares:
+    def test_sums_to_one(self):
+        shares = rand(2, 4, FINE, FINE).softmax(1)
+        mask = (3 * randn(2, 3, FINE, FINE)).softmax(1)
+        out = region_shares(shares, mask)
+        assert out.shape == (2, 3, 4, CELLS, CELLS)
+        assert out.min() >= 0
+        torch.testing.assert_close(out.sum(1), torch.ones(2, 4, CELLS, CELLS).double(), rtol=0, atol=1e-9)
+
+    def test_known_value(self):
+        # Two halves, all pixels in step 3 of 8. Two rounds of [1 2 1] / 4 make [1 4 6 4 1] / 16, along the depth and
+        # across the border between columns 7 and 8; then a tenth of the unblurred cell is added.
+        shares = torch.zeros(1, 8, FINE, FINE).double()
+        shares[:, 3] = 1
+        left = region_shares(shares, halves())[0, 0]
+        kernel = torch.tensor([0, 1, 4, 6, 4, 1, 0, 0]).double() / 16
+        across = torch.tensor([16] * 6 + [15, 11, 5, 1] + [0] * 6).double() / 16
+        here = torch.tensor([1] * 8 + [0] * 8).double()
+        expected = (across * kernel[:, None] + 0.1 * here) / (kernel[:, None] + 0.1)
+        torch.testing.assert_close(left, expected[:, None].expand(8, CELLS, CELLS), rtol=0, atol=1e-9)
+
+    def test_without_blur(self):
+        # What is left: each step's own pixels, and a tenth of those of the cell.
+        shares, mask = torch.zeros(1, 2, FINE, FINE).double(), torch.zeros(1, 2, FINE, FINE).double()
+        shares[:, 0], mask[:, 1] = 1, 1
+        shares[..., :2, :4], mask[..., :2, :4] = shares[..., :2, :4].flip(1), mask[..., :2, :4].flip(1)
+        out = region_shares(shares, mask, rounds=0)[0, :, :, 0, 0]  # half of the first cell: region 0, step 1
+        torch.testing.assert_close(out[0], torch.tensor([0.8 / 9.6, 8.8 / 9.6], dtype=torch.float64), rtol=0, atol=1e-9)
+
+    def test_unlabelled_is_zero(self):
+        mask = halves()
+        mask[..., : FINE // 2, :] = 0
+        out = region_shares(rand(1, 3, FINE, FINE).softmax(1), mask).sum(1)
+        assert not out[:, :, :6].any()  # two cells' reach of the blur from the labelled half
+        torch.testing.assert_close(out[:, :, 6:], torch.ones_like(out[:, :, 6:]), rtol=0, atol=1e-3)
+
+    def test_steps_without_pixels_are_taken_from_the_cell(self):
+        shares = torch.zeros(1, 8, FINE, FINE).double()
+        shares[:, 0] = 1
+        out = region_shares(shares, halves())
+        torch.testing.assert_close(out[:, :, 3:, :, :], out[:, :, 7:].expand(-1, -1, 5, -1, -1), rtol=0, atol=1e-12)
+        torch.testing.assert_close(out[0, 0, 7, 0], torch.tensor([1.0] * 8 + [0.0] * 8).double(), rtol=0, atol=1e-9)
+
+
+class TestReadPhoto:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def case(cls):
+        thumbnail = thumbnail_of(torch.cat([photo("coffee"), photo("coffee").flip(-1)]).float())
+        features = CompactEncoder()(thumbnail)
+        mask = halves(40, 30).float().expand(2, -1, -1, -1)
+        return thumbnail, features, mask, read_photo(thumbnail, features, mask, 5)
+
+    def test_shape(self, case):
+        reading = case[3]
+        assert reading.places.shape == (2, NUM_FEATURES, FINE, FINE)
+        assert reading.cells.shape == (2, NUM_FEATURES, CELLS, CELLS)
+        assert reading.statistics.shape == (2, CELLS**2, 2 * NUM_FEATURES + 5)
+        assert reading.moments.shape == (2, 10, FINE, FINE)
+        assert reading.shares.shape == (2, 5, FINE, FINE)
+        assert reading.mask.shape == (2, 2, FINE, FINE)
+        assert read_photo(*case[:2], None, 5).mask is None
+
+    def test_known_value(self, case):
+        thumbnail, features, _, reading = case
+        # The first tap stands at full resolution, 4 x 4 pixels a place; the third at that of the places.
+        place = features["relu1_1"][1, :, 20:24, 8:12].mean((-2, -1))
+        torch.testing.assert_close(reading.places[1, :10, 5, 2], place, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(reading.places[:, 25:63], features["relu3_1"])
+        shown = thumbnail[1:, :, 20:24, 8:12]
+        torch.testing.assert_close(reading.moments[1, :, 5, 2], color_moments(shown)[0].mean((-2, -1)))
+        torch.testing.assert_close(reading.shares[1, :, 5, 2], depth_shares(luma(shown), 5)[0].mean((-2, -1)))
+
+    def test_cells_are_means_of_their_places(self, case):
+        reading = case[3]
+        cell = reading.places[0, :, 12:16, 20:24]
+        torch.testing.assert_close(reading.cells[0, :, 3, 5], cell.mean((-2, -1)), rtol=1e-4, atol=1e-5)
+        shares = reading.shares[0, :, 12:16, 20:24].mean((-2, -1))
+        expected = torch.cat([cell.mean((-2, -1)), cell.square().mean((-2, -1)), shares])
+        torch.testing.assert_close(reading.statistics[0, 3 * CELLS + 5], expected, rtol=1e-4, atol=1e-5)
+
+    def test_mask_keeps_its_shares(self, case):
+        _, _, mask, reading = case
+        torch.testing.assert_close(reading.mask.sum(1), torch.ones(2, FINE, FINE))
+        torch.testing.assert_close(reading.mask.mean((-2, -1)), mask.mean((-2, -1)), rtol=0, atol=0.01)
+        assert torch.equal(reading.mask[0, 0, :, :31], torch.ones(FINE, 31))
+
+
+class TestRegionHead:
+    def test_shape(self):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            head = RegionHead(5)
+        shares = head(randn(2, NUM_FEATURES, 8, 8, dtype=torch.float32))
+        assert shares.shape == (2, 5, 8, 8)
+        torch.testing.assert_close(shares.sum(1), torch.ones(2, 8, 8))
+
+    def test_knows_where_a_place_is(self):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            head = RegionHead(5)
+        shares = head(randn(1, NUM_FEATURES, 1, 1, dtype=torch.float32).expand(1, -1, 4, 4))[0]
+        assert (shares[:, 0, 0] - shares[:, 3, 3]).abs().max() > 0.01
+
+    def test_one_region_is_everything(self):
+        assert torch.equal(RegionHead(1)(randn(1, NUM_FEATURES, 4, 4, dtype=torch.float32)), torch.ones(1, 1, 4, 4))
+
+
+class TestWithPosition:
+    def test_known_value(self):
+        features = randn(2, 3, 4, 5)
+        out = with_position(features)
+        assert out.shape == (2, 8, 4, 5)
+        assert torch.equal(out[:, :3], features)
+        mean, spread = features[1, 2].mean(), features[1, 2].std()
+        torch.testing.assert_close(out[1, 5], (features[1, 2] - mean) / (spread + 0.1))
+        down, across = torch.linspace(-1, 1, 4).double(), torch.linspace(-1, 1, 5).double()
+        torch.testing.assert_close(out[1, 6], down[:, None].expand(4, 5))
+        torch.testing.assert_close(out[1, 7], across.expand(4, 5))
+
+    def test_invariance_of_the_relative_half(self):
+        # The same by day and by night: what a photo has in common does not count.
+        features, shift = randn(1, 3, 6, 6), randn(1, 3, 1, 1, seed=1)
+        torch.testing.assert_close(with_position(features + shift)[:, 3:], with_position(features)[:, 3:])
+        scaled = with_position(40 * features)[:, 3:6] / with_position(20 * features)[:, 3:6]
+        torch.testing.assert_close(scaled, torch.ones_like(scaled), rtol=0, atol=0.01)
