@@ -116,8 +116,8 @@ def split_photos(
     if val_photos is not None:
         return found, _find(val_photos, f"val_{name}", masks), True
     if len(found) < 10:
-        return found, _pick_readable(found, min(num_val, len(found))), False
-    val = _pick_readable(found, min(num_val, len(found) // 10))
+        return found, _pick_readable(found, min(num_val, len(found)), name), False
+    val = _pick_readable(found, min(num_val, len(found) // 10), name)
     held = set(val)
     return [photo for photo in found if photo not in held], val, True
 
@@ -130,7 +130,7 @@ def _find(source: str | Path | Sequence[str | Path], name: str, masks: str | Pat
     return found if masks is None else without_masks(found, masks)
 
 
-def _pick_readable(photos: Sequence[Path], number: int) -> list[Path]:
+def _pick_readable(photos: Sequence[Path], number: int, name: str) -> list[Path]:
     """The first photo that can be read of each of `number` equal stretches.
 
     A photo that can't is passed over among the photos to train on; here it could be the only one to judge by.
@@ -150,5 +150,5 @@ def _pick_readable(photos: Sequence[Path], number: int) -> list[Path]:
             picked.append(photo)
             break
     if not picked:
-        raise InputError(f"photos: none of the {len(photos)} can be read, first {broken[0]}")
+        raise InputError(f"{name}: none of the {len(photos)} can be read, first {broken[0]}")
     return picked

@@ -13,7 +13,7 @@ def random_grade(image: torch.Tensor, strength: float, generator: torch.Generato
 
     Args:
         image: `(B, 3, H, W)` in [0, 1].
-        strength: 0 leaves the photos alone; at 1 a gain is up to a factor 2, a gamma up to 2.2.
+        strength: 0 leaves the photos alone; at 1 a gain is up to a factor 2.1, a gamma up to 2.
         generator: where the draws come from; None takes torch's own.
 
     Returns:

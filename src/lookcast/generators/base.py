@@ -46,7 +46,7 @@ class Generator(nn.Module, ABC):
             An image of the content's size, not clamped, and the grid if the generator has one.
 
         Raises:
-            InputError: a style or mask handed to a single-look generator, no style or one mask alone to a universal one.
+            InputError: a style or mask handed to a single-look generator; none, or one mask alone, to a universal one.
         """
 
     def check_style(
@@ -81,6 +81,7 @@ class PairGenerator(Generator):
         check_image("content", content)
         self.check_style(style, content_mask, style_mask)
         assert style is not None
+        check_image("style", style)
         return self.render(content, self.read(content, content_mask), [(self.read(style, style_mask), 1.0)])
 
     @abstractmethod

@@ -93,9 +93,10 @@ class UniversalModule(LookModule):
         return self.pseudo_masks(batch.content, self.style_of(batch), content, style, draws)
 
     def _stylize(self, batch: PhotoBatch, content: Features, style: Features, masks: Masks) -> Stylization:
-        known = batch.content.shape[-2:] == (THUMBNAIL, THUMBNAIL)  # then the loss's features are the generator's too
-        photos = zip((batch.content, self.style_of(batch)), masks, (content, style), strict=True)
-        readings = [self.generator.read(photo, mask, features if known else None) for photo, mask, features in photos]
+        readings = []
+        for photo, mask, features in zip((batch.content, self.style_of(batch)), masks, (content, style), strict=True):
+            known = photo.shape[-2:] == (THUMBNAIL, THUMBNAIL)  # then the loss's features are the generator's too
+            readings.append(self.generator.read(photo, mask, features if known else None))
         return self.generator.render(batch.content, readings[0], [(readings[1], 1.0)])
 
     def _loss(
