@@ -3,6 +3,7 @@
 
 python scripts/benchmark.py train      where the time of a training step goes, and its memory
 python scripts/benchmark.py encoder    forward of the compact encoder on one 256 px image
+python scripts/benchmark.py universal  a pass of the universal generator on 256 px photos, with masks, and its parts
 """
 
 import argparse
@@ -23,6 +24,9 @@ from hydra.utils import instantiate
 
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.files import shipped
+from lookcast.generators import UniversalGenerator
+from lookcast.ops.bilateral import slice_apply
+from lookcast.ops.color import luma
 from lookcast.structures import Features
 from lookcast.training.run import train
 
@@ -104,7 +108,7 @@ def benchmark_train(steps: int) -> None:
                 image=output.image.detach().requires_grad_(), grid=output.grid.detach().requires_grad_()
             )
             with watch.time("loss terms"):
-                loss(batch.content, painted, content_features, leaves, style_features).total.backward()
+                loss(batch.content, style, painted, content_features, leaves, style_features).total.backward()
             with watch.time("encoder, backward"):
                 torch.autograd.backward(list(features.values()), [leaf.grad for leaf in leaves.values()])
             with watch.time("generator and slicing, backward"):
@@ -137,6 +141,29 @@ def benchmark_encoder(repeats: int) -> None:
     print(f"compact encoder, 256 px, {torch.get_num_threads()} threads: median {median:.1f} ms")
 
 
+def benchmark_universal(repeats: int) -> None:
+    """Both photos read, grid predicted, sliced; and what is left once the style has been read."""
+    generator = UniversalGenerator(CompactEncoder()).eval()
+    image, mask = torch.rand(1, 3, 256, 256), torch.rand(1, 9, 256, 256).softmax(1)
+    print(f"universal generator, 256 px, {torch.get_num_threads()} threads")
+    with torch.inference_mode():
+        reading = generator.read(image, mask)
+        grid = generator.predict_grid(reading, reading)
+        parts = {
+            "whole pass, two photos": lambda: generator(image, image, mask, mask),
+            "with the style read before": lambda: generator.render(
+                image, generator.read(image, mask), [(reading, 1.0)]
+            ),
+            "reading one photo": lambda: generator.read(image, mask),
+            "of which encoder": lambda: generator.encoder(image),
+            "predicting the grid": lambda: generator.predict_grid(reading, reading),
+            "slicing": lambda: slice_apply(grid, luma(image), image),
+        }
+        for name, part in parts.items():
+            milliseconds = [_milliseconds(part) for _ in range(repeats + 5)][5:]
+            print(f"  {name:28s} {statistics.median(milliseconds):6.1f} ms")
+
+
 def _milliseconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
@@ -152,10 +179,11 @@ def _quiet() -> Iterator[None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "encoder"])
+    parser.add_argument("what", choices=["train", "encoder", "universal"])
     parser.add_argument("--steps", type=int, default=40, help="steps or calls to measure")
     args = parser.parse_args()
-    {"train": benchmark_train, "encoder": benchmark_encoder}[args.what](args.steps)
+    benchmarks = {"train": benchmark_train, "encoder": benchmark_encoder, "universal": benchmark_universal}
+    benchmarks[args.what](args.steps)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lookcast.generators import GENERATORS, Generator
+from lookcast.encoders.compact import CompactEncoder
+from lookcast.generators import GENERATORS, BakedGenerator, Generator, PairGenerator, UniversalGenerator
 from lookcast.inference.checkpoint import save_checkpoint
+from lookcast.ops.masks import resize_mask
 from lookcast.structures import Stylization
 
 SMALL = {
     "bilateral": {"depth": 4, "height": 4, "width": 4, "channels": 16, "blocks": 1, "thumbnail": 64},
     "transform": {"channels": 4, "blocks": 1},
 }
+"""Arguments of generators with a single look."""
+UNIVERSAL = {"depth": 8, "channels": 8, "blocks": 1, "heads": 1, "head_width": 4, "regions": 2}
+"""Arguments of a universal one."""
 
 
 def look(name: str = "bilateral", seed: int = 0) -> Generator:
@@ -29,6 +34,53 @@ def save_look(path: Path, name: str = "bilateral", seed: int = 0) -> Path:
     """The checkpoint of `look`."""
     save_checkpoint(path, look(name, seed), {"licence": "test"})
     return path
+
+
+def universal_look(seed: int = 0) -> UniversalGenerator:
+    """A small universal generator, all of whose parameters are moved a little, so that each of them counts."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        generator = UniversalGenerator(CompactEncoder(), **UNIVERSAL)
+        for parameter in generator.parameters():
+            parameter.data.add_(0.05 * torch.randn_like(parameter))
+    return generator.eval()
+
+
+def save_universal(path: Path, seed: int = 0) -> Path:
+    """The checkpoint of `universal_look`."""
+    save_checkpoint(path, universal_look(seed), {"licence": "test"})
+    return path
+
+
+def baked_look(style: torch.Tensor, seed: int = 0) -> BakedGenerator:
+    """`universal_look` with the style photo `(1, 3, H, W)` baked in."""
+    return BakedGenerator.bake(universal_look(seed), style).eval()
+
+
+class MeanColor(PairGenerator):
+    """A universal look whose every value is known: the style's mean colour, taken and painted where the masks have
+    label 1.
+
+    Attributes:
+        read_photos: every photo that was read, in order.
+    """
+
+    name, arguments = "mean", {}
+
+    def __init__(self):
+        super().__init__()
+        self.read_photos = []
+
+    def read(self, photo, mask=None):
+        assert torch.is_inference_mode_enabled()
+        self.read_photos.append(photo)
+        where = torch.ones_like(photo[:, :1]) if mask is None else resize_mask(mask[:, 1:2], photo.shape[-2:])
+        return (photo * where).sum((2, 3), keepdim=True) / where.sum((2, 3), keepdim=True), where
+
+    def render(self, content, reading, styles):
+        _, where = reading
+        color = sum(color * weight for (color, _), weight in styles)
+        return Stylization(content + where * (color - content))
 
 
 class Negative(Generator):

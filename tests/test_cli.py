@@ -11,6 +11,7 @@ from PIL import Image
 
 import lookcast.training.run
 from lookcast import cli
+from lookcast.inference import stylizer as stylizer_module
 from lookcast.inference.photo_io import read_photo
 from lookcast.inference.stylizer import Stylizer
 from tests.looks import look, save_look
@@ -53,6 +54,17 @@ class TestMain:
         assert result.returncode == 0
         assert all(f"\n  {name} " in result.stdout for name in cli.COMMANDS)
         assert min(times) < 1
+
+    @pytest.mark.parametrize("argv", [["--help"], ["stylize", "--help"], ["evaluate", "--help"]])
+    def test_help_imports_nothing_heavy(self, argv):
+        program = (
+            "import atexit, sys\nfrom lookcast import cli\n"
+            "atexit.register(lambda: print(*({'torch', 'numpy', 'PIL', 'kornia', 'hydra'} & sys.modules.keys()), "
+            f"file=sys.stderr))\ncli.main({argv!r})"
+        )
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert (result.returncode, result.stderr) == (0, "\n")
+        assert "usage: lookcast" in result.stdout
 
     def test_version(self, capsys):
         with pytest.raises(SystemExit) as caught:
@@ -304,11 +316,11 @@ class TestStylizeRefuses:
             assert code == 2
             assert capsys.readouterr().err.startswith(f"lookcast: error: {checkpoint}: ")
 
-    def test_no_checkpoint_while_none_ships(self, tmp_path):
+    def test_no_checkpoint_where_none_ships(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(stylizer_module, "shipped", lambda _: tmp_path)
         photo = save_photo(tmp_path / "a.png")
-        result = shell("stylize", photo, "-o", tmp_path / "out")
-        assert result.returncode == 2
-        assert result.stderr == (
+        assert cli.main(["stylize", str(photo), "-o", str(tmp_path / "out")]) == 2
+        assert capsys.readouterr().err == (
             "lookcast: error: this version of lookcast ships no universal checkpoint: pass the path of a checkpoint\n"
         )
 

@@ -14,9 +14,11 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 import lookcast
 from lookcast.checks import InputError
 from lookcast.encoders.base import Encoder
+from lookcast.encoders.compact import CompactEncoder
 from lookcast.encoders.vgg import VGG19Network
 from lookcast.files import shipped
-from lookcast.generators import GENERATORS
+from lookcast.generators import GENERATORS, UniversalGenerator
+from lookcast.inference.checkpoint import save_checkpoint
 from lookcast.losses.deep_photo import DeepPhotoLoss
 from lookcast.losses.photorealism import MattingPenalty
 from lookcast.losses.style import PaperStyleLoss
@@ -64,6 +66,14 @@ def weights(tmp_path_factory):
 
 def weights_for(cfg: DictConfig, weights: dict[str, Path]) -> str:
     return f"encoder.weights={weights['vgg19' if 'VGG' in cfg.encoder._target_ else 'compact']}"
+
+
+def save_universal(folder: Path) -> Path:
+    """The checkpoint of a small universal generator, untrained."""
+    path = folder / "universal.safetensors"
+    generator = UniversalGenerator(CompactEncoder(), channels=16, blocks=1, heads=2, head_width=8)
+    save_checkpoint(path, generator, {"licence": "test"})
+    return path
 
 
 def build(cfg, key, **arguments):
@@ -312,6 +322,8 @@ class TestRuns:
             overrides += [*UNIVERSAL, "trainer=cpu"]
         elif choice(name) != "experiment=quickstart":
             overrides += ["data=samples", "trainer=cpu", "style=sample:coffee"]
+        if name == "experiment/single_look":
+            overrides.append(f"init_from={save_universal(tmp_path)}")
         if name == "experiment/painterly":
             overrides += ["generator.channels=8", "generator.blocks=1"]
         # At 64 px; what else a debugging config is about stays.
@@ -323,7 +335,9 @@ class TestRuns:
         result = train(cfg)
         header = lookcast.load(result.checkpoint).header
         assert len(losses(tmp_path)) == header["steps"] == 2
-        generators = {"experiment/painterly": "transform", "experiment/universal": "universal"}
+        generators = {
+            "experiment/painterly": "transform", "experiment/universal": "universal", "experiment/single_look": "baked",
+        }  # fmt: skip
         assert header["generator"]["name"] == generators.get(name, "bilateral")
         assert header["encoder"]["_target_"] == cfg.encoder._target_
         assert header["licence"] == cfg.licence

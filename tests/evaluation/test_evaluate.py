@@ -16,7 +16,7 @@ from lookcast.encoders.compact import CompactEncoder
 from lookcast.evaluation.evaluate import evaluate_pairs, ready_outputs, stylized_outputs
 from lookcast.evaluation.pairs import find_pairs, read_pair
 from lookcast.evaluation.scoring import Scorer, show
-from lookcast.generators import Generator
+from lookcast.generators import PairGenerator
 from lookcast.inference.photo_io import read_photo, to_tensor
 from lookcast.inference.stylizer import Stylizer
 from lookcast.structures import Stylization
@@ -220,17 +220,22 @@ class TestBroken:
         assert "can't be written" in err
 
 
-class Recorder(Generator):
-    """A universal generator that keeps what it is given."""
+class Recorder(PairGenerator):
+    """A universal generator that keeps what it is given: content, style and their masks."""
 
-    name, takes_style, arguments = "recorder", True, {}
+    name, arguments = "recorder", {}
 
     def __init__(self):
         super().__init__()
         self.given = []
 
-    def forward(self, content, style=None, content_mask=None, style_mask=None):
-        self.check_style(style, content_mask, style_mask)
+    def read(self, photo, mask=None):
+        return photo, mask
+
+    def render(self, content, reading, styles):
+        (photo, content_mask), (((style, style_mask), weight),) = reading, styles
+        assert photo is content
+        assert weight == 1
         self.given.append((content, style, content_mask, style_mask))
         return Stylization(0.5 * content)
 

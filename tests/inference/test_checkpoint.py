@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from lookcast.inference.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from lookcast.weights import save_weights
-from tests.looks import SMALL, look, save_look
+from tests.looks import SMALL, UNIVERSAL, baked_look, look, save_look, save_universal, universal_look
 from tests.samples import photo
 
 HEADER = {
@@ -41,6 +41,37 @@ class TestSaveCheckpoint:
         assert not loaded.training
         assert header["generator"] == {"name": name, "arguments": generator.arguments}
         assert {key: header[key] for key in HEADER} == HEADER
+
+    def test_round_trip_of_a_universal_generator(self, tmp_path):
+        generator = universal_look()
+        save_checkpoint(tmp_path / "look.safetensors", generator, HEADER)
+        loaded, header = load_checkpoint(tmp_path / "look.safetensors")
+        content, style = photo("chelsea").float(), photo("coffee").float()
+        masks = [torch.eye(2)[None, :, :, None].expand(1, 2, 2, 3)] * 2
+        for given in ((style,), (style, *masks)):
+            with torch.no_grad():
+                expected, output = generator(content, *given).image, loaded(content, *given).image
+            assert (expected - content).abs().mean() > 0.02
+            assert torch.equal(output, expected)
+        assert not loaded.training
+        assert header["generator"] == {"name": "universal", "arguments": UNIVERSAL}
+
+    def test_round_trip_of_a_baked_look(self, tmp_path):
+        generator = baked_look(photo("coffee").float())
+        save_checkpoint(tmp_path / "look.safetensors", generator, HEADER)
+        loaded, header = load_checkpoint(tmp_path / "look.safetensors")
+        content = photo("chelsea").float()
+        with torch.no_grad():
+            expected, output = generator(content).image, loaded(content).image
+        assert (expected - content).abs().mean() > 0.02
+        assert torch.equal(output, expected)
+        assert not loaded.takes_style
+        assert header["generator"] == {"name": "baked", "arguments": {"universal": UNIVERSAL}}
+
+    @pytest.mark.parametrize("made", [universal_look, lambda: baked_look(photo("coffee").float())])
+    def test_the_frozen_encoder_is_not_in_the_file(self, tmp_path, made):
+        save_checkpoint(tmp_path / "look.safetensors", made(), HEADER)
+        assert not [name for name in load_file(tmp_path / "look.safetensors") if "encoder" in name]
 
     def test_a_loaded_header_is_saved_as_that_of_the_new_generator(self, tmp_path):
         save_look(tmp_path / "first.safetensors", "transform")
@@ -105,11 +136,11 @@ class TestLoadCheckpoint:
         save_weights(tmp_path / "encoder.safetensors", "encoder", {"weight": torch.zeros(2)}, {})
         self.refuse(tmp_path / "encoder.safetensors", "holds the weights of a encoder, expected a generator")
 
-    @pytest.mark.parametrize("name", ["universal", None, ["bilateral"]])
+    @pytest.mark.parametrize("name", ["Universal", None, ["bilateral"]])
     def test_rejects_unknown_generator(self, tmp_path, name):
         path = save_look(tmp_path / "look.safetensors")
         rewrite(path, lambda header: {**header, "generator": {"name": name, "arguments": {}}})
-        self.refuse(path, "holds a generator .*, this lookcast knows bilateral, transform")
+        self.refuse(path, "holds a generator .*, this lookcast knows baked, bilateral, transform, universal$")
 
     @pytest.mark.parametrize("described", [None, "bilateral", {"name": "bilateral"}, {"arguments": 3}])
     def test_rejects_header_without_generator(self, tmp_path, described):
@@ -122,6 +153,35 @@ class TestLoadCheckpoint:
         path = save_look(tmp_path / "look.safetensors")
         rewrite(path, lambda header: {**header, "generator": {"name": "bilateral", "arguments": arguments}})
         self.refuse(path, "arguments that the bilateral generator does not take")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"colour": 3}, {"encoder": "vgg19"}, {"channels": "many"}, {"heads": 0}, {"depth": 2.5}, {"regions": None}],
+    )
+    @pytest.mark.parametrize("name", ["universal", "baked"])
+    def test_rejects_arguments_that_do_not_fit_a_universal_one(self, tmp_path, name, arguments):
+        path = save_universal(tmp_path / "look.safetensors")
+        arguments = {"universal": arguments} if name == "baked" else arguments
+        rewrite(path, lambda header: {**header, "generator": {"name": name, "arguments": arguments}})
+        self.refuse(path, f"arguments that the {name} generator does not take")
+
+    @pytest.mark.parametrize("arguments", [{}, {"universal": 3}, {"universal": None}, UNIVERSAL])
+    def test_rejects_a_baked_look_without_its_universal_generator(self, tmp_path, arguments):
+        path = save_universal(tmp_path / "look.safetensors")
+        rewrite(path, lambda header: {**header, "generator": {"name": "baked", "arguments": arguments}})
+        self.refuse(path, "arguments that the baked generator does not take")
+
+    def test_rejects_a_universal_checkpoint_as_a_baked_one(self, tmp_path):
+        path = save_universal(tmp_path / "look.safetensors")
+        described = {"name": "baked", "arguments": {"universal": UNIVERSAL}}
+        rewrite(path, lambda header: {**header, "generator": described})
+        self.refuse(path, "lacks the weight|has a weight .* that BakedGenerator does not know")
+
+    def test_rejects_universal_weights_of_another_size(self, tmp_path):
+        path = save_universal(tmp_path / "look.safetensors")
+        described = {"name": "universal", "arguments": {**UNIVERSAL, "regions": 3}}
+        rewrite(path, lambda header: {**header, "generator": described})
+        self.refuse(path, "weight 'regions.* has shape .*, expected")
 
     def test_rejects_weights_of_another_size(self, tmp_path):
         path = save_look(tmp_path / "look.safetensors")

@@ -1,3 +1,4 @@
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,26 +9,27 @@ from PIL import Image
 
 import lookcast
 from lookcast.checks import InputError, ShapeError
-from lookcast.generators import Generator
+from lookcast.evaluation.metrics import edge_ssim
+from lookcast.files import shipped
 from lookcast.inference import stylizer as stylizer_module
 from lookcast.inference.checkpoint import CheckpointError
 from lookcast.inference.stylizer import Stylizer, load, pick_device
-from lookcast.structures import Stylization
-from tests.looks import SMALL, Negative, look, negative, save_look
+from lookcast.ops.masks import PALETTE
+from tests.looks import SMALL, MeanColor, Negative, look, negative, save_look, save_universal, universal_look
 from tests.photo_files import UPRIGHT as PHOTO
 
+DARK, BRIGHT = np.zeros((4, 6, 3), np.uint8), np.full((5, 3, 3), (200, 100, 40), np.uint8)
+"""Two style photos of one colour each."""
+SHIPPED = shipped("checkpoints") / "universal.safetensors"
 
-class MeanColor(Generator):
-    """A universal look: the style's mean colour, taken and painted where the masks say label 1."""
 
-    name, takes_style, arguments = "mean", True, {}
-
-    def forward(self, content, style=None, content_mask=None, style_mask=None):
-        self.check_style(style, content_mask, style_mask)
-        weight = torch.ones_like(style[:, :1]) if style_mask is None else style_mask[:, 1:2]
-        color = (style * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True)
-        where = torch.ones_like(content[:, :1]) if content_mask is None else content_mask[:, 1:2]
-        return Stylization(content + where * (color - content))
+def halves(size, labels=2, axis=2):
+    """Label 0 on the upper (axis 2) or left (3) half, label 1 on the other."""
+    mask = torch.zeros(1, labels, *size)
+    half = size[axis - 2] // 2
+    mask.narrow(axis, 0, half)[:, 0] = 1
+    mask.narrow(axis, half, size[axis - 2] - half)[:, 1] = 1
+    return mask
 
 
 @pytest.fixture
@@ -148,6 +150,20 @@ class TestUniversalLook:
         output = universal.stylize(PHOTO, Image.new("RGB", (5, 3), (10, 200, 30)))
         assert np.array_equal(output, np.broadcast_to((10, 200, 30), PHOTO.shape))
 
+    def test_equals_the_generator(self):
+        content, style = (torch.from_numpy(p).permute(2, 0, 1)[None] / 255 for p in (PHOTO, skimage.data.coffee()))
+        with torch.no_grad():
+            expected = universal_look()(content, style).image.clamp(0, 1)
+        assert torch.equal(Stylizer(universal_look(), {}, "cpu").stylize(content, style), expected)
+        assert (expected - content).abs().mean() > 0.02  # the look is there
+
+    def test_the_style_is_read_once(self, universal):
+        universal.set_style(BRIGHT)
+        for shift in range(3):
+            universal.stylize(np.roll(PHOTO, shift, axis=1))
+        shapes = [tuple(photo.shape[-2:]) for photo in universal.generator.read_photos]
+        assert shapes == [(5, 3), (64, 96), (64, 96), (64, 96)]
+
     def test_set_style_once(self, universal):
         style = skimage.data.astronaut()
         expected = universal.stylize(PHOTO, style)
@@ -157,44 +173,267 @@ class TestUniversalLook:
         assert np.array_equal(other, np.zeros_like(PHOTO))
         assert np.array_equal(universal.stylize(PHOTO), expected)
 
-    def test_masks(self, universal):
-        style = np.zeros((2, 4, 3), np.uint8)
-        style[:, 2:] = 200
-        style_mask = torch.zeros(1, 2, 2, 4)
-        style_mask[:, 1, :, 2:] = 1
-        content_mask = torch.zeros(1, 2, 64, 96)
-        content_mask[:, 1, :10] = 1
-        expected = PHOTO.copy()
-        expected[:10] = 200
-        assert np.array_equal(universal.stylize(PHOTO, style, content_mask, style_mask), expected)
-        universal.set_style(style, style_mask)
-        assert np.array_equal(universal.stylize(PHOTO, content_mask=content_mask), expected)
+    def test_set_style_again(self, universal):
+        universal.set_style(DARK)
+        universal.set_style(BRIGHT)
+        assert np.array_equal(universal.stylize(PHOTO), np.broadcast_to((200, 100, 40), PHOTO.shape))
+
+    @pytest.mark.parametrize(
+        "style",
+        [
+            Image.fromarray(BRIGHT),
+            Image.fromarray(np.dstack((BRIGHT, BRIGHT[..., 0]))),
+            BRIGHT.astype(np.uint16) * np.uint16(257),
+            BRIGHT / 255,
+            torch.from_numpy(BRIGHT).permute(2, 0, 1),
+            torch.from_numpy(BRIGHT / 255).permute(2, 0, 1)[None],
+        ],
+        ids=["RGB", "RGBA", "uint16", "float64", "uint8 tensor", "batch of one"],
+    )
+    def test_any_kind_of_style(self, universal, style):
+        assert np.array_equal(universal.stylize(PHOTO, style), np.broadcast_to((200, 100, 40), PHOTO.shape))
+
+    def test_strength_goes_evenly_to_the_style(self, universal):
+        content = np.full((4, 4, 3), 0.25)
+        for strength in (0, 0.5, 1):
+            output = universal.stylize(content, np.full((2, 2, 3), 0.75), strength=strength)
+            np.testing.assert_allclose(output, 0.25 + 0.5 * strength, atol=1e-7)
+
+    def test_strength_moves_every_pixel_one_way(self):
+        stylizer = Stylizer(universal_look(), {}, "cpu")
+        stylizer.set_style(skimage.data.coffee())
+        unchanged, half, full = (stylizer.stylize(PHOTO / 255, strength=strength) for strength in (0, 0.5, 1))
+        assert np.array_equal(unchanged, PHOTO / 255)
+        np.testing.assert_allclose(half - unchanged, (full - unchanged) / 2, atol=1e-6)
+        assert np.abs(full - unchanged).mean() > 0.02
+
+    def test_threads_with_their_own_styles(self):
+        stylizer = Stylizer(universal_look(), {}, "cpu")
+        styles = [np.roll(PHOTO[..., order], shift, axis=0) for shift in (0, 9) for order in ([0, 1, 2], [2, 0, 1])]
+        stylizer.set_style(styles[0])
+        expected = [stylizer.stylize(PHOTO, style) for style in styles]
+        tasks = [number % len(styles) for number in range(12)]
+
+        def task(number):
+            stylizer.set_style(styles[number])  # for others; what a call is given is its own
+            return stylizer.stylize(PHOTO, styles[number])
+
+        with ThreadPoolExecutor(4) as pool:
+            outputs = list(pool.map(task, tasks))
+        assert all(np.array_equal(output, expected[number]) for output, number in zip(outputs, tasks, strict=True))
+        assert not np.array_equal(expected[0], expected[1])
+        assert any(np.array_equal(stylizer.stylize(PHOTO), output) for output in expected)
 
     @pytest.mark.parametrize("strength", [0, 1])
     def test_rejects_no_style(self, universal, strength):
         with pytest.raises(InputError, match="needs a style photo"):
             universal.stylize(PHOTO, strength=strength)
 
-    def test_rejects_a_mask_without_its_style(self, universal):
-        universal.set_style(PHOTO)
-        with pytest.raises(InputError, match="style_mask: given without the style photo"):
-            universal.stylize(PHOTO, style_mask=torch.zeros(1, 9, 64, 96))
-
-    def test_rejects_masks_of_another_size(self, universal):
-        with pytest.raises(ShapeError, match="content_mask"):
-            universal.stylize(PHOTO, PHOTO, content_mask=torch.zeros(1, 9, 64, 95))
-        with pytest.raises(ShapeError, match="style_mask"):
-            universal.stylize(PHOTO, PHOTO, style_mask=torch.zeros(1, 9, 63, 96))
-        with pytest.raises(ShapeError, match="style_mask"):
-            universal.set_style(PHOTO, torch.zeros(1, 9, 63, 96))
-
     def test_rejects_a_style_of_another_kind(self, universal):
         with pytest.raises(InputError, match=r"^style: expected a PIL image"):
             universal.set_style("style.jpg")
 
     def test_rejects_a_batch_of_styles(self, universal):
-        with pytest.raises(InputError, match="style: a batch of 2 for 1 content"):
-            universal.stylize(PHOTO, torch.zeros(2, 3, 4, 4))
+        for call in (universal.set_style, lambda style: universal.stylize(PHOTO, style)):
+            with pytest.raises(InputError, match=r"^style: expected single photos, got a batch of 2; "):
+                call(torch.zeros(2, 3, 4, 4))
+
+    def test_a_refused_style_leaves_the_last_one(self, universal):
+        universal.set_style(BRIGHT)
+        with pytest.raises(InputError):
+            universal.set_style([DARK, "style.jpg"])
+        assert np.array_equal(universal.stylize(PHOTO), np.broadcast_to((200, 100, 40), PHOTO.shape))
+
+
+class TestSeveralStyles:
+    @pytest.mark.parametrize("weights", [(1, 3), (0.25, 0.75), (1e-3, 3e-3), [1000, 3000]])
+    def test_known_value(self, universal, weights):
+        expected = np.broadcast_to((150, 75, 30), PHOTO.shape)
+        assert np.array_equal(universal.stylize(PHOTO, [DARK, BRIGHT], weights=weights), expected)
+        universal.set_style((DARK, BRIGHT), weights=weights)
+        assert np.array_equal(universal.stylize(PHOTO), expected)
+
+    def test_alike_without_weights(self, universal):
+        output = universal.stylize(PHOTO, [DARK, Image.fromarray(BRIGHT)])
+        assert np.array_equal(output, np.broadcast_to((100, 50, 20), PHOTO.shape))
+
+    def test_the_content_is_read_once(self, universal):
+        universal.set_style([DARK, BRIGHT])
+        universal.stylize(PHOTO)
+        assert [len(photo[0, 0]) for photo in universal.generator.read_photos] == [4, 5, 64]
+
+    def test_one_of_them_is_that_style(self):
+        stylizer = Stylizer(universal_look(), {}, "cpu")
+        style = skimage.data.coffee()
+        alone = stylizer.stylize(PHOTO, style)
+        assert np.array_equal(stylizer.stylize(PHOTO, [style], weights=[7]), alone)
+        twice = stylizer.stylize(PHOTO, [style, style], weights=[2, 1]).astype(int)
+        assert np.abs(twice - alone).max() <= 1
+
+    def test_a_content_mask_for_each(self, universal):
+        upper, left = halves((64, 96)), halves((64, 96), axis=3)
+        style_masks = [halves((4, 6)), halves((5, 3))]
+        output = universal.stylize(PHOTO / 255, [DARK, BRIGHT], [upper, left], style_masks, weights=[1, 3])
+        lower, right = (mask[0, 1, ..., None].numpy() for mask in (upper, left))
+        content, color = PHOTO / 255, np.array((200, 100, 40)) / 255
+        expected = content + 0.25 * lower * (0 - content) + 0.75 * right * (color - content)
+        np.testing.assert_allclose(output, expected, atol=1e-6)
+
+    def test_the_same_mask_for_each_is_one_for_all(self):
+        stylizer = Stylizer(universal_look(), {}, "cpu")
+        styles, mask = [skimage.data.coffee()[:60:2, :90:2], skimage.data.astronaut()[:40, :60]], halves((64, 96))
+        stylizer.set_style(styles, [halves((30, 45)), halves((40, 60))], weights=[1, 2])
+        one = stylizer.stylize(PHOTO / 255, content_mask=mask)
+        each = stylizer.stylize(PHOTO / 255, content_mask=[mask, mask.clone()])
+        # They differ where the mix is clamped only: nowhere here.
+        np.testing.assert_allclose(each, one, atol=1e-5)
+        assert np.abs(one - PHOTO / 255).mean() > 0.02
+
+    def test_masks_for_some_of_them(self, universal):
+        output = universal.stylize(PHOTO / 255, [DARK, BRIGHT], [None, halves((64, 96))], [None, halves((5, 3))])
+        content, lower = PHOTO / 255, halves((64, 96))[0, 1, ..., None].numpy()
+        expected = content / 2 + 0.5 * lower * (np.array((200, 100, 40)) / 255 - content)
+        np.testing.assert_allclose(output, expected, atol=1e-6)
+
+    def test_rejects_an_empty_list(self, universal):
+        for call in (universal.set_style, lambda style: universal.stylize(PHOTO, style)):
+            with pytest.raises(InputError, match=r"^style: the list is empty$"):
+                call([])
+
+    @pytest.mark.parametrize("weights", [[1], [1, 2, 3], []])
+    def test_rejects_another_number_of_weights(self, universal, weights):
+        with pytest.raises(InputError, match=rf"^weights: {len(weights)} for 2 style photos$"):
+            universal.set_style([DARK, BRIGHT], weights=weights)
+
+    @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
+    def test_rejects_weights_that_are_not_positive(self, universal, weight):
+        with pytest.raises(InputError, match=r"^weights: expected positive numbers, got 1, "):
+            universal.stylize(PHOTO, [DARK, BRIGHT], weights=[1, weight])
+
+    def test_rejects_weights_without_styles(self, universal):
+        universal.set_style([DARK, BRIGHT])
+        with pytest.raises(InputError, match=r"^weights: given without the style photo it belongs to$"):
+            universal.stylize(PHOTO, weights=[1, 2])
+
+    def test_rejects_another_number_of_masks(self, universal):
+        masks = [halves((4, 6))]
+        with pytest.raises(InputError, match=r"^style_mask: 1 for 2 style photos; each needs its own$"):
+            universal.set_style([DARK, BRIGHT], masks)
+        with pytest.raises(InputError, match=r"^style_mask: 1 for 2 style photos; each needs its own$"):
+            universal.set_style([DARK, BRIGHT], masks[0])
+        universal.set_style([DARK, BRIGHT], [*masks, halves((5, 3))])
+        with pytest.raises(InputError, match=r"^content_mask: 3 for 2 style photos; one for all, or one for each$"):
+            universal.stylize(PHOTO, content_mask=3 * [halves((64, 96))])
+
+
+class TestMasks:
+    STYLE = np.zeros((2, 4, 3), np.uint8)
+    STYLE[:, 2:] = 200
+
+    def test_known_value(self, universal):
+        style_mask, content_mask = halves((2, 4), axis=3), halves((64, 96))
+        expected = PHOTO.copy()
+        expected[32:] = 200
+        assert np.array_equal(universal.stylize(PHOTO, self.STYLE, content_mask, style_mask), expected)
+        universal.set_style(self.STYLE, style_mask)
+        assert np.array_equal(universal.stylize(PHOTO, content_mask=content_mask), expected)
+        # A style for this call only comes without the mask of the other.
+        assert np.array_equal(universal.stylize(PHOTO, DARK), np.zeros_like(PHOTO))
+
+    @pytest.mark.parametrize("size", [(32, 48), (128, 192), (4, 6)])
+    def test_of_another_size(self, universal, size):
+        whole = universal.stylize(PHOTO, self.STYLE, halves((64, 96)), halves((2, 4), axis=3))
+        output = universal.stylize(PHOTO, self.STYLE, halves(size), halves((6, 12), axis=3))
+        assert np.array_equal(output, whole)
+        assert not np.array_equal(whole, PHOTO)
+
+    def test_restrict_what_a_region_becomes(self):
+        # The real generator: the lower half takes the colours of the style's lower half.
+        style = np.zeros((64, 96, 3), np.uint8)
+        style[:32], style[32:] = (20, 60, 200), (200, 150, 20)
+        stylizer = Stylizer(universal_look(), {}, "cpu")
+        mask = halves((64, 96))
+        same, swapped = (stylizer.stylize(PHOTO, style, mask, m).astype(int) for m in (mask, mask.flip(1)))
+        for output, blue, gold in ((same, slice(2, 26), slice(38, 62)), (swapped, slice(38, 62), slice(2, 26))):
+            assert output[blue, :, 2].mean() > output[blue, :, 0].mean() + 50
+            assert output[gold, :, 0].mean() > output[gold, :, 2].mean() + 50
+
+    @pytest.mark.parametrize("strength", [0, 1])
+    def test_rejects_another_aspect_ratio(self, universal, strength):
+        mask, wrong = halves((64, 96), 9), halves((64, 80), 9)
+        for masks, name in (((wrong, mask), "content_mask"), ((mask, wrong), "style_mask")):
+            line = rf"^{name}: is 80x64 pixels, its photo 96x64: another aspect ratio, so it can't be resized to fit$"
+            with pytest.raises(InputError, match=line):
+                universal.stylize(PHOTO, PHOTO, *masks, strength=strength)
+        with pytest.raises(InputError, match=r"^style_mask: is 80x64 pixels"):
+            universal.set_style(PHOTO, wrong)
+
+    @pytest.mark.parametrize("strength", [0, 1])
+    def test_rejects_masks_of_one_photo(self, universal, strength):
+        mask = halves((64, 96))
+        style_missing = r"^style_mask: missing, but content_mask is given; masks come in pairs$"
+        content_missing = r"^content_mask: missing, but style_mask is given; masks come in pairs$"
+        with pytest.raises(InputError, match=style_missing):
+            universal.stylize(PHOTO, PHOTO, content_mask=mask, strength=strength)
+        with pytest.raises(InputError, match=content_missing):
+            universal.stylize(PHOTO, PHOTO, style_mask=mask, strength=strength)
+        universal.set_style(PHOTO)
+        with pytest.raises(InputError, match=style_missing):
+            universal.stylize(PHOTO, content_mask=mask, strength=strength)
+        universal.set_style(PHOTO, mask)
+        with pytest.raises(InputError, match=content_missing):
+            universal.stylize(PHOTO, strength=strength)
+
+    def test_rejects_a_mask_without_its_style(self, universal):
+        universal.set_style(PHOTO)
+        with pytest.raises(InputError, match=r"^style_mask: given without the style photo it belongs to$"):
+            universal.stylize(PHOTO, style_mask=torch.zeros(1, 9, 64, 96))
+
+    def test_rejects_another_number_of_labels(self, universal):
+        with pytest.raises(InputError, match=r"^style_mask: has 3 labels, content_mask has 2$"):
+            universal.stylize(PHOTO, PHOTO, halves((64, 96)), halves((64, 96), 3))
+
+    def test_rejects_what_is_no_mask(self, universal):
+        mask = halves((64, 96))
+        with pytest.raises(ShapeError, match=r"^content_mask: expected shape \(1, K, h, w\)"):
+            universal.stylize(PHOTO, PHOTO, mask[0], mask)
+        with pytest.raises(ShapeError, match=r"^style_mask: expected shape \(1, K, h, w\)"):
+            universal.set_style(PHOTO, mask.expand(2, -1, -1, -1))
+        with pytest.raises(InputError, match=r"^style_mask: expected floating point in \[0, 1\], got torch\.int64$"):
+            universal.set_style(PHOTO, mask.long())
+
+
+class TestMissingLabel:
+    """A label that the style lacks takes the look of the whole style photo; the log says so."""
+
+    def logged(self, caplog, universal, content_mask, style_mask):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            universal.stylize(PHOTO, PHOTO, content_mask, style_mask)
+        return [record.getMessage() for record in caplog.records]
+
+    @pytest.mark.parametrize("label", [4, 7])
+    def test_is_named_by_its_colour(self, universal, caplog, label):
+        content, style = torch.zeros(1, 9, 64, 96), torch.zeros(1, 9, 64, 96)
+        content[:, label, :16] = content[:, 1, 16:] = style[:, 1] = 1
+        assert self.logged(caplog, universal, content, style) == [
+            f"{PALETTE[label][0]} covers 25 % of the content and is not in the style: "
+            "it takes the look of the whole style photo"
+        ]
+
+    def test_is_numbered_where_labels_have_no_colour(self, universal, caplog):
+        style = torch.zeros(1, 3, 64, 96)
+        style[:, 1] = 1
+        (line,) = self.logged(caplog, universal, halves((64, 96), 3), style)
+        assert line.startswith("label 0 covers 50 % of the content")
+
+    def test_nothing_is_said_of_traces(self, universal, caplog):
+        content, style = torch.zeros(1, 9, 64, 96), torch.zeros(1, 9, 64, 96)
+        content[:, 1] = style[:, 1] = 1
+        content[:, :, :5, :5] = 0
+        content[:, 4, :5, :5] = 1  # .4 %
+        assert self.logged(caplog, universal, content, style) == []
+        assert self.logged(caplog, universal, style, halves((64, 96), 9)) == []  # of the style alone
 
 
 class TestPickDevice:
@@ -249,6 +488,11 @@ class TestLoad:
         with pytest.raises(CheckpointError, match=r"^sunset: no checkpoint of this name ships with lookcast"):
             load("sunset")
 
+    def test_universal(self, tmp_path):
+        stylizer = load(save_universal(tmp_path / "all.safetensors"), "cpu")
+        expected = Stylizer(universal_look(), {}, "cpu").stylize(PHOTO, BRIGHT)
+        assert np.array_equal(stylizer.stylize(PHOTO, BRIGHT), expected)
+
     @pytest.mark.parametrize("path", ["sunset.safetensors", "runs/sunset", "last.ckpt"])
     def test_rejects_missing_file(self, path):
         with pytest.raises(CheckpointError, match=f"^{path}: no such checkpoint$"):
@@ -257,3 +501,34 @@ class TestLoad:
     def test_rejects_device_before_reading(self, tmp_path):
         with pytest.raises(InputError, match=r"^device: 'gpu' is none of"):
             load(tmp_path / "nothing.safetensors", "gpu")
+
+
+@pytest.mark.skipif(not SHIPPED.is_file(), reason="no universal checkpoint ships yet")
+class TestShippedUniversal:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def shipped(cls):
+        return lookcast.load(device="cpu")
+
+    def test_takes_any_style(self, shipped):
+        assert shipped.generator.name == shipped.header["generator"]["name"] == "universal"
+        assert shipped.generator.takes_style
+
+    def test_is_small(self):
+        assert SHIPPED.stat().st_size < 12e6
+
+    @pytest.mark.parametrize("name", ["chelsea", "coffee", "astronaut"])
+    def test_a_photo_with_itself_as_style_stays(self, shipped, name):
+        content = torch.from_numpy(getattr(skimage.data, name)()[::2, ::2].copy()).permute(2, 0, 1)[None] / 255
+        output = shipped.stylize(content, content)
+        assert (output - content).abs().mean() <= 1 / 255
+        assert edge_ssim(content, output).min() >= 0.97
+
+    def test_gives_a_look(self, shipped):
+        style = skimage.data.coffee()
+        output = shipped.stylize(PHOTO, style).astype(float)
+        mean = style.mean((0, 1))
+        assert np.abs(output.mean((0, 1)) - mean).sum() < 0.6 * np.abs(PHOTO.mean((0, 1)) - mean).sum()
+
+    def test_strength_0_gives_back_the_content(self, shipped):
+        assert np.array_equal(shipped.stylize(PHOTO, skimage.data.coffee(), strength=0), PHOTO)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from lookcast.inference.image_kinds import AnyImage, open_image
 from lookcast.inference.photo_io import Photo, to_pixels, write_photo
 from lookcast.ops.masks import mask_to_colors
-from lookcast.segmenters import MaskPair, Segmenter
+
+if TYPE_CHECKING:  # they bring all of kornia along, which photos without masks don't need
+    from lookcast.segmenters import MaskPair, Segmenter
 
 LONGEST = 512
-"""Pixels on the longer side of a mask: a generator tells places apart on a 64th of a photo."""
+"""Pixels, about, on the longer side of a mask: a generator tells places apart on a 64th of a photo."""
 
 
 class AutoMasks:
@@ -32,7 +34,7 @@ class AutoMasks:
 
     def __init__(
         self,
-        segmenter: Segmenter,
+        segmenter: "Segmenter",
         styles: Sequence[AnyImage],
         weights: Sequence[float] | None = None,
         folder: Path | None = None,
@@ -59,7 +61,7 @@ class AutoMasks:
             "weights": self.weights,
         }
 
-    def _save(self, pair: MaskPair, stem: str) -> None:
+    def _save(self, pair: "MaskPair", stem: str) -> None:
         assert self.folder is not None
         for role, mask in (("content", pair.content), ("style", pair.style)):
             write_photo(self.folder / f"{stem}_{role}_mask.png", Photo(to_pixels(mask_to_colors(mask))))
@@ -67,6 +69,7 @@ class AutoMasks:
 
 def _shrink(image: torch.Tensor) -> torch.Tensor:
     height, width = image.shape[-2:]
-    factor = min(1.0, LONGEST / max(height, width))
-    size = [max(1, round(d * factor)) for d in (height, width)]
+    short, factor = min(height, width), min(1.0, LONGEST / max(height, width))
+    factor = max(1, round(short * factor)) / short  # exact there: half a pixel of few would be another aspect ratio
+    size = [round(d * factor) for d in (height, width)]
     return F.interpolate(image.float(), size, mode="bilinear", antialias=True).clamp(0, 1)

@@ -6,15 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from PIL import Image
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lookcast.checks import InputError
 from lookcast.inference.auto_masks import AutoMasks
-from lookcast.inference.photo_io import PHOTO_SUFFIXES, PhotoError, check_writable, read_mask, read_photo, write_photo
+from lookcast.inference.photo_io import (
+    PHOTO_SUFFIXES,
+    Photo,
+    PhotoError,
+    check_writable,
+    read_mask,
+    read_photo,
+    write_photo,
+)
 from lookcast.inference.stylizer import Stylizer
-from lookcast.segmenters import SEGMENTERS
+from lookcast.ops.masks import check_aspect
 
 
 class Job(NamedTuple):
@@ -102,6 +111,8 @@ def set_up_styles(
         return None
     photos = [read_photo(style).pixels for style in styles]
     if auto_masks is not None:
+        from lookcast.segmenters import SEGMENTERS  # here, because it brings all of kornia along
+
         stylizer.set_style(photos, weights=weights)  # refuses now what would not fit later
         return AutoMasks(SEGMENTERS[auto_masks](), photos, weights, save_masks)
     sized = zip(style_masks, photos, strict=False)
@@ -131,7 +142,7 @@ def stylize_file(stylizer: Stylizer, job: Job, strength: float = 1.0, auto_masks
     if auto_masks is not None:
         options = auto_masks(photo.pixels, job.source.stem)
     elif job.mask is not None:
-        options = {"content_mask": read_mask(job.mask)}
+        options = {"content_mask": _read_mask_for(job.source, job.mask, photo)}
     write_photo(job.target, photo._replace(pixels=stylizer.stylize(photo.pixels, strength=strength, **options)))
 
 
@@ -185,6 +196,15 @@ def _mask_of(source: Path, masks: Path, single: bool) -> Path:
     mask = masks / f"{source.stem}.png"
     if not mask.is_file():
         raise InputError(f"content-mask: {source} has none, {mask} does not exist")
+    return mask
+
+
+def _read_mask_for(source: Path, path: Path, photo: Photo) -> torch.Tensor:
+    mask = read_mask(path)
+    try:
+        check_aspect(str(path), (mask.shape[-2], mask.shape[-1]), (photo.pixels.shape[0], photo.pixels.shape[1]))
+    except InputError as error:  # the fault of one photo: the others of a folder go on
+        raise PhotoError(f"{source}: {error}") from error
     return mask
 
 

@@ -96,7 +96,7 @@ class Stylizer:
         Raises:
             InputError: the checkpoint has a single look, or styles, masks and weights do not fit together.
         """
-        self.generator.check_style(_GIVEN, None, _GIVEN if style_mask is not None else None)
+        self.generator.check_style(_GIVEN, None, None)
         self._looks = self._read_styles(style, style_mask, weights)
 
     def stylize(
@@ -134,7 +134,9 @@ class Stylizer:
         check_strength(strength)
         stored = self._looks  # read once: another thread may set a new one meanwhile
         given = style is not None or bool(stored)
-        masked = [None if mask is None else _GIVEN for mask in (content_mask, style_mask)]
+        # Whether masks come in pairs is for `pair_masks` to see: that of a stored style came with it.
+        pairs = self.generator.takes_style
+        masked = [None if pairs or mask is None else _GIVEN for mask in (content_mask, style_mask)]
         self.generator.check_style(_GIVEN if given else None, *masked)
         if style is None and (style_mask is not None or weights is not None):
             name = "weights" if style_mask is None else "style_mask"
@@ -166,8 +168,7 @@ class Stylizer:
             return self.generator.render(content, reading, [(look.reading, look.weight) for look in looks]).image
         mixed = torch.zeros_like(content)
         for mask, look in zip(content_masks, looks, strict=True):
-            assert mask is not None
-            reading = self.generator.read(content, self._place(mask))
+            reading = self.generator.read(content, None if mask is None else self._place(mask))
             mixed += self.generator.render(content, reading, [(look.reading, 1.0)]).image * look.weight
         return mixed
 

@@ -1,0 +1,237 @@
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookcast.checks import InputError
+from lookcast.inference.auto_masks import AutoMasks
+from lookcast.inference.batch import Job, plan_jobs, set_up_styles, stylize_file, stylize_files
+from lookcast.inference.photo_io import PhotoError, read_photo
+from lookcast.inference.stylizer import Stylizer
+from tests.looks import MeanColor, look
+from tests.photo_files import save_photo
+from tests.runs import GREEN, save_mask
+
+SIZE = (96, 64)
+
+
+@pytest.fixture
+def universal():
+    return Stylizer(MeanColor(), {}, "cpu")
+
+
+def save_color(path, color, size=(6, 4)):
+    Image.new("RGB", size, color).save(path)
+    return path
+
+
+def one_line(error):
+    return "\n" not in str(error.value)
+
+
+class TestPlanJobs:
+    def test_no_masks(self, tmp_path):
+        photo = save_photo(tmp_path / "a.png")
+        assert plan_jobs([photo], tmp_path / "out.png") == [Job(photo, tmp_path / "out.png", None)]
+
+    def test_a_mask_for_one_photo(self, tmp_path):
+        photo, mask = save_photo(tmp_path / "a.jpg"), save_mask(tmp_path / "regions.png", SIZE)
+        assert plan_jobs([photo], tmp_path / "out.png", masks=mask) == [Job(photo, tmp_path / "out.png", mask)]
+
+    def test_a_folder_of_masks(self, tmp_path):
+        photos = [save_photo(tmp_path / "in" / name) for name in ("a.jpg", "b.PNG")]
+        masks = [save_mask(tmp_path / "masks" / name, SIZE) for name in ("a.png", "b.png", "c.png")]
+        for given in (photos, [tmp_path / "in"]):
+            jobs = plan_jobs(given, tmp_path / "out", masks=tmp_path / "masks")
+            assert [job.mask for job in jobs] == masks[:2]
+            assert [job.source for job in jobs] == photos
+        assert plan_jobs(photos[1:], tmp_path / "out.png", masks=tmp_path / "masks")[0].mask == masks[1]
+
+    def test_rejects_a_missing_mask(self, tmp_path):
+        photos = [save_photo(tmp_path / "in" / name) for name in ("a.jpg", "b.jpg")]
+        save_mask(tmp_path / "masks" / "a.png", SIZE)
+        with pytest.raises(InputError) as caught:
+            plan_jobs(photos, tmp_path / "out", masks=tmp_path / "masks")
+        missing = tmp_path / "masks" / "b.png"
+        assert str(caught.value) == f"content-mask: {photos[1]} has none, {missing} does not exist"
+
+    def test_rejects_one_mask_for_several_photos(self, tmp_path):
+        photos = [save_photo(tmp_path / "in" / name) for name in ("a.jpg", "b.jpg")]
+        mask = save_mask(tmp_path / "mask.png", SIZE)
+        for given in (photos, [tmp_path / "in"]):
+            with pytest.raises(InputError) as caught:
+                plan_jobs(given, tmp_path / "out", masks=mask)
+            assert str(caught.value) == f"content-mask: {mask} is one file; several photos need a folder of masks"
+
+    def test_a_mask_may_be_written_over_no_photo(self, tmp_path):
+        photo = save_photo(tmp_path / "a.png")
+        with pytest.raises(InputError, match="is one of the photos to read"):
+            plan_jobs([photo], tmp_path, masks=save_mask(tmp_path / "masks" / "a.png", SIZE).parent)
+
+
+class TestSetUpStyles:
+    @pytest.fixture
+    def files(self, tmp_path):
+        return {
+            "dark": save_color(tmp_path / "dark.png", (0, 0, 0)),
+            "bright": save_color(tmp_path / "bright.png", (200, 100, 40)),
+            "mask": save_mask(tmp_path / "mask.png", (6, 4)),
+        }
+
+    def test_sets_the_styles(self, universal, files):
+        assert set_up_styles(universal, [files["dark"], files["bright"]], weights=[1, 3]) is None
+        content = np.zeros((3, 3, 3), np.uint8)
+        assert np.array_equal(universal.stylize(content), np.broadcast_to((150, 75, 30), content.shape))
+
+    def test_sets_the_masks(self, universal, files, tmp_path):
+        content_mask = tmp_path / "masks"
+        assert set_up_styles(universal, [files["bright"]], [files["mask"]], content_mask=content_mask) is None
+        with pytest.raises(InputError, match=r"^content_mask: missing, but style_mask is given"):
+            universal.stylize(np.zeros((3, 3, 3), np.uint8))
+
+    def test_a_single_look_needs_none(self):
+        assert set_up_styles(Stylizer(look(), {}, "cpu"), []) is None
+
+    def test_finds_masks(self, universal, files, tmp_path):
+        styles = [files["dark"], files["bright"]]
+        masks = set_up_styles(universal, styles, weights=[1, 3], auto_masks="clusters", save_masks=tmp_path / "m")
+        assert isinstance(masks, AutoMasks)
+        assert (masks.weights, masks.folder) == ([1, 3], tmp_path / "m")
+        assert [style[0, 0, 0] for style in masks.styles] == [0, 200]
+
+    @pytest.mark.parametrize(
+        ("options", "line"),
+        [
+            ({"style_masks": ["mask"]}, "--style-mask: needs --style"),
+            ({"weights": [1.0]}, "--weights: needs --style"),
+            ({"auto_masks": "clusters"}, "--auto-masks: needs --style"),
+            ({"content_mask": "mask"}, "--content-mask: needs --style and --style-mask"),
+            ({"save_masks": "folder"}, "--save-masks: writes what --auto-masks finds, and needs it"),
+            (
+                {"styles": ["dark"], "save_masks": "folder"},
+                "--save-masks: writes what --auto-masks finds, and needs it",
+            ),
+            (
+                {"styles": ["dark"], "content_mask": "mask"},
+                "--style-mask: missing; masks come in pairs, one for the content and one for the style",
+            ),
+            (
+                {"styles": ["dark"], "style_masks": ["mask"]},
+                "--content-mask: missing; masks come in pairs, one for the content and one for the style",
+            ),
+            (
+                {"styles": ["dark"], "auto_masks": "clusters", "content_mask": "mask"},
+                "--auto-masks: finds masks, so it goes without --content-mask and --style-mask",
+            ),
+            (
+                {"styles": ["dark"], "auto_masks": "clusters", "style_masks": ["mask"]},
+                "--auto-masks: finds masks, so it goes without --content-mask and --style-mask",
+            ),
+            (
+                {"styles": ["dark", "bright"], "style_masks": ["mask"], "content_mask": "mask"},
+                "--style-mask: 1 for 2 style photos; each needs its own",
+            ),
+            (
+                {"styles": ["dark"], "style_masks": ["mask", "mask"], "content_mask": "mask"},
+                "--style-mask: 2 for 1 style photos; each needs its own",
+            ),
+            ({"styles": ["dark", "bright"], "weights": [1.0]}, "weights: 1 for 2 style photos"),
+            ({"styles": ["dark"], "weights": [0.0]}, "weights: expected positive numbers, got 0"),
+            (
+                {"styles": ["dark"], "weights": [1.0, 2.0], "auto_masks": "clusters"},
+                "weights: 2 for 1 style photos",
+            ),
+        ],
+    )
+    def test_rejects_what_does_not_go_together(self, universal, files, options, line):
+        def placed(value):
+            return [files.get(v, v) for v in value] if isinstance(value, list) else files.get(value, value)
+
+        with pytest.raises(InputError) as caught:
+            set_up_styles(universal, **{"styles": [], **{key: placed(value) for key, value in options.items()}})
+        assert str(caught.value) == line
+
+    def test_rejects_files(self, universal, files, tmp_path):
+        (tmp_path / "notes.txt").write_text("no photo")
+        for style, reason in ((tmp_path / "no.png", "no such photo"), (tmp_path / "notes.txt", "not a photo")):
+            with pytest.raises(PhotoError, match=reason):
+                set_up_styles(universal, [style])
+            with pytest.raises(PhotoError, match=reason):
+                set_up_styles(universal, [files["dark"]], [style], content_mask=files["mask"])
+
+    def test_rejects_a_mask_of_another_aspect(self, universal, files, tmp_path):
+        mask = save_mask(tmp_path / "square.png", (60, 60))
+        with pytest.raises(InputError, match=r"square\.png: is 60x60 pixels, its photo 6x4: another aspect") as caught:
+            set_up_styles(universal, [files["dark"]], [mask], content_mask=files["mask"])
+        assert one_line(caught)
+
+    @pytest.mark.parametrize("options", [{}, {"auto_masks": "clusters"}, {"masks": True}])
+    def test_rejects_a_style_for_a_single_look(self, files, options):
+        if options.pop("masks", False):
+            options = {"style_masks": [files["mask"]], "content_mask": files["mask"]}
+        with pytest.raises(InputError, match=r"^style: this bilateral generator has a single look baked in"):
+            set_up_styles(Stylizer(look(), {}, "cpu"), [files["dark"]], **options)
+
+
+class TestStylizeFile:
+    def test_masks(self, universal, tmp_path):
+        photo, mask = save_photo(tmp_path / "a.png"), save_mask(tmp_path / "mask.png", (48, 32))
+        style = save_color(tmp_path / "style.png", (200, 100, 40))
+        set_up_styles(universal, [style], [save_mask(tmp_path / "style_mask.png", (6, 4))], content_mask=mask)
+        stylize_file(universal, Job(photo, tmp_path / "out.png", mask))
+        expected = read_photo(photo).pixels
+        expected[32:] = (200, 100, 40)  # green, the second colour, is the label that MeanColor paints
+        assert np.array_equal(read_photo(tmp_path / "out.png").pixels, expected)
+
+    def test_mask_of_a_turned_photo(self, universal, tmp_path):
+        # A mask is painted on the photo as it is seen, whatever way the camera was held.
+        tags = Image.Exif()
+        tags[274] = 6
+        photo = save_photo(tmp_path / "a.png", exif=tags.tobytes())
+        mask = save_mask(tmp_path / "mask.png", (64, 96))
+        style = save_color(tmp_path / "style.png", (200, 100, 40))
+        set_up_styles(universal, [style], [save_mask(tmp_path / "style_mask.png", (6, 4))], content_mask=mask)
+        stylize_file(universal, Job(photo, tmp_path / "out.png", mask))
+        output = read_photo(tmp_path / "out.png").pixels
+        assert output.shape == (96, 64, 3)
+        assert np.array_equal(output[48:], np.broadcast_to((200, 100, 40), (48, 64, 3)))
+
+    def test_rejects_before_the_work(self, universal, tmp_path):
+        universal.set_style(np.zeros((2, 2, 3), np.uint8))
+        universal.generator.read_photos.clear()
+        with pytest.raises(PhotoError, match="can't write photos of this suffix"):
+            stylize_file(universal, Job(save_photo(tmp_path / "a.bmp"), tmp_path / "a.gif"))
+        assert universal.generator.read_photos == []
+
+
+class TestStylizeFiles:
+    def test_a_bad_mask_of_many_is_skipped(self, universal, tmp_path, capsys):
+        photos = [save_photo(tmp_path / "in" / f"{name}.png") for name in "abcd"]
+        for name, size in (("a", SIZE), ("b", (60, 60)), ("d", SIZE)):
+            save_mask(tmp_path / "masks" / f"{name}.png", size)
+        (tmp_path / "masks" / "c.png").write_bytes(b"no photo")
+        style_mask = save_mask(tmp_path / "style_mask.png", (6, 4))
+        style = save_color(tmp_path / "style.png", (200, 100, 40))
+        set_up_styles(universal, [style], [style_mask], content_mask=tmp_path / "masks")
+        jobs = plan_jobs(photos, tmp_path / "out", masks=tmp_path / "masks")
+        failures = stylize_files(universal, jobs)
+        assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a.png", "d.png"]
+        first, second = map(str, failures)
+        assert first == (
+            f"{photos[1]}: {tmp_path / 'masks' / 'b.png'}: is 60x60 pixels, its photo 96x64: "
+            "another aspect ratio, so it can't be resized to fit"
+        )
+        assert second.startswith(f"{tmp_path / 'masks' / 'c.png'}: not a photo")
+        assert capsys.readouterr().err.count("lookcast: skipped: ") == 2
+
+    def test_a_missing_label_is_logged_for_each_photo(self, universal, tmp_path, caplog):
+        photos = [save_photo(tmp_path / "in" / f"{name}.png") for name in "ab"]
+        for name in "ab":
+            save_mask(tmp_path / "masks" / f"{name}.png", SIZE, upper=(255, 0, 0))
+        style_mask = save_mask(tmp_path / "style_mask.png", (6, 4), upper=GREEN)
+        style = save_color(tmp_path / "style.png", (200, 100, 40))
+        set_up_styles(universal, [style], [style_mask], content_mask=tmp_path / "masks")
+        with caplog.at_level(logging.WARNING):
+            assert stylize_files(universal, plan_jobs(photos, tmp_path / "out", masks=tmp_path / "masks")) == []
+        assert [r.getMessage()[:30] for r in caplog.records] == 2 * ["red covers 50 % of the content"]
