@@ -1,5 +1,6 @@
 """Any photo takes the look of any other: regions are matched, their colours carried over, the rest is learned."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,8 +28,10 @@ from lookcast.ops.masks import MIN_SHARE
 from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
 from lookcast.structures import Features, Stylization
 
-START = 2.2
-"""Logit of the carried colours' strength before training: .9 of the way."""
+MOST = 1.25
+"""Strength of the carried colours at most: a little beyond the style's statistics."""
+START = math.log(4)
+"""Its logit before training: 1, the whole way. At .9 the tenth that is missing costs a third of the colour distance."""
 
 
 class Group(NamedTuple):
@@ -103,23 +106,23 @@ class UniversalGenerator(PairGenerator):
         self.depth, self.heads = depth, heads
         self.regions = RegionHead(regions)
         inputs = 2 * NUM_FEATURES + 2
-        self.query = nn.Conv2d(inputs, heads * head_width, 1)
-        self.key = nn.Conv2d(inputs, heads * head_width, 1)
+        self.query = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
+        self.key = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         # Like attends to like before anything is learned.
         self.query.load_state_dict(self.key.state_dict())
         # With a mask the whole region is what a cell belongs to, until training finds better; without, its like.
-        self.sharpness = nn.Parameter(torch.stack([torch.linspace(0, most, heads) for most in (0.5, 1.0)]))
-        self.floor = nn.Parameter(torch.full((3,), 3e-4).log())
+        self.sharpness = nn.Parameter(torch.stack([torch.linspace(0, 0.5, heads), torch.linspace(0.4, 1.2, heads)]))
+        self.floor = nn.Parameter(torch.full((3,), 1e-4).log())
         statistics = 2 * NUM_FEATURES + depth + 6
         self.context = nn.Conv2d(inputs + NUM_MOMENTS, channels, 1)
         self.group = nn.Conv2d(statistics, channels, 1)
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
-        self.residual = nn.Conv2d(channels, COEFFICIENTS * depth, 1)
+        self.residual = nn.Conv2d(channels, COEFFICIENTS * depth, 1, bias=False)  # it would cancel
         self.gates = nn.Conv2d(channels, heads + 1, 1)
-        for layer in (self.residual, self.gates):
-            nn.init.zeros_(layer.weight)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.residual.weight)
+        nn.init.zeros_(self.gates.weight)
+        assert self.gates.bias is not None
+        nn.init.zeros_(self.gates.bias)
 
     def read(self, photo: torch.Tensor, mask: torch.Tensor | None = None, features: Features | None = None) -> Reading:
         """See `PairGenerator.read`.
@@ -149,7 +152,8 @@ class UniversalGenerator(PairGenerator):
         if content.mask is None or style.mask is None:
             own_mask, their_mask = self.regions(content.places), self.regions(style.places)
         else:
-            there = style.mask.mean((-2, -1), keepdim=True) >= MIN_SHARE
+            here, there = (photo.mean((-2, -1), keepdim=True) for photo in (content.mask, style.mask))
+            there = there >= here.clamp_max(MIN_SHARE)  # a label as rare in both is no label that one lacks
             own_mask, their_mask = content.mask, torch.where(there, style.mask, torch.ones_like(style.mask))
         with torch.autocast(content.places.device.type, enabled=False):
             query = self._split(self.query(with_position(content.cells))) * sharpness
@@ -163,7 +167,7 @@ class UniversalGenerator(PairGenerator):
         hidden = torch.relu(self.blocks(both))
         wanted, present = self.residual(hidden).float().chunk(2)
         gates = self.gates(hidden[: len(context)]).float().flatten(2)
-        head, strength = gates[:, :-1].softmax(1), (gates[:, -1:] + START).sigmoid()
+        head, strength = gates[:, :-1].softmax(1), MOST * (gates[:, -1:] + START).sigmoid()
         size = (len(context), COEFFICIENTS, self.depth, CELLS, CELLS)
         with torch.autocast(maps.device.type, enabled=False):
             blended = torch.einsum("bhp,bhpkc->bpkc", head, maps)
