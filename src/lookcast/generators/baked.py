@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lookcast.checks import check_image
 from lookcast.generators.base import Generator
 from lookcast.generators.regions import CELLS, FINE, NUM_FEATURES, Reading
 from lookcast.generators.universal import UniversalGenerator
@@ -60,6 +61,7 @@ class BakedGenerator(Generator):
         style_mask: torch.Tensor | None = None,
     ) -> Stylization:
         """See `Generator.forward`; a single look, so no style and no masks."""
+        check_image("content", content)
         self.check_style(style, content_mask, style_mask)
         fixed = Reading(self.places, self.cells, self.statistics, self.moments, self.shares, None)
         return self.universal.render(content, self.universal.read(content), [(fixed, 1.0)])

@@ -14,6 +14,7 @@ from lookcast.generators.regions import (
     CELLS,
     FINE,
     NUM_FEATURES,
+    TAP_CHANNELS,
     Reading,
     RegionHead,
     cell_sums,
@@ -74,7 +75,7 @@ class UniversalGenerator(PairGenerator):
         regions: K where no mask is given.
 
     Raises:
-        InputError: a size that is not positive.
+        InputError: a size that is not positive, or another encoder.
 
     Reference:
         Luan et al. 2017 (regions); Gharbi et al. 2017 (the grid); Xia et al., "Joint bilateral learning for real-time
@@ -102,6 +103,10 @@ class UniversalGenerator(PairGenerator):
         for name, value in self.arguments.items():
             if value < 1:
                 raise InputError(f"{name}: expected a positive number, got {value}")
+        with torch.no_grad():
+            taps = tuple(tap.shape[1] for tap in encoder(torch.zeros(1, 3, 16, 16)).values())
+        if taps != TAP_CHANNELS:
+            raise InputError(f"encoder: expected the compact one with taps of {TAP_CHANNELS} channels, got {taps}")
         self.encoder = encoder
         self.depth, self.heads = depth, heads
         self.regions = RegionHead(regions)
@@ -147,11 +152,13 @@ class UniversalGenerator(PairGenerator):
 
     def predict_grid(self, content: Reading, style: Reading) -> torch.Tensor:
         """The grid `(B, 12, D, 16, 16)`; both readings have masks of K labels, or neither has."""
-        masked = content.mask is not None and style.mask is not None
-        sharpness = self.sharpness[0 if masked else 1].view(-1, 1, 1)
+        sharpness = self.sharpness[0 if content.mask is not None else 1].view(-1, 1, 1)
         if content.mask is None or style.mask is None:
             own_mask, their_mask = self.regions(content.places), self.regions(style.places)
         else:
+            labels, theirs_labels = content.mask.shape[1], style.mask.shape[1]
+            if labels != theirs_labels:
+                raise InputError(f"style_mask: has {theirs_labels} labels, content_mask has {labels}")
             here, there = (photo.mean((-2, -1), keepdim=True) for photo in (content.mask, style.mask))
             there = there >= here.clamp_max(MIN_SHARE)  # a label as rare in both is no label that one lacks
             own_mask, their_mask = content.mask, torch.where(there, style.mask, torch.ones_like(style.mask))

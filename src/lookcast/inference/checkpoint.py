@@ -57,9 +57,18 @@ def load_checkpoint(path: str | Path) -> tuple[Generator, dict[str, Any]]:
         raise CheckpointError(f"{path}: holds a generator {name!r}, this lookcast knows {known}")
     try:
         kind = GENERATORS[name]
-        generator = kind(**({"encoder": CompactEncoder()} if kind.needs_encoder else {}), **arguments)
+        # Its own encoder, if it was trained with other weights than those that ship.
+        encoder = {"encoder": CompactEncoder(_own_encoder(header))} if kind.needs_encoder else {}
+        generator = kind(**encoder, **arguments)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path}: arguments that the {name} generator does not take ({reason})") from error
     load_into(generator, tensors, path)
     return generator.eval(), header
+
+
+def _own_encoder(header: dict[str, Any]) -> str | None:
+    """File of the encoder's weights by the header; None for the shipped ones."""
+    described = header.get("encoder")
+    weights = described.get("weights") if isinstance(described, dict) else None
+    return weights if isinstance(weights, str) else None

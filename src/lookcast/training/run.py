@@ -48,8 +48,9 @@ def train(cfg: DictConfig) -> TrainResult:
     run_dir = _make_folder(cfg.run_dir)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
 
-    # Pairs bring their own style photos; otherwise there is one for all.
-    style = {} if "styles" in cfg.data else _read_style(cfg)
+    if ("styles" in cfg.data) != ("pseudo_masks" in cfg.module):
+        raise InputError("module=universal and data=pairs: give both or neither; pairs bring their own style photos")
+    style = {} if "styles" in cfg.data else _read_style(cfg)  # one for all
     datamodule = _build(cfg.data)
     module: LookModule = _build(cfg.module, _partial_=True)(
         generator=_build(cfg.generator) if cfg.init_from is None else _start_from(cfg.init_from, style.get("style")),

@@ -41,6 +41,10 @@ class UniversalModule(LookModule):
             )
         if not 0 <= masked_share <= 1:
             raise InputError(f"masked_share: expected a number in [0, 1], got {masked_share}")
+        missing = [tap for tap in pseudo_masks.taps if tap not in self.encoder.taps]
+        if missing:
+            given = ", ".join(self.encoder.taps)
+            raise InputError(f"module.pseudo_masks.taps: {missing[0]} is no tap of the encoder, which gives {given}")
         self.pseudo_masks, self.masked_share = pseudo_masks, masked_share
 
     def training_step(self, batch: PhotoBatch, batch_index: int) -> torch.Tensor:
