@@ -239,7 +239,8 @@ class TestAutoMasks:
             for word in (f"--{role}-mask", folder / f"photo_{role}_mask.png")
         ]  # fmt: skip
         assert run(photo, "--style", styles[0], *masks, "-o", given)[0] == 0
-        assert np.array_equal(pixels(found), pixels(given))
+        # Nine labels instead of as many as were found: another order of sums.
+        assert np.abs(pixels(found).astype(int) - pixels(given)).max() <= 1
 
     def test_folder_of_photos(self, tmp_path, run, styles):
         for name in ("chelsea", "coffee"):

@@ -171,7 +171,8 @@ class TestSavedMasks:
         stylizer = Stylizer(universal_look(), {}, "cpu")
         expected = stylizer.stylize(PHOTO, **AutoMasks(segmenter, [COFFEE], folder=tmp_path)(PHOTO, "cat"))
         masks = [read_mask(tmp_path / f"cat_{role}_mask.png") for role in ("content", "style")]
-        assert np.array_equal(stylizer.stylize(PHOTO, COFFEE, *masks), expected)
+        # Nine labels instead of as many as were found: another order of sums.
+        assert np.abs(stylizer.stylize(PHOTO, COFFEE, *masks).astype(int) - expected).max() <= 1
 
     def test_nothing_is_written_without_a_folder(self, tmp_path, segmenter, monkeypatch):
         monkeypatch.chdir(tmp_path)

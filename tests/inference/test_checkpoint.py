@@ -5,6 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lookcast.encoders.compact import CompactEncoder, CompactNetwork
+from lookcast.generators import UniversalGenerator
+from lookcast.generators.regions import TAP_CHANNELS
 from lookcast.inference.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from lookcast.weights import save_weights
 from tests.looks import SMALL, UNIVERSAL, baked_look, look, save_look, save_universal, universal_look
@@ -67,6 +70,33 @@ class TestSaveCheckpoint:
         assert torch.equal(output, expected)
         assert not loaded.takes_style
         assert header["generator"] == {"name": "baked", "arguments": {"universal": UNIVERSAL}}
+
+    @pytest.fixture
+    def own_encoder(self, tmp_path):
+        """A file of other weights than those that ship, for the same taps."""
+        widths, outputs = [8, 12, 16, 24], list(TAP_CHANNELS)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            network = CompactNetwork(widths, outputs)
+        path = tmp_path / "encoder.safetensors"
+        save_weights(path, "encoder", network.state_dict(), {"widths": widths, "outputs": outputs})
+        return path
+
+    def test_round_trip_with_an_encoder_of_its_own(self, tmp_path, own_encoder):
+        generator = UniversalGenerator(CompactEncoder(own_encoder), **UNIVERSAL).eval()
+        generator.load_state_dict(universal_look().state_dict())
+        header = {**HEADER, "encoder": {"weights": str(own_encoder)}}
+        save_checkpoint(tmp_path / "look.safetensors", generator, header)
+        loaded, _ = load_checkpoint(tmp_path / "look.safetensors")
+        content, style = photo("chelsea").float(), photo("coffee").float()
+        with torch.no_grad():
+            expected, output = generator(content, style).image, loaded(content, style).image
+            assert torch.equal(output, expected)
+            assert (universal_look()(content, style).image - expected).abs().max() > 1e-3
+        own_encoder.unlink()
+        with pytest.raises(CheckpointError, match=r"encoder\.safetensors: no such checkpoint") as caught:
+            load_checkpoint(tmp_path / "look.safetensors")
+        assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize("made", [universal_look, lambda: baked_look(photo("coffee").float())])
     def test_the_frozen_encoder_is_not_in_the_file(self, tmp_path, made):

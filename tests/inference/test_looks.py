@@ -78,6 +78,22 @@ class TestCheckMaskFits:
     def test_the_same_aspect(self, size):
         check_mask_fits("mask", mask(*size), self.IMAGE)
 
+    @pytest.mark.parametrize("values", [(-1.0, 1.0), (0.0, 255.0), (0.0, float("nan")), (0.0, float("inf"))])
+    def test_rejects_what_is_outside_of_0_to_1(self, values):
+        wrong = mask(40, 60)
+        wrong[0, 0, 0, :2] = torch.tensor(values)
+        with pytest.raises(InputError, match=r"^mask: masks are in \[0, 1\], this one goes from"):
+            check_mask_fits("mask", wrong, self.IMAGE)
+
+    def test_resized_masks_may_overshoot_by_rounding(self):
+        check_mask_fits("mask", mask(40, 60) * 2 + 1e-6, self.IMAGE)
+        check_mask_fits("mask", mask(40, 60).half(), self.IMAGE)
+
+    @pytest.mark.parametrize("shape", [(1, 0, 40, 60), (1, 2, 0, 0), (1, 2, 0, 60)])
+    def test_rejects_an_empty_mask(self, shape):
+        with pytest.raises(InputError, match=r"^mask: has no labels or no pixels, its shape is"):
+            check_mask_fits("mask", torch.zeros(shape), self.IMAGE)
+
     @pytest.mark.parametrize("size", [(600, 400), (400, 590), (40, 70), (1, 10)])
     def test_rejects_another_aspect(self, size):
         with pytest.raises(InputError, match=rf"^mask: is {size[1]}x{size[0]} pixels, its photo 600x400: another"):

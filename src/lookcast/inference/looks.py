@@ -10,6 +10,8 @@ from lookcast.checks import InputError, check_shape
 from lookcast.inference.image_kinds import AnyImage, open_image
 from lookcast.ops.masks import MIN_SHARE, NUM_LABELS, PALETTE, check_aspect
 
+_ROUNDING = 1e-3  # what resizing a mask may add
+
 logger = logging.getLogger(__name__)
 
 
@@ -45,11 +47,16 @@ def check_mask_fits(name: str, mask: torch.Tensor, image: torch.Tensor) -> None:
     """A mask may be smaller or larger than its image `(B, 3, H, W)`, but not of another aspect ratio.
 
     Raises:
-        InputError: another shape, or no floating point.
+        InputError: another shape, without labels or pixels, or no floating point in [0, 1].
     """
     check_shape(name, mask, (len(image), "K", "h", "w"))
+    if not mask.numel():
+        raise InputError(f"{name}: has no labels or no pixels, its shape is {tuple(mask.shape)}")
     if not mask.is_floating_point():
         raise InputError(f"{name}: expected floating point in [0, 1], got {mask.dtype}")
+    low, high = (value.item() for value in mask.aminmax())
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # written so that NaN is refused
+        raise InputError(f"{name}: masks are in [0, 1], this one goes from {low:g} to {high:g}")
     (mask_height, mask_width), (height, width) = mask.shape[-2:], image.shape[-2:]
     check_aspect(name, (mask_height, mask_width), (height, width))
 
