@@ -27,10 +27,11 @@ class PhotoPairs(Dataset[PairSample]):
         contents: the photos to change.
         styles: the photos whose look is wanted; they may be the same files.
         random: draw a new style each time; else the one that stands at a fixed distance in the list.
+        same_share: how often the style is the content's own photo, cropped anew; only where both lists are the same.
     """
 
-    def __init__(self, contents: PhotoFolder, styles: PhotoFolder, random: bool) -> None:
-        self.contents, self.styles, self.random = contents, styles, random
+    def __init__(self, contents: PhotoFolder, styles: PhotoFolder, random: bool, same_share: float = 0.0) -> None:
+        self.contents, self.styles, self.random, self.same_share = contents, styles, random, same_share
 
     def __len__(self) -> int:
         return len(self.contents)
@@ -44,6 +45,8 @@ class PhotoPairs(Dataset[PairSample]):
         count = len(self.styles.photos)
         # Half the list away, so that a photo is not its own style where both lists are the same.
         other = int(torch.randint(count, ())) if self.random else (index + count // 2) % count
+        if self.same_share > 0 and float(torch.rand(())) < self.same_share:
+            other = index % count
         return PairSample(self.contents[index], self.styles[other])
 
 
@@ -67,6 +70,8 @@ class PairDataModule(PhotoDataModule):
         styles: a folder, a file, `sample:NAME`, or a list of such, whose looks are wanted.
         val_styles: the same for the styles to judge by; None holds out `num_val` of `styles`. Where contents and styles
             are one source, what is held out is held out of both.
+        same_share: how often the style to train on is the content's own photo, cropped and graded anew: a pair whose
+            regions correspond. Where contents and styles are different sources, never.
         content_grade, style_grade: strength of `random_grade` for each, on the device; half of the contents and a
             quarter of the styles stay as they are.
         options: those of `PhotoDataModule`, without masks.
@@ -80,6 +85,7 @@ class PairDataModule(PhotoDataModule):
         photos: str | Path | Sequence[str | Path],
         styles: str | Path | Sequence[str | Path],
         val_styles: str | Path | Sequence[str | Path] | None = None,
+        same_share: float = 0.0,
         content_grade: float = 0.5,
         style_grade: float = 1.0,
         **options: Any,
@@ -89,14 +95,14 @@ class PairDataModule(PhotoDataModule):
         contents, val_contents = self.train_set, self.val_set
         assert isinstance(contents, PhotoFolder)
         assert isinstance(val_contents, PhotoFolder)
-        if styles == photos and val_styles is None:
+        one_source = styles == photos and val_styles is None
+        if one_source:
             looks, val_looks = contents.photos, val_contents.photos
         else:
             looks, val_looks, _ = split_photos(styles, val_styles, options.get("num_val", 8), None, "styles")
-        self.train_set = PhotoPairs(
-            contents, PhotoFolder(looks, contents.transform, cache_bytes=contents.cache_bytes), True
-        )
-        self.val_set = PhotoPairs(val_contents, PhotoFolder(val_looks, val_contents.transform), False)
+        styled = PhotoFolder(looks, contents.transform, cache_bytes=contents.cache_bytes)
+        self.train_set = PhotoPairs(contents, styled, random=True, same_share=same_share if one_source else 0.0)
+        self.val_set = PhotoPairs(val_contents, PhotoFolder(val_looks, val_contents.transform), random=False)
 
     collate = staticmethod(collate_pairs)  # type: ignore[assignment]  # of pairs, as its sets are
 

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from lookcast.checks import InputError
+from lookcast.data.grades import regional_grade
 from lookcast.evaluation.metrics import edge_ssim
 from lookcast.generators.regions import THUMBNAIL
 from lookcast.generators.universal import UniversalGenerator
@@ -25,6 +26,8 @@ class UniversalModule(LookModule):
     Args:
         pseudo_masks: makes the regions.
         masked_share: share of the steps in which the generator sees them.
+        style_grade: strength of the grades that regions of the style photo get before training on it, see
+            `regional_grade`; the regions are found before.
         options: those of `LookModule`, without a style photo.
 
     Raises:
@@ -33,7 +36,9 @@ class UniversalModule(LookModule):
 
     generator: UniversalGenerator
 
-    def __init__(self, pseudo_masks: PseudoMasks, masked_share: float = 0.5, **options: Any) -> None:
+    def __init__(
+        self, pseudo_masks: PseudoMasks, masked_share: float = 0.5, style_grade: float = 0.0, **options: Any
+    ) -> None:
         super().__init__(style=None, style_mask=None, **options)
         if not isinstance(self.generator, UniversalGenerator):
             raise InputError(
@@ -45,12 +50,16 @@ class UniversalModule(LookModule):
         if missing:
             given = ", ".join(self.encoder.taps)
             raise InputError(f"module.pseudo_masks.taps: {missing[0]} is no tap of the encoder, which gives {given}")
-        self.pseudo_masks, self.masked_share = pseudo_masks, masked_share
+        self.pseudo_masks, self.masked_share, self.style_grade = pseudo_masks, masked_share, style_grade
 
     def training_step(self, batch: PhotoBatch, batch_index: int) -> torch.Tensor:
         """One step; logs every term as `train/loss/...`."""
         features = self._features(batch)
         masks = self._masks(batch, *features, None)
+        if self.style_grade > 0:
+            batch = batch._replace(style=regional_grade(self.style_of(batch), masks[1], self.style_grade))
+            with torch.no_grad():
+                features = (features[0], self.encoder(self.style_of(batch)))
         shown = bool(torch.rand(()) < self.masked_share)
         output = self._stylize(batch, *features, masks if shown else (None, None))
         terms = self._loss(batch, output, *features, self.encoder(output.image.clamp(0, 1)), masks)
