@@ -79,7 +79,7 @@ class TestStyle:
         assert run(photo, *given)[0] == 0
         alike = pixels(out).copy()
         assert np.array_equal(alike, stylized(photo, styles))
-        assert run(photo, *given, "--weights", 1, 3)[0] == 0
+        assert run(photo, *given, "--weights", "1,3")[0] == 0
         weighed = pixels(out)
         assert np.array_equal(weighed, stylized(photo, styles, weights=[1, 3]))
         assert np.abs(weighed.astype(int) - alike).mean() > 1
@@ -180,7 +180,7 @@ class TestMasks:
         style_masks = [save_mask(tmp_path / f"mask{n}.png", size) for n, size in enumerate(sizes)]
         given = [word for s, m in zip(styles, style_masks, strict=True) for word in ("--style", s, "--style-mask", m)]
         out = tmp_path / "out.png"
-        assert run(photo, *given, "--content-mask", content_mask, "--weights", 2, 1, "-o", out) == (0, f"{out}\n", "")
+        assert run(photo, *given, "--content-mask", content_mask, "--weights", "2,1", "-o", out) == (0, f"{out}\n", "")
         masks = read_mask(content_mask), [read_mask(mask) for mask in style_masks]
         assert np.array_equal(pixels(out), stylized(photo, styles, *masks, weights=[2, 1]))
 
@@ -226,8 +226,8 @@ class TestAutoMasks:
         expected = Stylizer(universal_look(), {}, "cpu").stylize(content, **masks(content))
         assert np.array_equal(pixels(out), expected)
         stems = ["photo"] if count == 1 else ["photo_1", "photo_2"]
-        names = {f"{stem}_{role}_mask.png" for stem in stems for role in ("content", "style")}
-        assert {path.name for path in folder.iterdir()} == names
+        names = {f"{role}/{stem}.png" for stem in stems for role in ("content", "style")}
+        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")} == names
 
     def test_saved_masks_may_be_given(self, tmp_path, run, photo, styles):
         found, given, folder = tmp_path / "found.png", tmp_path / "given.png", tmp_path / "masks"
@@ -236,7 +236,7 @@ class TestAutoMasks:
         masks = [
             word
             for role in ("content", "style")
-            for word in (f"--{role}-mask", folder / f"photo_{role}_mask.png")
+            for word in (f"--{role}-mask", folder / role / "photo.png")
         ]  # fmt: skip
         assert run(photo, "--style", styles[0], *masks, "-o", given)[0] == 0
         # Nine labels instead of as many as were found: another order of sums.
@@ -248,8 +248,24 @@ class TestAutoMasks:
         options = ("--auto-masks", "clusters", "--save-masks", tmp_path / "masks")
         code, stdout, _ = run(tmp_path / "in", "--style", styles[1], *options, "-o", tmp_path / "out")
         assert (code, stdout) == (0, f"2 of 2 photos written to {tmp_path / 'out'}\n")
-        names = {f"{name}_{role}_mask.png" for name in ("chelsea", "coffee") for role in ("content", "style")}
-        assert {path.name for path in (tmp_path / "masks").iterdir()} == names
+        masks = tmp_path / "masks"
+        names = {f"{role}/{name}.png" for name in ("chelsea", "coffee") for role in ("content", "style")}
+        assert {path.relative_to(masks).as_posix() for path in masks.rglob("*.png")} == names
+
+    def test_rejects_photos_that_would_share_a_mask(self, tmp_path, run, styles):
+        for name in ("a.png", "a.jpg"):
+            save_photo(tmp_path / "in" / name, "chelsea")
+        options = ("--style", styles[1], "--auto-masks", "clusters", "--save-masks", tmp_path / "masks")
+        code, _, err = run(tmp_path / "in", *options, "-o", tmp_path / "out")
+        assert code == 2
+        assert err.endswith("would share the mask a.png\n")
+        assert not (tmp_path / "out").exists()
+
+    def test_options_may_stand_between_photos(self, tmp_path, run, styles):
+        photos = [save_photo(tmp_path / f"{name}.png", name) for name in ("chelsea", "coffee")]
+        out = tmp_path / "out"
+        assert run(photos[0], "--style", styles[0], "-o", out, photos[1])[0] == 0
+        assert {path.name for path in out.iterdir()} == {"chelsea.png", "coffee.png"}
 
 
 class TestRefuses:
@@ -280,8 +296,8 @@ class TestRefuses:
         two = ("--style", styles[0], "--style", styles[1])
         refuse("--weights", 1, reason="--weights: needs --style")
         refuse(*two, "--weights", 1, reason="weights: 1 for 2 style photos")
-        refuse(*two, "--weights", 1, 0, reason="weights: expected positive numbers, got 1, 0")
-        refuse(*two, "--weights", 1, "nan", reason="weights: expected positive numbers, got 1, nan")
+        refuse(*two, "--weights", "1,0", reason="weights: expected positive numbers, got 1, 0")
+        refuse(*two, "--weights", "1,nan", reason="weights: expected positive numbers, got 1, nan")
 
     def test_masks(self, tmp_path, refuse, styles):
         mask, square = save_mask(tmp_path / "mask.png", (96, 64)), save_mask(tmp_path / "square.png", (64, 64))
@@ -315,7 +331,7 @@ class TestRefuses:
         refuse(*style, *auto, "--style-mask", mask, reason="--auto-masks: finds masks, so it goes without")
         refuse(*style, "--save-masks", tmp_path / "m", reason="--save-masks: writes what --auto-masks finds")
         (tmp_path / "file").write_text("")
-        below = tmp_path / "file" / "photo_content_mask.png"
+        below = tmp_path / "file" / "content" / "photo.png"
         refuse(*style, *auto, "--save-masks", tmp_path / "file", reason=f"{below}: can't be written")
 
     def test_a_style_for_a_single_look(self, tmp_path, refuse, styles):

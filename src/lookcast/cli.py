@@ -28,7 +28,7 @@ def train(argv: list[str]) -> int:
 
 def stylize(argv: list[str]) -> int:
     """`lookcast stylize`."""
-    args = _stylize_parser().parse_args(argv)
+    args = _stylize_parser().parse_intermixed_args(argv)
     import logging
     import warnings
 
@@ -41,7 +41,7 @@ def stylize(argv: list[str]) -> int:
     # Warned of from 89 megapixels on, which cameras reach; from twice that on a photo is refused.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     check_strength(args.strength)
-    jobs = plan_jobs(args.photos, args.out, args.overwrite, args.content_mask)
+    jobs = plan_jobs(args.photos, args.out, args.overwrite, args.content_mask, args.save_masks)
     stylizer = load(args.checkpoint, args.device)
     auto_masks = set_up_styles(
         stylizer, args.style, args.style_mask, args.weights, args.content_mask, args.auto_masks, args.save_masks
@@ -145,6 +145,10 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
 def _stylize_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lookcast stylize",
@@ -163,7 +167,7 @@ def _stylize_parser() -> argparse.ArgumentParser:
         metavar="PHOTO",
         help="photo with the look; several are mixed",
     )
-    parser.add_argument("--weights", nargs="+", type=float, metavar="W", help="shares of several --style photos")
+    parser.add_argument("--weights", type=_numbers, metavar="W,W", help="shares of several --style photos, such as 2,1")
     parser.add_argument("--content-mask", type=Path, metavar="PNG", help="regions of the photo; for several, a folder")
     parser.add_argument(
         "--style-mask", action="append", type=Path, default=[], metavar="PNG", help="regions of the style, one for each"

@@ -150,27 +150,28 @@ class TestAutoMasks:
 class TestSavedMasks:
     def test_are_read_back_as_they_are(self, tmp_path, segmenter):
         options = AutoMasks(segmenter, [COFFEE], folder=tmp_path / "masks")(PHOTO, "cat")
-        assert {path.name for path in (tmp_path / "masks").iterdir()} == {"cat_content_mask.png", "cat_style_mask.png"}
+        written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png")}
+        assert written == {"masks/content/cat.png", "masks/style/cat.png"}
         for role, image in (("content", PHOTO), ("style", COFFEE)):
             (mask,) = options[f"{role}_mask"]
-            saved = read_mask(tmp_path / "masks" / f"cat_{role}_mask.png", image.shape[:2])
+            saved = read_mask(tmp_path / "masks" / role / "cat.png", image.shape[:2])
             assert torch.equal(saved[:, : mask.shape[1]], mask)
             assert not saved[:, mask.shape[1] :].any()
 
     def test_of_several_styles(self, tmp_path, segmenter):
         options = AutoMasks(segmenter, [COFFEE, ASTRONAUT], folder=tmp_path)(PHOTO, "cat")
-        names = {f"cat_{n}_{role}_mask.png" for n in (1, 2) for role in ("content", "style")}
-        assert {path.name for path in tmp_path.iterdir()} == names
+        names = {f"{role}/cat_{n}.png" for n in (1, 2) for role in ("content", "style")}
+        assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png")} == names
         for number in (1, 2):
             for role in ("content", "style"):
                 mask = options[f"{role}_mask"][number - 1]
-                saved = read_mask(tmp_path / f"cat_{number}_{role}_mask.png")
+                saved = read_mask(tmp_path / role / f"cat_{number}.png")
                 assert torch.equal(saved[:, : mask.shape[1]], mask)
 
     def test_give_the_same_photo_again(self, tmp_path, segmenter):
         stylizer = Stylizer(universal_look(), {}, "cpu")
         expected = stylizer.stylize(PHOTO, **AutoMasks(segmenter, [COFFEE], folder=tmp_path)(PHOTO, "cat"))
-        masks = [read_mask(tmp_path / f"cat_{role}_mask.png") for role in ("content", "style")]
+        masks = [read_mask(tmp_path / role / "cat.png") for role in ("content", "style")]
         # Nine labels instead of as many as were found: another order of sums.
         assert np.abs(stylizer.stylize(PHOTO, COFFEE, *masks).astype(int) - expected).max() <= 1
 

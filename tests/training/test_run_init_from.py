@@ -105,9 +105,6 @@ class TestSingleLook:
         result = begin("experiment=single_look", "style=sample:coffee")  # init_from: universal
         assert lookcast.load(result.checkpoint).generator.name == "baked"
 
-    @pytest.mark.xfail(
-        raises=CheckpointError, strict=True, reason="the header gives the loss's encoder as the generator's own"
-    )
     def test_a_loss_with_another_encoder(self, begin, universal, encoder):
         # What the loss compares by and what the universal generator reads photos by are two encoders here.
         overrides = ("experiment=single_look", f"init_from={universal}", "style=sample:coffee")

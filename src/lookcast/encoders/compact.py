@@ -59,6 +59,9 @@ class CompactNetwork(nn.Module):
 class CompactEncoder(Encoder):
     """The distilled network, frozen, with weights from a file.
 
+    Attributes:
+        weights: the file they came from; None for the shipped one.
+
     Args:
         weights: a `.safetensors` file by `scripts/distill_encoder.py`; None takes the shipped one.
         taps: which taps to give; None gives all four, `relu1_1` to `relu4_1`.
@@ -66,6 +69,7 @@ class CompactEncoder(Encoder):
 
     def __init__(self, weights: str | Path | None = None, taps: Iterable[str] | None = None) -> None:
         super().__init__()
+        self.weights = None if weights is None else str(weights)
         path = shipped("checkpoints") / "compact_encoder.safetensors" if weights is None else Path(weights)
         tensors, header = read_weights(path, kind="encoder")
         network = CompactNetwork(header["widths"], header["outputs"])

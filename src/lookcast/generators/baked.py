@@ -36,6 +36,7 @@ class BakedGenerator(Generator):
         super().__init__()
         self.arguments = {"universal": universal}
         self.universal = UniversalGenerator(encoder, **universal)
+        self.encoder = encoder
         depth = self.universal.depth
         self.register_buffer("places", torch.zeros(1, NUM_FEATURES, FINE, FINE))
         self.register_buffer("cells", torch.zeros(1, NUM_FEATURES, CELLS, CELLS))

@@ -16,7 +16,8 @@ class Generator(nn.Module, ABC):
 
     Attributes:
         name: what checkpoints call it.
-        needs_encoder: whether it is constructed with a frozen encoder, handed in as `encoder`; not in its arguments.
+        needs_encoder: whether it is constructed with the frozen compact encoder, handed in as `encoder` and kept under
+            that name; not in its arguments.
         takes_style: whether it takes a style photo; False for a single look, baked into the weights.
         arguments: what it was constructed with, JSON values; a checkpoint rebuilds it from them.
     """

@@ -25,7 +25,8 @@ class AutoMasks:
         segmenter: finds regions in pairs of photos.
         styles: the style photos, of any kind that `Stylizer.stylize` takes.
         weights: their shares in the mix; None mixes them alike.
-        folder: where the masks of each photo are written, as PNG in the nine colours; None writes none.
+        folder: where the masks of each photo are written, as PNG in the nine colours: `content/NAME.png` and
+            `style/NAME.png`, numbered where there are several styles; None writes none.
 
     Example:
         masks = AutoMasks(ClusterSegmenter(), [style])
@@ -64,7 +65,7 @@ class AutoMasks:
     def _save(self, pair: "MaskPair", stem: str) -> None:
         assert self.folder is not None
         for role, mask in (("content", pair.content), ("style", pair.style)):
-            write_photo(self.folder / f"{stem}_{role}_mask.png", Photo(to_pixels(mask_to_colors(mask))))
+            write_photo(self.folder / role / f"{stem}.png", Photo(to_pixels(mask_to_colors(mask))))
 
 
 def _shrink(image: torch.Tensor) -> torch.Tensor:

@@ -40,7 +40,13 @@ class Job(NamedTuple):
     mask: Path | None = None
 
 
-def plan_jobs(photos: Sequence[Path], out: Path, overwrite: bool = False, masks: Path | None = None) -> list[Job]:
+def plan_jobs(
+    photos: Sequence[Path],
+    out: Path,
+    overwrite: bool = False,
+    masks: Path | None = None,
+    save_masks: Path | None = None,
+) -> list[Job]:
     """Decide which file each photo becomes, before anything is read or written.
 
     Args:
@@ -48,10 +54,11 @@ def plan_jobs(photos: Sequence[Path], out: Path, overwrite: bool = False, masks:
         out: the file to write if `photos` is one file and `out` ends like a photo; otherwise the folder to write into.
         overwrite: a photo may be written over another that is read.
         masks: the mask of a single photo, or a folder with a PNG for each, named like it.
+        save_masks: folder that gets a PNG for each, named like it.
 
     Raises:
-        InputError: a folder without photos, several photos for one file, two photos of the same name, a photo that
-            would be written over, or one without its mask.
+        InputError: a folder without photos, several photos for one file, two photos of the same name or of the same
+            mask, a photo that would be written over, or one without its mask.
     """
     sources = [source for photo in photos for source in (_photos_in(photo) if photo.is_dir() else [photo])]
     single = len(photos) == 1 and not photos[0].is_dir()
@@ -67,6 +74,12 @@ def plan_jobs(photos: Sequence[Path], out: Path, overwrite: bool = False, masks:
         for target in targets:
             if target.exists() and _identity(target) in read:
                 raise InputError(f"{target}: is one of the photos to read; --overwrite writes over it")
+    if masks is not None or save_masks is not None:
+        named: dict[str, Path] = {}
+        for source in sources:
+            other = named.setdefault(source.stem, source)
+            if other is not source:
+                raise InputError(f"{other} and {source} would share the mask {source.stem}.png")
     found = [None if masks is None else _mask_of(source, masks, single) for source in sources]
     return [Job(*job) for job in zip(sources, targets, found, strict=True)]
 

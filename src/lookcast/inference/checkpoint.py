@@ -25,6 +25,8 @@ def save_checkpoint(path: str | Path, generator: Generator, header: dict[str, An
         InputError: the file can't be written.
     """
     described = {**header, "generator": {"name": generator.name, "arguments": generator.arguments}}
+    if generator.needs_encoder:
+        described["generator"]["encoder"] = generator.encoder.weights
     # Of the file, not of the generator: a header that was loaded has those of the file it came from.
     for key in ("format_version", "kind"):
         described.pop(key, None)
@@ -58,17 +60,10 @@ def load_checkpoint(path: str | Path) -> tuple[Generator, dict[str, Any]]:
     try:
         kind = GENERATORS[name]
         # Its own encoder, if it was trained with other weights than those that ship.
-        encoder = {"encoder": CompactEncoder(_own_encoder(header))} if kind.needs_encoder else {}
+        encoder = {"encoder": CompactEncoder(described.get("encoder"))} if kind.needs_encoder else {}
         generator = kind(**encoder, **arguments)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path}: arguments that the {name} generator does not take ({reason})") from error
     load_into(generator, tensors, path)
     return generator.eval(), header
-
-
-def _own_encoder(header: dict[str, Any]) -> str | None:
-    """File of the encoder's weights by the header; None for the shipped ones."""
-    described = header.get("encoder")
-    weights = described.get("weights") if isinstance(described, dict) else None
-    return weights if isinstance(weights, str) else None

@@ -90,8 +90,8 @@ def check_aspect(name: str, mask_size: tuple[int, int], image_size: tuple[int, i
         InputError: the aspect ratios differ by more than one pixel of the smaller of the two.
     """
     (mh, mw), (ih, iw) = mask_size, image_size
-    scale = (mh / ih + mw / iw) / 2
-    if max(abs(mh - ih * scale), abs(mw - iw * scale)) > max(1.0, scale):
+    # By the scale of either side: half a pixel of a panorama's short side is many of its long one.
+    if all(max(abs(mh - ih * scale), abs(mw - iw * scale)) > max(1.0, scale) for scale in (mh / ih, mw / iw)):
         raise InputError(
             f"{name}: is {mw}x{mh} pixels, its photo {iw}x{ih}: another aspect ratio, so it can't be resized to fit"
         )
