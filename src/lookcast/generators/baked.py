@@ -64,5 +64,6 @@ class BakedGenerator(Generator):
         """See `Generator.forward`; a single look, so no style and no masks."""
         check_image("content", content)
         self.check_style(style, content_mask, style_mask)
-        fixed = Reading(self.places, self.cells, self.statistics, self.moments, self.shares, None)
+        unseen = self.places.new_zeros(1, 3, 0, 0)  # only a content's thumbnail is looked at
+        fixed = Reading(unseen, self.places, self.cells, self.statistics, self.moments, self.shares, None)
         return self.universal.render(content, self.universal.read(content), [(fixed, 1.0)])

@@ -19,6 +19,7 @@ class Generator(nn.Module, ABC):
         needs_encoder: whether it is constructed with the frozen compact encoder, handed in as `encoder` and kept under
             that name; not in its arguments.
         takes_style: whether it takes a style photo; False for a single look, baked into the weights.
+        encoder: the frozen encoder of a generator that needs one.
         arguments: what it was constructed with, JSON values; a checkpoint rebuilds it from them.
     """
 
@@ -26,6 +27,7 @@ class Generator(nn.Module, ABC):
     needs_encoder: ClassVar[bool] = False
     takes_style: ClassVar[bool]
     arguments: dict[str, Any]
+    encoder: Any
 
     @abstractmethod
     def forward(

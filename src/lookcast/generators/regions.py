@@ -25,6 +25,7 @@ class Reading(NamedTuple):
     """A photo as the generator sees it. P = 16 x 16 cells, row by row.
 
     Attributes:
+        thumbnail: `(B, 3, 256, 256)`.
         places: features at 64x64 places, `(B, 90, 64, 64)`.
         cells: features at the cells, `(B, 90, 16, 16)`.
         statistics: what attention averages, `(B, P, S)`: features, their squares, shares of luma.
@@ -33,6 +34,7 @@ class Reading(NamedTuple):
         mask: regions at the places, `(B, K, 64, 64)`; None until somebody tells them apart.
     """
 
+    thumbnail: torch.Tensor
     places: torch.Tensor
     cells: torch.Tensor
     statistics: torch.Tensor
@@ -68,6 +70,7 @@ def read_photo(thumbnail: torch.Tensor, features: Features, mask: torch.Tensor |
     fine_shares = F.adaptive_avg_pool2d(shares, size)
     statistics = torch.cat([places, places.square(), fine_shares], 1)
     return Reading(
+        thumbnail=thumbnail,
         places=places,
         cells=F.adaptive_avg_pool2d(places, CELLS),
         statistics=F.adaptive_avg_pool2d(statistics, CELLS).flatten(2).transpose(1, 2),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from lookcast.checks import InputError
@@ -40,10 +41,12 @@ class Group(NamedTuple):
 
     Attributes:
         moments: of colour, for every head, cell and region: `(B, H, P, K, 10)`.
-        summary: statistics over heads and regions, `(B, C, 16, 16)`.
+        weights: of the photo's cells in the group of each cell, mean over heads and regions: `(B, P, P)`.
+        summary: statistics of the group, `(B, C, 16, 16)`.
     """
 
     moments: torch.Tensor
+    weights: torch.Tensor
     summary: torch.Tensor
 
 
@@ -58,8 +61,8 @@ class UniversalGenerator(PairGenerator):
       both. A mask restricts attention to the region and to its counterpart; without masks a small head tells regions
       apart.
     * its *strength*, and the mix of the attention heads, from residual blocks over the cells.
-    * what the blocks *learned* to add: the difference of their outputs for the statistics of the style and of the
-      content itself.
+    * what the blocks *learned* to add: the difference of their outputs for the statistics of the style and of a draft,
+      the thumbnail with its colours carried over.
 
     So a photo with itself as style comes back as it is, by construction, and before any training the generator is a
     colour transfer region by region. Masks: a label that the style lacks falls back to the whole style photo, as in the
@@ -170,10 +173,8 @@ class UniversalGenerator(PairGenerator):
             maps = knothe_rosenblatt(own.moments, theirs.moments, self.floor.exp())
             local = _to_plane(cell_sums(own_mask, content.moments).sum(2)) / (FINE // CELLS) ** 2
         context = self.context(torch.cat([with_position(content.cells), local], 1))
-        both = torch.cat([context + self.group(theirs.summary), context + self.group(own.summary)])
-        hidden = torch.relu(self.blocks(both))
-        wanted, present = self.residual(hidden).float().chunk(2)
-        gates = self.gates(hidden[: len(context)]).float().flatten(2)
+        hidden = torch.relu(self.blocks(context + self.group(theirs.summary)))
+        gates = self.gates(hidden).float().flatten(2)
         head, strength = gates[:, :-1].softmax(1), MOST * (gates[:, -1:] + START).sigmoid()
         size = (len(context), COEFFICIENTS, self.depth, CELLS, CELLS)
         with torch.autocast(maps.device.type, enabled=False):
@@ -182,8 +183,17 @@ class UniversalGenerator(PairGenerator):
             change = (blended - identity.view(-1)) * strength.transpose(1, 2)[..., None]
             shares = region_shares(content.shares, own_mask).flatten(3)
             carried = torch.einsum("bpkc,bkdp->bcdp", change, shares).reshape(size)
-        learned: torch.Tensor = (wanted - present).reshape(size)
+        reached = torch.relu(self.blocks(context + self.group(self._draft(content, identity + carried, own.weights))))
+        learned: torch.Tensor = (self.residual(hidden) - self.residual(reached)).float().reshape(size)
         return identity + carried + learned
+
+    @torch.no_grad()
+    def _draft(self, content: Reading, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Statistics of the content's groups once their colours have been carried over: what is still missing."""
+        image = slice_apply(grid, luma(content.thumbnail), content.thumbnail).clamp(0, 1)
+        reading = self.read(image)
+        with torch.autocast(image.device.type, enabled=False):
+            return _summary(weights, reading)
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """`(B, H * C, 16, 16)` to `(B, H, P, C)`."""
@@ -209,13 +219,19 @@ class UniversalGenerator(PairGenerator):
         shares = shares / shares.sum(-1, keepdim=True).clamp_min(1e-6)
         mass = moments[..., 0].clamp_min(1e-8)
         weights = (shares[:, None] / mass) @ sums[..., 0].transpose(1, 2)[:, None] * attention
-        averaged = weights.mean(1) @ reading.statistics
-        color = ((moments / mass[..., None]) * shares[:, None, :, :, None]).sum(3).mean(1)
-        return Group(moments, _summary(averaged, color))
+        weights = weights.mean(1)
+        return Group(moments, weights, _summary(weights, reading))
 
 
-def _summary(statistics: torch.Tensor, moments: torch.Tensor) -> torch.Tensor:
-    """What the residual blocks see of a group: means and spreads of features and colours, shares of luma."""
+def _summary(weights: torch.Tensor, reading: Reading) -> torch.Tensor:
+    """What the residual blocks see of a group: means and spreads of features and colours, shares of luma.
+
+    Args:
+        weights: `(B, P, P)`, of the photo's cells in each group.
+        reading: of the photo.
+    """
+    statistics = weights @ reading.statistics
+    moments = weights @ F.adaptive_avg_pool2d(reading.moments, CELLS).flatten(2).transpose(1, 2)
     mean, square = statistics[..., :NUM_FEATURES], statistics[..., NUM_FEATURES : 2 * NUM_FEATURES]
     spread = (square - mean.square()).clamp_min(1e-4).sqrt()
     center = moments[..., 1:4]
