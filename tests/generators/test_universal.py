@@ -7,7 +7,7 @@ from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
 from lookcast.generators.regions import read_photo, thumbnail_of
-from lookcast.generators.universal import START
+from lookcast.generators.universal import MOST, START
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
 from lookcast.ops.bilateral import slice_apply
 from lookcast.ops.color import luma
@@ -103,8 +103,8 @@ class TestRegions:
     RED, BLUE, OLIVE, GREY = (0.8, 0.3, 0.2), (0.1, 0.3, 0.7), (0.4, 0.5, 0.1), (0.6, 0.6, 0.6)
 
     def expected(self, content, style):
-        strength = torch.sigmoid(torch.tensor(START))
-        assert strength.item() == pytest.approx(0.9, abs=5e-3)
+        strength = MOST * torch.sigmoid(torch.tensor(START))
+        assert strength.item() == pytest.approx(1)
         return torch.lerp(torch.tensor(content), torch.tensor(style), strength).view(1, 3, 1, 1)
 
     @pytest.mark.parametrize("swapped", [False, True])
@@ -345,7 +345,7 @@ class TestCheckpoint:
     def test_round_trip(self, tmp_path, masked):
         save_checkpoint(tmp_path / "universal.safetensors", TRAINED, {"licence": "test"})
         loaded, header = load_checkpoint(tmp_path / "universal.safetensors")
-        assert header["generator"] == {"name": "universal", "arguments": SMALL}
+        assert header["generator"] == {"name": "universal", "arguments": SMALL, "encoder": None}
         masks = (soft_mask((40, 53)), soft_mask(STYLE.shape[-2:])) if masked else ()
         output = stylize(CONTENT, STYLE, *masks, by=loaded)
         assert torch.equal(output, stylize(CONTENT, STYLE, *masks))

@@ -57,7 +57,7 @@ class TestSaveCheckpoint:
             assert (expected - content).abs().mean() > 0.02
             assert torch.equal(output, expected)
         assert not loaded.training
-        assert header["generator"] == {"name": "universal", "arguments": UNIVERSAL}
+        assert header["generator"] == {"name": "universal", "arguments": UNIVERSAL, "encoder": None}
 
     def test_round_trip_of_a_baked_look(self, tmp_path):
         generator = baked_look(photo("coffee").float())
@@ -69,7 +69,7 @@ class TestSaveCheckpoint:
         assert (expected - content).abs().mean() > 0.02
         assert torch.equal(output, expected)
         assert not loaded.takes_style
-        assert header["generator"] == {"name": "baked", "arguments": {"universal": UNIVERSAL}}
+        assert header["generator"] == {"name": "baked", "arguments": {"universal": UNIVERSAL}, "encoder": None}
 
     @pytest.fixture
     def own_encoder(self, tmp_path):
@@ -203,7 +203,7 @@ class TestLoadCheckpoint:
 
     def test_rejects_a_universal_checkpoint_as_a_baked_one(self, tmp_path):
         path = save_universal(tmp_path / "look.safetensors")
-        described = {"name": "baked", "arguments": {"universal": UNIVERSAL}}
+        described = {"name": "baked", "arguments": {"universal": UNIVERSAL}, "encoder": None}
         rewrite(path, lambda header: {**header, "generator": described})
         self.refuse(path, "lacks the weight|has a weight .* that BakedGenerator does not know")
 

@@ -155,7 +155,7 @@ class TestUniversal:
         assert all(torch.equal(weights[name], tensor) for name, tensor in kept.items())
         trained = lookcast.load(result.checkpoint)
         assert isinstance(trained.generator, UniversalGenerator)
-        assert trained.header["generator"] == {"name": "universal", "arguments": UNIVERSAL}
+        assert trained.header["generator"] == {"name": "universal", "arguments": UNIVERSAL, "encoder": None}
         style = photo("coffee").float()
         moved = (stylize(trained.generator, style) - stylize(universal_look(), style)).abs().max()
         assert 1e-5 < moved < 0.1  # one step

@@ -191,9 +191,9 @@ class UniversalGenerator(PairGenerator):
     def _draft(self, content: Reading, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Statistics of the content's groups once their colours have been carried over: what is still missing."""
         image = slice_apply(grid, luma(content.thumbnail), content.thumbnail).clamp(0, 1)
-        reading = self.read(image)
+        features = self.encoder(image)
         with torch.autocast(image.device.type, enabled=False):
-            return _summary(weights, reading)
+            return _summary(weights, read_photo(image, features, None, self.depth))
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """`(B, H * C, 16, 16)` to `(B, H, P, C)`."""
