@@ -62,22 +62,28 @@ def read_photo(thumbnail: torch.Tensor, features: Features, mask: torch.Tensor |
     """
     size = (FINE, FINE)
     taps = [
-        F.adaptive_avg_pool2d(tap, size) if tap.shape[-1] >= FINE else F.interpolate(tap, size, mode="bilinear")
+        _shrink(tap, FINE) if tap.shape[-1] >= FINE else F.interpolate(tap, size, mode="bilinear")
         for tap in (tap.float() for tap in features.values())
     ]
     places = torch.cat(taps, 1)
     shares = depth_shares(luma(thumbnail), depth)
-    fine_shares = F.adaptive_avg_pool2d(shares, size)
+    fine_shares = _shrink(shares, FINE)
     statistics = torch.cat([places, places.square(), fine_shares], 1)
     return Reading(
         thumbnail=thumbnail,
         places=places,
-        cells=F.adaptive_avg_pool2d(places, CELLS),
-        statistics=F.adaptive_avg_pool2d(statistics, CELLS).flatten(2).transpose(1, 2),
-        moments=F.adaptive_avg_pool2d(color_moments(thumbnail), size),
+        cells=_shrink(places, CELLS),
+        statistics=_shrink(statistics, CELLS).flatten(2).transpose(1, 2),
+        moments=_shrink(color_moments(thumbnail), FINE),
         shares=fine_shares,
         mask=None if mask is None else resize_mask(mask.to(places.dtype), size),
     )
+
+
+def _shrink(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Means over squares; all sides here are powers of two, and the adaptive pooling is several times slower."""
+    factor = x.shape[-1] // side
+    return x if factor == 1 else F.avg_pool2d(x, factor)
 
 
 def depth_shares(guide: torch.Tensor, depth: int) -> torch.Tensor:

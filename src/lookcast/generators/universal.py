@@ -231,7 +231,7 @@ def _summary(weights: torch.Tensor, reading: Reading) -> torch.Tensor:
         reading: of the photo.
     """
     statistics = weights @ reading.statistics
-    moments = weights @ F.adaptive_avg_pool2d(reading.moments, CELLS).flatten(2).transpose(1, 2)
+    moments = weights @ F.avg_pool2d(reading.moments, FINE // CELLS).flatten(2).transpose(1, 2)
     mean, square = statistics[..., :NUM_FEATURES], statistics[..., NUM_FEATURES : 2 * NUM_FEATURES]
     spread = (square - mean.square()).clamp_min(1e-4).sqrt()
     center = moments[..., 1:4]
