@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Average the weights of two stages of one training: python scripts/average_checkpoints.py FIRST SECOND --share .6 -o OUT
+"""Average the weights of two stages of one training.
+
+python scripts/average_checkpoints.py FIRST SECOND --share .6 -o OUT
 
 Between a cautious first stage and a bold second one lies every degree of boldness; both started from the same weights,
 so what lies between works too (Wortsman et al., "Model soups", ICML 2022).
