@@ -8,6 +8,7 @@ import torch
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, BakedGenerator, Generator, PairGenerator, UniversalGenerator
 from lookcast.inference.checkpoint import save_checkpoint
+from lookcast.ops.bilateral import identity_grid
 from lookcast.ops.masks import resize_mask
 from lookcast.structures import Stylization
 
@@ -66,6 +67,7 @@ class MeanColor(PairGenerator):
     """
 
     name, arguments = "mean", {}
+    thumbnail = 96  # the width of the photo in the tests, so that borders of its halves are borders of cells
 
     def __init__(self):
         super().__init__()
@@ -75,12 +77,15 @@ class MeanColor(PairGenerator):
         assert torch.is_inference_mode_enabled()
         self.read_photos.append(photo)
         where = torch.ones_like(photo[:, :1]) if mask is None else resize_mask(mask[:, 1:2], photo.shape[-2:])
-        return (photo * where).sum((2, 3), keepdim=True) / where.sum((2, 3), keepdim=True), where
+        return (photo * where).sum((2, 3)) / where.sum((2, 3)), where
 
-    def render(self, content, reading, styles):
-        _, where = reading
-        color = sum(color * weight for (color, _), weight in styles)
-        return Stylization(content + where * (color - content))
+    def predict_grid(self, content, style):
+        _, where = content
+        color, _ = style
+        # Keeps the content where the mask is not, is the style's mean colour where it is.
+        transform = torch.cat([torch.zeros(len(color), 3, 3), color[..., None]], 2).flatten(1)
+        identity = identity_grid(len(where), 1, *where.shape[-2:])
+        return torch.lerp(identity, transform[..., None, None, None].expand_as(identity), where[:, None])
 
 
 class Negative(Generator):

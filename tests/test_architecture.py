@@ -27,6 +27,7 @@ ALLOWED = {
     "evaluation": BOTTOM | {"ops", "encoders", "generators", "inference"},
     "evaluation.metrics": BOTTOM | {"ops"},
     "evaluation.style_metrics": BOTTOM | {"ops"},
+    "ops.bilateral_cpu": BOTTOM | {"ops"},
     "inference": BOTTOM | {"ops", "encoders", "generators", "segmenters"},
     "data": BOTTOM | {"ops", "segmenters", "inference.photo_io"},
     "training": BOTTOM | {"", "ops", "encoders", "losses", "generators", "evaluation", "data", "inference"},
@@ -40,9 +41,10 @@ ONLY_IN = {
     "pytorch_lightning": {"data", "training", "cli"},
     "wandb": {"training", "cli"},
 }
-# Rooms that may import only these libraries; numba and triton for the kernels.
+# Rooms that may import only these libraries.
 LIBRARIES = {
-    "ops": {"torch", "kornia", "numba", "triton"},
+    "ops": {"torch", "kornia", "triton"},
+    "ops.bilateral_cpu": {"torch", "numpy", "numba", "llvmlite"},
     "evaluation.metrics": {"torch", "kornia"},
     "evaluation.style_metrics": {"torch", "kornia"},
 }

@@ -15,11 +15,11 @@ from lookcast.generators.regions import (
     depth_shares,
     read_photo,
     region_shares,
-    thumbnail_of,
     with_position,
 )
 from lookcast.ops.bilateral import slice_grid
 from lookcast.ops.color import luma
+from lookcast.ops.thumbnail import thumbnail_of
 from lookcast.ops.transport import color_moments
 from tests.reference import regions as reference
 from tests.samples import photo, rand, randn
@@ -36,24 +36,6 @@ class TestConstants:
     def test_are_those_of_the_compact_encoder(self):
         features = CompactEncoder()(rand(1, 3, 32, 32, dtype=torch.float32))
         assert tuple(tap.shape[1] for tap in features.values()) == TAP_CHANNELS
-
-
-class TestThumbnailOf:
-    @pytest.mark.parametrize("size", [(1, 1), (20, 300), (256, 100), (400, 300)])
-    def test_shape(self, size):
-        small = thumbnail_of(rand(2, 3, *size))
-        assert small.shape == (2, 3, THUMBNAIL, THUMBNAIL)
-        assert 0 <= small.min() < small.max() <= 1
-
-    def test_a_thumbnail_is_its_own(self):
-        image = rand(1, 3, THUMBNAIL, THUMBNAIL)
-        assert thumbnail_of(image) is image
-
-    def test_known_value(self):
-        # A ramp keeps its ends' place: pixel x of 256 lies at (x + .5) / 256 of the width.
-        ramp = ((torch.arange(1024).double() + 0.5) / 1024).expand(1, 3, 64, -1)
-        expected = ((torch.arange(256).double() + 0.5) / 256).expand(1, 3, 256, -1)
-        torch.testing.assert_close(thumbnail_of(ramp)[..., 2:-2], expected[..., 2:-2], rtol=0, atol=1e-12)
 
 
 class TestDepthShares:
@@ -155,7 +137,7 @@ class TestReadPhoto:
     @pytest.fixture(scope="class")
     @classmethod
     def case(cls):
-        thumbnail = thumbnail_of(torch.cat([photo("coffee"), photo("coffee").flip(-1)]).float())
+        thumbnail = thumbnail_of(torch.cat([photo("coffee"), photo("coffee").flip(-1)]).float(), THUMBNAIL)
         features = CompactEncoder()(thumbnail)
         mask = halves(40, 30).float().expand(2, -1, -1, -1)
         return thumbnail, features, mask, read_photo(thumbnail, features, mask, 5)

@@ -6,12 +6,12 @@ import torch
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
-from lookcast.generators.regions import read_photo, thumbnail_of
+from lookcast.generators.regions import THUMBNAIL, read_photo
 from lookcast.generators.universal import MOST, START
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
-from lookcast.ops.bilateral import slice_apply
-from lookcast.ops.color import luma
+from lookcast.ops.bilateral import apply_grid
 from lookcast.ops.masks import MIN_SHARE
+from lookcast.ops.thumbnail import thumbnail_of
 from tests.samples import CROPS, photo, rand, randn
 
 SMALL = {"depth": 4, "channels": 16, "blocks": 1, "heads": 2, "head_width": 8, "regions": 3}
@@ -253,7 +253,7 @@ class TestShapes:
                 output = TRAINED(content, STYLE, *given)
             assert output.image.shape == content.shape
             assert output.grid.shape == (1, 12, SMALL["depth"], 16, 16)
-            assert (output.image - slice_apply(output.grid, luma(content), content)).abs().max() < 1e-6
+            assert (output.image - apply_grid(output.grid, content)).abs().max() < 1e-6
 
     @pytest.mark.parametrize("size", [(37, 61), (1, 1), (300, 20)])
     def test_any_style(self, size):
@@ -267,12 +267,12 @@ class TestRead:
     def test_known_value(self):
         mask = soft_mask((20, 20))
         reading = TRAINED.read(CONTENT, mask)
-        small = thumbnail_of(CONTENT)
+        small = thumbnail_of(CONTENT, THUMBNAIL)
         expected = read_photo(small, TRAINED.encoder(small), mask, SMALL["depth"])
         assert all(torch.equal(a, b) for a, b in zip(reading, expected, strict=True))
 
     def test_features_that_are_known_already(self):
-        image = thumbnail_of(STYLE)
+        image = thumbnail_of(STYLE, THUMBNAIL)
         expected, actual = TRAINED.read(image), TRAINED.read(image, None, TRAINED.encoder(image))
         assert all(torch.equal(a, b) for a, b in zip(actual[:-1], expected[:-1], strict=True))
 
@@ -286,33 +286,26 @@ class TestRead:
         torch.testing.assert_close(reading.cells, exact.cells, rtol=0, atol=0.1)
 
 
-class TestRender:
+class TestPredictGrid:
     @MASKED
     @torch.no_grad()
-    def test_one_style_is_forward(self, masked):
+    def test_of_readings_is_that_of_photos(self, masked):
         masks = (soft_mask((40, 53)), soft_mask(STYLE.shape[-2:])) if masked else (None, None)
-        output = TRAINED.render(CONTENT, TRAINED.read(CONTENT, masks[0]), [(TRAINED.read(STYLE, masks[1]), 1.0)])
-        expected = TRAINED(CONTENT, STYLE, *masks)
-        assert torch.equal(output.image, expected.image)
-        assert torch.equal(output.grid, expected.grid)
-
-    @torch.no_grad()
-    def test_several_styles_are_averaged(self):
-        reading, styles = TRAINED.read(CONTENT), [TRAINED.read(style) for style in (STYLE, OTHER)]
-        grids = [TRAINED.predict_grid(reading, style) for style in styles]
-        output = TRAINED.render(CONTENT, reading, list(zip(styles, (0.3, 0.7), strict=True)))
-        torch.testing.assert_close(output.grid, 0.3 * grids[0] + 0.7 * grids[1], rtol=0, atol=1e-6)
-        # What is sliced is linear in the grid, so images mix alike.
-        images = [stylize(CONTENT, style) for style in (STYLE, OTHER)]
-        torch.testing.assert_close(output.image, 0.3 * images[0] + 0.7 * images[1], rtol=0, atol=1e-5)
-        assert (images[0] - images[1]).abs().mean() > 0.01
+        grid = TRAINED.predict_grid(TRAINED.read(CONTENT, masks[0]), TRAINED.read(STYLE, masks[1]))
+        assert torch.equal(grid, TRAINED(CONTENT, STYLE, *masks).grid)
 
     @torch.no_grad()
     def test_a_style_is_read_once_for_many_contents(self):
         style = TRAINED.read(STYLE)
         for content in (CONTENT, OTHER):
-            output = TRAINED.render(content, TRAINED.read(content), [(style, 1.0)]).image
-            assert torch.equal(output, stylize(content, STYLE))
+            grid = TRAINED.predict_grid(TRAINED.read(content), style)
+            assert torch.equal(apply_grid(grid, content), stylize(content, STYLE))
+
+    @torch.no_grad()
+    def test_a_thumbnail_will_do(self):
+        style = TRAINED.read(STYLE)
+        small = TRAINED.predict_grid(TRAINED.read(thumbnail_of(CONTENT, THUMBNAIL)), style)
+        assert torch.equal(small, TRAINED.predict_grid(TRAINED.read(CONTENT), style))
 
 
 class TestGradients:

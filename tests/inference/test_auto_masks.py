@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lookcast.checks import InputError, ShapeError
+from lookcast.checks import InputError
 from lookcast.inference.auto_masks import LONGEST, AutoMasks
 from lookcast.inference.photo_io import read_mask
 from lookcast.inference.stylizer import Stylizer
@@ -94,8 +94,8 @@ class TestAutoMasks:
         assert inside.mean() > 0.5
 
     def test_masks_reach_the_generator(self):
-        style = np.zeros((4, 6, 3), np.uint8)
-        style[2:] = 200
+        style = np.zeros((96, 6, 3), np.uint8)
+        style[48:] = 200
         expected = PHOTO.copy()
         expected[32:] = 200  # MeanColor takes and paints label 1, the lower half
         stylizer = Stylizer(MeanColor(), {}, "cpu")
@@ -139,7 +139,7 @@ class TestAutoMasks:
                     assert torch.equal(mask.sum(1), torch.ones(1, *image.shape[:2]))
 
     def test_rejects_a_batch(self, segmenter):
-        with pytest.raises(ShapeError, match=r"^content: expected shape \(1, 3, H, W\)"):
+        with pytest.raises(InputError, match=r"^content: masks are found for one photo at a time, got a batch of 2$"):
             AutoMasks(segmenter, [COFFEE])(torch.zeros(2, 3, 20, 20))
 
     def test_rejects_a_style_of_another_kind(self, segmenter):

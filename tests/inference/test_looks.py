@@ -15,15 +15,15 @@ def mask(*size, labels=2):
 class TestListStyles:
     def test_known_value(self):
         first, second = list_styles([ONE, TWO], [mask(4, 6), mask(5, 3, labels=7)], [1, 4])
-        assert (first.image.shape, first.weight, first.mask.shape) == ((1, 3, 4, 6), 0.2, (1, 2, 4, 6))
-        assert (second.image.shape, second.weight, second.mask.shape) == ((1, 3, 5, 3), 0.8, (1, 7, 5, 3))
-        assert second.image.min() == 1
+        assert (first.pixels.shape, first.weight, first.mask.shape) == ((1, 4, 6, 3), 0.2, (1, 2, 4, 6))
+        assert (second.pixels.shape, second.weight, second.mask.shape) == ((1, 5, 3, 3), 0.8, (1, 7, 5, 3))
+        assert second.pixels.min() == 255
 
     @pytest.mark.parametrize("style", [ONE, [ONE], (ONE,), torch.zeros(3, 4, 6), [torch.zeros(1, 3, 4, 6)]])
     def test_one(self, style):
         # An array and a tensor are one photo, not a list of rows.
         (photo,) = list_styles(style, None, None)
-        assert torch.equal(photo.image, torch.zeros(1, 3, 4, 6))
+        assert torch.equal(photo.pixels.float(), torch.zeros(1, 4, 6, 3))
         assert (photo.weight, photo.mask) == (1, None)
 
     def test_shares_sum_to_1(self):
@@ -42,7 +42,7 @@ class TestListStyles:
 
 
 class TestPairMasks:
-    CONTENT = torch.zeros(2, 3, 40, 60)
+    CONTENT = torch.zeros(2, 40, 60, 3)
 
     def test_known_value(self):
         there = mask(4, 6)
@@ -72,29 +72,29 @@ class TestPairMasks:
 
 
 class TestCheckMaskFits:
-    IMAGE = torch.zeros(1, 3, 400, 600)
+    PIXELS = torch.zeros(1, 400, 600, 3)
 
     @pytest.mark.parametrize("size", [(400, 600), (40, 60), (133, 200), (800, 1200), (399, 600), (2, 3)])
     def test_the_same_aspect(self, size):
-        check_mask_fits("mask", mask(*size), self.IMAGE)
+        check_mask_fits("mask", mask(*size), self.PIXELS)
 
     @pytest.mark.parametrize("values", [(-1.0, 1.0), (0.0, 255.0), (0.0, float("nan")), (0.0, float("inf"))])
     def test_rejects_what_is_outside_of_0_to_1(self, values):
         wrong = mask(40, 60)
         wrong[0, 0, 0, :2] = torch.tensor(values)
         with pytest.raises(InputError, match=r"^mask: masks are in \[0, 1\], this one goes from"):
-            check_mask_fits("mask", wrong, self.IMAGE)
+            check_mask_fits("mask", wrong, self.PIXELS)
 
     def test_resized_masks_may_overshoot_by_rounding(self):
-        check_mask_fits("mask", mask(40, 60) * 2 + 1e-6, self.IMAGE)
-        check_mask_fits("mask", mask(40, 60).half(), self.IMAGE)
+        check_mask_fits("mask", mask(40, 60) * 2 + 1e-6, self.PIXELS)
+        check_mask_fits("mask", mask(40, 60).half(), self.PIXELS)
 
     @pytest.mark.parametrize("shape", [(1, 0, 40, 60), (1, 2, 0, 0), (1, 2, 0, 60)])
     def test_rejects_an_empty_mask(self, shape):
         with pytest.raises(InputError, match=r"^mask: has no labels or no pixels, its shape is"):
-            check_mask_fits("mask", torch.zeros(shape), self.IMAGE)
+            check_mask_fits("mask", torch.zeros(shape), self.PIXELS)
 
     @pytest.mark.parametrize("size", [(600, 400), (400, 590), (40, 70), (1, 10)])
     def test_rejects_another_aspect(self, size):
         with pytest.raises(InputError, match=rf"^mask: is {size[1]}x{size[0]} pixels, its photo 600x400: another"):
-            check_mask_fits("mask", mask(*size), self.IMAGE)
+            check_mask_fits("mask", mask(*size), self.PIXELS)

@@ -15,7 +15,7 @@ from lookcast.inference import stylizer as stylizer_module
 from lookcast.inference.checkpoint import CheckpointError
 from lookcast.inference.stylizer import Stylizer, load, pick_device
 from lookcast.ops.masks import PALETTE
-from tests.looks import SMALL, MeanColor, Negative, look, negative, save_look, save_universal, universal_look
+from tests.looks import SMALL, MeanColor, Negative, look, save_look, save_universal, universal_look
 from tests.photo_files import UPRIGHT as PHOTO
 
 DARK, BRIGHT = np.zeros((4, 6, 3), np.uint8), np.full((5, 3, 3), (200, 100, 40), np.uint8)
@@ -30,6 +30,13 @@ def halves(size, labels=2, axis=2):
     mask.narrow(axis, 0, half)[:, 0] = 1
     mask.narrow(axis, half, size[axis - 2] - half)[:, 1] = 1
     return mask
+
+
+def assert_same_levels(output, expected):
+    """Integers that two ways of rounding may give."""
+    difference = np.abs(output.astype(float) - expected)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.1
 
 
 @pytest.fixture
@@ -50,7 +57,7 @@ class TestStylize:
         with torch.no_grad():
             expected = (generator(content).image.clamp(0, 1) * 255).round()[0].permute(1, 2, 0).numpy()
         output = Stylizer(generator, {}, "cpu").stylize(PHOTO)
-        assert np.array_equal(output, expected)
+        assert_same_levels(output, expected)
         assert np.abs(output.astype(int) - PHOTO).mean() > 5  # the look is there
 
     def test_tensors_may_take_part_in_training(self, stylizer):
@@ -104,7 +111,8 @@ class TestStylize:
     def test_strength_blends_linearly(self, stylizer, strength):
         content = PHOTO / 255
         output = stylizer.stylize(content, strength=strength)
-        np.testing.assert_allclose(output, content + strength * (negative(content) - content), atol=1e-6)
+        expected = np.clip(content + strength * (1.1 - 1.2 * content - content), 0, 1)
+        np.testing.assert_allclose(output, expected, atol=1e-6)
 
     def test_strength_blends_integers_before_rounding(self, stylizer):
         content = np.full((4, 4, 3), 100, np.uint8)
@@ -154,15 +162,16 @@ class TestUniversalLook:
         content, style = (torch.from_numpy(p).permute(2, 0, 1)[None] / 255 for p in (PHOTO, skimage.data.coffee()))
         with torch.no_grad():
             expected = universal_look()(content, style).image.clamp(0, 1)
-        assert torch.equal(Stylizer(universal_look(), {}, "cpu").stylize(content, style), expected)
+        output = Stylizer(universal_look(), {}, "cpu").stylize(content, style)
+        torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
         assert (expected - content).abs().mean() > 0.02  # the look is there
 
     def test_the_style_is_read_once(self, universal):
         universal.set_style(BRIGHT)
         for shift in range(3):
             universal.stylize(np.roll(PHOTO, shift, axis=1))
-        shapes = [tuple(photo.shape[-2:]) for photo in universal.generator.read_photos]
-        assert shapes == [(5, 3), (64, 96), (64, 96), (64, 96)]
+        means = [round(255 * photo.mean().item()) for photo in universal.generator.read_photos]
+        assert means == [113, *[round(PHOTO.mean())] * 3]
 
     def test_set_style_once(self, universal):
         style = skimage.data.astronaut()
@@ -204,7 +213,12 @@ class TestUniversalLook:
         stylizer.set_style(skimage.data.coffee())
         unchanged, half, full = (stylizer.stylize(PHOTO / 255, strength=strength) for strength in (0, 0.5, 1))
         assert np.array_equal(unchanged, PHOTO / 255)
-        np.testing.assert_allclose(half - unchanged, (full - unchanged) / 2, atol=1e-6)
+        moved = full - unchanged
+        inside = (full > 0) & (full < 1)
+        assert inside.mean() > 0.5
+        np.testing.assert_allclose((half - unchanged)[inside], moved[inside] / 2, atol=1e-6)
+        assert ((half - unchanged) * moved >= 0).all()
+        assert (np.abs(half - unchanged) <= np.abs(moved) + 1e-6).all()
         assert np.abs(full - unchanged).mean() > 0.02
 
     def test_threads_with_their_own_styles(self):
@@ -260,7 +274,8 @@ class TestSeveralStyles:
     def test_the_content_is_read_once(self, universal):
         universal.set_style([DARK, BRIGHT])
         universal.stylize(PHOTO)
-        assert [len(photo[0, 0]) for photo in universal.generator.read_photos] == [4, 5, 64]
+        means = [round(255 * photo.mean().item()) for photo in universal.generator.read_photos]
+        assert means == [0, 113, round(PHOTO.mean())]
 
     def test_one_of_them_is_that_style(self):
         stylizer = Stylizer(universal_look(), {}, "cpu")
@@ -327,11 +342,11 @@ class TestSeveralStyles:
 
 
 class TestMasks:
-    STYLE = np.zeros((2, 4, 3), np.uint8)
-    STYLE[:, 2:] = 200
+    STYLE = np.zeros((2, 96, 3), np.uint8)
+    STYLE[:, 48:] = 200
 
     def test_known_value(self, universal):
-        style_mask, content_mask = halves((2, 4), axis=3), halves((64, 96))
+        style_mask, content_mask = halves((2, 96), axis=3), halves((64, 96))
         expected = PHOTO.copy()
         expected[32:] = 200
         assert np.array_equal(universal.stylize(PHOTO, self.STYLE, content_mask, style_mask), expected)
@@ -342,8 +357,8 @@ class TestMasks:
 
     @pytest.mark.parametrize("size", [(32, 48), (128, 192), (4, 6)])
     def test_of_another_size(self, universal, size):
-        whole = universal.stylize(PHOTO, self.STYLE, halves((64, 96)), halves((2, 4), axis=3))
-        output = universal.stylize(PHOTO, self.STYLE, halves(size), halves((6, 12), axis=3))
+        whole = universal.stylize(PHOTO, self.STYLE, halves((64, 96)), halves((2, 96), axis=3))
+        output = universal.stylize(PHOTO, self.STYLE, halves(size), halves((4, 192), axis=3))
         assert np.array_equal(output, whole)
         assert not np.array_equal(whole, PHOTO)
 

@@ -1,7 +1,7 @@
 """Generators by the name that a checkpoint gives."""
 
 from lookcast.generators.baked import BakedGenerator
-from lookcast.generators.base import Generator, PairGenerator
+from lookcast.generators.base import Generator, GridGenerator, PairGenerator
 from lookcast.generators.bilateral import BilateralGenerator
 from lookcast.generators.transform import TransformGenerator
 from lookcast.generators.universal import UniversalGenerator
@@ -15,6 +15,7 @@ __all__ = [
     "BakedGenerator",
     "BilateralGenerator",
     "Generator",
+    "GridGenerator",
     "PairGenerator",
     "TransformGenerator",
     "UniversalGenerator",

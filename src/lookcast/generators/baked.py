@@ -5,14 +5,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from lookcast.checks import check_image
-from lookcast.generators.base import Generator
-from lookcast.generators.regions import CELLS, FINE, NUM_FEATURES, Reading
+from lookcast.generators.base import GridGenerator
+from lookcast.generators.regions import CELLS, FINE, NUM_FEATURES, THUMBNAIL, Reading
 from lookcast.generators.universal import UniversalGenerator
-from lookcast.structures import Stylization
 
 
-class BakedGenerator(Generator):
+class BakedGenerator(GridGenerator):
     """One look of a universal generator: the style's reading is part of the weights.
 
     Training it (`experiment=single_look init_from=universal`) specialises the whole network to that look.
@@ -24,7 +22,7 @@ class BakedGenerator(Generator):
 
     name = "baked"
     needs_encoder = True
-    takes_style = False
+    thumbnail = THUMBNAIL
 
     places: torch.Tensor
     cells: torch.Tensor
@@ -54,16 +52,8 @@ class BakedGenerator(Generator):
             getattr(baked, name).copy_(getattr(reading, name))
         return baked
 
-    def forward(
-        self,
-        content: torch.Tensor,
-        style: torch.Tensor | None = None,
-        content_mask: torch.Tensor | None = None,
-        style_mask: torch.Tensor | None = None,
-    ) -> Stylization:
-        """See `Generator.forward`; a single look, so no style and no masks."""
-        check_image("content", content)
-        self.check_style(style, content_mask, style_mask)
+    def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
+        """See `GridGenerator.predict_grid`."""
         unseen = self.places.new_zeros(1, 3, 0, 0)  # only a content's thumbnail is looked at
         fixed = Reading(unseen, self.places, self.cells, self.statistics, self.moments, self.shares, None)
-        return self.universal.render(content, self.universal.read(content), [(fixed, 1.0)])
+        return self.universal.predict_grid(self.universal.read(content), fixed)

@@ -1,13 +1,13 @@
 """What a generator is: content in, stylized photo out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from lookcast.checks import InputError, check_image
+from lookcast.ops.bilateral import apply_grid
 from lookcast.structures import Stylization
 
 
@@ -68,10 +68,43 @@ class Generator(nn.Module, ABC):
                 raise InputError(f"{name}: this {self.name} generator has a single look baked in and takes none")
 
 
+class GridGenerator(Generator):
+    """A single look as a bilateral grid, predicted from a thumbnail and sliced by luma: photographic by construction.
+
+    Attributes:
+        thumbnail: side of the square thumbnail that it looks at.
+    """
+
+    takes_style = False
+    thumbnail: int
+
+    def forward(
+        self,
+        content: torch.Tensor,
+        style: torch.Tensor | None = None,
+        content_mask: torch.Tensor | None = None,
+        style_mask: torch.Tensor | None = None,
+    ) -> Stylization:
+        """See `Generator.forward`; a single look, so no style and no masks."""
+        check_image("content", content)
+        self.check_style(style, content_mask, style_mask)
+        grid = self.predict_grid(content)
+        return Stylization(apply_grid(grid, content), grid)
+
+    @abstractmethod
+    def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
+        """The grid `(B, 12, D, GH, GW)` for photos `(B, 3, H, W)` in [0, 1] of any size: the thumbnail will do."""
+
+
 class PairGenerator(Generator):
-    """A generator that takes a style photo: both photos are read first, so that a style serves many contents."""
+    """A generator that takes a style photo: both photos are read first, so that a style serves many contents.
+
+    Attributes:
+        thumbnail: side of the square thumbnail that it looks at.
+    """
 
     takes_style = True
+    thumbnail: int
 
     def forward(
         self,
@@ -85,23 +118,23 @@ class PairGenerator(Generator):
         self.check_style(style, content_mask, style_mask)
         assert style is not None
         check_image("style", style)
-        return self.render(content, self.read(content, content_mask), [(self.read(style, style_mask), 1.0)])
+        grid = self.predict_grid(self.read(content, content_mask), self.read(style, style_mask))
+        return Stylization(apply_grid(grid, content), grid)
 
     @abstractmethod
     def read(self, photo: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
         """What the generator needs of a photo, content or style.
 
         Args:
-            photo: `(B, 3, H, W)` in [0, 1].
+            photo: `(B, 3, H, W)` in [0, 1] of any size: the thumbnail will do.
             mask: its regions, `(B, K, h, w)` of any size, or None.
         """
 
     @abstractmethod
-    def render(self, content: torch.Tensor, reading: Any, styles: Sequence[tuple[Any, float]]) -> Stylization:
-        """Give photos the look of one style, or of several mixed.
+    def predict_grid(self, content: Any, style: Any) -> torch.Tensor:
+        """The grid `(B, 12, D, GH, GW)`; grids of several styles mix by their weighted mean.
 
         Args:
-            content: `(B, 3, H, W)` in [0, 1].
-            reading: of the content.
-            styles: readings, of batch 1 or B, with masks if the content's has one; and weights that sum to 1.
+            content: a reading.
+            style: a reading, of batch 1 or B; both have masks of the same labels, or neither has.
         """

@@ -4,11 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lookcast.checks import InputError, check_image
-from lookcast.generators.base import Generator
-from lookcast.ops.bilateral import COEFFICIENTS, identity_grid, slice_apply
-from lookcast.ops.color import luma
-from lookcast.structures import Stylization
+from lookcast.checks import InputError
+from lookcast.generators.base import GridGenerator
+from lookcast.ops.bilateral import COEFFICIENTS, identity_grid
+from lookcast.ops.thumbnail import thumbnail_of
 
 
 class ResidualBlock(nn.Module):
@@ -28,7 +27,7 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class BilateralGenerator(Generator):
+class BilateralGenerator(GridGenerator):
     """Thumbnail -> coefficients -> grid; the luma guides the slicing at full resolution.
 
     The network sees a square thumbnail only, so its cost does not depend on the photo's size, and the output at every
@@ -48,7 +47,6 @@ class BilateralGenerator(Generator):
     """
 
     name = "bilateral"
-    takes_style = False
 
     def __init__(
         self,
@@ -88,30 +86,11 @@ class BilateralGenerator(Generator):
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 
-    def forward(
-        self,
-        content: torch.Tensor,
-        style: torch.Tensor | None = None,
-        content_mask: torch.Tensor | None = None,
-        style_mask: torch.Tensor | None = None,
-    ) -> Stylization:
-        """See `Generator.forward`; a single look, so no style and no masks."""
-        check_image("content", content)
-        self.check_style(style, content_mask, style_mask)
-        grid = self.predict_grid(content)
-        return Stylization(slice_apply(grid, self.guide(content), content), grid)
-
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
-        """The grid `(B, 12, D, GH, GW)` for photos `(B, 3, H, W)` of any size."""
-        size = (self.thumbnail, self.thumbnail)
-        x = F.interpolate(content, size, mode="bilinear", antialias=True) if content.shape[-2:] != size else content
+        """See `GridGenerator.predict_grid`."""
+        x = thumbnail_of(content, self.thumbnail)
         x = self.stem((x - 0.45) / 0.25)  # roughly standardised: mean and spread of photographs
         x = self.blocks(F.adaptive_avg_pool2d(x, (self.height, self.width)))
         x = x + self.overall(x.mean((-2, -1)))[..., None, None]
         change: torch.Tensor = self.head(F.relu(x)).unflatten(1, (COEFFICIENTS, self.depth))
         return change + identity_grid(1, self.depth, self.height, self.width, change.device, change.dtype)
-
-    @staticmethod
-    def guide(content: torch.Tensor) -> torch.Tensor:
-        """Luma, `(B, 1, H, W)` in [0, 1]."""
-        return luma(content)

@@ -43,14 +43,6 @@ class Reading(NamedTuple):
     mask: torch.Tensor | None
 
 
-def thumbnail_of(image: torch.Tensor) -> torch.Tensor:
-    """The photo at 256x256, whatever its aspect: `(B, 3, H, W)` to `(B, 3, 256, 256)`."""
-    if image.shape[-2:] == (THUMBNAIL, THUMBNAIL):
-        return image
-    small = F.interpolate(image, (THUMBNAIL, THUMBNAIL), mode="bilinear", antialias=True)
-    return small.clamp(0, 1)
-
-
 def read_photo(thumbnail: torch.Tensor, features: Features, mask: torch.Tensor | None, depth: int) -> Reading:
     """Gather what the generator needs from a thumbnail and its features.
 

@@ -1,7 +1,6 @@
 """Any photo takes the look of any other: regions are matched, their colours carried over, the rest is learned."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,19 +15,19 @@ from lookcast.generators.regions import (
     FINE,
     NUM_FEATURES,
     TAP_CHANNELS,
+    THUMBNAIL,
     Reading,
     RegionHead,
     cell_sums,
     read_photo,
     region_shares,
-    thumbnail_of,
     with_position,
 )
-from lookcast.ops.bilateral import COEFFICIENTS, identity_grid, slice_apply
-from lookcast.ops.color import luma
+from lookcast.ops.bilateral import COEFFICIENTS, apply_grid, identity_grid
 from lookcast.ops.masks import MIN_SHARE
+from lookcast.ops.thumbnail import thumbnail_of
 from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
-from lookcast.structures import Features, Stylization
+from lookcast.structures import Features
 
 MOST = 1.25
 """Strength of the carried colours at most: a little beyond the style's statistics."""
@@ -87,6 +86,7 @@ class UniversalGenerator(PairGenerator):
 
     name = "universal"
     needs_encoder = True
+    thumbnail = THUMBNAIL
 
     def __init__(
         self,
@@ -140,21 +140,15 @@ class UniversalGenerator(PairGenerator):
             mask: its regions, `(B, K, h, w)` of any size, or None.
             features: the encoder's, if the photo is 256x256 and somebody has them already.
         """
-        thumbnail = thumbnail_of(photo)
+        thumbnail = thumbnail_of(photo, THUMBNAIL)
         if features is None:
             with torch.no_grad():
                 features = self.encoder(thumbnail)
         with torch.autocast(thumbnail.device.type, enabled=False):  # differences of moments need every digit
             return read_photo(thumbnail.float(), features, mask, self.depth)
 
-    def render(self, content: torch.Tensor, reading: Reading, styles: Sequence[tuple[Reading, float]]) -> Stylization:
-        """See `PairGenerator.render`; several looks are mixed by averaging their grids."""
-        grids = [self.predict_grid(reading, style) * weight for style, weight in styles]
-        grid = torch.stack(grids).sum(0)
-        return Stylization(slice_apply(grid, luma(content), content), grid)
-
     def predict_grid(self, content: Reading, style: Reading) -> torch.Tensor:
-        """The grid `(B, 12, D, 16, 16)`; both readings have masks of K labels, or neither has."""
+        """See `PairGenerator.predict_grid`; `(B, 12, D, 16, 16)`."""
         sharpness = self.sharpness[0 if content.mask is not None else 1].view(-1, 1, 1)
         if content.mask is None or style.mask is None:
             own_mask, their_mask = self.regions(content.places), self.regions(style.places)
@@ -190,7 +184,7 @@ class UniversalGenerator(PairGenerator):
     @torch.no_grad()
     def _draft(self, content: Reading, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Statistics of the content's groups once their colours have been carried over: what is still missing."""
-        image = slice_apply(grid, luma(content.thumbnail), content.thumbnail).clamp(0, 1)
+        image = apply_grid(grid, content.thumbnail).clamp(0, 1)
         features = self.encoder(image)
         with torch.autocast(image.device.type, enabled=False):
             return _summary(weights, read_photo(image, features, None, self.depth))

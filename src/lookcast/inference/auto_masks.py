@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 
+from lookcast.checks import InputError
 from lookcast.inference.image_kinds import AnyImage, open_image
 from lookcast.inference.photo_io import Photo, to_pixels, write_photo
 from lookcast.ops.masks import mask_to_colors
+from lookcast.ops.thumbnail import resize_pixels
 
 if TYPE_CHECKING:  # they bring all of kornia along, which photos without masks don't need
     from lookcast.segmenters import MaskPair, Segmenter
@@ -41,7 +42,7 @@ class AutoMasks:
         folder: Path | None = None,
     ) -> None:
         self.segmenter, self.styles, self.weights, self.folder = segmenter, list(styles), weights, folder
-        self.small = [_shrink(open_image("style", style).tensor) for style in styles]
+        self.small = [_shrink("style", style) for style in styles]
 
     def __call__(self, content: AnyImage, name: str = "photo") -> dict[str, Any]:
         """Arguments of `Stylizer.stylize` beside the content.
@@ -50,7 +51,7 @@ class AutoMasks:
             content: a photo of any kind that `Stylizer.stylize` takes, one at a time.
             name: of the photo, for the files of the masks.
         """
-        small = _shrink(open_image("content", content).tensor)
+        small = _shrink("content", content)
         pairs = [self.segmenter.segment_pair(small, style) for style in self.small]
         if self.folder is not None:
             for number, pair in enumerate(pairs, 1):
@@ -68,9 +69,11 @@ class AutoMasks:
             write_photo(self.folder / role / f"{stem}.png", Photo(to_pixels(mask_to_colors(mask))))
 
 
-def _shrink(image: torch.Tensor) -> torch.Tensor:
-    height, width = image.shape[-2:]
+def _shrink(name: str, image: AnyImage) -> torch.Tensor:
+    pixels = open_image(name, image).pixels
+    if len(pixels) != 1:
+        raise InputError(f"{name}: masks are found for one photo at a time, got a batch of {len(pixels)}")
+    height, width = pixels.shape[1:3]
     short, factor = min(height, width), min(1.0, LONGEST / max(height, width))
     factor = max(1, round(short * factor)) / short  # exact there: half a pixel of few would be another aspect ratio
-    size = [round(d * factor) for d in (height, width)]
-    return F.interpolate(image.float(), size, mode="bilinear", antialias=True).clamp(0, 1)
+    return resize_pixels(pixels[0], (round(height * factor), round(width * factor)))

@@ -1,4 +1,4 @@
-"""Images as callers have them (PIL, numpy, torch) to the network's tensor, and back to the same kind."""
+"""Images as callers have them (PIL, numpy, torch) to pixels, and back to the same kind."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -14,18 +14,18 @@ from lookcast.inference.photo_modes import to_rgb
 AnyImage = Image.Image | npt.NDArray[Any] | torch.Tensor
 ImageT = TypeVar("ImageT", Image.Image, npt.NDArray[Any], torch.Tensor)
 
-_LEVELS: dict[Any, int] = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
-
 
 class OpenedImage(NamedTuple):
-    """An image as a tensor, and the way back.
+    """An image as pixels, and the way back.
 
     Attributes:
-        tensor: `(B, 3, H, W)` in [0, 1]; float64 if the image is, else float32. May share memory with the image.
-        restore: makes the kind, bit depth and alpha of the image out of such a tensor; never shares memory with it.
+        pixels: `(B, H, W, 3)` in any memory layout: uint8, uint16, or floating point in [0, 1]. May share memory
+            with the image.
+        restore: makes the kind, bit depth and alpha of the image out of such pixels of the same type, which it takes
+            over.
     """
 
-    tensor: torch.Tensor
+    pixels: torch.Tensor
     restore: Callable[[torch.Tensor], Any]
 
 
@@ -65,7 +65,7 @@ def _open_pil(name: str, image: Image.Image) -> OpenedImage:
         result.info = dict(info)
         return result
 
-    return OpenedImage(opened.tensor, restore)
+    return OpenedImage(opened.pixels, restore)
 
 
 def _open_numpy(name: str, image: npt.NDArray[Any]) -> OpenedImage:
@@ -73,25 +73,21 @@ def _open_numpy(name: str, image: npt.NDArray[Any]) -> OpenedImage:
     if not (grey or (image.ndim == 3 and image.shape[2] in (3, 4))) or not image.size:
         raise InputError(f"{name}: expected an array of (H, W), (H, W, 3) or (H, W, 4), got {image.shape}")
     dtype = image.dtype.newbyteorder("=")
-    levels = _LEVELS.get(dtype)
-    if levels is None and dtype not in (np.float16, np.float32, np.float64):
+    if dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
         raise InputError(f"{name}: expected uint8, uint16 or floating point in [0, 1], got {image.dtype}")
-    colors = np.repeat(image[..., None], 3, axis=2) if grey else image[..., :3]
-    precision = np.float64 if dtype == np.float64 else np.float32
-    planes = np.ascontiguousarray(colors.transpose(2, 0, 1), dtype=precision)
-    tensor = torch.from_numpy(planes)[None]
-    if levels is None:
-        _check_range(name, tensor)
-    else:
-        tensor = tensor / levels
-    alpha = image[..., 3:].copy() if not grey and image.shape[2] == 4 else None
+    # torch takes native numbers, no negative strides, and warns of memory that is read only.
+    plain = image.dtype == dtype and image.flags.writeable and min(image.strides) >= 0
+    values = torch.from_numpy(image if plain else image.astype(dtype, order="C"))
+    colors = values[..., None].expand(-1, -1, 3) if grey else values[..., :3]
+    if colors.is_floating_point():
+        _check_range(name, colors)
+    alpha = image[..., 3:] if not grey and image.shape[2] == 4 else None
 
-    def restore(tensor: torch.Tensor) -> npt.NDArray[Any]:
-        values = tensor[0].permute(1, 2, 0).cpu().numpy()
-        values = (values if levels is None else np.rint(values * levels)).astype(dtype, order="C")
-        return values if alpha is None else np.concatenate((values, alpha), axis=2, dtype=dtype)
+    def restore(pixels: torch.Tensor) -> npt.NDArray[Any]:
+        result: npt.NDArray[Any] = np.ascontiguousarray(pixels[0].numpy())
+        return result if alpha is None else np.concatenate((result, alpha), axis=2, dtype=dtype)
 
-    return OpenedImage(tensor, restore)
+    return OpenedImage(colors[None], restore)
 
 
 def _open_torch(name: str, image: torch.Tensor) -> OpenedImage:
@@ -99,22 +95,18 @@ def _open_torch(name: str, image: torch.Tensor) -> OpenedImage:
         raise InputError(f"{name}: expected a tensor of (3, H, W) or (B, 3, H, W), got {describe(image)}")
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise InputError(f"{name}: expected uint8 or floating point in [0, 1], got {image.dtype}")
-    tensor = image.detach().to(torch.float64 if image.dtype == torch.float64 else torch.float32)
-    if image.dtype == torch.uint8:
-        tensor = tensor / 255
-    else:
-        _check_range(name, tensor)
-    dtype, device, single = image.dtype, image.device, image.ndim == 3
+    if image.is_floating_point():
+        _check_range(name, image)
+    single = image.ndim == 3
 
-    def restore(tensor: torch.Tensor) -> torch.Tensor:
-        values = (tensor * 255).round() if dtype == torch.uint8 else tensor
-        values = values.to(device, dtype, copy=True)
-        return values[0] if single else values
+    def restore(pixels: torch.Tensor) -> torch.Tensor:
+        result = pixels.permute(0, 3, 1, 2).contiguous()
+        return result[0] if single else result
 
-    return OpenedImage(tensor if not single else tensor[None], restore)
+    return OpenedImage((image[None] if single else image).detach().permute(0, 2, 3, 1), restore)
 
 
-def _check_range(name: str, tensor: torch.Tensor) -> None:
-    low, high = (value.item() for value in tensor.aminmax())
+def _check_range(name: str, values: torch.Tensor) -> None:
+    low, high = (value.item() for value in values.aminmax())
     if not (low >= 0 and high <= 1):  # written so that NaN is refused
         raise InputError(f"{name}: floating point images are in [0, 1], this one goes from {low:g} to {high:g}")

@@ -19,12 +19,12 @@ class StylePhoto(NamedTuple):
     """One style photo.
 
     Attributes:
-        image: `(1, 3, h, w)` in [0, 1].
+        pixels: `(1, h, w, 3)`, see `OpenedImage`.
         weight: its share in the mix.
         mask: its regions, `(1, K, h, w)`; None without.
     """
 
-    image: torch.Tensor
+    pixels: torch.Tensor
     weight: float
     mask: torch.Tensor | None
 
@@ -43,13 +43,13 @@ class Look(NamedTuple):
     mask: torch.Tensor | None
 
 
-def check_mask_fits(name: str, mask: torch.Tensor, image: torch.Tensor) -> None:
-    """A mask may be smaller or larger than its image `(B, 3, H, W)`, but not of another aspect ratio.
+def check_mask_fits(name: str, mask: torch.Tensor, pixels: torch.Tensor) -> None:
+    """A mask may be smaller or larger than its photo `(B, H, W, 3)`, but not of another aspect ratio.
 
     Raises:
         InputError: another shape, without labels or pixels, or no floating point in [0, 1].
     """
-    check_shape(name, mask, (len(image), "K", "h", "w"))
+    check_shape(name, mask, (len(pixels), "K", "h", "w"))
     if not mask.numel():
         raise InputError(f"{name}: has no labels or no pixels, its shape is {tuple(mask.shape)}")
     if not mask.is_floating_point():
@@ -57,7 +57,7 @@ def check_mask_fits(name: str, mask: torch.Tensor, image: torch.Tensor) -> None:
     low, high = (value.item() for value in mask.aminmax())
     if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # written so that NaN is refused
         raise InputError(f"{name}: masks are in [0, 1], this one goes from {low:g} to {high:g}")
-    (mask_height, mask_width), (height, width) = mask.shape[-2:], image.shape[-2:]
+    (mask_height, mask_width), (height, width) = mask.shape[-2:], pixels.shape[1:3]
     check_aspect(name, (mask_height, mask_width), (height, width))
 
 
@@ -84,12 +84,12 @@ def list_styles(
         raise InputError(f"style_mask: {len(masks)} for {len(styles)} style photos; each needs its own")
     photos = []
     for photo, mask, share in zip(styles, masks, _shares(weights, len(styles)), strict=True):
-        image = open_image("style", photo).tensor
-        if len(image) != 1:
-            raise InputError(f"style: expected single photos, got a batch of {len(image)}; several go into a list")
+        pixels = open_image("style", photo).pixels
+        if len(pixels) != 1:
+            raise InputError(f"style: expected single photos, got a batch of {len(pixels)}; several go into a list")
         if mask is not None:
-            check_mask_fits("style_mask", mask, image)
-        photos.append(StylePhoto(image, share, mask))
+            check_mask_fits("style_mask", mask, pixels)
+        photos.append(StylePhoto(pixels, share, mask))
     return photos
 
 
@@ -114,7 +114,7 @@ def pair_masks(
     Args:
         content_mask: one for all looks, or one for each.
         looks: none for a single-look generator.
-        content: `(B, 3, H, W)`.
+        content: pixels `(B, H, W, 3)`.
 
     Raises:
         InputError: they do not fit.

@@ -8,15 +8,18 @@ import torch
 
 from lookcast.checks import InputError
 from lookcast.files import shipped
-from lookcast.generators import Generator, PairGenerator
+from lookcast.generators import Generator, GridGenerator, PairGenerator
 from lookcast.inference.checkpoint import CheckpointError, load_checkpoint
 from lookcast.inference.image_kinds import AnyImage, ImageT, open_image
 from lookcast.inference.looks import Look, list_styles, pair_masks
+from lookcast.ops.bilateral import apply_grid_to_pixels, identity_grid
+from lookcast.ops.thumbnail import resize_pixels
 
 UNIVERSAL = "universal"
 """The checkpoint that `load` takes by default."""
 
 _DEVICES = ("cpu", "cuda", "mps")
+_PIXEL_TYPES = (torch.uint8, torch.uint16, torch.float32)
 _GIVEN = torch.empty(0)  # stands for a style in a check that only asks whether there is one
 
 
@@ -119,7 +122,8 @@ class Stylizer:
                 without one); one for all styles, or one for each.
             style_mask: `(1, K, h, w)`, of the style's aspect ratio; one for each of several styles. A label of the
                 content that a style lacks takes the look of that whole photo, with a line in the log.
-            strength: 0 gives back the content bit by bit, 1 the full look; between, a linear blend of the two in sRGB.
+            strength: 0 gives back the content bit by bit, 1 the full look; between, a linear blend of the two in sRGB,
+                before what leaves [0, 1] is clamped.
             weights: share of each style in the mix, positive, of any sum; None mixes them alike.
 
         Returns:
@@ -143,34 +147,60 @@ class Stylizer:
             raise InputError(f"{name}: given without the style photo it belongs to")
         opened = open_image("content", content)
         looks = stored if style is None else self._read_styles(style, style_mask, weights)
-        content_masks = pair_masks(content_mask, looks, opened.tensor)
-        if strength == 0:
-            unchanged: ImageT = opened.restore(opened.tensor)
-            return unchanged
-        with torch.inference_mode():
-            look = self._apply(self._place(opened.tensor), content_masks, looks)
-        # Outside inference mode, so that a tensor that is returned may take part in somebody's training.
+        content_masks = pair_masks(content_mask, looks, opened.pixels)
+        # Not in inference mode, so that a tensor that is returned may take part in somebody's training.
         with torch.no_grad():
-            look = look.to(opened.tensor.device, opened.tensor.dtype).clamp(0, 1)
-            blend = look if strength == 1 else torch.lerp(opened.tensor, look, strength)
-            result: ImageT = opened.restore(blend)
+            result: ImageT = opened.restore(self._apply(opened.pixels, content_masks, looks, strength))
         return result
 
     def _apply(
-        self, content: torch.Tensor, content_masks: Sequence[torch.Tensor | None], looks: Sequence[Look]
+        self,
+        pixels: torch.Tensor,
+        content_masks: Sequence[torch.Tensor | None],
+        looks: Sequence[Look],
+        strength: float,
     ) -> torch.Tensor:
-        if not isinstance(self.generator, PairGenerator):
-            output: torch.Tensor = self.generator(content).image
-            return output
-        first = content_masks[0]
-        if all(mask is first for mask in content_masks):
-            reading = self.generator.read(content, None if first is None else self._place(first))
-            return self.generator.render(content, reading, [(look.reading, look.weight) for look in looks]).image
-        mixed = torch.zeros_like(content)
-        for mask, look in zip(content_masks, looks, strict=True):
-            reading = self.generator.read(content, None if mask is None else self._place(mask))
-            mixed += self.generator.render(content, reading, [(look.reading, 1.0)]).image * look.weight
-        return mixed
+        """New pixels `(B, H, W, 3)` of the same type and device."""
+        if strength == 0:
+            return pixels.clone()
+        if not isinstance(self.generator, GridGenerator | PairGenerator):
+            return self._paint(pixels, strength)
+        # The kernel takes these as they are; anything else is rare enough for a copy.
+        placed = pixels.to(self.device, pixels.dtype if pixels.dtype in _PIXEL_TYPES else torch.float32)
+        with torch.inference_mode():
+            grid = self._predict_grid(placed, content_masks, looks).float()
+            # The look in part is a mix of it and of no look at all.
+            batch, _, depth, height, width = grid.shape
+            grid = torch.lerp(identity_grid(batch, depth, height, width, grid.device), grid, strength)
+        photos = [apply_grid_to_pixels(*photo) for photo in zip(grid, placed, strict=True)]
+        return torch.stack(photos).to(pixels) if len(photos) > 1 else photos[0][None].to(pixels)
+
+    def _predict_grid(
+        self, pixels: torch.Tensor, content_masks: Sequence[torch.Tensor | None], looks: Sequence[Look]
+    ) -> torch.Tensor:
+        assert isinstance(self.generator, GridGenerator | PairGenerator)
+        size = (self.generator.thumbnail, self.generator.thumbnail)
+        thumbnails = torch.cat([resize_pixels(photo, size) for photo in pixels])
+        if isinstance(self.generator, GridGenerator):
+            return self.generator.predict_grid(thumbnails)
+        readings: dict[int, Any] = {}  # of the content, one for each of its masks
+        for mask in content_masks:
+            if id(mask) not in readings:
+                readings[id(mask)] = self.generator.read(thumbnails, None if mask is None else self._place(mask))
+        grids = [
+            self.generator.predict_grid(readings[id(mask)], look.reading) * look.weight
+            for mask, look in zip(content_masks, looks, strict=True)
+        ]
+        return torch.stack(grids).sum(0)
+
+    def _paint(self, pixels: torch.Tensor, strength: float) -> torch.Tensor:
+        """The way of a generator without a grid: the whole photo through the network, in floating point."""
+        levels = 1 if pixels.is_floating_point() else torch.iinfo(pixels.dtype).max
+        content = pixels.permute(0, 3, 1, 2).to(self.device, torch.float32) / levels
+        with torch.inference_mode():
+            painted = self.generator(content).image
+        values = torch.lerp(content, painted, strength).clamp(0, 1) * levels
+        return (values if levels == 1 else values.round()).permute(0, 2, 3, 1).to(pixels)
 
     def _read_styles(
         self,
@@ -183,7 +213,8 @@ class Stylizer:
         for photo in list_styles(style, style_mask, weights):
             mask = None if photo.mask is None else self._place(photo.mask)
             with torch.inference_mode():
-                looks.append(Look(self.generator.read(self._place(photo.image), mask), photo.weight, photo.mask))
+                thumbnail = resize_pixels(photo.pixels[0], (self.generator.thumbnail, self.generator.thumbnail))
+                looks.append(Look(self.generator.read(self._place(thumbnail), mask), photo.weight, photo.mask))
         return tuple(looks)
 
     def _place(self, tensor: torch.Tensor) -> torch.Tensor:

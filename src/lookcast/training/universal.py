@@ -10,6 +10,7 @@ from lookcast.evaluation.metrics import edge_ssim
 from lookcast.generators.regions import THUMBNAIL
 from lookcast.generators.universal import UniversalGenerator
 from lookcast.losses.style import SegmentedStyleLoss
+from lookcast.ops.bilateral import apply_grid
 from lookcast.structures import Features, PhotoBatch, Stylization
 from lookcast.training.module import LookModule
 from lookcast.training.pseudo_masks import PseudoMasks
@@ -110,7 +111,8 @@ class UniversalModule(LookModule):
         for photo, mask, features in zip((batch.content, self.style_of(batch)), masks, (content, style), strict=True):
             known = photo.shape[-2:] == (THUMBNAIL, THUMBNAIL)  # then the loss's features are the generator's too
             readings.append(self.generator.read(photo, mask, features if known else None))
-        return self.generator.render(batch.content, readings[0], [(readings[1], 1.0)])
+        grid = self.generator.predict_grid(*readings)
+        return Stylization(apply_grid(grid, batch.content), grid)
 
     def _loss(
         self,
