@@ -178,9 +178,9 @@ class TestStylize:
         bad = tmp_path / "cut.png", tmp_path / "notes.txt", missing
         code, out, err = run(first, *bad, last, "-o", tmp_path / "out")
         assert (code, out) == (1, f"2 of 5 photos written to {tmp_path / 'out'}\n")
-        assert [line.split(": ")[:3] for line in err.splitlines()] == [
+        assert sorted(line.split(": ")[:3] for line in err.splitlines()) == sorted(
             ["lookcast", "skipped", str(path)] for path in bad
-        ]
+        )
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "z.png"]
 
     def test_a_format_that_can_be_read_but_not_written_is_skipped(self, tmp_path, run):
@@ -246,6 +246,65 @@ class TestStylize:
         assert run(*arguments, "--overwrite")[0] == 0
         written = tmp_path / "link.png" if way == "a link" else photo
         assert np.array_equal(np.asarray(Image.open(written)), expected)
+
+
+class TestStylizeMany:
+    @pytest.fixture
+    def photos(self, tmp_path):
+        return [save_photo(tmp_path / "in" / f"{i}.png", name) for i, name in enumerate(["chelsea", "coffee"] * 4)]
+
+    def test_resume(self, tmp_path, run, photos):
+        out = tmp_path / "out"
+        assert run(*photos[:3], "-o", out)[0] == 0
+        before = [(out / photo.name).stat().st_mtime_ns for photo in photos[:3]]
+        code, said, _ = run(tmp_path / "in", "-o", out, "--resume")
+        assert (code, said) == (0, f"5 of 8 photos written to {out}, 3 were there already\n")
+        assert [(out / photo.name).stat().st_mtime_ns for photo in photos[:3]] == before
+        for photo in photos:
+            assert np.array_equal(np.asarray(Image.open(out / photo.name)), stylized(photo))
+        assert (
+            run(tmp_path / "in", "-o", out, "--resume")[1] == f"0 of 8 photos written to {out}, 8 were there already\n"
+        )
+
+    def test_kill_and_resume(self, tmp_path, checkpoint):
+        names = ["a b.png", "\u00e9t\u00e9.png", "two\nlines.png", *[f"{i}.png" for i in range(60)]]
+        photos = [save_photo(tmp_path / "in" / name) for name in names]
+        argv = ["stylize", tmp_path / "in", "--checkpoint", checkpoint, "-o", tmp_path / "out", "--jobs", "2"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lookcast.cli", *map(str, argv)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while len(list((tmp_path / "out").glob("[!.]*"))) < 5:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        written = list((tmp_path / "out").glob("[!.]*"))
+        expected = stylized(photos[0])
+        for path in written:
+            assert np.array_equal(np.asarray(Image.open(path)), expected)
+        assert len(written) < len(photos)
+        result = shell(*argv, "--resume")
+        assert result.returncode == 0
+        assert f", {len(written)} were there already" in result.stdout
+        assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == sorted(names)
+
+    def test_torchrun_does_each_photo_once(self, tmp_path, checkpoint, photos):
+        argv = ["stylize", tmp_path / "in", "--checkpoint", checkpoint, "-o", tmp_path / "out", "--jobs", "1"]
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        result = subprocess.run(
+            [*launcher, "-m", "lookcast.cli", *map(str, argv)], capture_output=True, text=True, check=True
+        )
+        for rank in range(2):
+            assert f"4 of 4 photos written to {tmp_path / 'out'} (part {rank} of 2)" in result.stdout
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [photo.name for photo in photos]
+
+    def test_share(self, tmp_path, run, photos):
+        for part in range(3):
+            assert run(tmp_path / "in", "-o", tmp_path / str(part), "--share", f"{part}/3")[0] == 0
+        names = [sorted(path.name for path in (tmp_path / str(part)).iterdir()) for part in range(3)]
+        assert names == [["0.png", "3.png", "6.png"], ["1.png", "4.png", "7.png"], ["2.png", "5.png"]]
 
 
 class TestStylizeRefuses:

@@ -6,6 +6,7 @@ import skimage.data
 from PIL import Image
 
 from lookcast import cli
+from lookcast.cli.stylize import _parser
 from lookcast.inference.auto_masks import AutoMasks
 from lookcast.inference.photo_io import read_mask, read_photo
 from lookcast.inference.stylizer import Stylizer
@@ -212,7 +213,7 @@ class TestMasks:
 
 class TestAutoMasks:
     def test_choices_are_the_segmenters(self):
-        actions = {action.dest: action for action in cli._stylize_parser()._actions}
+        actions = {action.dest: action for action in _parser()._actions}
         assert set(actions["auto_masks"].choices) == set(SEGMENTERS)
 
     @pytest.mark.parametrize("count", [1, 2])

@@ -2,14 +2,16 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.inference.auto_masks import AutoMasks
-from lookcast.inference.batch import Job, plan_jobs, set_up_styles, stylize_file, stylize_files
+from lookcast.inference.batch import set_up_styles, stylize_file, stylize_files
+from lookcast.inference.jobs import Job, plan_jobs
 from lookcast.inference.photo_io import PhotoError, read_photo
 from lookcast.inference.stylizer import Stylizer
-from tests.looks import MeanColor, look
+from tests.looks import MeanColor, Negative, look
 from tests.photo_files import save_photo
 from tests.runs import GREEN, save_mask
 
@@ -30,46 +32,6 @@ def one_line(error):
     return "\n" not in str(error.value)
 
 
-class TestPlanJobs:
-    def test_no_masks(self, tmp_path):
-        photo = save_photo(tmp_path / "a.png")
-        assert plan_jobs([photo], tmp_path / "out.png") == [Job(photo, tmp_path / "out.png", None)]
-
-    def test_a_mask_for_one_photo(self, tmp_path):
-        photo, mask = save_photo(tmp_path / "a.jpg"), save_mask(tmp_path / "regions.png", SIZE)
-        assert plan_jobs([photo], tmp_path / "out.png", masks=mask) == [Job(photo, tmp_path / "out.png", mask)]
-
-    def test_a_folder_of_masks(self, tmp_path):
-        photos = [save_photo(tmp_path / "in" / name) for name in ("a.jpg", "b.PNG")]
-        masks = [save_mask(tmp_path / "masks" / name, SIZE) for name in ("a.png", "b.png", "c.png")]
-        for given in (photos, [tmp_path / "in"]):
-            jobs = plan_jobs(given, tmp_path / "out", masks=tmp_path / "masks")
-            assert [job.mask for job in jobs] == masks[:2]
-            assert [job.source for job in jobs] == photos
-        assert plan_jobs(photos[1:], tmp_path / "out.png", masks=tmp_path / "masks")[0].mask == masks[1]
-
-    def test_rejects_a_missing_mask(self, tmp_path):
-        photos = [save_photo(tmp_path / "in" / name) for name in ("a.jpg", "b.jpg")]
-        save_mask(tmp_path / "masks" / "a.png", SIZE)
-        with pytest.raises(InputError) as caught:
-            plan_jobs(photos, tmp_path / "out", masks=tmp_path / "masks")
-        missing = tmp_path / "masks" / "b.png"
-        assert str(caught.value) == f"content-mask: {photos[1]} has none, {missing} does not exist"
-
-    def test_rejects_one_mask_for_several_photos(self, tmp_path):
-        photos = [save_photo(tmp_path / "in" / name) for name in ("a.jpg", "b.jpg")]
-        mask = save_mask(tmp_path / "mask.png", SIZE)
-        for given in (photos, [tmp_path / "in"]):
-            with pytest.raises(InputError) as caught:
-                plan_jobs(given, tmp_path / "out", masks=mask)
-            assert str(caught.value) == f"content-mask: {mask} is one file; several photos need a folder of masks"
-
-    def test_a_mask_may_be_written_over_no_photo(self, tmp_path):
-        photo = save_photo(tmp_path / "a.png")
-        with pytest.raises(InputError, match="is one of the photos to read"):
-            plan_jobs([photo], tmp_path, masks=save_mask(tmp_path / "masks" / "a.png", SIZE).parent)
-
-
 class TestSetUpStyles:
     @pytest.fixture
     def files(self, tmp_path):
@@ -80,22 +42,22 @@ class TestSetUpStyles:
         }
 
     def test_sets_the_styles(self, universal, files):
-        assert set_up_styles(universal, [files["dark"], files["bright"]], weights=[1, 3]) is None
+        assert set_up_styles([universal], [files["dark"], files["bright"]], weights=[1, 3]) is None
         content = np.zeros((3, 3, 3), np.uint8)
         assert np.array_equal(universal.stylize(content), np.broadcast_to((150, 75, 30), content.shape))
 
     def test_sets_the_masks(self, universal, files, tmp_path):
         content_mask = tmp_path / "masks"
-        assert set_up_styles(universal, [files["bright"]], [files["mask"]], content_mask=content_mask) is None
+        assert set_up_styles([universal], [files["bright"]], [files["mask"]], content_mask=content_mask) is None
         with pytest.raises(InputError, match=r"^content_mask: missing, but style_mask is given"):
             universal.stylize(np.zeros((3, 3, 3), np.uint8))
 
     def test_a_single_look_needs_none(self):
-        assert set_up_styles(Stylizer(look(), {}, "cpu"), []) is None
+        assert set_up_styles([Stylizer(look(), {}, "cpu")], []) is None
 
     def test_finds_masks(self, universal, files, tmp_path):
         styles = [files["dark"], files["bright"]]
-        masks = set_up_styles(universal, styles, weights=[1, 3], auto_masks="clusters", save_masks=tmp_path / "m")
+        masks = set_up_styles([universal], styles, weights=[1, 3], auto_masks="clusters", save_masks=tmp_path / "m")
         assert isinstance(masks, AutoMasks)
         assert (masks.weights, masks.folder) == ([1, 3], tmp_path / "m")
         assert [style[0, 0, 0] for style in masks.styles] == [0, 200]
@@ -149,21 +111,21 @@ class TestSetUpStyles:
             return [files.get(v, v) for v in value] if isinstance(value, list) else files.get(value, value)
 
         with pytest.raises(InputError) as caught:
-            set_up_styles(universal, **{"styles": [], **{key: placed(value) for key, value in options.items()}})
+            set_up_styles([universal], **{"styles": [], **{key: placed(value) for key, value in options.items()}})
         assert str(caught.value) == line
 
     def test_rejects_files(self, universal, files, tmp_path):
         (tmp_path / "notes.txt").write_text("no photo")
         for style, reason in ((tmp_path / "no.png", "no such photo"), (tmp_path / "notes.txt", "not a photo")):
             with pytest.raises(PhotoError, match=reason):
-                set_up_styles(universal, [style])
+                set_up_styles([universal], [style])
             with pytest.raises(PhotoError, match=reason):
-                set_up_styles(universal, [files["dark"]], [style], content_mask=files["mask"])
+                set_up_styles([universal], [files["dark"]], [style], content_mask=files["mask"])
 
     def test_rejects_a_mask_of_another_aspect(self, universal, files, tmp_path):
         mask = save_mask(tmp_path / "square.png", (60, 60))
         with pytest.raises(InputError, match=r"square\.png: is 60x60 pixels, its photo 6x4: another aspect") as caught:
-            set_up_styles(universal, [files["dark"]], [mask], content_mask=files["mask"])
+            set_up_styles([universal], [files["dark"]], [mask], content_mask=files["mask"])
         assert one_line(caught)
 
     @pytest.mark.parametrize("options", [{}, {"auto_masks": "clusters"}, {"masks": True}])
@@ -171,14 +133,14 @@ class TestSetUpStyles:
         if options.pop("masks", False):
             options = {"style_masks": [files["mask"]], "content_mask": files["mask"]}
         with pytest.raises(InputError, match=r"^style: this bilateral generator has a single look baked in"):
-            set_up_styles(Stylizer(look(), {}, "cpu"), [files["dark"]], **options)
+            set_up_styles([Stylizer(look(), {}, "cpu")], [files["dark"]], **options)
 
 
 class TestStylizeFile:
     def test_masks(self, universal, tmp_path):
         photo, mask = save_photo(tmp_path / "a.png"), save_mask(tmp_path / "mask.png", (48, 32))
         style = save_color(tmp_path / "style.png", (200, 100, 40))
-        set_up_styles(universal, [style], [save_mask(tmp_path / "style_mask.png", (6, 4))], content_mask=mask)
+        set_up_styles([universal], [style], [save_mask(tmp_path / "style_mask.png", (6, 4))], content_mask=mask)
         stylize_file(universal, Job(photo, tmp_path / "out.png", mask))
         expected = read_photo(photo).pixels
         expected[32:] = (200, 100, 40)  # green, the second colour, is the label that MeanColor paints
@@ -191,7 +153,7 @@ class TestStylizeFile:
         photo = save_photo(tmp_path / "a.png", exif=tags.tobytes())
         mask = save_mask(tmp_path / "mask.png", (64, 96))
         style = save_color(tmp_path / "style.png", (200, 100, 40))
-        set_up_styles(universal, [style], [save_mask(tmp_path / "style_mask.png", (6, 4))], content_mask=mask)
+        set_up_styles([universal], [style], [save_mask(tmp_path / "style_mask.png", (6, 4))], content_mask=mask)
         stylize_file(universal, Job(photo, tmp_path / "out.png", mask))
         output = read_photo(tmp_path / "out.png").pixels
         assert output.shape == (96, 64, 3)
@@ -213,9 +175,9 @@ class TestStylizeFiles:
         (tmp_path / "masks" / "c.png").write_bytes(b"no photo")
         style_mask = save_mask(tmp_path / "style_mask.png", (6, 4))
         style = save_color(tmp_path / "style.png", (200, 100, 40))
-        set_up_styles(universal, [style], [style_mask], content_mask=tmp_path / "masks")
+        set_up_styles([universal], [style], [style_mask], content_mask=tmp_path / "masks")
         jobs = plan_jobs(photos, tmp_path / "out", masks=tmp_path / "masks")
-        failures = stylize_files(universal, jobs)
+        failures = stylize_files([universal], jobs)
         assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a.png", "d.png"]
         first, second = map(str, failures)
         assert first == (
@@ -231,7 +193,61 @@ class TestStylizeFiles:
             save_mask(tmp_path / "masks" / f"{name}.png", SIZE, upper=(255, 0, 0))
         style_mask = save_mask(tmp_path / "style_mask.png", (6, 4), upper=GREEN)
         style = save_color(tmp_path / "style.png", (200, 100, 40))
-        set_up_styles(universal, [style], [style_mask], content_mask=tmp_path / "masks")
+        set_up_styles([universal], [style], [style_mask], content_mask=tmp_path / "masks")
         with caplog.at_level(logging.WARNING):
-            assert stylize_files(universal, plan_jobs(photos, tmp_path / "out", masks=tmp_path / "masks")) == []
+            assert stylize_files([universal], plan_jobs(photos, tmp_path / "out", masks=tmp_path / "masks")) == []
         assert [r.getMessage()[:30] for r in caplog.records] == 2 * ["red covers 50 % of the content"]
+
+    @pytest.mark.parametrize("workers", [1, 2, 5])
+    def test_photos_at_a_time(self, tmp_path, workers):
+        photos = [
+            save_photo(tmp_path / "in" / f"{i}.png", name)
+            for i, name in enumerate(4 * ["chelsea", "coffee", "astronaut"])
+        ]
+        stylizer = Stylizer(look(), {}, "cpu")
+        threads = torch.get_num_threads()
+        assert stylize_files([stylizer], plan_jobs(photos, tmp_path / "out"), workers=workers) == []
+        assert torch.get_num_threads() == threads
+        for photo in photos:
+            expected = stylizer.stylize(read_photo(photo).pixels)
+            assert np.array_equal(read_photo(tmp_path / "out" / photo.name).pixels, expected)
+
+    def test_devices_take_turns(self, tmp_path):
+        stylizers = [Stylizer(MeanColor(), {}, "cpu") for _ in range(3)]
+        style = save_color(tmp_path / "style.png", (200, 100, 40))
+        set_up_styles(stylizers, [style])
+        photos = [save_photo(tmp_path / "in" / f"{i}.png") for i in range(6)]
+        assert stylize_files(stylizers, plan_jobs(photos, tmp_path / "out"), workers=2) == []
+        assert [len(stylizer.generator.read_photos) for stylizer in stylizers] == [3, 3, 3]  # the style, two photos
+
+    def test_failures_come_in_the_order_of_the_jobs(self, tmp_path, capsys):
+        photos = [save_photo(tmp_path / "in" / f"{i}.png") for i in range(9)]
+        for photo in photos[::2]:
+            photo.write_bytes(photo.read_bytes()[:100])
+        failures = stylize_files([Stylizer(look(), {}, "cpu")], plan_jobs(photos, tmp_path / "out"), workers=3)
+        assert [str(failure).split(":")[0] for failure in failures] == [str(photo) for photo in photos[::2]]
+        assert len(list((tmp_path / "out").iterdir())) == 4
+        assert capsys.readouterr().err.count("lookcast: skipped: ") == 5
+
+    def test_what_the_next_photo_would_fail_on_ends_the_run(self, tmp_path):
+        photos = [save_photo(tmp_path / "in" / f"{i}.png") for i in range(200)]
+        (tmp_path / "out").write_text("no folder")
+        jobs = plan_jobs(photos, tmp_path / "elsewhere")
+        jobs = [job._replace(target=tmp_path / "out" / job.target.name) for job in jobs]
+        stylizer = Counting(Negative(), {}, "cpu")
+        with pytest.raises(InputError, match=r"can't be written"):
+            stylize_files([stylizer], jobs, workers=2)
+        assert stylizer.count < 20
+
+    @pytest.mark.parametrize("workers", [0, -2])
+    def test_rejects_no_worker(self, universal, workers):
+        with pytest.raises(InputError, match=rf"^--jobs: expected at least 1 photo at a time, got {workers}$"):
+            stylize_files([universal], [], workers=workers)
+
+
+class Counting(Stylizer):
+    count = 0
+
+    def stylize(self, *arguments, **options):
+        self.count += 1
+        return super().stylize(*arguments, **options)

@@ -13,7 +13,7 @@ from lookcast.evaluation.metrics import edge_ssim
 from lookcast.files import shipped
 from lookcast.inference import stylizer as stylizer_module
 from lookcast.inference.checkpoint import CheckpointError
-from lookcast.inference.stylizer import Stylizer, load, pick_device
+from lookcast.inference.stylizer import Stylizer, load
 from lookcast.ops.masks import PALETTE
 from tests.looks import SMALL, MeanColor, Negative, look, save_look, save_universal, universal_look
 from tests.photo_files import UPRIGHT as PHOTO
@@ -138,6 +138,15 @@ class TestStylize:
     def test_rejects_strength(self, stylizer, strength):
         with pytest.raises(InputError, match=r"^strength: expected a number in \[0, 1\], got"):
             stylizer.stylize(PHOTO, strength=strength)
+
+    @pytest.mark.gpu
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    def test_cuda_agrees_with_cpu(self):
+        expected = Stylizer(look(), {}, "cpu").stylize(PHOTO)
+        output = Stylizer(look(), {}, "cuda").stylize(PHOTO)
+        assert np.abs(output.astype(int) - expected).max() <= 1
+        on_device = torch.from_numpy(PHOTO).permute(2, 0, 1).cuda()
+        assert Stylizer(look(), {}, "cpu").stylize(on_device).device == on_device.device
 
 
 class TestSingleLook:
@@ -449,32 +458,6 @@ class TestMissingLabel:
         content[:, 4, :5, :5] = 1  # .4 %
         assert self.logged(caplog, universal, content, style) == []
         assert self.logged(caplog, universal, style, halves((64, 96), 9)) == []  # of the style alone
-
-
-class TestPickDevice:
-    def test_auto(self):
-        assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-    def test_known_device(self):
-        assert pick_device("cpu") == pick_device(torch.device("cpu")) == torch.device("cpu")
-
-    @pytest.mark.parametrize("device", ["gpu", "cuda:x", "", "meta", "xpu"])
-    def test_rejects_unknown_device(self, device):
-        with pytest.raises(InputError, match="is none of auto, cpu, cuda, mps"):
-            pick_device(device)
-
-    def test_rejects_device_that_is_not_there(self):
-        with pytest.raises(InputError, match="there is no 'cuda:99' on this machine"):
-            pick_device("cuda:99")
-
-    @pytest.mark.gpu
-    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-    def test_cuda_agrees_with_cpu(self):
-        expected = Stylizer(look(), {}, "cpu").stylize(PHOTO)
-        output = Stylizer(look(), {}, "cuda").stylize(PHOTO)
-        assert np.abs(output.astype(int) - expected).max() <= 1
-        on_device = torch.from_numpy(PHOTO).permute(2, 0, 1).cuda()
-        assert Stylizer(look(), {}, "cpu").stylize(on_device).device == on_device.device
 
 
 class TestLoad:

@@ -10,6 +10,7 @@ from lookcast.checks import InputError
 from lookcast.files import shipped
 from lookcast.generators import Generator, GridGenerator, PairGenerator
 from lookcast.inference.checkpoint import CheckpointError, load_checkpoint
+from lookcast.inference.devices import pick_device
 from lookcast.inference.image_kinds import AnyImage, ImageT, open_image
 from lookcast.inference.looks import Look, list_styles, pair_masks
 from lookcast.ops.bilateral import apply_grid_to_pixels, identity_grid
@@ -18,7 +19,6 @@ from lookcast.ops.thumbnail import resize_pixels
 UNIVERSAL = "universal"
 """The checkpoint that `load` takes by default."""
 
-_DEVICES = ("cpu", "cuda", "mps")
 _PIXEL_TYPES = (torch.uint8, torch.uint16, torch.float32)
 _GIVEN = torch.empty(0)  # stands for a style in a check that only asks whether there is one
 
@@ -38,34 +38,6 @@ def load(path_or_name: str | Path | None = None, device: str | torch.device = "a
     chosen = pick_device(device)
     generator, header = load_checkpoint(find_checkpoint(path_or_name))
     return Stylizer(generator, header, chosen)
-
-
-def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """Choose where to compute.
-
-    Args:
-        device: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is a CUDA device if there is one, else the CPU. It never takes
-            `mps`, on which nothing has been tested yet.
-
-    Raises:
-        InputError: unknown, or not on this machine.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        chosen = None
-    if chosen is None or chosen.type not in _DEVICES:
-        raise InputError(f"device: {str(device)!r} is none of auto, {', '.join(_DEVICES)}")
-    counts = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "mps": int(torch.backends.mps.is_available()),
-    }
-    if (chosen.index or 0) >= counts[chosen.type]:
-        raise InputError(f"device: there is no {str(device)!r} on this machine")
-    return chosen
 
 
 class Stylizer:

@@ -1,0 +1,7 @@
+"""`python -m lookcast.cli`."""
+
+import sys
+
+from lookcast.cli import main
+
+sys.exit(main())

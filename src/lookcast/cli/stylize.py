@@ -1,0 +1,107 @@
+"""`lookcast stylize`."""
+
+import argparse
+import os
+from pathlib import Path
+
+
+def stylize(argv: list[str]) -> int:
+    """`lookcast stylize`."""
+    args = _parser().parse_intermixed_args(argv)
+    import logging
+    import warnings
+
+    from PIL import Image
+
+    from lookcast.inference.batch import set_up_styles, stylize_file, stylize_files
+    from lookcast.inference.devices import pick_devices
+    from lookcast.inference.jobs import left_to_do, own_share, plan_jobs
+    from lookcast.inference.stylizer import check_strength, load
+
+    logging.basicConfig(format="lookcast: %(message)s")
+    # Warned of from 89 megapixels on, which cameras reach; from twice that on a photo is refused.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    check_strength(args.strength)
+    jobs = plan_jobs(args.photos, args.out, args.overwrite, args.content_mask, args.save_masks)
+    rank, count = args.share or (int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    single = len(jobs) == 1
+    share = own_share(jobs, rank, count)
+    jobs = left_to_do(share) if args.resume else share
+    stylizers = [load(args.checkpoint, device) for device in pick_devices(args.devices)]
+    auto_masks = set_up_styles(
+        stylizers, args.style, args.style_mask, args.weights, args.content_mask, args.auto_masks, args.save_masks
+    )
+    if single and jobs:
+        stylize_file(stylizers[0], jobs[0], args.strength, auto_masks)
+        print(jobs[0].target)
+        return 0
+    failures = stylize_files(stylizers, jobs, args.strength, auto_masks, args.jobs)
+    there = f", {len(share) - len(jobs)} were there already" if args.resume else ""
+    part = f" (part {rank} of {count})" if count > 1 else ""
+    print(f"{len(jobs) - len(failures)} of {len(share)} photos written to {args.out}{there}{part}")
+    return 1 if failures else 0
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def _share(text: str) -> tuple[int, int]:
+    rank, count = text.split("/")
+    return int(rank), int(count)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lookcast stylize",
+        description="Give photos the look of other photos, or the single look of a checkpoint; EXIF, colour profile "
+        "and transparency are kept. Masks are PNGs in nine colours, one colour for one kind of region in both photos.",
+        epilog="Exit code: 0; 1 when some photos of many could not be read and were skipped; 2 for bad input.",
+    )
+    parser.add_argument(
+        "photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos (that folder only)"
+    )
+    parser.add_argument(
+        "--style",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="PHOTO",
+        help="photo with the look; several are mixed",
+    )
+    parser.add_argument("--weights", type=_numbers, metavar="W,W", help="shares of several --style photos, such as 2,1")
+    parser.add_argument("--content-mask", type=Path, metavar="PNG", help="regions of the photo; for several, a folder")
+    parser.add_argument(
+        "--style-mask", action="append", type=Path, default=[], metavar="PNG", help="regions of the style, one for each"
+    )
+    parser.add_argument(
+        "--auto-masks",
+        choices=("clusters", "torchvision", "transformers"),
+        help="find the regions of both photos: without labels, or by a segmentation network that is downloaded",
+    )
+    parser.add_argument(
+        "--save-masks", type=Path, metavar="FOLDER", help="write the masks found, to look at or correct"
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help=".safetensors file, or the name of a shipped one; default: universal"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="file for one photo, folder for several")
+    parser.add_argument("--strength", type=float, default=1.0, metavar="0..1", help="1, the default, is the full look")
+    parser.add_argument(
+        "--devices",
+        "--device",
+        default="auto",
+        help="auto (default: every GPU, else the CPU), cpu, cuda, cuda:1, mps; several: cuda:0,cuda:1",
+    )
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="photos at a time (default: one for each core, at most 8)"
+    )
+    parser.add_argument("--resume", action="store_true", help="leave out photos whose file is there and newer")
+    parser.add_argument(
+        "--share",
+        type=_share,
+        metavar="I/N",
+        help="only part I of N, counted from 0, for several machines; under torchrun its own rank's by default",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="allow writing over a photo that is read")
+    return parser
