@@ -9,6 +9,7 @@ from lookcast.checks import check_image
 from lookcast.generators.base import Generator
 from lookcast.generators.regions import CELLS, FINE, NUM_FEATURES, Reading
 from lookcast.generators.universal import UniversalGenerator
+from lookcast.ops.transport import NUM_MOMENTS
 from lookcast.structures import Stylization
 
 
@@ -41,7 +42,7 @@ class BakedGenerator(Generator):
         self.register_buffer("places", torch.zeros(1, NUM_FEATURES, FINE, FINE))
         self.register_buffer("cells", torch.zeros(1, NUM_FEATURES, CELLS, CELLS))
         self.register_buffer("statistics", torch.zeros(1, CELLS * CELLS, 2 * NUM_FEATURES + depth))
-        self.register_buffer("moments", torch.zeros(1, 10, FINE, FINE))
+        self.register_buffer("moments", torch.zeros(1, NUM_MOMENTS, FINE, FINE))
         self.register_buffer("shares", torch.zeros(1, depth, FINE, FINE))
 
     @classmethod
