@@ -187,6 +187,17 @@ class TestRejects:
             run("trainer.max_steps=-1")
 
     @pytest.mark.parametrize(
+        ("overrides", "reason"),
+        [
+            (["optimizer.lr=-1"], "Invalid learning rate: -1"),
+            (["scheduler=constant", "scheduler.factor=2"], "Constant multiplicative factor expected to be between 0"),
+        ],
+    )
+    def test_rejects_what_torch_refuses(self, run, overrides, reason):
+        with pytest.raises(InputError, match=rf"^optimizer, scheduler: {reason}"):
+            run(*overrides)
+
+    @pytest.mark.parametrize(
         ("override", "reason"),
         [
             # Built at the start of the fit: torch would stumble over it in the middle of a comparison.

@@ -118,14 +118,21 @@ class LookModule(pl.LightningModule):
         self.log_dict(figures, batch_size=size, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Optimiser and schedule from their factories."""
-        optimizer = self.make_optimizer(self.generator.parameters())
-        if self.make_scheduler is None:
+        """Optimiser and schedule from their factories.
+
+        Raises:
+            InputError: a value that one of them refuses.
+        """
+        try:
+            optimizer = self.make_optimizer(self.generator.parameters())
+            scheduler = self.make_scheduler and self.make_scheduler(optimizer)
+        except InputError:
+            raise
+        except ValueError as error:  # torch's own: its message says which value
+            raise InputError(f"optimizer, scheduler: {error}") from error
+        if scheduler is None:
             return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.make_scheduler(optimizer), "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Plain values only, so that the file loads with `weights_only=True`."""
