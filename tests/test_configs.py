@@ -22,6 +22,7 @@ from lookcast.inference.checkpoint import save_checkpoint
 from lookcast.losses.deep_photo import DeepPhotoLoss
 from lookcast.losses.photorealism import MattingPenalty
 from lookcast.losses.style import PaperStyleLoss
+from lookcast.training.arguments import check_arguments
 from lookcast.training.module import LookModule
 from lookcast.training.run import train
 from lookcast.training.universal import UniversalModule
@@ -117,6 +118,7 @@ class TestCompose:
         assert OmegaConf.is_struct(cfg)
         container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
         assert container["run_dir"] == "somewhere"
+        check_arguments(container)
         with pytest.raises(ConfigAttributeError):
             _ = cfg.stylee
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lookcast.checks import InputError
-from lookcast.weights import FORMAT_VERSION, CheckpointError, load_into, read_weights, save_weights
+from lookcast.weights import FORMAT_VERSION, CheckpointError, load_into, read_state_dict, read_weights, save_weights
 from tests.samples import randn
 
 TENSORS = {"weight": randn(4, 3), "bias": randn(4, seed=1)}
@@ -100,6 +101,74 @@ class TestReadWeights:
         header = {"format_version": FORMAT_VERSION + 1, "kind": "generator"}
         save_file(TENSORS, path, metadata={"lookcast": json.dumps(header)})
         assert f"format version {FORMAT_VERSION + 1}, this lookcast reads up to {FORMAT_VERSION}" in _refused(path)
+
+
+class TestReadStateDict:
+    @pytest.fixture
+    def path(self, tmp_path):
+        path = tmp_path / "network.pth"
+        torch.save(TENSORS, path)
+        return path
+
+    def _refused(self, path):
+        """The one line that is printed for a bad file."""
+        with pytest.raises(CheckpointError) as error:
+            read_state_dict(path)
+        message = str(error.value)
+        assert message.startswith(f"{path}: ")
+        assert "\n" not in message
+        return message
+
+    @pytest.mark.parametrize("name", ["network.pth", "network.safetensors"])
+    def test_known_value(self, tmp_path, name):
+        path = tmp_path / name
+        (save_file if path.suffix == ".safetensors" else torch.save)(TENSORS, path)
+        for given in (path, str(path)):
+            tensors = read_state_dict(given)
+            assert tensors.keys() == TENSORS.keys()
+            assert all(torch.equal(tensors[key], TENSORS[key]) for key in TENSORS)
+
+    def test_leaves_out_what_is_no_tensor(self, path):
+        torch.save(TENSORS | {"epoch": 3}, path)
+        assert read_state_dict(path).keys() == TENSORS.keys()
+
+    def test_rejects_a_missing_file(self, tmp_path):
+        assert "no such file" in self._refused(tmp_path / "none.pth")
+        assert "no such file" in self._refused(tmp_path)
+
+    def test_rejects_a_file_that_cannot_be_read(self, path, monkeypatch):
+        def refuse(self, *args):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "open", refuse)
+        assert "can't be read (Permission denied)" in self._refused(path)
+
+    @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
+    def test_rejects_a_cut_file(self, path, share):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(share * len(whole))])
+        assert "not a whole state dict" in self._refused(path)
+
+    def test_rejects_a_cut_safetensors_file(self, tmp_path):
+        path = tmp_path / "cut.safetensors"
+        save_file(TENSORS, path)
+        path.write_bytes(path.read_bytes()[:-100])
+        assert "not a whole .safetensors file" in self._refused(path)
+
+    @pytest.mark.parametrize("name", ["photo.jpg", "page.pth", "page.safetensors"])
+    def test_rejects_what_holds_no_weights(self, tmp_path, name):
+        path = tmp_path / name
+        path.write_bytes(b"<html>404: not found</html>\n" * 50)
+        assert "not a whole" in self._refused(path)
+
+    def test_rejects_pickled_code(self, path):
+        torch.save(nn.Linear, path)  # unpickling a class imports and may run code
+        assert "not a whole state dict" in self._refused(path)
+
+    @pytest.mark.parametrize("value", [torch.zeros(3), [1]])
+    def test_rejects_what_is_no_state_dict(self, path, value):
+        torch.save(value, path)
+        assert f"expected a state dict, holds a {type(value).__name__}" in self._refused(path)
 
 
 class TestLoadInto:

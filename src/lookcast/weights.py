@@ -1,4 +1,4 @@
-"""One file of weights: safetensors with a JSON header. No pickle, strict keys, one clear line for a bad file."""
+"""Files of weights: lookcast's own, with a JSON header, and foreign ones. No pickle, one clear line for a bad file."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lookcast.checks import InputError
@@ -66,6 +66,38 @@ def read_weights(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], 
     if found != kind:
         raise CheckpointError(f"{path}: holds the weights of a {found}, expected a {kind}")
     return tensors, header
+
+
+def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a foreign state dict, `.safetensors` or what `torch.save` wrote; no pickled code is run.
+
+    What else the file holds, such as the number of an epoch, is left out.
+
+    Returns:
+        The tensors by name, on the CPU.
+
+    Raises:
+        CheckpointError: a missing or unreadable file, or one that holds no whole state dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file of weights")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read ({error.strerror})") from error
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a whole .safetensors file ({error})") from error
+    except Exception as error:  # on bytes that are no state dict torch.load raises whatever they lead it to
+        raise CheckpointError(f"{path}: not a whole state dict that torch.load(weights_only=True) reads") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: expected a state dict, holds a {type(state).__name__}")
+    return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
 
 
 def load_into(module: nn.Module, tensors: dict[str, torch.Tensor], path: str | Path) -> None:

@@ -19,6 +19,12 @@ def _same_partition(first, second):
     return torch.equal(first[:, None] == first[None], second[:, None] == second[None])
 
 
+def _labels(content, style, num_clusters):
+    """Nearest centres of the content's and of the style's cells."""
+    centers = joint_kmeans(content, style, num_clusters)
+    return nearest_center(content, centers), nearest_center(style, centers)
+
+
 class TestKmeans:
     def test_shape_and_dtype(self):
         points = randn(2, 20, 3, dtype=torch.float32)
@@ -105,7 +111,7 @@ class TestJointKmeans:
     def test_known_value(self):
         content, of_content = _blobs([9, 7, 5, 3])
         style, of_style = _blobs([4, 4, 20, 4], seed=1)
-        labels = torch.cat(joint_kmeans(content, style, 4), 1)[0]
+        labels = torch.cat(_labels(content, style, 4), 1)[0]
         assert _same_partition(labels, torch.cat([of_content, of_style]))
         # By shares of the photos, not by numbers of cells: 5 of 24 and 20 of 32 is the most common.
         assert labels[of_content.eq(2).nonzero()[0]] == 0
@@ -114,46 +120,46 @@ class TestJointKmeans:
         # Three places, two clusters: the style's few cells outweigh the content's distance.
         content = torch.tensor([[[0.0]] * 90 + [[2.0]] * 10])
         style = torch.tensor([[[0.0], [5.0]]])
-        assert [labels[0].unique().tolist() for labels in joint_kmeans(content, style, 2)] == [[0], [0, 1]]
-        assert joint_kmeans(content, style, 2)[1].tolist() == [[0, 1]]
+        assert [labels[0].unique().tolist() for labels in _labels(content, style, 2)] == [[0], [0, 1]]
+        assert _labels(content, style, 2)[1].tolist() == [[0, 1]]
 
     def test_determinism(self):
         content, style = randn(2, 40, 6), randn(2, 30, 6, seed=1)
-        first, second = joint_kmeans(content, style, 5), joint_kmeans(content, style, 5)
+        first, second = _labels(content, style, 5), _labels(content, style, 5)
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
         assert first[0].dtype == torch.int64
 
     def test_the_generator_decides(self):
         content, style = randn(1, 200, 6), randn(1, 200, 6, seed=1)
 
-        def labels(seed):
+        def centers(seed):
             generator = torch.Generator().manual_seed(seed)
-            return joint_kmeans(content, style, 5, num_restarts=1, generator=generator)[0]
+            return joint_kmeans(content, style, 5, num_restarts=1, generator=generator)
 
-        assert torch.equal(labels(0), labels(0))
-        assert not torch.equal(labels(0), labels(1))
+        assert torch.equal(centers(0), centers(0))
+        assert not torch.equal(centers(0), centers(1))
 
     def test_invariance_to_the_order_of_cells(self):
         (content, _), (style, _) = _blobs([9, 7, 5, 3]), _blobs([4, 5, 12, 7], seed=1)
         order = torch.randperm(24, generator=torch.Generator().manual_seed(2))
-        labels = joint_kmeans(content, style, 4)
-        shuffled = joint_kmeans(content[:, order], style, 4)
+        labels = _labels(content, style, 4)
+        shuffled = _labels(content[:, order], style, 4)
         assert torch.equal(shuffled[0], labels[0][:, order])
         assert torch.equal(shuffled[1], labels[1])
 
     def test_batch_independence(self):
         content, style = randn(3, 40, 6), randn(3, 30, 6, seed=1)
-        together = joint_kmeans(content, style, 4)
+        together = _labels(content, style, 4)
         for b in range(3):
-            alone = joint_kmeans(content[b : b + 1], style[b : b + 1], 4)
+            alone = _labels(content[b : b + 1], style[b : b + 1], 4)
             assert torch.equal(together[0][b], alone[0][0])
             assert torch.equal(together[1][b], alone[1][0])
 
     def test_no_gradient_and_no_autocast(self):
         content, style = randn(1, 20, 3, dtype=torch.float32).requires_grad_(), randn(1, 20, 3, dtype=torch.float32)
-        expected = joint_kmeans(content, style, 3)
+        expected = _labels(content, style, 3)
         with torch.autocast("cpu", torch.bfloat16):
-            actual = joint_kmeans(content, style, 3)
+            actual = _labels(content, style, 3)
         assert torch.equal(actual[0], expected[0])
 
     def test_rejects_bad_input(self):

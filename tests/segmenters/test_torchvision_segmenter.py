@@ -74,12 +74,6 @@ class TestTorchvisionSegmenter:
             TorchvisionSegmenter("resnet18")
         with pytest.raises(CheckpointError, match=r"none\.pth: no such file of weights"):
             TorchvisionSegmenter(MODEL, tmp_path / "none.pth")
-        (tmp_path / "broken.pth").write_bytes(weights.read_bytes()[:1000])
-        with pytest.raises(CheckpointError, match=r"broken\.pth: not a whole state dict"):
-            TorchvisionSegmenter(MODEL, tmp_path / "broken.pth")
-        torch.save([1], tmp_path / "list.pth")
-        with pytest.raises(CheckpointError, match=r"list\.pth: expected a state dict, holds a list"):
-            TorchvisionSegmenter(MODEL, tmp_path / "list.pth")
         torch.save({"backbone.0.0.weight": torch.zeros(16, 3, 3, 3)}, tmp_path / "other.pth")
         with pytest.raises(CheckpointError, match=r"other\.pth: lacks the weight"):
             TorchvisionSegmenter(MODEL, tmp_path / "other.pth")

@@ -4,7 +4,8 @@ import torch
 from lookcast.checks import InputError
 from lookcast.data.grades import random_grade
 from lookcast.encoders.compact import CompactEncoder
-from lookcast.training.pseudo_masks import CELLS, FINE, PseudoMasks
+from lookcast.generators.regions import FINE
+from lookcast.training.pseudo_masks import PseudoMasks
 from tests.samples import photo, rand
 
 ENCODER = CompactEncoder()
@@ -132,9 +133,6 @@ class TestPseudoMasks:
             mixed = masks(ASTRONAUT, COFFEE, seed)
         assert mixed[0].dtype == torch.float32
         assert agreement(mixed[0], masks(ASTRONAUT, COFFEE, seed)[0]) > 0.9
-
-    def test_cells_are_a_part_of_places(self):
-        assert FINE % CELLS == 0
 
     @pytest.mark.parametrize("most", [0, -1])
     def test_rejects_no_region(self, most):

@@ -186,6 +186,39 @@ class TestRejects:
         with pytest.raises(InputError, match=r"^scheduler\.total_steps: expected at least 1, got -1"):
             run("trainer.max_steps=-1")
 
+    @pytest.mark.parametrize(
+        ("overrides", "reason"),
+        [
+            (["optimizer.lr=-1"], "Invalid learning rate: -1"),
+            (["scheduler=constant", "scheduler.factor=2"], "Constant multiplicative factor expected to be between 0"),
+        ],
+    )
+    def test_rejects_what_torch_refuses(self, run, overrides, reason):
+        with pytest.raises(InputError, match=rf"^optimizer, scheduler: {reason}"):
+            run(*overrides)
+
+    @pytest.mark.parametrize(
+        ("override", "reason"),
+        [
+            # Built at the start of the fit: torch would stumble over it in the middle of a comparison.
+            ("optimizer.lr=abc", r"optimizer\.lr: expected float \| Tensor, got 'abc'"),
+            ("optimizer.lr=null", r"optimizer\.lr: expected float \| Tensor, got None"),
+            ("+optimizer.betas=[0.9]", r"optimizer\.betas: expected tuple\[.*\], got \[0\.9\]"),
+            ("scheduler.warmup=long", r"scheduler\.warmup: expected float, got 'long'"),
+            # Used in the middle of the run.
+            ("callbacks.samples.num_photos=few", r"callbacks\.samples\.num_photos: expected int, got 'few'"),
+            ("data.scale=[a,b]", r"data\.scale: expected tuple\[float, float\], got \['a', 'b'\]"),
+            ("data.batch_size=2.5", r"data\.batch_size: expected int, got 2\.5"),
+            # Of an object in another, and of one argument that becomes two.
+            ("loss.photorealism.eps=small", r"loss\.photorealism\.eps: expected float, got 'small'"),
+            ("trainer.max_steps=many", r"scheduler\.total_steps: .*; trainer\.max_steps: expected int, got 'many'"),
+        ],
+    )
+    def test_rejects_an_argument_of_a_wrong_type(self, run, tmp_path, override, reason):
+        with pytest.raises(InputError, match=rf"^{reason}$"):
+            run(override)
+        assert not (tmp_path / "run").exists()  # before anything is made
+
     def test_rejects_an_argument_that_a_constructor_lacks(self, run):
         with pytest.raises(InstantiationException, match="unexpected keyword argument 'colour'"):
             run("+generator.colour=blue")

@@ -257,7 +257,7 @@ class TestWithoutAStyleOfTheRun:
         module = build()
         module.on_fit_start()
         module.on_validation_start()
-        assert module.style is None
+        assert (module.style, module.style_features) == (None, {})
         assert torch.equal(module.style_of(BATCH), BATCH.style)
 
     def test_forward_takes_that_of_the_batch(self):

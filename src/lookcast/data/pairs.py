@@ -119,5 +119,7 @@ class PairDataModule(PhotoDataModule):
 
 
 def _grade_some(photos: torch.Tensor, strength: float, share: float) -> torch.Tensor:
+    if strength == 0:
+        return photos
     chosen = (torch.rand(len(photos), 1, 1, 1) < share).to(photos.device)
     return torch.where(chosen, random_grade(photos, strength), photos)

@@ -4,15 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import hub, nn
 from torchvision.models import VGG19_Weights, vgg19
 
 from lookcast.checks import InputError
 from lookcast.encoders.base import Encoder, freeze
 from lookcast.structures import Features
-from lookcast.weights import CheckpointError, load_into
+from lookcast.weights import load_into, read_state_dict
 
 LAYERS = {"relu1_1": 1, "relu2_1": 6, "relu3_1": 11, "relu4_1": 20, "relu4_2": 22, "relu5_1": 29}
 """Index of each tap in torchvision's `vgg19().features`."""
@@ -77,7 +75,7 @@ class VGG19Encoder(Encoder):
         self.strides = {tap: STRIDES[tap] for tap in self.taps}
         path = _download() if weights is None else Path(weights)
         network = VGG19Network(self.taps)
-        state = _read_state(path)
+        state = read_state_dict(path)
         # Strict for the layers in use; the rest of the file, the classifier included, is left unread.
         load_into(network, {name: state[name] for name in network.state_dict() if name in state}, path)
         self.network = freeze(network)
@@ -106,25 +104,3 @@ def _download() -> Path:
             "or take encoder=compact, which ships with lookcast"
         ) from error
     return path
-
-
-def _read_state(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a state dict, on the CPU."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file of weights")
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror})") from error
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a whole .safetensors file ({error})") from error
-    except Exception as error:  # on bytes that are no state dict torch.load raises whatever they lead it to
-        raise CheckpointError(f"{path}: not a whole state dict that torch.load(weights_only=True) reads") from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: expected a state dict, holds a {type(state).__name__}")
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}

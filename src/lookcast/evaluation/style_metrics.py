@@ -5,11 +5,9 @@ from kornia.color import rgb_to_linear_rgb
 
 from lookcast.checks import InputError, check_image, check_mask, check_shape
 from lookcast.ops.gram import gram_matrix, relative_distance
-from lookcast.ops.masks import resize_mask
+from lookcast.ops.masks import MIN_SHARE, resize_mask
 from lookcast.structures import Features
 
-MIN_SHARE = 0.005
-"""A label on less than this share of either photo takes no part."""
 NUM_DIRECTIONS, NUM_QUANTILES, MAX_SAMPLES = 32, 256, 60_000
 """Of the sliced Wasserstein distance: directions in Lab, quantiles from .005 to .995, pixels that are sorted."""
 

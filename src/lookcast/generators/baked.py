@@ -8,6 +8,7 @@ from torch import nn
 from lookcast.generators.base import GridGenerator
 from lookcast.generators.regions import CELLS, FINE, NUM_FEATURES, THUMBNAIL, Reading
 from lookcast.generators.universal import UniversalGenerator
+from lookcast.ops.transport import NUM_MOMENTS
 
 
 class BakedGenerator(GridGenerator):
@@ -39,7 +40,7 @@ class BakedGenerator(GridGenerator):
         self.register_buffer("places", torch.zeros(1, NUM_FEATURES, FINE, FINE))
         self.register_buffer("cells", torch.zeros(1, NUM_FEATURES, CELLS, CELLS))
         self.register_buffer("statistics", torch.zeros(1, CELLS * CELLS, 2 * NUM_FEATURES + depth))
-        self.register_buffer("moments", torch.zeros(1, 10, FINE, FINE))
+        self.register_buffer("moments", torch.zeros(1, NUM_MOMENTS, FINE, FINE))
         self.register_buffer("shares", torch.zeros(1, depth, FINE, FINE))
 
     @classmethod

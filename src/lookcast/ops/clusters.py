@@ -61,6 +61,41 @@ def kmeans(
         return _heaviest_first(points, weights, _best(points, weights, centers)) + middle
 
 
+def joint_kmeans(
+    content: torch.Tensor,
+    style: torch.Tensor,
+    num_clusters: int,
+    num_iterations: int = 10,
+    num_restarts: int = 4,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Centres of one k-means over the cells of two photos: the same nearest centre, the same kind of region.
+
+    Each photo weighs half, whatever its number of cells. A cluster may lie in one photo alone.
+
+    Args:
+        content: `(B, N, C)`.
+        style: `(B, M, C)`.
+        num_clusters: K, 1 to N + M.
+        num_iterations: as in `kmeans`.
+        num_restarts: as in `kmeans`.
+        generator: as in `kmeans`.
+
+    Returns:
+        `(B, K, C)`, that of the most common region first.
+
+    Example:
+        >>> cells = torch.tensor([[[0.0], [1.0], [5.0]]])
+        >>> joint_kmeans(cells, cells + 2, num_clusters=2).flatten()
+        tensor([1.5000, 6.0000])
+    """
+    check_shape("content", content, ("B", "N", "C"))
+    check_shape("style", style, (content.shape[0], "M", content.shape[2]))
+    weights = [photo.new_full(photo.shape[:2], 0.5 / photo.shape[1]) for photo in (content, style)]
+    points = torch.cat([content, style], 1)
+    return kmeans(points, torch.cat(weights, 1), num_clusters, num_iterations, num_restarts, generator)
+
+
 def nearest_center(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     """Index of each point's nearest centre, the first of equals.
 
@@ -77,45 +112,6 @@ def nearest_center(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
         points = points.to(centers.dtype)
         middle = centers.mean(1, keepdim=True)
         return _distances(points - middle, (centers - middle)[:, None])[:, :, 0].argmin(-1)
-
-
-def joint_kmeans(
-    content: torch.Tensor,
-    style: torch.Tensor,
-    num_clusters: int,
-    num_iterations: int = 10,
-    num_restarts: int = 4,
-    generator: torch.Generator | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels of the cells of two photos by one k-means over both: the same label, the same kind of region.
-
-    Each photo weighs half, whatever its number of cells. A cluster may lie in one photo alone.
-
-    Args:
-        content: `(B, N, C)`.
-        style: `(B, M, C)`.
-        num_clusters: K, 1 to N + M.
-        num_iterations: as in `kmeans`.
-        num_restarts: as in `kmeans`.
-        generator: as in `kmeans`.
-
-    Returns:
-        Labels 0 to K - 1 of the content's cells, `(B, N)`, and of the style's, `(B, M)`, both int64; the most common
-        label is 0.
-
-    Example:
-        >>> cells = torch.tensor([[[0.0], [0.1], [5.0]]])
-        >>> joint_kmeans(cells, cells + 0.2, num_clusters=2)
-        (tensor([[0, 0, 1]]), tensor([[0, 0, 1]]))
-    """
-    check_shape("content", content, ("B", "N", "C"))
-    check_shape("style", style, (content.shape[0], "M", content.shape[2]))
-    points = torch.cat([content, style], 1)
-    counts = [content.shape[1], style.shape[1]]
-    weights = torch.cat([points.new_full((points.shape[0], count), 0.5 / count) for count in counts], 1)
-    centers = kmeans(points, weights, num_clusters, num_iterations, num_restarts, generator)
-    labels = nearest_center(points, centers)
-    return labels[:, : counts[0]], labels[:, counts[0] :]
 
 
 def _distances(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:

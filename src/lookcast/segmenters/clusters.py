@@ -7,7 +7,7 @@ from kornia.filters import guided_blur
 from lookcast.checks import InputError
 from lookcast.encoders.base import Encoder
 from lookcast.encoders.compact import CompactEncoder
-from lookcast.ops.clusters import kmeans, nearest_center
+from lookcast.ops.clusters import joint_kmeans, nearest_center
 from lookcast.ops.masks import MIN_SHARE, NUM_LABELS
 from lookcast.segmenters.base import MaskPair, Segmenter, check_pair
 from lookcast.segmenters.label_maps import label_map, one_hot_pair, shares, thumbnail
@@ -92,30 +92,23 @@ class ClusterSegmenter(Segmenter):
 
     def _centers(self, content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
         """Centres of the clusters of two photos' cells, `(1, N, C)` and `(1, M, C)`."""
-        points, weights = _weigh_alike(content, style)
-        most = points.shape[1]  # a photo of 16 pixels a side has four cells
+        most = content.shape[1] + style.shape[1]  # a photo of 16 pixels a side has four cells
         if self.num_clusters is not None:
-            return kmeans(points, weights, min(self.num_clusters, most))
-        chosen = kmeans(points, weights, min(CHOICES[0], most))
-        total = _unexplained(points, weights, kmeans(points, weights, 1))
+            return joint_kmeans(content, style, min(self.num_clusters, most))
+        chosen = joint_kmeans(content, style, min(CHOICES[0], most))
+        total = _unexplained(content, style, joint_kmeans(content, style, 1))
         for k in range(CHOICES[0] + 1, min(CHOICES[-1], most) + 1):
-            centers = kmeans(points, weights, k)
-            gain = _unexplained(points, weights, chosen) - _unexplained(points, weights, centers)
+            centers = joint_kmeans(content, style, k)
+            gain = _unexplained(content, style, chosen) - _unexplained(content, style, centers)
             held = [shares(nearest_center(photo, centers), k).min() for photo in (content, style)]
             if min(held) >= COMMON_SHARE and gain >= MIN_GAIN * (k - chosen.shape[1]) * total:
                 chosen = centers
         return chosen
 
 
-def _weigh_alike(content: torch.Tensor, style: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """All cells `(1, N + M, C)`, and weights that sum to one half over either photo."""
-    weights = [photo.new_full(photo.shape[:2], 0.5 / photo.shape[1]) for photo in (content, style)]
-    return torch.cat([content, style], 1), torch.cat(weights, 1)
-
-
-def _unexplained(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> float:
-    """Weighted mean squared distance from the nearest centre."""
-    return float((torch.cdist(points, centers).amin(-1).square() * weights).sum())
+def _unexplained(content: torch.Tensor, style: torch.Tensor, centers: torch.Tensor) -> float:
+    """Mean squared distance from the nearest centre, mean of the two photos."""
+    return sum(float(torch.cdist(photo, centers).amin(-1).square().mean()) for photo in (content, style)) / 2
 
 
 def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch
 from lookcast.checks import InputError
 from lookcast.segmenters.base import ClassSegmenter
 from lookcast.segmenters.label_maps import thumbnail
-from lookcast.weights import CheckpointError, load_into
+from lookcast.weights import load_into, read_state_dict
 
 THUMBNAIL = 768
 """Long side of what the network reads: a photo of 3:2 then has about the 520 px of torchvision's tests."""
@@ -21,8 +21,8 @@ class TorchvisionSegmenter(ClassSegmenter):
 
     Args:
         model: `deeplabv3_mobilenet_v3_large`, `lraspp_mobilenet_v3_large`, or another of that module.
-        weights: a state dict with torchvision's names, `.pth`; None downloads torchvision's own on first use (42 MB for
-            the default model) and keeps it in torch's hub folder.
+        weights: a state dict with torchvision's names, `.pth` or `.safetensors`; None downloads torchvision's own on
+            first use (42 MB for the default model) and keeps it in torch's hub folder.
 
     Raises:
         InputError: an unknown model, weights that can't be downloaded, or a file that is missing or does not fit.
@@ -39,7 +39,7 @@ class TorchvisionSegmenter(ClassSegmenter):
         if model not in known:
             raise InputError(f"model: {model!r} is none of torchvision's segmentation networks: {', '.join(known)}")
         trained = get_model_weights(model).DEFAULT
-        state = _download(model, trained) if weights is None else _read(Path(weights))
+        state = _download(model, trained) if weights is None else read_state_dict(weights)
         # The second head of the larger networks serves their training only.
         state = {name: tensor for name, tensor in state.items() if not name.startswith("aux_classifier.")}
         self.network = get_model(model, weights=None, weights_backbone=None).eval().requires_grad_(False)
@@ -69,17 +69,3 @@ def _download(model: str, trained: Any) -> dict[str, torch.Tensor]:
             f"file as the weights of {model}, or take the segmenter clusters, which needs none"
         ) from error
     return state
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file of weights")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
-    except Exception as error:  # on bytes that are no state dict torch.load raises whatever they lead it to
-        raise CheckpointError(f"{path}: not a whole state dict that torch.load(weights_only=True) reads") from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: expected a state dict, holds a {type(state).__name__}")
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}

@@ -16,6 +16,9 @@ from lookcast.losses.deep_photo import DeepPhotoLoss
 from lookcast.losses.style import SegmentedStyleLoss
 from lookcast.structures import Features, LossTerms, PhotoBatch, Stylization
 
+Masks = tuple[torch.Tensor | None, torch.Tensor | None]
+"""Regions of the content and of the style."""
+
 
 class LookModule(pl.LightningModule):
     """Trains a generator towards the look of one style photo.
@@ -26,7 +29,7 @@ class LookModule(pl.LightningModule):
         generator: the network to train.
         encoder: frozen features for the loss.
         loss: weighs the terms.
-        style: the style photo, `(1, 3, H, W)` in [0, 1].
+        style: the style photo, `(1, 3, H, W)` in [0, 1]; None in a module whose batches bring their own.
         style_mask: its regions, `(1, K, H, W)`; None without masks.
         optimizer: makes the optimiser from the parameters.
         scheduler: makes the schedule from the optimiser, stepped every step; None for a constant rate.
@@ -79,13 +82,14 @@ class LookModule(pl.LightningModule):
 
     @torch.no_grad()
     def on_fit_start(self) -> None:
-        """The style photo does not change: its features are computed once, on the device of the training."""
-        self.style_features = self.encoder(self.style)
+        """The run's style photo does not change: its features are computed once, on the device of the training."""
+        if self.style is not None:
+            self.style_features = self.encoder(self.style)
 
-    @torch.no_grad()
     def on_validation_start(self) -> None:
         """Also for a validation without a fit."""
-        self.style_features = self.style_features or self.encoder(self.style)
+        if not self.style_features:
+            self.on_fit_start()
 
     def training_step(self, batch: PhotoBatch, batch_index: int) -> torch.Tensor:
         """One step; logs every term as `train/loss/...`."""
@@ -93,7 +97,8 @@ class LookModule(pl.LightningModule):
             content_features = self.encoder(batch.content)
         output = self(batch)
         output_features = self.encoder(output.image.clamp(0, 1))
-        terms = self._terms(batch, output, content_features, output_features)
+        masks = (batch.content_mask, self.style_mask)
+        terms = self._terms(batch, output, content_features, output_features, self.style_features, masks)
         self._log_terms("train", terms, len(batch.content), on_step=True)
         return terms.total
 
@@ -102,9 +107,9 @@ class LookModule(pl.LightningModule):
         output = self(batch)
         shown = output.image.clamp(0, 1)
         content_features, output_features = self.encoder(batch.content), self.encoder(shown)
-        size = len(batch.content)
-        self._log_terms("val", self._terms(batch, output, content_features, output_features), size, on_step=False)
-        masks = (batch.content_mask, self.style_mask)
+        size, masks = len(batch.content), (batch.content_mask, self.style_mask)
+        terms = self._terms(batch, output, content_features, output_features, self.style_features, masks)
+        self._log_terms("val", terms, size, on_step=False)
         figures = {
             "val/style_distance": self.style_distance(output_features, self.style_features, *masks),
             "val/style_distance_untouched": self.style_distance(content_features, self.style_features, *masks),
@@ -113,30 +118,36 @@ class LookModule(pl.LightningModule):
         self.log_dict(figures, batch_size=size, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Optimiser and schedule from their factories."""
-        optimizer = self.make_optimizer(self.generator.parameters())
-        if self.make_scheduler is None:
+        """Optimiser and schedule from their factories.
+
+        Raises:
+            InputError: a value that one of them refuses.
+        """
+        try:
+            optimizer = self.make_optimizer(self.generator.parameters())
+            scheduler = self.make_scheduler and self.make_scheduler(optimizer)
+        except InputError:
+            raise
+        except ValueError as error:  # torch's own: its message says which value
+            raise InputError(f"optimizer, scheduler: {error}") from error
+        if scheduler is None:
             return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.make_scheduler(optimizer), "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Plain values only, so that the file loads with `weights_only=True`."""
         checkpoint["config"] = self.config
 
-    def _terms(self, batch: PhotoBatch, output: Stylization, content: Features, painted: Features) -> LossTerms:
-        terms: LossTerms = self.loss(
-            batch.content,
-            self.style_of(batch),
-            output,
-            content,
-            painted,
-            self.style_features,
-            batch.content_mask,
-            self.style_mask,
-        )
+    def _terms(
+        self,
+        batch: PhotoBatch,
+        output: Stylization,
+        content: Features,
+        painted: Features,
+        style: Features,
+        masks: Masks,
+    ) -> LossTerms:
+        terms: LossTerms = self.loss(batch.content, self.style_of(batch), output, content, painted, style, *masks)
         return terms
 
     def _log_terms(self, stage: str, terms: LossTerms, batch_size: int, on_step: bool) -> None:

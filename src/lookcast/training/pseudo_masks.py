@@ -4,11 +4,9 @@ import torch
 import torch.nn.functional as F
 
 from lookcast.checks import InputError
-from lookcast.ops.clusters import kmeans, nearest_center
+from lookcast.generators.regions import CELLS, FINE
+from lookcast.ops.clusters import joint_kmeans, nearest_center
 from lookcast.structures import Features
-
-CELLS = 16
-FINE = 64
 
 
 class PseudoMasks:
@@ -47,8 +45,8 @@ class PseudoMasks:
             self._describe(image, features, color, place)
             for image, features in ((content, content_features), (style, style_features))
         ]
-        cells = torch.cat([_points(F.adaptive_avg_pool2d(photo, CELLS)) for photo in photos], 1)
-        centers = kmeans(cells, cells.new_ones(cells.shape[:2]), number, 6, 1, generator)
+        content_cells, style_cells = (_points(F.adaptive_avg_pool2d(photo, CELLS)) for photo in photos)
+        centers = joint_kmeans(content_cells, style_cells, number, 6, 1, generator)
         labels = [nearest_center(_points(photo), centers) for photo in photos]
         one_hot = [F.one_hot(label, number).transpose(1, 2).float() for label in labels]
         content_mask, style_mask = (mask.reshape(len(mask), number, FINE, FINE) for mask in one_hot)

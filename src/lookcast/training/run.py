@@ -26,6 +26,7 @@ from lookcast.generators import BakedGenerator, Generator, UniversalGenerator
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
 from lookcast.inference.photo_io import read_mask, read_photo
 from lookcast.inference.stylizer import find_checkpoint
+from lookcast.training.arguments import check_arguments
 from lookcast.training.loggers import close_wandb, log_config
 from lookcast.training.module import LookModule
 from lookcast.training.report import TrainResult, print_summary, quieten
@@ -44,12 +45,12 @@ def train(cfg: DictConfig) -> TrainResult:
         raise InputError("data.photos: no photos to train on; say data.photos=FOLDER")
     if (cfg.style_mask is None) != (cfg.data.masks is None):
         raise InputError("style_mask and data.masks: give both or neither; regions are matched between them")
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    run_dir = _make_folder(cfg.run_dir)
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
-
     if ("styles" in cfg.data) != ("pseudo_masks" in cfg.module):
         raise InputError("module=universal and data=pairs: give both or neither; pairs bring their own style photos")
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_arguments(config)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    run_dir = _make_folder(cfg.run_dir)
     style = {} if "styles" in cfg.data else _read_style(cfg)  # one for all
     datamodule = _build(cfg.data)
     module: LookModule = _build(cfg.module, _partial_=True)(

@@ -9,13 +9,10 @@ from lookcast.data.grades import regional_grade
 from lookcast.evaluation.metrics import edge_ssim
 from lookcast.generators.regions import THUMBNAIL
 from lookcast.generators.universal import UniversalGenerator
-from lookcast.losses.style import SegmentedStyleLoss
 from lookcast.ops.bilateral import apply_grid
 from lookcast.structures import Features, PhotoBatch, Stylization
-from lookcast.training.module import LookModule
+from lookcast.training.module import LookModule, Masks
 from lookcast.training.pseudo_masks import PseudoMasks
-
-Masks = tuple[torch.Tensor | None, torch.Tensor | None]
 
 
 class UniversalModule(LookModule):
@@ -55,47 +52,41 @@ class UniversalModule(LookModule):
 
     def training_step(self, batch: PhotoBatch, batch_index: int) -> torch.Tensor:
         """One step; logs every term as `train/loss/...`."""
-        features = self._features(batch)
-        masks = self._masks(batch, *features, None)
+        content, style = self._features(batch)
+        masks = self._masks(batch, content, style, None)
         if self.style_grade > 0:
             batch = batch._replace(style=regional_grade(self.style_of(batch), masks[1], self.style_grade))
             with torch.no_grad():
-                features = (features[0], self.encoder(self.style_of(batch)))
+                style = self.encoder(self.style_of(batch))
         shown = bool(torch.rand(()) < self.masked_share)
-        output = self._stylize(batch, *features, masks if shown else (None, None))
-        terms = self._loss(batch, output, *features, self.encoder(output.image.clamp(0, 1)), masks)
+        output = self._stylize(batch, content, style, masks if shown else (None, None))
+        painted = self.encoder(output.image.clamp(0, 1))
+        terms = self._terms(batch, output, content, painted, style, masks)
         self._log_terms("train", terms, len(batch.content), on_step=True)
-        total: torch.Tensor = terms.total
-        return total
+        return terms.total
 
     def validation_step(self, batch: PhotoBatch, batch_index: int) -> None:
         """The figures a look is judged by, with masks (`val/...`) and without (`val/free/...`)."""
-        features = self._features(batch)
+        content, style = self._features(batch)
         # The same regions in every validation, whatever the training has drawn.
-        masks = self._masks(batch, *features, torch.Generator().manual_seed(batch_index))
+        masks = self._masks(batch, content, style, torch.Generator().manual_seed(batch_index))
         size = len(batch.content)
-        distance = SegmentedStyleLoss(self.encoder.taps)
         for prefix, shown in (("val", masks), ("val/free", (None, None))):
-            output = self._stylize(batch, *features, shown)
+            output = self._stylize(batch, content, style, shown)
             image = output.image.clamp(0, 1)
             painted = self.encoder(image)
-            terms = self._loss(batch, output, *features, painted, masks)
+            terms = self._terms(batch, output, content, painted, style, masks)
             self._log_terms(prefix, terms, size, on_step=False)
             self.log_dict(
                 {
-                    f"{prefix}/style_distance": distance(painted, features[1], *masks),
+                    f"{prefix}/style_distance": self.style_distance(painted, style, *masks),
                     f"{prefix}/edge_ssim": edge_ssim(batch.content, image).mean(),
                 },
                 batch_size=size,
                 sync_dist=True,
             )
-        self.log("val/style_distance_untouched", distance(*features, *masks), batch_size=size, sync_dist=True)
-
-    def on_validation_start(self) -> None:
-        """Every pair brings its own style photo."""
-
-    def on_fit_start(self) -> None:
-        """Every pair brings its own style photo."""
+        untouched = self.style_distance(content, style, *masks)
+        self.log("val/style_distance_untouched", untouched, batch_size=size, sync_dist=True)
 
     @torch.no_grad()
     def _features(self, batch: PhotoBatch) -> tuple[Features, Features]:
@@ -113,14 +104,3 @@ class UniversalModule(LookModule):
             readings.append(self.generator.read(photo, mask, features if known else None))
         grid = self.generator.predict_grid(*readings)
         return Stylization(apply_grid(grid, batch.content), grid)
-
-    def _loss(
-        self,
-        batch: PhotoBatch,
-        output: Stylization,
-        content: Features,
-        style: Features,
-        painted: Features,
-        masks: Masks,
-    ) -> Any:
-        return self.loss(batch.content, self.style_of(batch), output, content, painted, style, *masks)
