@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.ops.bilateral import identity_grid, slice_apply
+from lookcast.ops.bilateral import apply_affine, identity_grid, slice_grid
 from lookcast.ops.color import luma
 from tests.samples import photo, rand, randn
 
@@ -47,11 +47,15 @@ def _pixels(size, dtype):
     return (rand(*size, 3, seed=2) * LEVELS[dtype]).round().to(dtype).to(DEVICE)
 
 
-def _reference(grid, pixels):
-    """What the tensors' way gives for pixels, as levels in float."""
+def _reference(grid, image):
+    return apply_affine(slice_grid(grid, luma(image)), image)
+
+
+def _reference_levels(grid, pixels):
+    """For pixels, as levels in float."""
     white = LEVELS[pixels.dtype]
     image = (pixels.float() / white).permute(2, 0, 1)[None]
-    return (slice_apply(grid[None], luma(image), image)[0].clamp(0, 1) * white).round().permute(1, 2, 0)
+    return (_reference(grid[None], image)[0].clamp(0, 1) * white).round().permute(1, 2, 0)
 
 
 @pytest.mark.skipif(INTERPRETED, reason="already interpreted")
@@ -77,7 +81,7 @@ class TestApplyGrid:
         assert out.dtype == torch.float32
         # In a large photo the float32 of the positions, not of the colours, is what differs.
         tolerance = 1e-5 if max(size) < 200 else 1e-4
-        torch.testing.assert_close(out, slice_apply(grid, luma(image), image), rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(out, _reference(grid, image), rtol=tolerance, atol=tolerance)
 
     @on_device
     @pytest.mark.parametrize(("grid_size", "size"), SIZES)
@@ -86,7 +90,7 @@ class TestApplyGrid:
         grid.requires_grad_()
         weight = randn(*image.shape, seed=3, dtype=torch.float32).to(DEVICE)
         (gradient,) = torch.autograd.grad(apply_grid(grid, image), grid, weight)
-        (expected,) = torch.autograd.grad(slice_apply(grid, luma(image), image), grid, weight)
+        (expected,) = torch.autograd.grad(_reference(grid, image), grid, weight)
         torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
     @on_device
@@ -103,7 +107,7 @@ class TestApplyGrid:
         grid, image = _case((1, 2, 2, 2), (5, 6))
         grid.requires_grad_()
         (gradient,) = torch.autograd.grad(apply_grid(grid, image).sum(), grid)  # arrives expanded from one number
-        (expected,) = torch.autograd.grad(slice_apply(grid, luma(image), image).sum(), grid)
+        (expected,) = torch.autograd.grad(_reference(grid, image).sum(), grid)
         torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
 
     @on_device
@@ -112,7 +116,7 @@ class TestApplyGrid:
         grid, image = (t.to(dtype) for t in _case((1, 4, 2, 2), (5, 6)))
         grid.requires_grad_()
         out = apply_grid(grid, image)
-        expected = slice_apply(grid.float(), luma(image.float()), image.float())
+        expected = _reference(grid.float(), image.float())
         torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
         (gradient,) = torch.autograd.grad(out.square().sum(), grid)
         assert gradient.dtype == dtype
@@ -136,7 +140,7 @@ class TestApplyGridToPixels:
         grid, pixels = _case(grid_size, size)[0][0], _pixels(size, dtype)
         out = apply_grid_to_pixels(grid, pixels)
         assert (out.dtype, out.shape) == (dtype, pixels.shape)
-        difference = (out.float() - _reference(grid, pixels)).abs()
+        difference = (out.float() - _reference_levels(grid, pixels)).abs()
         # The positions of a large photo: see above.
         assert difference.max() <= (1 if max(size) < 200 or dtype == torch.uint8 else 8)
         assert difference.mean() < 0.3
@@ -154,7 +158,7 @@ class TestApplyGridToPixels:
         pixels = (photo("coffee")[0, :, :8].permute(1, 2, 0) * 255).round().to(torch.uint8).to(DEVICE)
         # A strong look, unlike noise: what rounding costs there is what it costs a user.
         grid = identity_grid(1, 8, 1, 2, device=DEVICE)[0] + 0.2 * randn(12, 8, 1, 2, dtype=torch.float32).to(DEVICE)
-        difference = (apply_grid_to_pixels(grid, pixels).float() - _reference(grid, pixels)).abs()
+        difference = (apply_grid_to_pixels(grid, pixels).float() - _reference_levels(grid, pixels)).abs()
         assert difference.max() <= 1
         assert difference.mean() < 0.05
 
