@@ -9,8 +9,8 @@ from lookcast.generators import GENERATORS, UniversalGenerator
 from lookcast.generators.regions import THUMBNAIL, read_photo
 from lookcast.generators.universal import MOST, START
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
-from lookcast.ops.bilateral import apply_grid
 from lookcast.ops.masks import MIN_SHARE
+from lookcast.ops.slicing import apply_grid
 from lookcast.ops.thumbnail import thumbnail_of
 from tests.samples import CROPS, photo, rand, randn
 

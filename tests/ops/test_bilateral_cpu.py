@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.ops.bilateral import apply_grid, apply_grid_to_pixels, identity_grid
+from lookcast.ops.bilateral import identity_grid
+from lookcast.ops.slicing import apply_grid, apply_grid_to_pixels
 from tests.samples import CROPS, photo, randn
 
 LEVELS = {torch.uint8: 255, torch.uint16: 65535, torch.float32: 1}

@@ -23,8 +23,9 @@ from lookcast.generators.regions import (
     region_shares,
     with_position,
 )
-from lookcast.ops.bilateral import COEFFICIENTS, apply_grid, identity_grid
+from lookcast.ops.bilateral import COEFFICIENTS, identity_grid
 from lookcast.ops.masks import MIN_SHARE
+from lookcast.ops.slicing import apply_grid
 from lookcast.ops.thumbnail import thumbnail_of
 from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
 from lookcast.structures import Features

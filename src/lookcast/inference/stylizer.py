@@ -13,13 +13,13 @@ from lookcast.inference.checkpoint import CheckpointError, load_checkpoint
 from lookcast.inference.devices import pick_device
 from lookcast.inference.image_kinds import AnyImage, ImageT, open_image
 from lookcast.inference.looks import Look, list_styles, pair_masks
-from lookcast.ops.bilateral import apply_grid_to_pixels, identity_grid
+from lookcast.ops.bilateral import identity_grid
+from lookcast.ops.slicing import PIXEL_TYPES, apply_grid_to_pixels
 from lookcast.ops.thumbnail import resize_pixels
 
 UNIVERSAL = "universal"
 """The checkpoint that `load` takes by default."""
 
-_PIXEL_TYPES = (torch.uint8, torch.uint16, torch.float32)
 _GIVEN = torch.empty(0)  # stands for a style in a check that only asks whether there is one
 
 
@@ -138,7 +138,7 @@ class Stylizer:
         if not isinstance(self.generator, GridGenerator | PairGenerator):
             return self._paint(pixels, strength)
         # The kernel takes these as they are; anything else is rare enough for a copy.
-        placed = pixels.to(self.device, pixels.dtype if pixels.dtype in _PIXEL_TYPES else torch.float32)
+        placed = pixels.to(self.device, pixels.dtype if pixels.dtype in PIXEL_TYPES else torch.float32)
         with torch.inference_mode():
             grid = self._predict_grid(placed, content_masks, looks).float()
             # The look in part is a mix of it and of no look at all.

@@ -1,4 +1,4 @@
-"""Bilateral grids of affine colour transforms: the reference, and the way to the faster kernels that agree with it.
+"""Bilateral grids of affine colour transforms: the reference that every faster way has to agree with.
 
 Conventions are HDRNet's (Gharbi et al. 2017, arXiv 1707.02880): see `slice_grid`.
 """
@@ -6,8 +6,7 @@ Conventions are HDRNet's (Gharbi et al. 2017, arXiv 1707.02880): see `slice_grid
 import torch
 import torch.nn.functional as F
 
-from lookcast.checks import InputError, ShapeError, check_image, check_shape
-from lookcast.ops.color import luma
+from lookcast.checks import ShapeError, check_image, check_shape
 
 COEFFICIENTS = 12
 """A 3x4 affine transform, row-major: three rows of (weight of R, of G, of B, offset)."""
@@ -114,45 +113,3 @@ def slice_apply(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) ->
     if guide.shape[-2:] != image.shape[-2:]:
         raise ShapeError("guide", f"(B, 1, {image.shape[-2]}, {image.shape[-1]})", guide.shape)
     return apply_affine(slice_grid(grid, guide), image)
-
-
-def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """`slice_apply` with the image's own luma as the guide: what generators and their training call.
-
-    Args:
-        grid: `(B, 12, D, GH, GW)`.
-        image: `(B, 3, H, W)` in [0, 1].
-
-    Returns:
-        `(B, 3, H, W)`, not clamped.
-
-    Raises:
-        ShapeError: dimensions that do not fit.
-    """
-    return slice_apply(grid, luma(image), image)
-
-
-def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Give a photo's pixels the grid's colours in one pass, in their own type and without any plane of floats.
-
-    As `apply_grid`, then clamped; integers rounded to the nearest level, of which they may be off by one. No gradient.
-
-    Args:
-        grid: `(12, D, GH, GW)`, of one photo.
-        pixels: `(H, W, 3)` on the grid's device, in any memory layout: uint8, uint16 or float32 in [0, 1].
-
-    Returns:
-        The same shape, type and layout.
-
-    Raises:
-        ShapeError: dimensions that do not fit.
-        InputError: pixels of another type.
-    """
-    check_shape("grid", grid, (COEFFICIENTS, "D", "GH", "GW"))
-    check_shape("pixels", pixels, ("H", "W", 3))
-    if pixels.dtype not in (torch.uint8, torch.uint16, torch.float32):
-        raise InputError(f"pixels: expected uint8, uint16 or float32, got {pixels.dtype}")
-    # Here, because importing numba takes half a second, which who trains need not wait for.
-    from lookcast.ops import bilateral_cpu
-
-    return bilateral_cpu.apply_grid_to_pixels(grid, pixels)

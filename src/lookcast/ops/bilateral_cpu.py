@@ -27,7 +27,7 @@ _BAND = 64
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """See `ops.bilateral.apply_grid_to_pixels`; one photo, `(12, D, GH, GW)` and `(H, W, 3)` of any strides."""
+    """See `ops.slicing.apply_grid_to_pixels`; one photo, `(12, D, GH, GW)` and `(H, W, 3)` of any strides."""
     levels = np.float32(1) if pixels.is_floating_point() else np.int32(torch.iinfo(pixels.dtype).max)
     source = pixels.numpy()
     result: npt.NDArray[Any] = np.empty_like(source)

@@ -9,7 +9,7 @@ from lookcast.data.grades import regional_grade
 from lookcast.evaluation.metrics import edge_ssim
 from lookcast.generators.regions import THUMBNAIL
 from lookcast.generators.universal import UniversalGenerator
-from lookcast.ops.bilateral import apply_grid
+from lookcast.ops.slicing import apply_grid
 from lookcast.structures import Features, PhotoBatch, Stylization
 from lookcast.training.module import LookModule, Masks
 from lookcast.training.pseudo_masks import PseudoMasks

@@ -1,0 +1,196 @@
+"""The Triton kernels behind `bilateral_cuda`: guide, slicing and affine transform, and their gradient to the grid.
+
+Between four neighbouring cell centres the grid is linear in x and in y. So a program owns a rectangle of pixels inside
+one such interval, whose cells are the same for all its pixels, and goes through it row by row:
+
+    T = the cells above and below, mixed for this row      (2 D, 16): left and right column, 12 coefficients padded
+    w = tent(D guide - .5 - level) * share of the column   (columns, 2 D)
+    coefficients = w T                                     (columns, 16): a product for the tensor cores
+
+No address depends on the value of a pixel: nothing is gathered, nothing scattered. The gradient to T is a product too,
+`w^T (d output, each times [r, g, b, 1])`; a program sums it in registers and adds it to the grid once, at its end.
+
+Sizes are in pixels, positions in units of cells; `levels` is D, padded to a power of two.
+"""
+
+import triton
+import triton.language as tl
+
+from lookcast.ops.color import LUMA
+
+_RED, _GREEN, _BLUE = (tl.constexpr(weight) for weight in LUMA)
+
+
+@triton.jit
+def _first_pixel(interval, cells, size):
+    """First pixel of the interval from cell `interval - 1` to the next: x >= ((interval - .5) size / cells) - .5."""
+    first = ((2 * interval - 1) * size + cells - 1) // (2 * cells)
+    return tl.minimum(tl.maximum(first, 0), size)
+
+
+@triton.jit
+def _rectangle(axis: tl.constexpr, cells, size, length):
+    """Interval, first pixel and end of a program along an axis."""
+    blocks = tl.num_programs(axis) // (cells + 1)
+    interval = tl.program_id(axis) // blocks
+    first = _first_pixel(interval, cells, size) + tl.program_id(axis) % blocks * length
+    return interval, first, tl.minimum(_first_pixel(interval + 1, cells, size), first + length)
+
+
+@triton.jit
+def _cells(interval_x, interval_y, depth, cells_y, cells_x, levels: tl.constexpr):
+    """Where the cells around an interval lie in the grid, `(2 levels, 16)` above and below, and which of them exist.
+
+    Column n holds input n // 8 * 2 + n % 2 of output n // 2 % 4: then each thread of the tensor cores' layout gets all
+    four inputs of one output, and the sum over them stays inside the thread.
+    """
+    k = tl.arange(0, 2 * levels)[:, None]
+    n = tl.arange(0, 16)[None, :]
+    output = n // 2 % 4
+    plane = (output * 4 + n // 8 * 2 + n % 2) * depth + k % levels
+    x = tl.where(k < levels, tl.maximum(interval_x - 1, 0), tl.minimum(interval_x, cells_x - 1))
+    above = (plane * cells_y + tl.maximum(interval_y - 1, 0)) * cells_x + x
+    below = (plane * cells_y + tl.minimum(interval_y, cells_y - 1)) * cells_x + x
+    return above, below, (output < 3) & (k % levels < depth)
+
+
+@triton.jit
+def _weights(red, green, blue, right, depth, levels: tl.constexpr, columns: tl.constexpr):
+    """Share of every cell in every pixel, `(columns, 2 levels)`: the left cells first."""
+    # `reshape`, where indexing with None would do as well, keeps all weights of a pixel in one thread.
+    k = tl.arange(0, 2 * levels)[None, :]
+    guide = red * _RED + green * _GREEN + blue * _BLUE
+    position = tl.minimum(tl.maximum(guide * depth - 0.5, 0), depth - 1)
+    tent = tl.clamp(1 - tl.abs(tl.reshape(position, (columns, 1)) - (k % levels)), 0.0, 1.0)
+    right = tl.reshape(right, (columns, 1))
+    return tent * tl.where(k < levels, 1 - right, right)
+
+
+@triton.jit
+def _load(image, offsets, channel, mask):
+    """Red, green and blue of a row of pixels."""
+    red = tl.load(image + offsets, mask=mask, other=0)
+    green = tl.load(image + channel + offsets, mask=mask, other=0)
+    blue = tl.load(image + 2 * channel + offsets, mask=mask, other=0)
+    return red, green, blue
+
+
+@triton.jit(do_not_specialize=["height", "width"])
+def apply_kernel(
+    image,
+    grid,
+    output,
+    height,
+    width,
+    depth,
+    cells_y,
+    cells_x,
+    white: tl.constexpr,
+    levels: tl.constexpr,
+    rows: tl.constexpr,
+    columns: tl.constexpr,
+):
+    """`image` is planar where white is 1, interleaved integers else; `output` is laid out like it."""
+    interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
+    interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
+    if first_x >= end_x or first_y >= end_y:
+        return
+    batch = tl.program_id(2).to(tl.int64)
+    above, below, exists = _cells(interval_x, interval_y, depth, cells_y, cells_x, levels)
+    grid += batch * 12 * depth * cells_y * cells_x
+    above = tl.load(grid + above, mask=exists, other=0).to(tl.float32)
+    below = tl.load(grid + below, mask=exists, other=0).to(tl.float32)
+
+    pixel = 1 if white == 1 else 3
+    channel = height.to(tl.int64) * width if white == 1 else 1
+    start = (batch * height * 3 if white == 1 else 0) * width + (first_y.to(tl.int64) * width + first_x) * pixel
+    image += start
+    output += start
+    x = tl.arange(0, columns)
+    inside = first_x + x < end_x
+    right = (first_x + x + 0.5) * (cells_x / width) + (0.5 - interval_x)
+    offsets = x.to(tl.int64) * pixel  # 64 bits from here on: what the additions share becomes one
+    out_channel = tl.arange(0, 4)[None, :]
+    out_offsets = offsets[:, None] + out_channel * channel
+    out_inside = inside[:, None] & (out_channel < 3)
+
+    # The next row is on its way while this one is computed.
+    next_red, next_green, next_blue = _load(image, offsets, channel, inside)
+    for y in range(first_y, end_y):
+        red = next_red.to(tl.float32) * (1 / white)
+        green = next_green.to(tl.float32) * (1 / white)
+        blue = next_blue.to(tl.float32) * (1 / white)
+        image += width * pixel
+        some = x < tl.where(y + 1 < end_y, end_x - first_x, 0)
+        next_red, next_green, next_blue = _load(image, offsets, channel, some)
+
+        down = (y + 0.5) * (cells_y / height) + (0.5 - interval_y)
+        weights = _weights(red, green, blue, right, depth, levels, columns)
+        table = above + down * (below - above)
+        if white == 255:
+            # Half precision takes half the instructions of tf32. Coefficients may be large, so they are split in two
+            # halves and keep their digits; the weights are rounded, which is an eighth of a level at the most where
+            # neighbouring cells differ by as much as white from black.
+            weights = weights.to(tl.float16)
+            coarse = table.to(tl.float16)
+            product = tl.dot(weights, coarse)
+            product = tl.dot(weights, (table - coarse.to(tl.float32)).to(tl.float16), product)
+        else:
+            product = tl.dot(weights, table, input_precision="tf32x3")
+        by_output = tl.permute(tl.reshape(product, (columns, 2, 4, 2)), (0, 2, 1, 3))
+        red_or_blue, green_or_offset = tl.split(by_output)
+        of_red, of_blue = tl.split(red_or_blue)
+        of_green, result = tl.split(green_or_offset)
+        result += of_red * red[:, None] + of_green * green[:, None] + of_blue * blue[:, None]
+        if white != 1:
+            result = tl.clamp(result, 0.0, 1.0) * white + 0.5
+        tl.store(output + out_offsets, result.to(output.dtype.element_ty), mask=out_inside)
+        output += width * pixel
+
+
+@triton.jit(do_not_specialize=["height", "width"])
+def gradient_kernel(
+    image,
+    grid,
+    gradient,
+    height,
+    width,
+    depth,
+    cells_y,
+    cells_x,
+    levels: tl.constexpr,
+    rows: tl.constexpr,
+    columns: tl.constexpr,
+):
+    """Add to `grid` its gradient, from that of the output; all planar."""
+    interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
+    interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
+    if first_x >= end_x or first_y >= end_y:
+        return
+    batch = tl.program_id(2).to(tl.int64)
+    x = tl.arange(0, columns)
+    inside = first_x + x < end_x
+    right = (first_x + x + 0.5) * (cells_x / width) + (0.5 - interval_x)
+    channel = height.to(tl.int64) * width
+    offsets = batch * 3 * channel + first_y.to(tl.int64) * width + first_x + x
+    of_above = tl.zeros((2 * levels, 16), tl.float32)
+    of_below = tl.zeros((2 * levels, 16), tl.float32)
+    for y in range(first_y, end_y):
+        red, green, blue = _load(image, offsets, channel, inside)
+        red, green, blue = red.to(tl.float32), green.to(tl.float32), blue.to(tl.float32)
+        of_red, of_green, of_blue = _load(gradient, offsets, channel, inside)
+        offsets += width
+        # Joined in the order that makes the last two axes of the product 2 x 2 inputs: see `_cells`.
+        inputs = tl.join(tl.join(red, blue), tl.join(green, tl.full((columns,), 1, tl.float32)))
+        outputs = tl.join(tl.join(of_red, of_blue), tl.join(of_green, tl.zeros((columns,), tl.float32)))
+        outputs = tl.reshape(outputs, (columns, 1, 4, 1))
+        products = tl.reshape(outputs * tl.reshape(inputs, (columns, 2, 1, 2)), (columns, 16))
+        weights = _weights(red, green, blue, right, depth, levels, columns)
+        of_row = tl.dot(tl.trans(weights), products, input_precision="tf32x3")
+        down = (y + 0.5) * (cells_y / height) + (0.5 - interval_y)
+        of_above += (1 - down) * of_row
+        of_below += down * of_row
+    above, below, exists = _cells(interval_x, interval_y, depth, cells_y, cells_x, levels)
+    grid += batch * 12 * depth * cells_y * cells_x
+    tl.atomic_add(grid + above, of_above, mask=exists, sem="relaxed")
+    tl.atomic_add(grid + below, of_below, mask=exists, sem="relaxed")
