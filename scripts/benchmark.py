@@ -4,29 +4,49 @@
 python scripts/benchmark.py train      where the time of a training step goes, and its memory
 python scripts/benchmark.py encoder    forward of the compact encoder on one 256 px image
 python scripts/benchmark.py universal  a pass of the universal generator on 256 px photos, with masks, and its parts
+python scripts/benchmark.py inference  a photo of 1, 12 and 48 megapixels: kernels, network, file, memory
+python scripts/benchmark.py folder     photos of 12 megapixels from file to file, against reading and writing alone
+python scripts/benchmark.py start      the command line on one photo of 1 megapixel, from its start to the file
 """
 
 import argparse
+import gc
 import logging
 import resource
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
+import pyvips
+import skimage.data
 import torch
+import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from PIL import Image
 
+import lookcast
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.files import shipped
 from lookcast.generators import UniversalGenerator
-from lookcast.ops.bilateral import slice_apply
+from lookcast.inference.batch import stylize_files
+from lookcast.inference.jobs import plan_jobs
+from lookcast.inference.photo_io import Photo, write_photo
+from lookcast.ops.bilateral import apply_affine, slice_apply
 from lookcast.ops.color import luma
+from lookcast.ops.slicing import apply_grid, apply_grid_to_pixels
+from lookcast.ops.thumbnail import resize_pixels
 from lookcast.structures import Features
 from lookcast.training.run import train
 
@@ -151,17 +171,139 @@ def benchmark_universal(repeats: int) -> None:
         grid = generator.predict_grid(reading, reading)
         parts = {
             "whole pass, two photos": lambda: generator(image, image, mask, mask),
-            "with the style read before": lambda: generator.render(
-                image, generator.read(image, mask), [(reading, 1.0)]
-            ),
+            "with the style read before": lambda: generator.predict_grid(generator.read(image, mask), reading),
             "reading one photo": lambda: generator.read(image, mask),
             "of which encoder": lambda: generator.encoder(image),
             "predicting the grid": lambda: generator.predict_grid(reading, reading),
-            "slicing": lambda: slice_apply(grid, luma(image), image),
+            "slicing": lambda: apply_grid(grid, image),
         }
         for name, part in parts.items():
             milliseconds = [_milliseconds(part) for _ in range(repeats + 5)][5:]
             print(f"  {name:28s} {statistics.median(milliseconds):6.1f} ms")
+
+
+def sample_photo(megapixels: float) -> npt.NDArray[np.uint8]:
+    """A photograph enlarged, 4:3, with the noise of a sensor: else JPEG would find it easy."""
+    height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
+    image = Image.fromarray(skimage.data.coffee()).resize((height * 4 // 3, height), Image.Resampling.LANCZOS)
+    noise = np.random.default_rng(0).integers(-6, 7, (256, 256, 3), dtype=np.int16)
+    tiles = np.tile(noise, (-(-image.height // 256), -(-image.width // 256), 1))[: image.height, : image.width]
+    return (np.asarray(image) + tiles).clip(0, 255).astype(np.uint8)
+
+
+def benchmark_inference(repeats: int) -> None:
+    """Each row several times, the fastest of them; memory beyond what is there before the call, its result included."""
+    stylizer = lookcast.load(device="cpu")
+    stylizer.set_style(skimage.data.astronaut())
+    generator = stylizer.generator
+    with torch.inference_mode():
+        grid = generator.predict_grid(*[generator.read(torch.rand(1, 3, 256, 256)) for _ in range(2)])
+    print(f"{torch.get_num_threads()} threads, of {repeats} calls the fastest; MiB with the result")
+    for megapixels in (1, 12, 48):
+        pixels = sample_photo(megapixels)
+        photo = torch.from_numpy(pixels)
+        jpeg = pyvips.Image.new_from_array(pixels).jpegsave_buffer(Q=95, subsample_mode="off")
+        rows: dict[str, Callable[[], object]] = {
+            "copy": lambda pixels=pixels: pixels.copy(),  # type: ignore[misc]
+            "5-D grid_sample": lambda photo=photo: _grid_sample(grid, photo),  # type: ignore[misc]
+            "slice_apply, the reference": lambda photo=photo: _reference(grid, photo),  # type: ignore[misc]
+            "the kernel": lambda photo=photo: apply_grid_to_pixels(grid[0], photo),  # type: ignore[misc]
+            "thumbnail": lambda photo=photo: resize_pixels(photo, (256, 256)),  # type: ignore[misc]
+            "whole stylize": lambda pixels=pixels: stylizer.stylize(pixels),  # type: ignore[misc]
+            "JPEG decode": lambda jpeg=jpeg: pyvips.Image.new_from_buffer(jpeg, "", access="sequential").numpy(),  # type: ignore[misc]
+            "JPEG encode": lambda pixels=pixels: (  # type: ignore[misc]
+                pyvips.Image.new_from_array(pixels).jpegsave_buffer(Q=95, subsample_mode="off")
+            ),
+        }
+        if megapixels > 12:  # 100 bytes a pixel and more
+            del rows["5-D grid_sample"], rows["slice_apply, the reference"]
+        print(f"\n{megapixels} megapixels, {pixels.shape[1]}x{pixels.shape[0]}, JPEG of {len(jpeg) / 2**20:.1f} MiB")
+        print(f"  {'':28s} {'wall':>9s} {'CPU':>9s} {'memory':>9s}")
+        for name, call in rows.items():
+            wall, cpu, memory = _cost(call, 1 if name.startswith(("5-D", "slice")) else repeats)
+            print(f"  {name:28s} {wall * 1e3:6.1f} ms {cpu * 1e3:6.1f} ms {memory:5.0f} MiB")
+
+
+def _grid_sample(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """The reference by its definition."""
+    image = pixels.permute(2, 0, 1)[None].float() / 255
+    height, width = image.shape[-2:]
+    x = ((torch.arange(width) + 0.5) * 2 / width - 1).expand(height, -1)
+    y = ((torch.arange(height) + 0.5) * 2 / height - 1)[:, None].expand(-1, width)
+    positions = torch.stack([x, y, 2 * luma(image)[0, 0] - 1], -1)[None, None]
+    coefficients = F.grid_sample(grid, positions, align_corners=False, padding_mode="border")[:, :, 0]
+    return (apply_affine(coefficients, image).clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _reference(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    image = pixels.permute(2, 0, 1)[None].float() / 255
+    return (slice_apply(grid, luma(image), image).clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _cost(call: Callable[[], object], repeats: int) -> tuple[float, float, float]:
+    """Fewest seconds of wall and CPU time, and peak memory in MiB above what was there (Linux only)."""
+    call()
+    walls, cpus = [], []
+    for _ in range(repeats):
+        wall, cpu = time.perf_counter(), time.process_time()
+        call()
+        walls.append(time.perf_counter() - wall)
+        cpus.append(time.process_time() - cpu)
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is there now
+    before = _status("VmRSS")
+    call()
+    return min(walls), min(cpus), _status("VmHWM") - before
+
+
+def _status(name: str) -> float:
+    """A line of the process's status, in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
+
+
+def benchmark_folder(photos: int) -> None:
+    """Reading and writing alone, and with a look between them, by the same workers; and both once more."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "in"
+        first = source / "0.jpg"
+        write_photo(first, Photo(sample_photo(12)))
+        for number in range(1, photos):
+            shutil.copy(first, source / f"{number}.jpg")
+        stylizer = lookcast.load(device="cpu")
+        stylizer.set_style(skimage.data.astronaut())
+        jobs = plan_jobs([source], Path(folder) / "out")
+        for _ in range(2):
+            rates = []
+            for strength in (0.0, 1.0):  # 0 gives the content back and asks no network
+                start = time.perf_counter()
+                assert not stylize_files([stylizer], jobs, strength)
+                rates.append(photos / (time.perf_counter() - start))
+            both = f"{rates[0]:.2f} photos/s read and written, {rates[1]:.2f} with a look"
+            print(f"{photos} photos of 12 megapixels: {both}, {rates[1] / rates[0]:.0%}")
+
+
+def benchmark_start(repeats: int) -> None:
+    """What a user waits for: Python's start, imports, the checkpoint, two photos."""
+    with tempfile.TemporaryDirectory() as folder:
+        content, style, out = (Path(folder) / name for name in ("content.jpg", "style.jpg", "out.jpg"))
+        write_photo(content, Photo(sample_photo(1)))
+        write_photo(style, Photo(skimage.data.astronaut()))
+        argv = ["stylize", str(content), "--style", str(style), "-o", str(out)]
+        steps = {
+            "python": "pass",
+            "+ import torch": "import torch",
+            "+ the library": "import lookcast.inference.batch",
+            "+ the checkpoint": "import lookcast.inference.batch, lookcast; lookcast.load()",
+            "the whole command": f"from lookcast.cli import main; main({argv})",
+        }
+        for name, program in steps.items():
+            seconds = []
+            for _ in range(repeats):
+                start = time.perf_counter()
+                subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+                seconds.append(time.perf_counter() - start)
+            print(f"  {name:20s} {min(seconds):5.2f} s, the first time {seconds[0]:5.2f} s")
 
 
 def _milliseconds(call: Callable[[], object]) -> float:
@@ -177,13 +319,23 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+BENCHMARKS: dict[str, tuple[Callable[[int], None], int]] = {
+    "train": (benchmark_train, 40),
+    "encoder": (benchmark_encoder, 40),
+    "universal": (benchmark_universal, 40),
+    "inference": (benchmark_inference, 5),
+    "folder": (benchmark_folder, 40),
+    "start": (benchmark_start, 3),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "encoder", "universal"])
-    parser.add_argument("--steps", type=int, default=40, help="steps or calls to measure")
+    parser.add_argument("what", choices=list(BENCHMARKS))
+    parser.add_argument("--steps", type=int, help="steps, calls or photos to measure")
     args = parser.parse_args()
-    benchmarks = {"train": benchmark_train, "encoder": benchmark_encoder, "universal": benchmark_universal}
-    benchmarks[args.what](args.steps)
+    benchmark, steps = BENCHMARKS[args.what]
+    benchmark(args.steps or steps)
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ class TestUniversalLook:
         content, style = (torch.from_numpy(p).permute(2, 0, 1)[None] / 255 for p in (PHOTO, skimage.data.coffee()))
         with torch.no_grad():
             expected = universal_look()(content, style).image.clamp(0, 1)
-        output = Stylizer(universal_look(), {}, "cpu").stylize(content, style)
+        output = Stylizer(universal_look(), {}, "cpu", "float32").stylize(content, style)
         torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
         assert (expected - content).abs().mean() > 0.02  # the look is there
 
@@ -266,6 +266,28 @@ class TestUniversalLook:
         with pytest.raises(InputError):
             universal.set_style([DARK, "style.jpg"])
         assert np.array_equal(universal.stylize(PHOTO), np.broadcast_to((200, 100, 40), PHOTO.shape))
+
+
+class TestPrecision:
+    @pytest.mark.parametrize("name", ["coffee", "astronaut", "rocket"])
+    def test_bfloat16_agrees_with_float32(self, name, monkeypatch):
+        style, outputs = getattr(skimage.data, name)(), []
+        for fast in (True, False):
+            monkeypatch.setattr(stylizer_module, "halves_well", lambda _, fast=fast: fast)
+            stylizer = load(SHIPPED, "cpu")
+            assert stylizer.generator.encoder.half_precision == fast
+            outputs.append(stylizer.stylize(skimage.data.chelsea(), style).astype(int))
+        difference = np.abs(outputs[0] - outputs[1])
+        assert difference.max() <= 2
+        assert 0 < difference.mean() < 0.3
+
+    def test_float32_asks_no_machine(self, monkeypatch):
+        monkeypatch.setattr(stylizer_module, "halves_well", lambda _: True)
+        assert not load(SHIPPED, "cpu", "float32").generator.encoder.half_precision
+
+    def test_rejects_another(self):
+        with pytest.raises(InputError, match=r"^precision: expected auto or float32, got 'half'$"):
+            Stylizer(look(), {}, "cpu", "half")
 
 
 class TestSeveralStyles:

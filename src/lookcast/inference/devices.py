@@ -52,3 +52,10 @@ def pick_devices(devices: str = "auto") -> list[torch.device]:
         return [pick_device(device) for device in devices.split(",")]
     local = os.environ.get("LOCAL_RANK")
     return [torch.device("cuda", i) for i in ([int(local) % count] if local else range(count))]
+
+
+def halves_well(device: torch.device) -> bool:
+    """Whether bfloat16 is much faster than float32 there: GPUs from Ampere on, CPUs with AMX."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
