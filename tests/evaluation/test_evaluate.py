@@ -7,7 +7,6 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from lookcast import cli
@@ -16,12 +15,10 @@ from lookcast.encoders.compact import CompactEncoder
 from lookcast.evaluation.evaluate import evaluate_pairs, ready_outputs, stylized_outputs
 from lookcast.evaluation.pairs import find_pairs, read_pair
 from lookcast.evaluation.scoring import Scorer, show
-from lookcast.generators import PairGenerator
 from lookcast.inference.photo_io import read_photo, to_tensor
 from lookcast.inference.stylizer import Stylizer
-from lookcast.structures import Stylization
 from tests.encoders.test_teacher import teacher_arrays
-from tests.looks import look, save_look
+from tests.looks import MeanColor, look, save_look
 from tests.pair_folders import save_mask, save_outputs, save_pairs
 from tests.photo_files import save_photo
 
@@ -220,48 +217,61 @@ class TestBroken:
         assert "can't be written" in err
 
 
-class Recorder(PairGenerator):
-    """A universal generator that keeps what it is given: content, style and their masks."""
-
-    name, arguments = "recorder", {}
+class Recorder(Stylizer):
+    """Keeps what it is given: content, style and their masks."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(MeanColor(), {}, "cpu")
         self.given = []
 
-    def read(self, photo, mask=None):
-        return photo, mask
-
-    def render(self, content, reading, styles):
-        (photo, content_mask), (((style, style_mask), weight),) = reading, styles
-        assert photo is content
-        assert weight == 1
+    def stylize(self, content, style, content_mask, style_mask):
         self.given.append((content, style, content_mask, style_mask))
-        return Stylization(0.5 * content)
+        return content // 2
 
 
 class TestStylizedOutputs:
-    def test_gives_the_style_and_both_masks_at_full_size(self, folder):
+    @staticmethod
+    def enlarge(folder):
         for path in (folder / "content" / "cat.png", folder / "content_mask" / "cat.png"):
             Image.open(path).resize((1200, 800), Image.Resampling.NEAREST).save(path)
-        generator = Recorder()
-        source = stylized_outputs(Stylizer(generator, {}, "cpu"))
+
+    def test_gives_the_style_and_both_masks_at_full_size(self, folder):
+        self.enlarge(folder)
+        recorder = Recorder()
+        source = stylized_outputs(recorder)
         cat, cup = find_pairs(folder)
         output = source(cat)
         assert output.pixels.shape == (800, 1200, 3)
         assert output.seconds > 0
         source(cup)
-        (content, style, *masks), (_, _, *no_masks) = generator.given
-        assert torch.equal(content, to_tensor(read_photo(cat.content).pixels))
-        assert torch.equal(style, to_tensor(read_photo(cat.style).pixels))
+        (content, style, *masks), (_, _, *no_masks) = recorder.given
+        assert np.array_equal(content, read_photo(cat.content).pixels)
+        assert np.array_equal(style, read_photo(cat.style).pixels)
         assert [tuple(mask.shape) for mask in masks] == [(1, 9, 800, 1200), (1, 9, 64, 96)]
         assert no_masks == [None, None]
 
+    def test_contents_shrunk_before(self, folder):
+        self.enlarge(folder)
+        recorder = Recorder()
+        source = stylized_outputs(recorder, longest=300)
+        output = source(find_pairs(folder)[0])
+        assert output.pixels.shape == (200, 300, 3)
+        (_, style, *masks) = recorder.given[0]
+        assert style.shape == (64, 96, 3)
+        assert [tuple(mask.shape) for mask in masks] == [(1, 9, 200, 300), (1, 9, 64, 96)]
+        small = stylized_outputs(recorder, longest=4000)(find_pairs(folder)[1])
+        assert np.array_equal(small.pixels, read_photo(find_pairs(folder)[1].content).pixels // 2)
+
+    @pytest.mark.parametrize("longest", [0, -5])
+    def test_rejects_a_size_that_is_none(self, longest):
+        with pytest.raises(InputError, match=rf"^longest: expected a positive number of pixels, got {longest}$"):
+            stylized_outputs(Recorder(), longest=longest)
+
     def test_without_masks(self, folder):
-        generator = Recorder()
-        stylized_outputs(Stylizer(generator, {}, "cpu"), use_masks=False)(find_pairs(folder)[0])
-        assert generator.given[0][1] is not None
-        assert generator.given[0][2:] == (None, None)
+        recorder = Recorder()
+        stylized_outputs(recorder, use_masks=False)(find_pairs(folder)[0])
+        assert recorder.given[0][1] is not None
+        assert recorder.given[0][2:] == (None, None)
 
 
 class TestEvaluatePairs:

@@ -24,8 +24,9 @@ def evaluate(argv: list[str]) -> int:
         config |= {"outputs": str(args.outputs)}
     else:
         stylizer = load(args.checkpoint, args.device)
-        source, checkpoint = stylized_outputs(stylizer, args.masks), stylizer.header
-        config |= {"checkpoint": args.checkpoint or UNIVERSAL, "masks": args.masks, "device": str(stylizer.device)}
+        source, checkpoint = stylized_outputs(stylizer, args.masks, args.longest), stylizer.header
+        config |= {"checkpoint": args.checkpoint or UNIVERSAL, "masks": args.masks}
+        config |= {"longest": args.longest, "device": str(stylizer.device)}
     encoder, description = open_encoder(args.pairs, args.teacher)
     results, skipped = evaluate_pairs(pairs, source, encoder, args.out)
     report = build_report(results, skipped, config, checkpoint, description)
@@ -52,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     scored.add_argument("--outputs", type=Path, metavar="FOLDER", help="score the images in it, named as the contents")
     parser.add_argument(
         "--no-masks", dest="masks", action="store_false", help="stylize without masks; figures stay by region"
+    )
+    parser.add_argument(
+        "--longest", type=int, metavar="PX", help="shrink contents to this longer side before; default: full size"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="the first N pairs only")
     parser.add_argument(

@@ -144,7 +144,7 @@ def read_pair(files: PairFiles) -> PairImages:
     if files.style is None:
         raise PhotoError(f"{files.content}: no style photo is called {files.name!r}")
     content_pixels, style_pixels = read_photo(files.content).pixels, read_photo(files.style).pixels
-    content, style = _at_most(content_pixels, LONGEST), _at_most(style_pixels, LONGEST)
+    content, style = to_tensor(shrink(content_pixels, LONGEST)), to_tensor(shrink(style_pixels, LONGEST))
     height, width = (side // MULTIPLE * MULTIPLE for side in content.shape[-2:])
     for path, sides in ((files.content, (height, width)), (files.style, style.shape[-2:])):
         if min(sides) < MIN_SIDE:
@@ -175,11 +175,11 @@ def resize(image: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Ten
     return F.interpolate(image, tuple(size), mode="bilinear", antialias=True)
 
 
-def _at_most(pixels: npt.NDArray[np.uint8], longest: int) -> torch.Tensor:
+def shrink(pixels: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
     """Shrink to at most so many pixels on the longer side, at its own aspect ratio."""
     image = Image.fromarray(pixels)
     image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    return to_tensor(np.array(image))
+    return np.array(image)
 
 
 def _read_mask(path: Path, photo: npt.NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
