@@ -28,6 +28,7 @@ ALLOWED = {
     "evaluation.metrics": BOTTOM | {"ops"},
     "evaluation.style_metrics": BOTTOM | {"ops"},
     "ops.bilateral_cpu": BOTTOM | {"ops"},
+    "ops.bilateral_llvm": BOTTOM | {"ops"},
     "inference": BOTTOM | {"ops", "encoders", "generators", "segmenters"},
     "data": BOTTOM | {"ops", "segmenters", "inference.photo_io"},
     "training": BOTTOM | {"", "ops", "encoders", "losses", "generators", "evaluation", "data", "inference"},
@@ -44,7 +45,8 @@ ONLY_IN = {
 # Rooms that may import only these libraries.
 LIBRARIES = {
     "ops": {"torch", "kornia", "triton"},
-    "ops.bilateral_cpu": {"torch", "numpy", "numba", "llvmlite"},
+    "ops.bilateral_cpu": {"torch", "numpy", "numba"},
+    "ops.bilateral_llvm": {"numba", "llvmlite"},
     "evaluation.metrics": {"torch", "kornia"},
     "evaluation.style_metrics": {"torch", "kornia"},
 }

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -49,7 +53,7 @@ class TestApplyGridToPixels:
 
     @KINDS
     @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (7, 5), (131, 67)])
-    @pytest.mark.parametrize("grid", [(8, 16, 16), (1, 1, 1), (2, 1, 3), (5, 40, 90)])
+    @pytest.mark.parametrize("grid", [(8, 16, 16), (1, 1, 1), (2, 1, 3), (5, 40, 90), (16, 3, 2), (20, 4, 4)])
     def test_any_size(self, grid, size, kind):
         image = torch.from_numpy(np.random.default_rng(0).random((3, *size)))
         assert_agree(some_grid(*grid), pixels_of(image, kind))
@@ -131,3 +135,20 @@ class TestApplyGridToPixels:
             apply_grid_to_pixels(some_grid(), pixels[..., :2])
         with pytest.raises(InputError, match=r"^pixels: expected uint8, uint16 or float32, got torch.int32"):
             apply_grid_to_pixels(some_grid(), pixels.int())
+
+
+class TestOtherProcessors:
+    """This file again, compiled for a CPU without the instructions of this one."""
+
+    @pytest.mark.skipif("NUMBA_CPU_FEATURES" in os.environ, reason="is itself that run")
+    @pytest.mark.parametrize(("features", "lanes"), [("+avx,+avx2,+fma", 8), ("", 0)])
+    def test_agree_too(self, features, lanes, tmp_path):
+        environment = {"NUMBA_CPU_FEATURES": features, "NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
+        program = (
+            "import sys, pytest\nfrom lookcast.ops.bilateral_llvm import LANES\n"
+            f"assert LANES == {lanes}\nsys.exit(pytest.main(['-q', '-x', '-p', 'no:cacheprovider', {__file__!r}]))"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", program], env=os.environ | environment, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
