@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,7 +40,6 @@ from PIL import Image
 import lookcast
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.files import shipped
-from lookcast.generators import UniversalGenerator
 from lookcast.inference.batch import stylize_files
 from lookcast.inference.jobs import plan_jobs
 from lookcast.inference.photo_io import Photo, write_photo
@@ -162,24 +162,26 @@ def benchmark_encoder(repeats: int) -> None:
 
 
 def benchmark_universal(repeats: int) -> None:
-    """Both photos read, grid predicted, sliced; and what is left once the style has been read."""
-    generator = UniversalGenerator(CompactEncoder()).eval()
+    """Both photos read and the grid predicted; what is left once the style has been read; the parts."""
     image, mask = torch.rand(1, 3, 256, 256), torch.rand(1, 9, 256, 256).softmax(1)
     print(f"universal generator, 256 px, {torch.get_num_threads()} threads")
-    with torch.inference_mode():
-        reading = generator.read(image, mask)
-        grid = generator.predict_grid(reading, reading)
-        parts = {
-            "whole pass, two photos": lambda: generator(image, image, mask, mask),
-            "with the style read before": lambda: generator.predict_grid(generator.read(image, mask), reading),
-            "reading one photo": lambda: generator.read(image, mask),
-            "of which encoder": lambda: generator.encoder(image),
-            "predicting the grid": lambda: generator.predict_grid(reading, reading),
-            "slicing": lambda: apply_grid(grid, image),
-        }
-        for name, part in parts.items():
-            milliseconds = [_milliseconds(part) for _ in range(repeats + 5)][5:]
-            print(f"  {name:28s} {statistics.median(milliseconds):6.1f} ms")
+    for precision in ("auto", "float32"):
+        generator = lookcast.load(device="cpu", precision=precision).generator
+        print(f"  precision {precision}: encoder in {'bfloat16' if generator.encoder.half_precision else 'float32'}")
+        with torch.inference_mode():
+            reading = generator.read(image, mask)
+            grid = generator.predict_grid(reading, reading)
+            parts: dict[str, Callable[[], object]] = {
+                "whole pass, two photos": partial(generator, image, image, mask, mask),
+                "with the style read before": lambda g=generator, r=reading: g.predict_grid(g.read(image, mask), r),
+                "reading one photo": partial(generator.read, image, mask),
+                "of which encoder": partial(generator.encoder, image),
+                "predicting the grid": partial(generator.predict_grid, reading, reading),
+                "slicing": partial(apply_grid, grid, image),
+            }
+            for name, part in parts.items():
+                milliseconds = [_milliseconds(part) for _ in range(repeats + 5)][5:]
+                print(f"    {name:28s} {statistics.median(milliseconds):6.1f} ms")
 
 
 def sample_photo(megapixels: float) -> npt.NDArray[np.uint8]:
@@ -199,21 +201,19 @@ def benchmark_inference(repeats: int) -> None:
     with torch.inference_mode():
         grid = generator.predict_grid(*[generator.read(torch.rand(1, 3, 256, 256)) for _ in range(2)])
     print(f"{torch.get_num_threads()} threads, of {repeats} calls the fastest; MiB with the result")
-    for megapixels in (1, 12, 48):
+    for megapixels in (1, 12, 48, 100):
         pixels = sample_photo(megapixels)
         photo = torch.from_numpy(pixels)
-        jpeg = pyvips.Image.new_from_array(pixels).jpegsave_buffer(Q=95, subsample_mode="off")
+        jpeg = _encode(pixels)
         rows: dict[str, Callable[[], object]] = {
-            "copy": lambda pixels=pixels: pixels.copy(),  # type: ignore[misc]
-            "5-D grid_sample": lambda photo=photo: _grid_sample(grid, photo),  # type: ignore[misc]
-            "slice_apply, the reference": lambda photo=photo: _reference(grid, photo),  # type: ignore[misc]
-            "the kernel": lambda photo=photo: apply_grid_to_pixels(grid[0], photo),  # type: ignore[misc]
-            "thumbnail": lambda photo=photo: resize_pixels(photo, (256, 256)),  # type: ignore[misc]
-            "whole stylize": lambda pixels=pixels: stylizer.stylize(pixels),  # type: ignore[misc]
-            "JPEG decode": lambda jpeg=jpeg: pyvips.Image.new_from_buffer(jpeg, "", access="sequential").numpy(),  # type: ignore[misc]
-            "JPEG encode": lambda pixels=pixels: (  # type: ignore[misc]
-                pyvips.Image.new_from_array(pixels).jpegsave_buffer(Q=95, subsample_mode="off")
-            ),
+            "copy": pixels.copy,
+            "5-D grid_sample": partial(_grid_sample, grid, photo),
+            "slice_apply, the reference": partial(_reference, grid, photo),
+            "the kernel": partial(apply_grid_to_pixels, grid[0], photo),
+            "thumbnail": partial(resize_pixels, photo, (256, 256)),
+            "whole stylize": partial(stylizer.stylize, pixels),
+            "JPEG decode": partial(_decode, jpeg),
+            "JPEG encode": partial(_encode, pixels),
         }
         if megapixels > 12:  # 100 bytes a pixel and more
             del rows["5-D grid_sample"], rows["slice_apply, the reference"]
@@ -222,6 +222,16 @@ def benchmark_inference(repeats: int) -> None:
         for name, call in rows.items():
             wall, cpu, memory = _cost(call, 1 if name.startswith(("5-D", "slice")) else repeats)
             print(f"  {name:28s} {wall * 1e3:6.1f} ms {cpu * 1e3:6.1f} ms {memory:5.0f} MiB")
+
+
+def _decode(jpeg: bytes) -> npt.NDArray[np.uint8]:
+    pixels: npt.NDArray[np.uint8] = pyvips.Image.new_from_buffer(jpeg, "", access="sequential").numpy()
+    return pixels
+
+
+def _encode(pixels: npt.NDArray[np.uint8]) -> bytes:
+    jpeg: bytes = pyvips.Image.new_from_array(pixels).jpegsave_buffer(Q=95, subsample_mode="off")
+    return jpeg
 
 
 def _grid_sample(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
