@@ -105,7 +105,7 @@ class TestWritePhoto:
 
     @pytest.mark.parametrize("name", ["photo.bmp", "photo", "photo.cube"])
     def test_rejects_unknown_suffix(self, tmp_path, name):
-        with pytest.raises(PhotoError, match=r"known are \.jpg, \.jpeg, \.png, \.webp, \.tif, \.tiff$"):
+        with pytest.raises(PhotoError, match=r"known are \.jpg, \.jpeg, \.png, \.webp, \.tif, \.tiff, \.heic, \.heif$"):
             write_photo(tmp_path / name, Photo(UPRIGHT))
         assert not list(tmp_path.iterdir())
 

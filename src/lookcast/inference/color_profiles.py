@@ -15,7 +15,7 @@ from lookcast.inference.photo import Pixels, to_8_bits
 
 _BAND = 1 << 16  # pixels at a time: floats of so many stay in the cache
 _LAST = LEVELS - 1
-_SAME = 257  # one level of 8 bits: profiles that differ by less show the same photo
+_SAME = 2 * 257  # two levels of 8 bits: so far are profiles apart that all call themselves sRGB
 
 Levels = npt.NDArray[np.uint16]
 
@@ -52,7 +52,7 @@ def grey_to_srgb(grey: Levels, profile: Profile) -> Levels:
 
 
 def is_srgb(icc_profile: bytes | None) -> bool:
-    """Whether a profile shows what sRGB shows, to one level of 8 bits; by what it does, because names say little.
+    """Whether a profile shows what sRGB shows, to two levels of 8 bits; by what it does, because names say little.
 
     Raises:
         InputError: it is not one for which `is_rgb_space` is true.

@@ -2,13 +2,12 @@
 
 import logging
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 from PIL import Image
 
 from lookcast.inference.color_profiles import grey_to_srgb
-from lookcast.inference.photo import PhotoError, Pixels
+from lookcast.inference.photo import Pixels
 from lookcast.inference.photo_modes import find_profile, to_16_bits
 from lookcast.inference.vips import decode
 
@@ -49,22 +48,16 @@ def decode_deep(image: Image.Image, path: Path) -> DecodedPixels | None:
     Raises:
         PhotoError: broken or truncated, or values outside 0..65535 or 0..1.
     """
-    name, grey = str(path), image.mode in _GREY or image.mode in ("L", "LA", "La")
-    icc_profile, profile = image.info.get("icc_profile") or None, None
-    if icc_profile is not None and (grey or image.mode != "CMYK"):
-        profile = find_profile(icc_profile, "GRAY" if grey else "RGB", name)
-    if image.mode == "CMYK" or (profile is not None and profile.curves is None):
+    name, profile = str(path), None
+    values = None if image.mode == "CMYK" else to_16_bits(decode(path), name)
+    if values is not None and (icc_profile := image.info.get("icc_profile")):
+        profile = find_profile(icc_profile, "GRAY" if values.shape[2] < 3 else "RGB", name)
+    if values is None or (profile is not None and profile.curves is None):
         logger.warning("%s: has 16 bits per colour, read at 8 bits (CMYK, or a colour profile made of tables)", name)
         return None
-    values = to_16_bits(decode(path), name)
-    colors = values[..., :1] if grey else values[..., :3]
-    if colors.shape[2] != (1 if grey else 3):
-        raise PhotoError(f"{path}: expected 3 colours per pixel, got {values.shape[2]} channels")
+    grey = values.shape[2] < 3
+    colors: Any = values[..., :1] if grey else values[..., :3]
     if profile is not None and profile.matrix is None:
         colors, profile = grey_to_srgb(colors, profile), None
-    if grey:
-        colors = colors.repeat(3, 2)
-    alpha = None
-    if image.has_transparency_data:
-        alpha = np.ascontiguousarray(values[..., 1 if grey else 3])
-    return DecodedPixels(np.ascontiguousarray(colors), alpha, None if profile is None else icc_profile)
+    alpha = values[..., 1 if grey else 3] if image.has_transparency_data else None
+    return DecodedPixels(colors.repeat(3, 2) if grey else colors, alpha, None if profile is None else icc_profile)

@@ -161,5 +161,5 @@ def _open(path: Path) -> Image.Image:
 
 def _shrunk(size: tuple[int, int], factor: float) -> tuple[int, int]:
     short = min(size)
-    factor = max(1, round(short * factor)) / short  # exact there: half a pixel of few would be another aspect ratio
+    factor = max(1, int(short * factor)) / short  # exact there: half a pixel of few would be another aspect ratio
     return round(size[0] * factor), round(size[1] * factor)

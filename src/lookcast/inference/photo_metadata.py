@@ -5,16 +5,16 @@ import re
 import struct
 from typing import Any, NamedTuple
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffTags
 
 _BROKEN = (SyntaxError, ValueError, TypeError, KeyError, struct.error)
 # A TIFF's EXIF is its own directory. These tags describe how that file was stored, or hold what would contradict the
 # new one: a profile, XMP with an orientation, Photoshop's preview of the old look. IPTC is kept on its own.
-_STORAGE_TAGS = (
+_STORAGE_TAGS = {
     *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293, 297, 301, 317, 318, 319),
     *(320, 322, 323, 324, 325, 330, 332, 338, 339, 340, 341, 347, 513, 514, 529, 530, 531, 532, 700, 33723, 34377),
     34675,
-)
+}
 _IPTC_IN_TIFF, _IPTC_IN_JPEG = 33723, 0x0404
 # Of XMP: which way up, previews of the old look, and pointers to gain maps, depth maps, films and further XMP, which
 # are other parts of the old file.
@@ -57,14 +57,14 @@ def read_metadata(image: Image.Image, size: tuple[int, int], name: str) -> Metad
     """
     orientation, exif = _read_exif(image, size, name)
     xmp = image.info.get("xmp")
-    across, down = image.info.get("dpi") or (0, 0)  # 0 stands for unknown
+    across, down = image.info.get("dpi") or (0, 0)  # 0 stands for unknown; for TIFF, Pillow says 1
     dpi = (float(down), float(across)) if orientation >= 5 else (float(across), float(down))
     return Metadata(
         orientation,
         exif,
         _UNTRUE_IN_XMP.sub(b"", xmp) if isinstance(xmp, bytes) else None,
         _read_iptc(image),
-        dpi if min(dpi) > 0 else None,
+        dpi if min(dpi) > 1 else None,
     )
 
 
@@ -73,8 +73,8 @@ def _read_exif(image: Image.Image, size: tuple[int, int], name: str) -> tuple[in
     try:
         exif = image.getexif()
         orientation = exif.pop(ExifTags.Base.Orientation, 1)
-        for tag in _STORAGE_TAGS:
-            exif.pop(tag, None)
+        for tag in exif.keys() & _STORAGE_TAGS:
+            del exif[tag]  # not pop, which decodes
         details = exif.get_ifd(ExifTags.IFD.Exif) if ExifTags.IFD.Exif in exif else {}
         sides = size if orientation < 5 else reversed(size)
         for tag, side in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), sides, strict=True):
@@ -91,7 +91,6 @@ def _read_iptc(image: Image.Image) -> bytes | None:
     records = image.info.get("photoshop", {}).get(_IPTC_IN_JPEG)
     tags: Any = getattr(image, "tag_v2", {})
     if _IPTC_IN_TIFF in tags:
+        tags.tagtype[_IPTC_IN_TIFF] = TiffTags.UNDEFINED  # bytes, which Photoshop calls integers
         records = tags[_IPTC_IN_TIFF]
-        if isinstance(records, tuple):  # Photoshop stores the bytes as integers of 32 bits, in the order of the file
-            records = struct.pack(f"{'>' if tags.prefix == b'MM' else '<'}{len(records)}I", *records)
     return records or None if isinstance(records, bytes) else None

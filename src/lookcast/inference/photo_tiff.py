@@ -22,7 +22,10 @@ def encode_tiff(photo: Photo) -> Sequence[bytes | memoryview]:
 
     Raises:
         ValueError: larger than TIFF allows.
+        struct.error: larger by what comes besides the colours.
     """
+    if photo.pixels.nbytes > _MAX_BYTES:
+        raise ValueError("a TIFF has at most 4 GiB")
     pixels = with_alpha(photo)
     height, width, channels = pixels.shape
     row_bytes = pixels.nbytes // height
@@ -45,9 +48,5 @@ def encode_tiff(photo: Photo) -> Sequence[bytes | memoryview]:
     for tag, value in ((_XMP, photo.xmp), (_IPTC, photo.iptc), (_ICC_PROFILE, photo.icc_profile)):
         if value is not None:
             tags[tag] = value
-    if pixels.nbytes > _MAX_BYTES:
-        raise ValueError("a TIFF has at most 4 GiB")
     head = tags.tobytes().removeprefix(b"Exif\0\0")
-    if len(head) + pixels.nbytes > _MAX_BYTES:
-        raise ValueError("a TIFF has at most 4 GiB")
     return head, pixels.data.cast("B")

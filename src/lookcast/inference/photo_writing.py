@@ -139,7 +139,7 @@ def _photoshop_segment(iptc: bytes) -> bytes:
 
 def _encode_png(photo: Photo) -> _Parts:
     """What libvips encodes, with what belongs to the photo between its header and its pixels."""
-    encoded = memoryview(encode_png(with_alpha(photo)))
+    encoded = encode_png(with_alpha(photo))
     chunks = io.BytesIO()
     if photo.icc_profile is not None:
         PngImagePlugin.putchunk(chunks, b"iCCP", b"ICC Profile\0\0", zlib.compress(photo.icc_profile))
@@ -151,4 +151,5 @@ def _encode_png(photo: Photo) -> _Parts:
     if photo.xmp is not None:
         PngImagePlugin.putchunk(chunks, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0", photo.xmp)
     header = 8 + 25  # signature and IHDR
-    return encoded[:header], chunks.getvalue(), encoded[header:]
+    start = encoded.index(b"IDAT") - 4  # what lies between is a resolution that libvips made up
+    return encoded[:header], chunks.getvalue(), memoryview(encoded)[start:]
