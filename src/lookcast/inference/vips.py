@@ -1,5 +1,6 @@
 """libvips, which keeps 16 bits per colour and is faster than Pillow where both can; imported when first needed."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ def decode(path: Path) -> npt.NDArray[Any]:
     """
     pyvips = _vips()
     try:
-        # As a source, because vips would take brackets at the end of a name for options.
-        source = pyvips.Source.new_from_file(str(path))
+        # As a source, because vips would take brackets at the end of a name for options; in bytes, because pyvips knows
+        # no names but those of UTF-8.
+        source = pyvips.Source.new_from_file(os.fsencode(path))
         image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
         return np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     except pyvips.Error as error:
