@@ -49,7 +49,7 @@ def decode_deep(image: Image.Image, path: Path) -> DecodedPixels | None:
         PhotoError: broken or truncated, or values outside 0..65535 or 0..1.
     """
     name, profile = str(path), None
-    values = None if image.mode == "CMYK" else to_16_bits(decode(path), name)
+    values = None if image.mode == "CMYK" else to_16_bits(decode(path, image), name)
     if values is not None and (icc_profile := image.info.get("icc_profile")):
         profile = find_profile(icc_profile, "GRAY" if values.shape[2] < 3 else "RGB", name)
     if values is None or (profile is not None and profile.curves is None):

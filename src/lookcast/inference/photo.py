@@ -22,7 +22,7 @@ class Photo(NamedTuple):
     Attributes:
         pixels: `(H, W, 3)` RGB, uint8 or uint16.
         alpha: `(H, W)` of the same depth; None without transparency.
-        exif: as Pillow writes it, orientation applied and taken out, without the preview; None where there is none.
+        exif: as Pillow reads and writes it, upright and without the preview; None where there is none.
         icc_profile: the RGB colour profile of the pixels, which `color_profiles` can convert; None is sRGB.
         xmp: an XMP packet without orientation and previews; None where there is none.
         iptc: IPTC records; None where there are none.

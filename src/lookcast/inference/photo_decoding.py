@@ -59,7 +59,7 @@ def _decode(image: Image.Image, path: Path) -> DecodedPixels:
 
 def _decode_rgb(image: Image.Image, path: Path) -> DecodedPixels | None:
     """A JPEG, or a HEIC of more than 8 bits; None for what Pillow reads, or has to convert."""
-    values = decode_deep_heic(image, path) if image.format == "HEIF" else decode(path)
+    values = decode_deep_heic(image, path) if image.format == "HEIF" else decode(path, image)
     if values is None:
         return None
     icc_profile = image.info.get("icc_profile") or None

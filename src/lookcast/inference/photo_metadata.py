@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image, TiffTags
 
+from lookcast.inference.exif_bytes import make_upright
+
 _BROKEN = (SyntaxError, ValueError, TypeError, KeyError, struct.error)
 # A TIFF's EXIF is its own directory. These tags describe how that file was stored, or hold what would contradict the
 # new one: a profile, XMP with an orientation, Photoshop's preview of the old look. IPTC is kept on its own.
@@ -71,6 +73,8 @@ def read_metadata(image: Image.Image, size: tuple[int, int], name: str) -> Metad
 def _read_exif(image: Image.Image, size: tuple[int, int], name: str) -> tuple[int, bytes | None]:
     """The orientation, and the EXIF of a photo that is upright and stored in another way."""
     try:
+        if image.format != "TIFF" and image.info.get("exif"):
+            return make_upright(image.info["exif"], size)
         exif = image.getexif()
         orientation = exif.pop(ExifTags.Base.Orientation, 1)
         for tag in exif.keys() & _STORAGE_TAGS:

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from lookcast.inference.photo import PhotoError, Pixels
+
+_LOADERS = {"JPEG": "jpegload_source", "MPO": "jpegload_source", "PNG": "pngload_source", "TIFF": "tiffload_source"}
 
 
 @lru_cache(maxsize=1)
@@ -19,10 +22,14 @@ def _vips() -> Any:
     return pyvips
 
 
-def decode(path: Path) -> npt.NDArray[Any]:
+def decode(path: Path, header: Image.Image) -> npt.NDArray[Any]:
     """Pixels of a JPEG, PNG or TIFF as they are stored, `(H, W, channels)`: not turned, in the file's own depth.
 
     Premultiplied alpha is divided out, white at zero turned around. Of several pages the first.
+
+    Args:
+        path: the file.
+        header: what Pillow made of it: no other format is tried, no other size decoded.
 
     Raises:
         PhotoError: broken or truncated.
@@ -32,7 +39,9 @@ def decode(path: Path) -> npt.NDArray[Any]:
         # As a source, because vips would take brackets at the end of a name for options; in bytes, because pyvips knows
         # no names but those of UTF-8.
         source = pyvips.Source.new_from_file(os.fsencode(path))
-        image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
+        image = getattr(pyvips.Image, _LOADERS[str(header.format)])(source, access="sequential", fail_on="error")
+        if image.width * image.height != header.width * header.height:
+            raise PhotoError(f"{path}: broken, its header says {header.width}x{header.height} and other sizes")
         return np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     except pyvips.Error as error:
         raise PhotoError(f"{path}: broken or truncated ({' '.join(str(error).split())})") from error
