@@ -6,11 +6,10 @@ import skimage.data
 from PIL import Image, ImageCms
 
 from lookcast.checks import InputError
-from lookcast.inference.color_profiles import from_srgb, grey_to_srgb, is_rgb_space, is_srgb, to_srgb
+from lookcast.inference.color_profiles import from_srgb, grey_to_srgb, to_srgb
 from lookcast.inference.icc_tags import read_profile
 from tests.photo_files import (
     ADOBE_RGB,
-    BLACK_ONLY_CMYK,
     BLUE_ONLY_RGB,
     DISPLAY_P3,
     LINEAR_GREY,
@@ -35,7 +34,7 @@ def by_littlecms(pixels, profile):
     return np.asarray(ImageCms.profileToProfile(Image.fromarray(pixels), source, srgb, intent))
 
 
-class TestIsSrgb:
+class TestSrgb:
     @pytest.mark.parametrize(
         "profile",
         [
@@ -47,17 +46,12 @@ class TestIsSrgb:
         ids=["none", "littlecms", "other bytes", "rounded"],
     )
     def test_by_what_it_does(self, profile):
-        assert is_srgb(profile)
+        assert to_srgb(PHOTO, profile) is PHOTO
+        assert from_srgb(DEEP, PHOTO, PHOTO, profile) is DEEP
 
     @pytest.mark.parametrize("profile", [*WIDE.values(), rgb_profile(SRGB_PRIMARIES, gamma(2.2))])
     def test_others(self, profile):
-        assert not is_srgb(profile)
-
-
-class TestIsRgbSpace:
-    def test_known_value(self):
-        assert is_rgb_space(ADOBE_RGB)
-        assert not any(map(is_rgb_space, (BLUE_ONLY_RGB, BLACK_ONLY_CMYK, LINEAR_GREY)))
+        assert to_srgb(PHOTO, profile) is not PHOTO
 
 
 class TestToSrgb:
@@ -81,15 +75,14 @@ class TestToSrgb:
         assert converted[0].tolist() == [0, 0, 0]
         assert converted[-1].min() > 65500
 
-    @pytest.mark.parametrize("profile", [None, SRGB])
-    def test_srgb_is_not_touched(self, profile):
-        assert to_srgb(PHOTO, profile) is PHOTO
-        assert from_srgb(DEEP, PHOTO, PHOTO, profile) is DEEP
-
     @pytest.mark.parametrize("profile", [BLUE_ONLY_RGB, LINEAR_GREY])
     def test_rejects_other_profiles(self, profile):
         with pytest.raises(InputError, match="icc_profile: expected RGB with curves and a matrix"):
             to_srgb(PHOTO, profile)
+
+    def test_rejects_broken_profiles(self):
+        with pytest.raises(InputError):
+            to_srgb(PHOTO, b"nonsense")
 
 
 class TestFromSrgb:
@@ -128,6 +121,11 @@ class TestFromSrgb:
         plain = from_srgb(darker, grey, grey, DISPLAY_P3)
         assert back[0, 0] > plain[0, 0]  # redder than sRGB can be
         assert (back[0, 1:] < plain[0, 1:]).all()
+
+    @pytest.mark.parametrize("stylized", [PHOTO, DEEP[:9]])
+    def test_rejects_what_does_not_fit(self, stylized):
+        with pytest.raises(InputError, match="stylized, srgb, pixels: expected one shape"):
+            from_srgb(stylized, to_srgb(PHOTO, DISPLAY_P3), PHOTO, DISPLAY_P3)
 
     def test_any_shape(self):
         flat, photo = DEEP.reshape(-1, 3), to_srgb(DEEP, PROPHOTO)

@@ -1,9 +1,13 @@
+import os
+import signal
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from lookcast.inference.photo import PhotoError
-from lookcast.inference.vips import decode, encode_png
+from lookcast.inference.photo_io import Photo, read_photo, write_photo
+from lookcast.inference.vips import decode
 from tests.photo_files import UPRIGHT, save_photo
 
 
@@ -26,11 +30,21 @@ class TestDecode:
             decode(path, image)
 
 
-class TestEncodePng:
-    @pytest.mark.parametrize("channels", [3, 4])
-    def test_known_value(self, tmp_path, channels):
-        pixels = UPRIGHT if channels == 3 else np.dstack((UPRIGHT, UPRIGHT[..., 0]))
-        (tmp_path / "photo.png").write_bytes(encode_png(pixels))
-        image = Image.open(tmp_path / "photo.png")
-        assert np.array_equal(np.asarray(image), pixels)
-        assert "exif" not in image.info
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_forked_workers_read_and_write(tmp_path):
+    """As data loaders do, after their parent did; libvips with its threads would hang."""
+    names = ("photo.jpg", "photo.png", "photo.tif")
+
+    def work():
+        for name in names:
+            write_photo(tmp_path / name, Photo(UPRIGHT.astype(np.uint8 if "jpg" in name else np.uint16)))
+            read_photo(tmp_path / name)
+
+    work()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        work()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0

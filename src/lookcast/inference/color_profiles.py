@@ -34,15 +34,6 @@ class _Space(NamedTuple):
     levels: tuple[Levels, ...]
 
 
-def is_rgb_space(icc_profile: bytes) -> bool:
-    """Whether photos can be converted from this profile and back: an RGB one of curves and matrix, as cameras write.
-
-    Raises:
-        ProfileError: it is broken.
-    """
-    return read_profile(icc_profile).matrix is not None
-
-
 def grey_to_srgb(grey: Levels, profile: Profile) -> Levels:
     """Levels of grey in a profile of grey, which has a curve, as levels of sRGB."""
     assert profile.curves is not None
@@ -51,27 +42,20 @@ def grey_to_srgb(grey: Levels, profile: Profile) -> Levels:
     return levels
 
 
-def is_srgb(icc_profile: bytes | None) -> bool:
-    """Whether a profile shows what sRGB shows, to two levels of 8 bits; by what it does, because names say little.
-
-    Raises:
-        InputError: it is not one for which `is_rgb_space` is true.
-    """
-    return icc_profile is None or _space(icc_profile) is None
-
-
 def to_srgb(pixels: Pixels, icc_profile: bytes | None) -> Pixels:
     """Pixels as sRGB: uint16, so that no step between levels is lost; these very pixels where they are sRGB already.
 
-    Relative colorimetric: white stays white. Colours outside sRGB are clipped, channel by channel; `from_srgb` brings
+    Profiles that do what sRGB does, to two levels of 8 bits, count as sRGB, whatever their names are. Relative
+    colorimetric: white stays white. Colours outside sRGB are clipped, channel by channel; `from_srgb` brings
     them back.
 
     Args:
         pixels: `(..., 3)`.
-        icc_profile: what they are in, for which `is_rgb_space` is true; None is sRGB.
+        icc_profile: what they are in, RGB of curves and a matrix, as `read_photo` and `to_rgb` hand out no other; None
+            is sRGB.
 
     Raises:
-        InputError: another profile.
+        InputError: another or a broken profile.
     """
     space = _space(icc_profile)
     return pixels if space is None else _convert(pixels, space, _srgb())
@@ -90,11 +74,14 @@ def from_srgb(stylized: Pixels, srgb: Pixels, pixels: Pixels, icc_profile: bytes
         icc_profile: what it is in; None is sRGB.
 
     Raises:
-        InputError: a profile for which `is_rgb_space` is not true.
+        InputError: another or a broken profile, or arrays that do not fit together.
     """
     space = _space(icc_profile)
     if space is None:
         return stylized
+    if not (stylized.shape == srgb.shape == pixels.shape and stylized.dtype == srgb.dtype):
+        sizes = ", ".join(f"{array.shape} of {array.dtype}" for array in (stylized, srgb, pixels))
+        raise InputError(f"stylized, srgb, pixels: expected one shape, and one depth of the first two, got {sizes}")
     result = _convert(stylized, _srgb(), space)
     rows, looks, clipped, own = (array.reshape(-1, 3) for array in (result, stylized, srgb, pixels))
     _in_bands(lambda band: _unclip(rows[band], looks[band], clipped[band], own[band], space), len(rows))

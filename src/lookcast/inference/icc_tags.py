@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageCms
 
+from lookcast.checks import InputError
+
 LEVELS = 65536
 _BROKEN = (OSError, ImageCms.PyCMSError, struct.error, ValueError, IndexError, ZeroDivisionError, FloatingPointError)
 _TABLES = (b"A2B0", b"A2B1", b"A2B2")
@@ -15,7 +17,7 @@ _TABLES = (b"A2B0", b"A2B1", b"A2B2")
 _FORMS = ("g", "gab", "gabc", "gabcd", "gabcdef")
 
 
-class ProfileError(ValueError):
+class ProfileError(InputError):
     """An ICC profile can't be read; the message says why."""
 
 

@@ -3,20 +3,19 @@
 import io
 import logging
 import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.files import whole_file
 from lookcast.inference.photo import Photo, PhotoError, to_8_bits, with_alpha
 from lookcast.inference.photo_heic import HEIC_SUFFIXES, enable_heic, encode_heic
+from lookcast.inference.photo_png import encode_png
 from lookcast.inference.photo_tiff import encode_tiff
-from lookcast.inference.vips import encode_png
 
 _FORMATS = {
     **{".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"},
@@ -28,7 +27,6 @@ PHOTO_SUFFIXES = tuple(_FORMATS)
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 _MAX_SEGMENT = 65533  # of JPEG, in bytes
 _XMP_HEADER = 29
-_INCH = 0.0254
 
 _Parts = Sequence[bytes | memoryview]
 logger = logging.getLogger(__name__)
@@ -79,7 +77,7 @@ def write_photo(path: str | Path, photo: Photo, quality: int = 95, subsampling: 
         if kind == "TIFF":
             parts = encode_tiff(photo)
         elif kind == "PNG":
-            parts = _encode_png(photo)
+            parts = (encode_png(photo),)
         else:
             parts = _encode_lossy(photo, kind, quality, subsampling)
     except (ValueError, OSError, RuntimeError, struct.error) as error:
@@ -135,21 +133,3 @@ def _photoshop_segment(iptc: bytes) -> bytes:
     """IPTC in JPEG: a resource of Photoshop's."""
     resource = b"Photoshop 3.0\0" + struct.pack(">4s2HI", b"8BIM", 0x0404, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
     return struct.pack(">2sH", b"\xff\xed", len(resource) + 2) + resource
-
-
-def _encode_png(photo: Photo) -> _Parts:
-    """What libvips encodes, with what belongs to the photo between its header and its pixels."""
-    encoded = encode_png(with_alpha(photo))
-    chunks = io.BytesIO()
-    if photo.icc_profile is not None:
-        PngImagePlugin.putchunk(chunks, b"iCCP", b"ICC Profile\0\0", zlib.compress(photo.icc_profile))
-    if photo.dpi is not None:
-        per_meter = struct.pack(">2IB", *(round(dots / _INCH) for dots in photo.dpi), 1)
-        PngImagePlugin.putchunk(chunks, b"pHYs", per_meter)
-    if photo.exif is not None:
-        PngImagePlugin.putchunk(chunks, b"eXIf", photo.exif.removeprefix(b"Exif\0\0"))
-    if photo.xmp is not None:
-        PngImagePlugin.putchunk(chunks, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0", photo.xmp)
-    header = 8 + 25  # signature and IHDR
-    start = encoded.index(b"IDAT") - 4  # what lies between is a resolution that libvips made up
-    return encoded[:header], chunks.getvalue(), memoryview(encoded)[start:]
