@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from lookcast.encoders.compact import TAPS, CompactEncoder
 from lookcast.encoders.teacher import TeacherEncoder
-from lookcast.inference.photo_io import read_mask, read_photo
+from lookcast.inference.photo_io import read_mask, read_srgb
 from lookcast.losses.style import MIN_SHARE, SegmentedStyleLoss
 from lookcast.structures import Features
 
@@ -27,7 +27,7 @@ LONGEST = 512
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> torch.Tensor:
     """A photo at 512 px on its longer side, sides multiples of 8, or at a given size."""
-    image = torch.from_numpy(read_photo(path).pixels).permute(2, 0, 1)[None].float() / 255
+    image = torch.from_numpy(read_srgb(path)).permute(2, 0, 1)[None].float() / 255
     if size is None:
         scale = LONGEST / max(image.shape[-2:])
         size = (int(image.shape[-2] * scale) // 8 * 8, int(image.shape[-1] * scale) // 8 * 8)

@@ -32,6 +32,21 @@ def exif(orientation=1, size=(96, 64)):
     return tags.tobytes()
 
 
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4"/></rdf:RDF></x:xmpmeta>'
+)
+IPTC = b"\x1c\x02\x50\x00\x04Anna\x1c\x02\x05\x00\x03Cat"  # by-line and title; of odd length
+
+
+def jpeg_with_iptc(path: Path, **options: object) -> Path:
+    """Such a JPEG as Photoshop writes: the records among other resources."""
+    resources = b"8BIM\x04\x25\0\0" + struct.pack(">I", 2) + b"xx"
+    resources += b"8BIM\x04\x04\0\0" + struct.pack(">I", len(IPTC)) + IPTC + bytes(len(IPTC) % 2)
+    data = b"Photoshop 3.0\0" + resources
+    return save_photo(path, extra=b"\xff\xed" + struct.pack(">H", len(data) + 2) + data, **options)
+
+
 def parsed(data):
     tags = Image.Exif()
     tags.load(data)
@@ -61,11 +76,39 @@ def icc_profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
     for name, data in tags.items():
         table += name + struct.pack(">2I", offset + len(body), len(data))
         body += data + bytes(-len(data) % 4)
-    connection = b"XYZ " if space == b"GRAY" else b"Lab "
+    connection = b"Lab " if b"A2B0" in tags else b"XYZ "
     header = struct.pack(">I4sI", 128 + len(table) + len(body), b"lcms", 0x02100000) + b"prtr" + space + connection
     header += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
     return header.ljust(128, b"\0") + table + body
 
+
+def rgb_profile(primaries: tuple[tuple[float, float, float], ...], curve: bytes) -> bytes:
+    """A profile of three primaries (XYZ, relative to D50) and one curve, as cameras and editors embed it."""
+    colors = [b"XYZ " + bytes(4) + struct.pack(">3i", *(round(65536 * value) for value in xyz)) for xyz in primaries]
+    names = (b"rXYZ", b"gXYZ", b"bXYZ")
+    return icc_profile(
+        b"RGB ", dict(zip(names, colors, strict=True)) | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    )
+
+
+def gamma(exponent: float) -> bytes:
+    return b"curv" + bytes(4) + struct.pack(">IH", 1, round(256 * exponent))
+
+
+def parametric(form: int, *numbers: float) -> bytes:
+    return b"para" + bytes(4) + struct.pack(f">2H{len(numbers)}i", form, 0, *(round(65536 * n) for n in numbers))
+
+
+SRGB_CURVE = parametric(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+SRGB_PRIMARIES = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141))
+DISPLAY_P3 = rgb_profile(
+    ((0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407)), SRGB_CURVE
+)
+ADOBE_RGB = rgb_profile(
+    ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)), gamma(563 / 256)
+)
+PROPHOTO = rgb_profile(((0.79767, 0.28804, 0.0), (0.13519, 0.71188, 0.0), (0.03134, 0.00009, 0.82491)), gamma(1.8))
+WIDE = {"Display P3": DISPLAY_P3, "Adobe RGB": ADOBE_RGB, "ProPhoto": PROPHOTO}
 
 LINEAR_GREY = icc_profile(b"GRAY", {b"kTRC": b"curv" + bytes(8)})
 """Grey whose levels are proportional to light."""
@@ -79,5 +122,15 @@ def _black_only() -> bytes:
     return b"mft1" + bytes(4) + bytes((4, 3, 2, 0)) + identity + 4 * ramp + nodes + 3 * ramp
 
 
+def _blue_only() -> bytes:
+    """A table of 2x2x2 nodes to Lab: as bright as its blue, whatever red and green are."""
+    ramp = bytes(range(256))
+    identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    nodes = 4 * (bytes((0, 128, 128)) + bytes((255, 128, 128)))
+    return b"mft1" + bytes(4) + bytes((3, 3, 2, 0)) + identity + 3 * ramp + nodes + 3 * ramp
+
+
+BLUE_ONLY_RGB = icc_profile(b"RGB ", {b"A2B0": _blue_only()})
+"""RGB by a table, from which there is no way back."""
 BLACK_ONLY_CMYK = icc_profile(b"CMYK", {b"A2B0": _black_only()})
 """Inks of which only the black one prints: no conversion without the profile leaves the others out."""

@@ -133,7 +133,7 @@ class TestStylize:
         assert run(photo, "-o", tmp_path / "out.jpg")[0] == 0
         written = Image.open(tmp_path / "out.jpg")
         assert written.size == (64, 96)
-        assert dict(written.getexif()) == {271: "Lookcam"}
+        assert dict(written.getexif()) == {271: "Lookcam", 274: 1}
 
     def test_keeps_alpha(self, tmp_path, run):
         image = Image.open(save_photo(tmp_path / "photo.png"))

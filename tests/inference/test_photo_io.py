@@ -7,17 +7,24 @@ import torch
 from PIL import ExifTags, Image
 
 from lookcast.checks import InputError, ShapeError
+from lookcast.inference.color_profiles import to_srgb
+from lookcast.inference.photo import to_8_bits
 from lookcast.inference.photo_io import (
+    MAX_PIXELS,
     PHOTO_SUFFIXES,
+    Photo,
     PhotoError,
     read_mask,
     read_photo,
+    read_srgb,
     to_pixels,
     to_tensor,
+    write_photo,
 )
-from lookcast.ops.masks import PALETTE
-from tests.photo_files import SRGB, UPRIGHT, exif, parsed, png16, save_photo
+from lookcast.ops.masks import PALETTE, check_aspect
+from tests.photo_files import DISPLAY_P3, SRGB, UPRIGHT, exif, parsed, png16, save_photo
 
+PALETTE_COLORS = np.array([rgb for _, rgb in PALETTE], np.uint8)
 # How the camera stored the upright photo, by EXIF orientation (TIFF 6.0: where row 0 and column 0 lie).
 STORED = {
     1: lambda a: a,
@@ -47,7 +54,7 @@ class TestReadPhoto:
         photo = read_photo(tmp_path / f"photo{suffix}")
         assert np.array_equal(photo.pixels, UPRIGHT)
         kept = parsed(photo.exif)
-        assert ExifTags.Base.Orientation not in kept
+        assert kept.get(ExifTags.Base.Orientation, 1) == 1
         details = kept.get_ifd(ExifTags.IFD.Exif)
         assert (details[ExifTags.Base.ExifImageWidth], details[ExifTags.Base.ExifImageHeight]) == (96, 64)
 
@@ -120,8 +127,39 @@ class TestReadPhoto:
         data[16:24] = struct.pack(">2I", 60000, 60000)
         data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
         (tmp_path / "bomb.png").write_bytes(data)
-        with pytest.raises(PhotoError, match=r"bomb\.png: too large \(.*3600000000 pixels"):
-            read_photo(tmp_path / "bomb.png")
+        for options, limit in (({}, MAX_PIXELS), ({"max_pixels": 10**9}, 10**9)):
+            with pytest.raises(PhotoError) as error:
+                read_photo(tmp_path / "bomb.png", **options)
+            assert str(error.value) == (
+                f"{tmp_path / 'bomb.png'}: too large, 60000x60000 are 3600000000 pixels and the limit is {limit}; "
+                "--max-pixels sets another"
+            )
+
+    @pytest.mark.parametrize("suffix", PHOTO_SUFFIXES)
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    def test_the_limit_holds_for_every_decoder(self, tmp_path, suffix, dtype):
+        path = tmp_path / f"photo{suffix}"
+        write_photo(path, Photo(np.zeros((30, 40, 3), dtype)))
+        assert read_photo(path, max_pixels=1200).pixels.shape == (30, 40, 3)
+        with pytest.raises(PhotoError, match="40x30 are 1200 pixels and the limit is 1199"):
+            read_photo(path, max_pixels=1199)
+
+    def test_pillows_own_limit_is_neither_used_nor_changed(self, tmp_path, monkeypatch, recwarn):
+        path = save_photo(tmp_path / "photo.png")
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+        assert read_photo(path).pixels.shape == (64, 96, 3)
+        assert Image.MAX_IMAGE_PIXELS == 100
+        assert not recwarn.list
+
+
+class TestReadSrgb:
+    def test_known_value(self, tmp_path):
+        assert np.array_equal(read_srgb(save_photo(tmp_path / "photo.png")), UPRIGHT)
+
+    def test_16_bits_in_another_space(self, tmp_path):
+        deep = UPRIGHT.astype(np.uint16) * 257
+        write_photo(tmp_path / "photo.png", Photo(deep, icc_profile=DISPLAY_P3))
+        assert np.array_equal(read_srgb(tmp_path / "photo.png"), to_8_bits(to_srgb(deep, DISPLAY_P3)))
 
 
 class TestReadMask:
@@ -129,8 +167,7 @@ class TestReadMask:
 
     @pytest.fixture
     def mask(self, tmp_path):
-        colors = np.array([rgb for _, rgb in PALETTE], np.uint8)[self.LABELS]
-        Image.fromarray(colors).save(tmp_path / "mask.png")
+        Image.fromarray(PALETTE_COLORS[self.LABELS]).save(tmp_path / "mask.png")
         return tmp_path / "mask.png"
 
     def test_known_value(self, mask):
@@ -139,6 +176,16 @@ class TestReadMask:
         assert read.dtype == torch.float32
         assert np.array_equal(read[0].argmax(0).numpy(), self.LABELS)
         assert torch.equal(read.sum(1), torch.ones(1, 12, 36))
+
+    def test_a_large_one_is_shrunk_without_new_labels(self, tmp_path):
+        size = (203, 3001)
+        labels = (np.arange(3001) // 7 + np.arange(203)[:, None] // 11) % 9
+        Image.fromarray(PALETTE_COLORS[labels]).save(tmp_path / "mask.png")
+        read = read_mask(tmp_path / "mask.png")
+        assert 1000 < max(read.shape[-2:]) <= 1024
+        check_aspect("mask", tuple(read.shape[-2:]), size)
+        assert set(read.unique().tolist()) == {0.0, 1.0}
+        assert read_mask(tmp_path / "mask.png", size).shape == (1, 9, *size)
 
     def test_palette_file(self, mask):
         Image.open(mask).convert("P", palette=Image.Palette.ADAPTIVE).save(mask)

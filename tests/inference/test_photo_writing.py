@@ -10,6 +10,7 @@ from lookcast.inference.photo_io import (
     PHOTO_SUFFIXES,
     Photo,
     PhotoError,
+    check_writable,
     read_photo,
     write_photo,
 )
@@ -35,6 +36,60 @@ class TestWritePhoto:
             return np.abs(np.asarray(image).astype(int) - UPRIGHT).mean()
 
         assert distance(written) < distance(subsampled) < 3
+
+    @pytest.mark.parametrize(("subsampling", "expected"), [("4:4:4", 0), ("4:2:2", 1), ("4:2:0", 2)])
+    def test_jpeg_subsampling(self, tmp_path, subsampling, expected):
+        write_photo(tmp_path / "photo.jpg", Photo(UPRIGHT), subsampling=subsampling)
+        assert JpegImagePlugin.get_sampling(Image.open(tmp_path / "photo.jpg")) == expected
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+    def test_quality_is_what_pillow_calls_so(self, tmp_path, suffix):
+        for quality in (1, 60, 100):
+            write_photo(tmp_path / f"photo{suffix}", Photo(UPRIGHT), quality)
+            expected = io.BytesIO()
+            options = {"exact": True} if suffix == ".webp" else {"subsampling": 0}
+            Image.fromarray(UPRIGHT).save(expected, Image.registered_extensions()[suffix], quality=quality, **options)
+            assert (tmp_path / f"photo{suffix}").read_bytes() == expected.getvalue()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"quality": 0}, r"quality: expected a whole number from 1 to 100, got 0"),
+            ({"quality": 101}, "quality: "),
+            ({"quality": 90.5}, "quality: "),
+            ({"subsampling": "4:1:1"}, r"subsampling: expected one of 4:4:4, 4:2:2, 4:2:0, got '4:1:1'"),
+        ],
+    )
+    def test_rejects_options_that_there_are_not(self, tmp_path, options, message):
+        for work in (check_writable, lambda path, **options: write_photo(path, Photo(UPRIGHT), **options)):
+            with pytest.raises(InputError, match=message) as caught:
+                work(tmp_path / "photo.jpg", **options)
+            assert not isinstance(caught.value, PhotoError)  # the next photo would fail as well
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+    def test_16_bits_are_rounded_where_there_are_8(self, tmp_path, caplog, suffix):
+        deep = UPRIGHT.astype(np.uint16) * 257 + 100
+        write_photo(tmp_path / f"deep{suffix}", Photo(deep, deep[..., 0] if suffix == ".webp" else None))
+        write_photo(tmp_path / f"photo{suffix}", Photo(UPRIGHT, UPRIGHT[..., 0] if suffix == ".webp" else None))
+        assert (tmp_path / f"deep{suffix}").read_bytes() == (tmp_path / f"photo{suffix}").read_bytes()
+        assert ["16 are rounded" in message for message in caplog.messages] == [True]
+
+    @pytest.mark.parametrize("suffix", [".png", ".tif"])
+    @pytest.mark.parametrize("transparent", [False, True])
+    def test_16_bits_stay_16(self, tmp_path, caplog, suffix, transparent):
+        deep = np.random.default_rng(0).integers(0, 65536, (40, 60, 3), dtype=np.uint16)
+        alpha = deep[..., 1].copy() if transparent else None
+        write_photo(tmp_path / f"photo{suffix}", Photo(deep, alpha))
+        photo = read_photo(tmp_path / f"photo{suffix}")
+        assert np.array_equal(photo.pixels, deep)
+        assert np.array_equal(photo.alpha, alpha) if transparent else photo.alpha is None
+        assert not caplog.records
+
+    def test_any_view_of_pixels(self, tmp_path):
+        for suffix in (".png", ".tif"):
+            write_photo(tmp_path / f"photo{suffix}", Photo(UPRIGHT[::-1, ::2]))
+            assert np.array_equal(read_photo(tmp_path / f"photo{suffix}").pixels, UPRIGHT[::-1, ::2])
 
     def test_webp_quality(self, tmp_path):
         write_photo(tmp_path / "photo.webp", Photo(UPRIGHT))
@@ -105,7 +160,7 @@ class TestWritePhoto:
 
     @pytest.mark.parametrize("name", ["photo.bmp", "photo", "photo.cube"])
     def test_rejects_unknown_suffix(self, tmp_path, name):
-        with pytest.raises(PhotoError, match=r"known are \.jpg, \.jpeg, \.png, \.webp, \.tif, \.tiff$"):
+        with pytest.raises(PhotoError, match=r"known are \.jpg, \.jpeg, \.png, \.webp, \.tif, \.tiff, \.heic, \.heif$"):
             write_photo(tmp_path / name, Photo(UPRIGHT))
         assert not list(tmp_path.iterdir())
 

@@ -9,33 +9,29 @@ def stylize(argv: list[str]) -> int:
     """`lookcast stylize`."""
     args = _parser().parse_intermixed_args(argv)
     import logging
-    import warnings
 
-    from PIL import Image
-
-    from lookcast.inference.batch import set_up_styles, stylize_file, stylize_files
+    from lookcast.inference.batch import FileOptions, set_up_styles, stylize_file, stylize_files
     from lookcast.inference.devices import pick_devices
     from lookcast.inference.jobs import left_to_do, own_share, plan_jobs
     from lookcast.inference.stylizer import check_strength, load
 
     logging.basicConfig(format="lookcast: %(message)s")
-    # Warned of from 89 megapixels on, which cameras reach; from twice that on a photo is refused.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     check_strength(args.strength)
     jobs = plan_jobs(args.photos, args.out, args.overwrite, args.content_mask, args.save_masks)
     rank, count = args.share or (int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
     single = len(jobs) == 1
     share = own_share(jobs, rank, count)
     jobs = left_to_do(share) if args.resume else share
+    files = FileOptions(args.quality, args.subsampling, args.max_pixels)
     stylizers = [load(args.checkpoint, device, args.precision) for device in pick_devices(args.devices)]
     auto_masks = set_up_styles(
         stylizers, args.style, args.style_mask, args.weights, args.content_mask, args.auto_masks, args.save_masks
     )
     if single and jobs:
-        stylize_file(stylizers[0], jobs[0], args.strength, auto_masks)
+        stylize_file(stylizers[0], jobs[0], args.strength, auto_masks, files)
         print(jobs[0].target)
         return 0
-    failures = stylize_files(stylizers, jobs, args.strength, auto_masks, args.jobs)
+    failures = stylize_files(stylizers, jobs, args.strength, auto_masks, args.jobs, files)
     there = f", {len(share) - len(jobs)} were there already" if args.resume else ""
     part = f" (part {rank} of {count})" if count > 1 else ""
     print(f"{len(jobs) - len(failures)} of {len(share)} photos written to {args.out}{there}{part}")
@@ -92,6 +88,17 @@ def _parser() -> argparse.ArgumentParser:
         "--device",
         default="auto",
         help="auto (default: every GPU, else the CPU), cpu, cuda, cuda:1, mps; several: cuda:0,cuda:1",
+    )
+    parser.add_argument("--quality", type=int, default=95, help="of JPEG, WebP and HEIC, 1 to 100 (default: 95)")
+    parser.add_argument(
+        "--subsampling", default="4:4:4", help="of chroma in JPEG: 4:4:4 (default), 4:2:2 or 4:2:0, which is smaller"
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=500_000_000,
+        metavar="N",
+        help="refuse photos of more pixels, which small files may claim (default: 500000000)",
     )
     parser.add_argument(
         "--precision",

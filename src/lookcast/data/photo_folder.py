@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from lookcast.checks import InputError
 from lookcast.data.samples import PREFIX, sample_path
 from lookcast.data.transforms import MIN_SIDE
-from lookcast.inference.photo_io import PHOTO_SUFFIXES, PhotoError, read_mask, read_photo
+from lookcast.inference.photo_io import PHOTO_SUFFIXES, PhotoError, read_mask, read_srgb
 from lookcast.structures import PhotoBatch
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def read_pixels(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         PhotoError: it can't be read, or a side is shorter than `MIN_SIDE`.
     """
-    pixels = read_photo(path).pixels
+    pixels = read_srgb(path)
     height, width = pixels.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise PhotoError(f"{path}: {width}x{height} pixels, too small to train on")

@@ -16,7 +16,7 @@ from lookcast.encoders.base import Encoder
 from lookcast.evaluation.pairs import CONTENT, OUTPUT, PairFiles, photos_by_name, read_pair, resize, shrink
 from lookcast.evaluation.pictures import write_pictures
 from lookcast.evaluation.scoring import Figures, Scorer
-from lookcast.inference.photo_io import PhotoError, read_mask, read_photo, to_tensor
+from lookcast.inference.photo_io import PhotoError, read_mask, read_srgb, to_tensor
 from lookcast.inference.stylizer import Stylizer
 
 
@@ -79,7 +79,7 @@ def ready_outputs(folder: Path) -> OutputSource:
     def read(files: PairFiles) -> Output:
         if files.name not in photos:
             raise PhotoError(f"{folder}: no output is called {files.name!r}")
-        return Output(read_photo(photos[files.name]).pixels)
+        return Output(read_srgb(photos[files.name]))
 
     return read
 
@@ -104,12 +104,12 @@ def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, longest: int | 
         raise InputError(f"longest: expected a positive number of pixels, got {longest}")
 
     def stylize(files: PairFiles) -> Output:
-        content = read_photo(files.content).pixels
+        content = read_srgb(files.content)
         if longest is not None:
             content = shrink(content, longest)
         style = content_mask = style_mask = None
         if stylizer.generator.takes_style and files.style is not None:
-            style = read_photo(files.style).pixels
+            style = read_srgb(files.style)
             if use_masks and files.content_mask is not None and files.style_mask is not None:
                 content_mask = read_mask(files.content_mask, content.shape[:2])
                 style_mask = read_mask(files.style_mask, style.shape[:2])

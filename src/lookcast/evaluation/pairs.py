@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.inference.photo_io import PHOTO_SUFFIXES, PhotoError, read_photo, to_tensor
+from lookcast.inference.photo_io import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 from lookcast.ops.masks import check_aspect, colors_to_mask
 
 LONGEST, MULTIPLE = 512, 8
@@ -143,7 +143,7 @@ def read_pair(files: PairFiles) -> PairImages:
     """
     if files.style is None:
         raise PhotoError(f"{files.content}: no style photo is called {files.name!r}")
-    content_pixels, style_pixels = read_photo(files.content).pixels, read_photo(files.style).pixels
+    content_pixels, style_pixels = read_srgb(files.content), read_srgb(files.style)
     content, style = to_tensor(shrink(content_pixels, LONGEST)), to_tensor(shrink(style_pixels, LONGEST))
     height, width = (side // MULTIPLE * MULTIPLE for side in content.shape[-2:])
     for path, sides in ((files.content, (height, width)), (files.style, style.shape[-2:])):
@@ -167,7 +167,7 @@ def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
     Raises:
         PhotoError: it can't be read.
     """
-    return resize(to_tensor(read_photo(path).pixels), size).clamp(0, 1)
+    return resize(to_tensor(read_srgb(path)), size).clamp(0, 1)
 
 
 def resize(image: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
@@ -184,7 +184,7 @@ def shrink(pixels: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]
 
 def _read_mask(path: Path, photo: npt.NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
     """A mask at the size of the comparison, whose rounding `photo_io.read_mask` would take for another aspect ratio."""
-    pixels = read_photo(path).pixels
+    pixels = read_srgb(path)
     check_aspect(str(path), (pixels.shape[0], pixels.shape[1]), (photo.shape[0], photo.shape[1]))
     # Nearest: between two labels lies none that is meant.
     resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 import torch
@@ -14,13 +14,39 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lookcast.checks import InputError
 from lookcast.inference.auto_masks import AutoMasks
+from lookcast.inference.color_profiles import from_srgb, to_srgb
 from lookcast.inference.jobs import Job
-from lookcast.inference.photo_io import PhotoError, check_writable, read_mask, read_photo, write_photo
+from lookcast.inference.photo_io import (
+    MAX_PIXELS,
+    PhotoError,
+    check_writable,
+    read_mask,
+    read_photo,
+    read_srgb,
+    write_photo,
+)
 from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.masks import check_aspect
 
 MOST_WORKERS = 8
 """Photos at a time unless told otherwise: each takes some 12 bytes a pixel."""
+
+
+class FileOptions(NamedTuple):
+    """How photo files are read and written.
+
+    Attributes:
+        quality: of JPEG, WebP and HEIC, 1 to 100.
+        subsampling: of chroma in JPEG, see `write_photo`.
+        max_pixels: a photo that claims more is refused before it is decoded.
+    """
+
+    quality: int = 95
+    subsampling: str = "4:4:4"
+    max_pixels: int = MAX_PIXELS
+
+
+_DEFAULT = FileOptions()
 
 
 def set_up_styles(
@@ -63,7 +89,7 @@ def set_up_styles(
         return None
     if len(style_masks) not in (0, len(styles)):
         raise InputError(f"--style-mask: {len(style_masks)} for {len(styles)} style photos; each needs its own")
-    photos = [read_photo(style).pixels for style in styles]
+    photos = [read_srgb(style) for style in styles]
     if auto_masks is not None:
         from lookcast.segmenters import SEGMENTERS  # here, because it brings all of kornia along
 
@@ -75,30 +101,40 @@ def set_up_styles(
     return None
 
 
-def stylize_file(stylizer: Stylizer, job: Job, strength: float = 1.0, auto_masks: AutoMasks | None = None) -> None:
-    """Read, stylize, write.
+def stylize_file(
+    stylizer: Stylizer,
+    job: Job,
+    strength: float = 1.0,
+    auto_masks: AutoMasks | None = None,
+    files: FileOptions = _DEFAULT,
+) -> None:
+    """Read, stylize, write. A photo in a wide colour profile goes through sRGB and comes back in its own.
 
     Args:
         stylizer: with its style set, unless masks are found together with the style.
         job: the photo.
         strength: as in `Stylizer.stylize`.
         auto_masks: finds the masks of both photos; None where the job has one, or none is wanted.
+        files: how files are read and written.
 
     Raises:
         PhotoError: this photo can't be read, or its format can't be written.
         InputError: the file can't be written, or the stylizer does not fit.
     """
-    photo = read_photo(job.source)
-    check_writable(job.target)  # before the work, not after
+    photo = read_photo(job.source, files.max_pixels)
+    check_writable(job.target, files.quality, files.subsampling)  # before the work, not after
+    content = to_srgb(photo.pixels, photo.icc_profile)
     options: dict[str, Any] = {}
     if auto_masks is not None:
-        options = auto_masks(photo.pixels, job.source.stem)
+        options = auto_masks(content, job.source.stem)
     elif job.mask is not None:
         try:
-            options = {"content_mask": _read_mask_for(job.mask, photo.pixels)}
+            options = {"content_mask": _read_mask_for(job.mask, content)}
         except InputError as error:  # the fault of one photo: the others of a folder go on
             raise error if isinstance(error, PhotoError) else PhotoError(f"{job.source}: {error}") from error
-    write_photo(job.target, photo._replace(pixels=stylizer.stylize(photo.pixels, strength=strength, **options)))
+    stylized = stylizer.stylize(content, strength=strength, **options)
+    pixels = from_srgb(stylized, content, photo.pixels, photo.icc_profile)
+    write_photo(job.target, photo._replace(pixels=pixels), files.quality, files.subsampling)
 
 
 def stylize_files(
@@ -107,6 +143,7 @@ def stylize_files(
     strength: float = 1.0,
     auto_masks: AutoMasks | None = None,
     workers: int | None = None,
+    files: FileOptions = _DEFAULT,
 ) -> list[PhotoError]:
     """Stylize photos with a progress bar on a terminal; report a photo that fails and go on.
 
@@ -116,6 +153,7 @@ def stylize_files(
         strength: as in `Stylizer.stylize`.
         auto_masks: as in `stylize_file`.
         workers: photos at a time, each from its file to its file; None is one for each core, at most eight.
+        files: how files are read and written.
 
     Returns:
         What failed, in the order of the jobs.
@@ -134,7 +172,7 @@ def stylize_files(
         numbers: dict[Future[None], int] = {}
         for number, job in enumerate(jobs):
             stylizer = stylizers[number % len(stylizers)]
-            numbers[pool.submit(stylize_file, stylizer, job, strength, auto_masks)] = number
+            numbers[pool.submit(stylize_file, stylizer, job, strength, auto_masks, files)] = number
         with logging_redirect_tqdm():
             for future in tqdm(as_completed(numbers), total=len(jobs), unit="photo", disable=None):
                 try:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from lookcast.checks import InputError, describe
+from lookcast.inference.color_profiles import from_srgb, to_srgb
 from lookcast.inference.photo_modes import to_rgb
 
 AnyImage = Image.Image | npt.NDArray[Any] | torch.Tensor
@@ -58,10 +59,15 @@ def _open_pil(name: str, image: Image.Image) -> OpenedImage:
     info: dict[str | tuple[int, int], Any] = {key: image.info[key] for key in ("exif", "dpi") if key in image.info}
     if icc_profile is not None:
         info["icc_profile"] = icc_profile
-    opened = _open_numpy(name, np.asarray(rgb))
+    values = np.asarray(rgb)
+    own, alpha = values[..., :3], values[..., 3:]
+    # A wide colour profile goes through sRGB, in 16 bits, and back.
+    srgb = to_srgb(own, icc_profile)
+    opened = _open_numpy(name, srgb)
 
-    def restore(tensor: torch.Tensor) -> Image.Image:
-        result = Image.fromarray(opened.restore(tensor))
+    def restore(pixels: torch.Tensor) -> Image.Image:
+        colors = from_srgb(opened.restore(pixels), srgb, own, icc_profile)
+        result = Image.fromarray(np.concatenate((colors, alpha), axis=2) if alpha.size else colors)
         result.info = dict(info)
         return result
 

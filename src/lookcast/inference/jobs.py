@@ -99,7 +99,7 @@ def _photos_in(folder: Path) -> list[Path]:
 
 
 def _target(source: Path, out: Path, single: bool) -> Path:
-    if not out.is_dir() and out.suffix.lower() in Image.registered_extensions():
+    if not out.is_dir() and out.suffix.lower() in {*PHOTO_SUFFIXES, *Image.registered_extensions()}:
         if not single:
             raise InputError(f"{out}: is named like one photo; several photos, or those of a folder, need a folder")
         check_writable(out)

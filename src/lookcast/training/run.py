@@ -24,7 +24,7 @@ from lookcast.data.transforms import MIN_SIDE, validation_transform
 from lookcast.files import shipped
 from lookcast.generators import BakedGenerator, Generator, UniversalGenerator
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
-from lookcast.inference.photo_io import read_mask, read_photo
+from lookcast.inference.photo_io import read_mask, read_srgb
 from lookcast.inference.stylizer import find_checkpoint
 from lookcast.training.arguments import check_arguments
 from lookcast.training.loggers import close_wandb, log_config
@@ -223,7 +223,7 @@ def _read_style(cfg: DictConfig) -> dict[str, torch.Tensor | None]:
     found = find_photos(cfg.style, "style")
     if len(found) != 1:
         raise InputError(f"style: expected one photo, {cfg.style} holds {len(found)}")
-    pixels = read_photo(found[0]).pixels
+    pixels = read_srgb(found[0])
     if min(pixels.shape[:2]) < MIN_SIDE:
         raise InputError(f"style: {found[0]} has {pixels.shape[1]}x{pixels.shape[0]} pixels, needs {MIN_SIDE} a side")
     image = v2.functional.to_image(pixels)

@@ -1,0 +1,100 @@
+"""What belongs to a photo beside its pixels: EXIF, XMP, IPTC, resolution; without what a new look makes untrue."""
+
+import logging
+import re
+import struct
+from typing import Any, NamedTuple
+
+from PIL import ExifTags, Image, TiffTags
+
+from lookcast.inference.exif_bytes import make_upright
+
+_BROKEN = (SyntaxError, ValueError, TypeError, KeyError, struct.error)
+# A TIFF's EXIF is its own directory. These tags describe how that file was stored, or hold what would contradict the
+# new one: a profile, XMP with an orientation, Photoshop's preview of the old look. IPTC is kept on its own.
+_STORAGE_TAGS = {
+    *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293, 297, 301, 317, 318, 319),
+    *(320, 322, 323, 324, 325, 330, 332, 338, 339, 340, 341, 347, 513, 514, 529, 530, 531, 532, 700, 33723, 34377),
+    34675,
+}
+_IPTC_IN_TIFF, _IPTC_IN_JPEG = 33723, 0x0404
+# Of XMP: which way up, previews of the old look, and pointers to gain maps, depth maps, films and further XMP, which
+# are other parts of the old file.
+_UNTRUE_IN_XMP = re.compile(
+    rb"<tiff:Orientation>.*?</tiff:Orientation>"
+    rb"|<(?P<element>(?:xmp|xap):Thumbnails|Container:Directory|GContainer:Directory)\b.*?</(?P=element)>"
+    rb"|\s(?:tiff:Orientation|xmpNote:HasExtendedXMP|(?:hdrgm|GCamera|GDepth|GImage|HDRGainMap):\w+)"
+    rb"=(?:\"[^\"]*\"|'[^']*')",
+    re.DOTALL,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Metadata(NamedTuple):
+    """Fields of `Photo`, and how the photo lies.
+
+    Attributes:
+        orientation: as EXIF counts it, 1 to 8; 1 is upright.
+        exif: as in `Photo`.
+        xmp: as in `Photo`.
+        iptc: as in `Photo`.
+        dpi: as in `Photo`.
+    """
+
+    orientation: int
+    exif: bytes | None
+    xmp: bytes | None
+    iptc: bytes | None
+    dpi: tuple[float, float] | None
+
+
+def read_metadata(image: Image.Image, size: tuple[int, int], name: str) -> Metadata:
+    """Take the metadata of an opened photo.
+
+    Args:
+        image: its pixels need not be loaded.
+        size: width and height of the pixels before they are turned.
+        name: what messages call it.
+    """
+    orientation, exif = _read_exif(image, size, name)
+    xmp = image.info.get("xmp")
+    across, down = image.info.get("dpi") or (0, 0)  # 0 stands for unknown; for TIFF, Pillow says 1
+    dpi = (float(down), float(across)) if orientation >= 5 else (float(across), float(down))
+    return Metadata(
+        orientation,
+        exif,
+        _UNTRUE_IN_XMP.sub(b"", xmp) if isinstance(xmp, bytes) else None,
+        _read_iptc(image),
+        dpi if min(dpi) > 1 else None,
+    )
+
+
+def _read_exif(image: Image.Image, size: tuple[int, int], name: str) -> tuple[int, bytes | None]:
+    """The orientation, and the EXIF of a photo that is upright and stored in another way."""
+    try:
+        if image.format != "TIFF" and image.info.get("exif"):
+            return make_upright(image.info["exif"], size)
+        exif = image.getexif()
+        orientation = exif.pop(ExifTags.Base.Orientation, 1)
+        for tag in exif.keys() & _STORAGE_TAGS:
+            del exif[tag]  # not pop, which decodes
+        details = exif.get_ifd(ExifTags.IFD.Exif) if ExifTags.IFD.Exif in exif else {}
+        sides = size if orientation < 5 else reversed(size)
+        for tag, side in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), sides, strict=True):
+            if tag in details:
+                details[tag] = side
+        # tobytes leaves out the preview.
+        return orientation if orientation in range(1, 9) else 1, exif.tobytes() if len(exif) else None
+    except _BROKEN as error:
+        logger.warning("%s: its EXIF is broken and left out (%s)", name, error)
+        return 1, None
+
+
+def _read_iptc(image: Image.Image) -> bytes | None:
+    records = image.info.get("photoshop", {}).get(_IPTC_IN_JPEG)
+    tags: Any = getattr(image, "tag_v2", {})
+    if _IPTC_IN_TIFF in tags:
+        tags.tagtype[_IPTC_IN_TIFF] = TiffTags.UNDEFINED  # bytes, which Photoshop calls integers
+        records = tags[_IPTC_IN_TIFF]
+    return records or None if isinstance(records, bytes) else None
