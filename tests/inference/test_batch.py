@@ -2,17 +2,19 @@ import logging
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.inference.auto_masks import AutoMasks
-from lookcast.inference.batch import set_up_styles, stylize_file, stylize_files
+from lookcast.inference.batch import FileOptions, set_up_styles, stylize_file, stylize_files
+from lookcast.inference.color_profiles import to_srgb
 from lookcast.inference.jobs import Job, plan_jobs
-from lookcast.inference.photo_io import PhotoError, read_photo
+from lookcast.inference.photo_io import Photo, PhotoError, read_photo, write_photo
 from lookcast.inference.stylizer import Stylizer
 from tests.looks import MeanColor, Negative, look
-from tests.photo_files import save_photo
+from tests.photo_files import ADOBE_RGB, DISPLAY_P3, PROPHOTO, save_photo
 from tests.runs import GREEN, save_mask
 
 SIZE = (96, 64)
@@ -158,6 +160,52 @@ class TestStylizeFile:
         output = read_photo(tmp_path / "out.png").pixels
         assert output.shape == (96, 64, 3)
         assert np.array_equal(output[48:], np.broadcast_to((200, 100, 40), (48, 64, 3)))
+
+    @pytest.mark.parametrize("profile", [DISPLAY_P3, ADOBE_RGB, PROPHOTO], ids=["P3", "Adobe RGB", "ProPhoto"])
+    def test_wide_colours_are_stylized_as_srgb_shows_them(self, tmp_path, profile):
+        source, out = tmp_path / "wide.png", tmp_path / "out.png"
+        photo = skimage.data.coffee()[:200, :300].astype(float)
+        grey = photo.mean(2, keepdims=True)  # pale, so that most of it is inside sRGB
+        values = np.rint(grey + 0.4 * (photo - grey)).astype(np.uint8)
+        Image.fromarray(values).save(source, icc_profile=profile)
+        stylizer = Stylizer(look(), {}, "cpu")
+        stylize_file(stylizer, Job(source, out))
+        written = read_photo(out)
+        assert written.icc_profile == profile  # in its own space, and labelled so
+        srgb = to_srgb(values, profile)
+        expected, actual = stylizer.stylize(srgb), to_srgb(written.pixels, profile)
+        inside = ((srgb > 0) & (srgb < 65535)).all(2) & ((expected > 0) & (expected < 65535)).all(2)
+        assert inside.mean() > 0.3
+        # A level of 8 bits in the photo's own space is up to a few of sRGB.
+        assert np.abs(expected.astype(int) - actual)[inside].mean() < 257
+        mislabelled = stylizer.stylize(values).astype(int) * 257
+        assert np.abs(mislabelled - actual)[inside].mean() > 2 * 257
+        stylize_file(stylizer, Job(source, out), strength=0)
+        assert np.array_equal(read_photo(out).pixels, values)
+
+    @pytest.mark.parametrize("suffix", [".png", ".tif"])
+    def test_16_bits_stay(self, tmp_path, suffix):
+        ramp = np.linspace(20000, 24000, 300).astype(np.uint16)
+        values = np.repeat(np.repeat(ramp[None, :, None], 200, 0), 3, 2)
+        source, out = tmp_path / f"deep{suffix}", tmp_path / f"out{suffix}"
+        write_photo(source, Photo(values))
+        stylize_file(Stylizer(look(), {}, "cpu"), Job(source, out))
+        written = read_photo(out).pixels
+        assert written.dtype == np.uint16
+        assert len(np.unique(written[100, :, 1])) > 200  # at 8 bits a smooth sky of 16 levels would show bands
+        assert np.array_equal(written, Stylizer(look(), {}, "cpu").stylize(values))
+
+    def test_options_of_files(self, tmp_path):
+        source = save_photo(tmp_path / "a.png")
+        stylizer = Stylizer(look(), {}, "cpu")
+        sizes = []
+        for quality, subsampling in ((95, "4:4:4"), (60, "4:4:4"), (60, "4:2:0")):
+            out = tmp_path / "out.jpg"
+            stylize_file(stylizer, Job(source, out), files=FileOptions(quality, subsampling))
+            sizes.append(out.stat().st_size)
+        assert sizes[0] > sizes[1] > sizes[2]
+        with pytest.raises(PhotoError, match=r"limit is 6143; --max-pixels sets another$"):
+            stylize_file(stylizer, Job(source, tmp_path / "out.png"), files=FileOptions(max_pixels=96 * 64 - 1))
 
     def test_rejects_before_the_work(self, universal, tmp_path):
         universal.set_style(np.zeros((2, 2, 3), np.uint8))
