@@ -6,8 +6,9 @@ from torch import nn
 
 from lookcast.checks import InputError, check_image
 from lookcast.generators.base import Generator
-from lookcast.ops.bilateral import COEFFICIENTS, identity_grid, slice_apply
+from lookcast.ops.bilateral import COEFFICIENTS, identity_grid
 from lookcast.ops.color import luma
+from lookcast.ops.slicing import slice_apply
 from lookcast.structures import Stylization
 
 
@@ -104,7 +105,9 @@ class BilateralGenerator(Generator):
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
         """The grid `(B, 12, D, GH, GW)` for photos `(B, 3, H, W)` of any size."""
         size = (self.thumbnail, self.thumbnail)
-        x = F.interpolate(content, size, mode="bilinear", antialias=True) if content.shape[-2:] != size else content
+        x = content
+        if torch.compiler.is_exporting() or content.shape[-2:] != size:  # an exported graph serves every size
+            x = F.interpolate(content, size, mode="bilinear", antialias=True)
         x = self.stem((x - 0.45) / 0.25)  # roughly standardised: mean and spread of photographs
         x = self.blocks(F.adaptive_avg_pool2d(x, (self.height, self.width)))
         x = x + self.overall(x.mean((-2, -1)))[..., None, None]

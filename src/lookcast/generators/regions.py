@@ -45,9 +45,10 @@ class Reading(NamedTuple):
 
 def thumbnail_of(image: torch.Tensor) -> torch.Tensor:
     """The photo at 256x256, whatever its aspect: `(B, 3, H, W)` to `(B, 3, 256, 256)`."""
-    if image.shape[-2:] == (THUMBNAIL, THUMBNAIL):
+    size = (THUMBNAIL, THUMBNAIL)
+    if image.shape[-2:] == size and not torch.compiler.is_exporting():  # an exported graph serves every size
         return image
-    small = F.interpolate(image, (THUMBNAIL, THUMBNAIL), mode="bilinear", antialias=True)
+    small = F.interpolate(image, size, mode="bilinear", antialias=True)
     return small.clamp(0, 1)
 
 
@@ -129,7 +130,7 @@ def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> 
         `(B, K, D, 16, 16)`, sums to 1 over K, or to 0 where nothing is labelled.
     """
     sums = cell_sums(shares, mask)  # (B, P, D, K)
-    volume = sums.permute(0, 3, 2, 1).reshape(len(sums), mask.shape[1], shares.shape[1], CELLS, CELLS)
+    volume = sums.permute(0, 3, 2, 1).reshape(sums.shape[0], mask.shape[1], shares.shape[1], CELLS, CELLS)
     plane = volume.sum(2, keepdim=True)
     for _ in range(rounds):
         volume = _blur(volume)
