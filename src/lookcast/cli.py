@@ -85,10 +85,28 @@ def evaluate(argv: list[str]) -> int:
     return 1 if skipped else 0
 
 
+def export(argv: list[str]) -> int:
+    """`lookcast export`."""
+    from lookcast.inference.export.arguments import export_parser
+
+    args = export_parser().parse_args(argv)
+    import logging
+
+    from lookcast.inference.export.command import export_file
+
+    logging.basicConfig(format="lookcast: %(message)s")
+    measured = export_file(
+        args.format, args.out, args.checkpoint, args.style, args.weights, args.photo, args.size, args.device
+    )
+    print(f"{args.out}: {measured}")
+    return 0
+
+
 COMMANDS = {
     "train": Command("train a look; takes Hydra overrides, see `lookcast train --help`", train),
     "stylize": Command("give photos the look of a checkpoint", stylize),
     "evaluate": Command("score a checkpoint on content and style pairs", evaluate),
+    "export": Command("write a look for other programs: ONNX, compiled, .cube", export),
 }
 
 

@@ -46,7 +46,7 @@ class Reading(NamedTuple):
 def thumbnail_of(image: torch.Tensor) -> torch.Tensor:
     """The photo at 256x256, whatever its aspect: `(B, 3, H, W)` to `(B, 3, 256, 256)`."""
     size = (THUMBNAIL, THUMBNAIL)
-    if image.shape[-2:] == size and not torch.compiler.is_exporting():  # an exported graph serves every size
+    if not torch.compiler.is_exporting() and image.shape[-2:] == size:  # an exported graph serves every size
         return image
     small = F.interpolate(image, size, mode="bilinear", antialias=True)
     return small.clamp(0, 1)

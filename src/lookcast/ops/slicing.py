@@ -30,14 +30,14 @@ def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.T
     """
     depth, grid_height, grid_width = grid.shape[-3:]
     height, width = image.shape[-2:]
-    rows = torch.einsum("hy,bcdyx->bcdhx", _tent(height, grid_height, grid), grid)
+    rows = _tent(height, grid_height, grid) @ grid.flatten(1, 2)
     columns = _tent(width, grid_width, grid).T
     position = (guide * depth - 0.5).clamp(0, depth - 1)
     weights = [(1 - (position - plane).abs()).clamp_min(0) for plane in range(depth)]
     # Coefficient after coefficient: all twelve in one operation would be 48 bytes a pixel for every step of it.
-    planes = iter(rows.flatten(1, 2).split(1, 1))
+    planes = iter(torch.split(rows, 1, 1))
     coefficients = [sum((next(planes) @ columns) * weight for weight in weights) for _ in range(COEFFICIENTS)]
-    red, green, blue = image.split(1, 1)
+    red, green, blue = torch.split(image, 1, 1)
     channels = [
         coefficients[row] * red + coefficients[row + 1] * green + coefficients[row + 2] * blue + coefficients[row + 3]
         for row in (0, 4, 8)
