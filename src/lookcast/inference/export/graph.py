@@ -115,7 +115,7 @@ def check_same(
             tensor = open_image("photo", photo).tensor.to(device, torch.float32)
             images.append(F.interpolate(tensor, size, mode="bilinear", antialias=True).clamp(0, 1))
         for image in images:
-            inputs = (image, images[-1][:1].flip(1))[: len(graph.inputs)]
+            inputs = (image.contiguous(), images[-1][:1].flip(1).contiguous())[: len(graph.inputs)]
             with torch.no_grad():
                 difference = (run(*inputs).to(device) - graph(*inputs)).abs().max().item()
             largest = max(largest, difference)

@@ -25,8 +25,9 @@ def export_pt2(
 ) -> float:
     """Compile a look into a package for `torch._inductor.aoti_load_package`, and check it; whole or not at all.
 
-    It takes and gives what `export_onnx` says, on the stylizer's device and the processors of its kind. Compiling takes
-    about a minute.
+    It takes and gives what `export_onnx` says, on the stylizer's device and processors of its kind. Tensors have to be
+    contiguous: compiled code reads memory as if they were, and says nothing unless AOTI_RUNTIME_CHECK_INPUTS=1 is set.
+    Compiling takes about a minute.
 
     Args:
         stylizer: the checkpoint, on the device that the package is for.
@@ -48,7 +49,10 @@ def export_pt2(
         raise InputError("pt2: needs a C++ compiler, g++ or clang++; install one or set CXX to it") from error
     graph = graph_of(stylizer, style, weights)
     inputs, free = example(graph, stylizer.device)
-    options: dict[str, Any] = {"aot_inductor.metadata": metadata(stylizer)}
+    options: dict[str, Any] = {
+        "aot_inductor.metadata": metadata(stylizer),
+        "aot_inductor.check_lowerbound": False,  # else the check of inputs refuses a batch of one
+    }
     with whole_file(path) as temporary, torch.no_grad():
         program = torch.export.export(graph, inputs, dynamic_shapes=free)
         aoti_compile_and_package(program, package_path=str(temporary), inductor_configs=options)
