@@ -37,11 +37,11 @@ def save_look(path: Path, name: str = "bilateral", seed: int = 0) -> Path:
     return path
 
 
-def universal_look(seed: int = 0) -> UniversalGenerator:
+def universal_look(seed: int = 0, **arguments: int) -> UniversalGenerator:
     """A small universal generator, all of whose parameters are moved a little, so that each of them counts."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        generator = UniversalGenerator(CompactEncoder(), **UNIVERSAL)
+        generator = UniversalGenerator(CompactEncoder(), **(UNIVERSAL | arguments))
         for parameter in generator.parameters():
             parameter.data.add_(0.05 * torch.randn_like(parameter))
     return generator.eval()

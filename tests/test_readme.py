@@ -15,7 +15,9 @@ from PIL import Image
 
 import lookcast
 from lookcast import cli
+from lookcast.cli.export import FORMATS
 from lookcast.files import shipped
+from lookcast.inference.export import command
 from tests.looks import save_look
 from tests.runs import composed
 
@@ -121,6 +123,15 @@ class TestShell:
                 ran += 1
         assert ran >= 5
         assert {path.name for path in (folder / "masks").iterdir()} == {"content", "style"}
+
+    def test_export(self, folder, monkeypatch, capsys):
+        said = [words[2:] for words in commands() if words[:2] == ["lookcast", "export"]]
+        assert {words[words.index("--format") + 1] for words in said} == set(FORMATS)
+        for kind in ("onnx", "pt2"):  # compiled for minutes; their own tests do that
+            monkeypatch.setattr(command, f"export_{kind}", lambda _, out, *__: out.touch() or 0.0)
+        for words in said:
+            assert cli.main(["export", *(PLACEHOLDERS.get(word, word) for word in words)]) == 0, words
+            assert Path(words[words.index("-o") + 1]).is_file()
 
     def test_pip_installs_this(self):
         assert ["pip", "install", "."] in commands()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from lookcast.cli.evaluate import evaluate
+from lookcast.cli.export import export
 from lookcast.cli.stylize import stylize
 
 
@@ -32,6 +33,7 @@ COMMANDS = {
     "train": Command("train a look; takes Hydra overrides, see `lookcast train --help`", train),
     "stylize": Command("give photos the look of a checkpoint", stylize),
     "evaluate": Command("score a checkpoint on content and style pairs", evaluate),
+    "export": Command("write a look for other programs: ONNX, compiled, .cube", export),
 }
 
 

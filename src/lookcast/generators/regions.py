@@ -121,7 +121,7 @@ def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> 
         `(B, K, D, 16, 16)`, sums to 1 over K, or to 0 where nothing is labelled.
     """
     sums = cell_sums(shares, mask)  # (B, P, D, K)
-    volume = sums.permute(0, 3, 2, 1).reshape(len(sums), mask.shape[1], shares.shape[1], CELLS, CELLS)
+    volume = sums.permute(0, 3, 2, 1).reshape(sums.shape[0], mask.shape[1], shares.shape[1], CELLS, CELLS)
     plane = volume.sum(2, keepdim=True)
     for _ in range(rounds):
         volume = _blur(volume)

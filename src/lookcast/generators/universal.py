@@ -171,7 +171,7 @@ class UniversalGenerator(PairGenerator):
         hidden = torch.relu(self.blocks(context + self.group(theirs.summary)))
         gates = self.gates(hidden).float().flatten(2)
         head, strength = gates[:, :-1].softmax(1), MOST * (gates[:, -1:] + START).sigmoid()
-        size = (len(context), COEFFICIENTS, self.depth, CELLS, CELLS)
+        size = (context.shape[0], COEFFICIENTS, self.depth, CELLS, CELLS)
         with torch.autocast(maps.device.type, enabled=False):
             blended = torch.einsum("bhp,bhpkc->bpkc", head, maps)
             identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype)
@@ -192,7 +192,7 @@ class UniversalGenerator(PairGenerator):
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """`(B, H * C, 16, 16)` to `(B, H, P, C)`."""
-        return x.view(len(x), self.heads, -1, CELLS * CELLS).transpose(2, 3)
+        return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)
 
     def _attend(self, query: torch.Tensor, reading: Reading, mask: torch.Tensor, own: torch.Tensor) -> Group:
         """What each cell of the content finds in a photo.
@@ -237,4 +237,4 @@ def _summary(weights: torch.Tensor, reading: Reading) -> torch.Tensor:
 
 def _to_plane(cells: torch.Tensor) -> torch.Tensor:
     """`(B, P, C)` to `(B, C, 16, 16)`."""
-    return cells.transpose(1, 2).reshape(len(cells), -1, CELLS, CELLS)
+    return cells.transpose(1, 2).reshape(cells.shape[0], -1, CELLS, CELLS)

@@ -76,6 +76,7 @@ def _for_pixels(cells: torch.Tensor) -> npt.NDArray[np.float32]:
 
 
 def _compile(function: Callable[..., Any]) -> Any:
+    """Compiled at the first call, kept for later processes until this file changes: touch it after `bilateral_llvm`."""
     options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)

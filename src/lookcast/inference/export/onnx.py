@@ -1,0 +1,91 @@
+"""A look as an ONNX file, for every runtime that reads ONNX."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lookcast.checks import InputError
+from lookcast.files import whole_file
+from lookcast.inference.export.graph import AnyLook, Look, check_same, example, graph_of, metadata
+from lookcast.inference.image_kinds import AnyImage
+from lookcast.inference.stylizer import Stylizer
+
+OPSET = 20
+_LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def export_onnx(
+    stylizer: Stylizer,
+    path: str | Path,
+    style: AnyImage | Sequence[AnyImage] | None = None,
+    weights: Sequence[float] | None = None,
+    photos: Sequence[AnyImage] = (),
+) -> float:
+    """Write a look as ONNX, opset 20, and check the file in ONNX Runtime; whole or not at all.
+
+    Input `content`, `(batch, 3, height, width)` float32 in [0, 1], sRGB; output `image`, the same, clamped. A universal
+    checkpoint without a style gives a file with a second input `style`, `(1, 3, style_height, style_width)`. All named
+    sizes are free. There are no masks. The checkpoint's header is in the file's metadata.
+
+    Args:
+        stylizer: the checkpoint, on the CPU.
+        path: the `.onnx` file.
+        style: one photo or several, to be baked into a universal checkpoint.
+        weights: shares of several; None mixes them alike.
+        photos: to check the file on, beside a random image.
+
+    Returns:
+        The largest difference between the file and PyTorch at two sizes.
+
+    Raises:
+        InputError: a library is missing, a style for a checkpoint with a single look, a device other than the CPU, or
+            the file can't be written.
+        RuntimeError: the file differs from PyTorch by more than `BAR`.
+    """
+    for library in _LIBRARIES:
+        if find_spec(library) is None:
+            raise InputError(f"onnx: {library} is not installed; pip install 'lookcast[export]'")
+    if stylizer.device.type != "cpu":
+        raise InputError(f"device: ONNX is exported on the cpu, got {stylizer.device}")
+    graph = graph_of(stylizer, style, weights)
+    with whole_file(path) as temporary:
+        _write(graph, temporary, metadata(stylizer))
+        return check_same(_Session(temporary, graph), graph, stylizer.device, photos)
+
+
+def _write(graph: Look | AnyLook, path: Path, properties: dict[str, str]) -> None:
+    inputs, free = example(graph, torch.device("cpu"))
+    with torch.no_grad():
+        program = torch.onnx.export(
+            graph,
+            inputs,
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=free,
+            input_names=graph.inputs,
+            output_names=["image"],
+            verbose=False,
+        )
+    assert program is not None
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # where in the source it came from: half of the file, with paths of this machine
+    program.model.metadata_props.update(properties)
+    program.save(path, external_data=False)
+
+
+class _Session:
+    """A file, run by ONNX Runtime on the CPU."""
+
+    def __init__(self, path: Path, graph: Look | AnyLook) -> None:
+        import onnxruntime
+
+        self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        self._names = graph.inputs
+
+    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
+        feeds = {name: tensor.numpy() for name, tensor in zip(self._names, inputs, strict=True)}
+        output: Any = self._session.run(["image"], feeds)[0]
+        return torch.from_numpy(output)

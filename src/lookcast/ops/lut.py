@@ -1,0 +1,208 @@
+"""Three-dimensional lookup tables of colour: read with trilinear weights, fitted to pairs of colours."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from lookcast.checks import InputError, check_image, check_shape
+from lookcast.ops.color import LUMA
+
+_CORNERS = tuple((blue, green, red) for blue in (0, 1) for green in (0, 1) for red in (0, 1))
+_CHUNK = 1 << 16  # pairs whose 8 x 8 products are made at once
+_COARSEST = 9
+_COARSE = 17
+_TOLERANCE = 1e-5  # of the residual
+_FINE_STEPS = 50  # for tables finer than _COARSE: what lies far from any pair, and is slow to find, is found before
+
+
+class _Pairs(NamedTuple):
+    """Pairs of colours as least squares see them: sums over the pairs of each cell of the table that holds some.
+
+    Attributes:
+        nodes: corners of the cells, `(C, 8)`.
+        products: of the corners' trilinear weights, `(C, 8, 8)`.
+        sums: of weights times change, for every node `(S^3, 3)`.
+    """
+
+    nodes: torch.Tensor
+    products: torch.Tensor
+    sums: torch.Tensor
+
+    def diagonal(self) -> torch.Tensor:
+        """How much the pairs say about each node, `(S^3,)`."""
+        squares = self.products.diagonal(dim1=1, dim2=2).flatten()
+        return self.sums.new_zeros(len(self.sums)).index_add_(0, self.nodes.flatten(), squares)
+
+
+def identity_lut(size: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> torch.Tensor:
+    """Table of `size` steps a side in which every colour stands for itself: `(S, S, S, 3)`, by blue, green, red."""
+    steps = torch.linspace(0, 1, size, dtype=dtype, device=device)
+    return torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij")[::-1], -1)
+
+
+def apply_lut(lut: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """Look every pixel up, linearly between the table's colours in red, green and blue.
+
+    Args:
+        lut: `(S, S, S, 3)`: the new RGB, by blue, green and red from 0 to 1.
+        image: `(B, 3, H, W)`; values outside [0, 1] count as the nearest inside.
+
+    Returns:
+        `(B, 3, H, W)`.
+
+    Raises:
+        ShapeError: another shape.
+
+    Example:
+        >>> image = torch.rand(1, 3, 4, 5)
+        >>> torch.allclose(apply_lut(identity_lut(17), image), image, atol=1e-6)
+        True
+    """
+    check_image("image", image)
+    check_shape("lut", lut, (lut.shape[0], lut.shape[0], lut.shape[0], 3))
+    volume = lut.permute(3, 0, 1, 2).expand(image.shape[0], -1, -1, -1, -1)
+    positions = (2 * image - 1).permute(0, 2, 3, 1)[:, None]
+    return F.grid_sample(volume, positions, padding_mode="border", align_corners=True)[:, :, 0]
+
+
+def fit_lut(
+    source: torch.Tensor, target: torch.Tensor, size: int = 33, gradient: float = 1e-3, bending: float = 3e-4
+) -> torch.Tensor:
+    """Table that carries some colours to others, by regularised least squares.
+
+    With D = the table - the identity, it minimises
+
+        mean_n |D(source_n) - (target_n - source_n)|^2 + gradient * int |D'|^2 + bending * int |D''|^2
+
+    over the colour cube, D' and D'' first and second differences along its axes. A colour that no pair is near takes
+    the change of those nearest to it: bending carries a trend on over distances of about `sqrt(bending / gradient)`,
+    gradient keeps it from growing beyond. The weights hold for every size. Where the greys would get darker from one
+    step to a brighter one, as a mean over photos may have it, they are held at a common luma.
+
+    Solved by conjugate gradients, from coarse tables to fine ones, without a matrix.
+
+    Args:
+        source: `(N, 3)` RGB in [0, 1].
+        target: `(N, 3)`.
+        size: S, steps a side, 2 or more.
+        gradient: weight of first differences.
+        bending: weight of second differences.
+
+    Returns:
+        `(S, S, S, 3)` as `apply_lut` takes it, clamped to [0, 1].
+
+    Raises:
+        ShapeError: source and target do not fit.
+        InputError: no pairs, or a size below 2.
+    """
+    check_shape("source", source, ("N", 3))
+    check_shape("target", target, (source.shape[0], 3))
+    if not len(source):
+        raise InputError("source: expected colours, got none")
+    if size < 2:
+        raise InputError(f"size: expected 2 or more, got {size}")
+    sizes = [size]
+    while sizes[0] > _COARSEST and sizes[0] % 2:
+        sizes.insert(0, (sizes[0] + 1) // 2)
+    change = source.new_zeros(1, 3, sizes[0], sizes[0], sizes[0])
+    for side in sizes:
+        change = F.interpolate(change, (side, side, side), mode="trilinear", align_corners=True)
+        table = change[0].flatten(1).T.contiguous()
+        pairs = _by_cell(source, target - source, side)
+        table = _solve(pairs, table, side, gradient, bending)
+        change = table.T.view(1, 3, side, side, side)
+    table = _solve(_with_rising_greys(pairs, table, size), table, size, gradient, bending)
+    return (identity_lut(size, source.dtype, source.device) + table.view(size, size, size, 3)).clamp(0, 1)
+
+
+def _by_cell(source: torch.Tensor, change: torch.Tensor, size: int) -> _Pairs:
+    position = source.clamp(0, 1) * (size - 1)
+    corner = position.floor().clamp_max(size - 2)
+    along = position - corner
+    base = ((corner[:, 2] * size + corner[:, 1]) * size + corner[:, 0]).long()
+    cells, member = torch.unique(base, return_inverse=True)
+    offsets = torch.tensor([(blue * size + green) * size + red for blue, green, red in _CORNERS], device=source.device)
+    nodes = cells[:, None] + offsets
+    (red0, green0, blue0), (red1, green1, blue1) = (1 - along).unbind(1), along.unbind(1)
+    reds, greens, blues = (red0, red1), (green0, green1), (blue0, blue1)
+    weights = torch.stack([blues[blue] * greens[green] * reds[red] for blue, green, red in _CORNERS], 1)
+    products = source.new_zeros(len(cells), 64)
+    for part in torch.split(torch.arange(len(source), device=source.device), _CHUNK):
+        products.index_add_(0, member[part], (weights[part, :, None] * weights[part, None]).flatten(1))
+    sums = source.new_zeros(size**3, 3)
+    sums.index_add_(0, nodes[member].flatten(), (weights[..., None] * change[:, None]).flatten(0, 1))
+    return _Pairs(nodes, products.view(-1, 8, 8) / len(source), sums / len(source))
+
+
+def _with_rising_greys(pairs: _Pairs, table: torch.Tensor, size: int) -> _Pairs:
+    """Add a pair for each grey whose luma a table `(S^3, 3)` would let fall: the nearest ramp that only rises."""
+    steps = torch.linspace(0, 1, size, dtype=table.dtype, device=table.device)
+    greys = torch.arange(size, device=table.device) * (size * size + size + 1)
+    luma = (table[greys] + steps[:, None]).clamp(0, 1) @ table.new_tensor(LUMA)
+    # As much as the photos say about a grey it counts; those that they do not have count little.
+    rising = _isotonic(luma, pairs.diagonal()[greys] + 1e-6)
+    moved = (rising - luma).abs() > 1e-6
+    greys, lift = greys[moved], (rising - luma)[moved]
+    one = table.new_zeros(len(greys), 8, 8)
+    one[:, 0, 0] = 1  # as much as all other pairs together: held
+    nodes, products = torch.cat([pairs.nodes, greys[:, None].expand(-1, 8)]), torch.cat([pairs.products, one])
+    return _Pairs(nodes, products, pairs.sums.index_add(0, greys, table[greys] + lift[:, None]))
+
+
+def _isotonic(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Nearest ramp `(N,)` that never falls, by weighted squares: `max_(i <= k) min_(j >= k) mean(values[i..j])`."""
+    start = weights.new_zeros(1)
+    mass, sums = (torch.cat([start, x.cumsum(0)]) for x in (weights, weights * values))
+    means = (sums[None, 1:] - sums[:-1, None]) / (mass[None, 1:] - mass[:-1, None])  # (i, j)
+    means = means.masked_fill(torch.ones_like(means).tril(-1).bool(), torch.inf)
+    least = means.flip(1).cummin(1).values.flip(1)  # (i, k)
+    return least.masked_fill(torch.ones_like(least).tril(-1).bool(), -torch.inf).amax(0)
+
+
+def _solve(pairs: _Pairs, start: torch.Tensor, size: int, gradient: float, bending: float) -> torch.Tensor:
+    """The table's change `(S^3, 3)`: conjugate gradients, preconditioned by the diagonal, from a first guess."""
+    step = 1 / (size - 1)
+    # int |D'|^2 is the sum of (difference / step)^2 step^3, int |D''|^2 that of (second difference / step^2)^2 step^3.
+    apply = _normal_equations(pairs, size, gradient * step, bending / step)
+    # 6 and 18: of three axes' differences, away from the borders of the cube.
+    diagonal = (pairs.diagonal() + 6 * gradient * step + 18 * bending / step)[:, None]
+    table = start
+    residual = pairs.sums - apply(table)
+    direction = residual / diagonal
+    square = (residual * direction).sum(0)
+    least = _TOLERANCE**2 * (pairs.sums.square() / diagonal).sum(0)
+    for _ in range(len(table) if size <= _COARSE else _FINE_STEPS):
+        if bool((square <= least).all()):
+            break
+        image = apply(direction)
+        length = square / (direction * image).sum(0).clamp_min(1e-30)  # a channel that nothing changes is all zeros
+        table = table + length * direction
+        residual = residual - length * image
+        scaled = residual / diagonal
+        before, square = square, (residual * scaled).sum(0)
+        direction = scaled + square / before.clamp_min(1e-30) * direction
+    return table
+
+
+def _normal_equations(pairs: _Pairs, size: int, slope: float, curve: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Their matrix, as a function of a table `(S^3, 3)`."""
+    nodes = pairs.nodes.flatten()
+
+    def apply(table: torch.Tensor) -> torch.Tensor:
+        result = torch.zeros_like(table)
+        result.index_add_(0, nodes, (pairs.products @ table[pairs.nodes]).flatten(0, 1))
+        cube, added = table.view(size, size, size, 3), result.view(size, size, size, 3)
+        for axis in range(3):
+            first = slope * cube.diff(dim=axis)
+            added.narrow(axis, 1, size - 1).add_(first)
+            added.narrow(axis, 0, size - 1).sub_(first)
+            if size > 2:
+                second = curve * cube.diff(n=2, dim=axis)
+                added.narrow(axis, 0, size - 2).add_(second)
+                added.narrow(axis, 1, size - 2).sub_(2 * second)
+                added.narrow(axis, 2, size - 2).add_(second)
+        return result
+
+    return apply

@@ -1,0 +1,93 @@
+import pytest
+
+from lookcast import cli
+from lookcast.inference.export import command
+from tests.looks import save_look
+from tests.photo_files import save_photo
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name in ("in/a.png", "in/b.JPG", "style.png"):
+        save_photo(tmp_path / name)
+    save_look(tmp_path / "look.safetensors")
+    return tmp_path
+
+
+@pytest.fixture
+def run(files, capsys, monkeypatch):
+    """`lookcast export` in this process: exit code, stdout, stderr."""
+    monkeypatch.chdir(files)
+
+    def export(*arguments):
+        argv = ["export", "--checkpoint", "look.safetensors", "--device", "cpu", *map(str, arguments)]
+        return cli.main(argv), *capsys.readouterr()
+
+    return export
+
+
+class TestExport:
+    def test_cube(self, files, run):
+        code, out, err = run("--format", "cube", "--photo", "in", "--photo", "style.png", "--size", 17, "-o", "a.cube")
+        assert (code, err) == (0, "")
+        assert out.startswith("a.cube: the table differs from the stylized photos by ")
+        assert "\nLUT_3D_SIZE 17\n" in (files / "a.cube").read_text()
+
+    def test_onnx(self, files, run):
+        code, out, err = run("--format", "onnx", "-o", "new/a.onnx")
+        assert (code, err) == (0, "")
+        assert out.startswith("new/a.onnx: differs from PyTorch by at most ")
+        assert out.count("\n") == 1
+        assert (files / "new" / "a.onnx").stat().st_size > 10_000
+
+    @pytest.mark.parametrize("kind", ["onnx", "pt2"])
+    def test_hands_over_what_was_given(self, run, monkeypatch, kind):
+        seen = []
+        monkeypatch.setattr(command, f"export_{kind}", lambda *given: seen.append(given) or 3e-6)
+        assert run("--format", kind, "--style", "style.png", "--weights", "2", "--photo", "in", "-o", f"a.{kind}") == (
+            0, f"a.{kind}: differs from PyTorch by at most 3.0e-06\n", "",
+        )  # fmt: skip
+        (stylizer, out, style, weights, photos), = seen  # fmt: skip
+        assert stylizer.device.type == "cpu"
+        assert (str(out), len(style), weights, len(photos)) == (f"a.{kind}", 1, [2.0], 2)
+
+
+class TestRefuses:
+    """One line on stderr, exit code 2, nothing written."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "reason"),
+        [
+            ("--format onnx -o a.pt2", "a.pt2: --format onnx writes a file whose name ends with .onnx"),
+            ("--format cube --photo in -o a", "a: --format cube writes a file whose name ends with .cube"),
+            ("--format onnx --size 17 -o a.onnx", "--size: is of --format cube only"),
+            ("--format onnx --weights 1,2 -o a.onnx", "--weights: needs --style"),
+            ("--format cube -o a.cube", "--photo: --format cube is fitted to photos, so it needs one"),
+            ("--format cube --photo in --size 32 -o a.cube", "size: expected one of 17, 33, 65, got 32"),
+            ("--format cube --photo in --style style.png -o a.cube", "style: this bilateral generator has a single"),
+            ("--format onnx --style style.png -o a.onnx", "style: this bilateral generator has a single look baked in"),
+            ("--format cube --photo no.jpg -o a.cube", "no.jpg: no such photo"),
+            ("--format cube --photo in -o a.cube", "look.safetensors"),
+            ("--format cube --photo empty -o a.cube", "empty: no photos directly in this folder"),
+            ("--format onnx --device cuda -o a.onnx", "device: "),
+            ("--format onnx -o style.png/a.onnx", "style.png/a.onnx: can't be written"),
+        ],
+    )
+    def test_bad_input(self, files, run, arguments, reason):
+        (files / "empty").mkdir()
+        if reason == "look.safetensors":
+            (files / "look.safetensors").write_bytes(b"broken")
+        before = sorted(files.rglob("*"))
+        code, out, err = run(*arguments.split())
+        assert (code, out) == (2, "")
+        assert err.startswith("lookcast: error: ")
+        assert reason in err
+        assert err.count("\n") == 1
+        assert sorted(files.rglob("*")) == before
+
+    @pytest.mark.parametrize("arguments", [["-o", "a.onnx"], ["--format", "onnx"], ["--format", "pdf", "-o", "a.pdf"]])
+    def test_usage(self, run, capsys, arguments):
+        with pytest.raises(SystemExit) as caught:
+            run(*arguments)
+        assert caught.value.code == 2
+        assert "lookcast export: error: " in capsys.readouterr().err
