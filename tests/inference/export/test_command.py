@@ -33,13 +33,6 @@ class TestExport:
         assert out.startswith("a.cube: the table differs from the stylized photos by ")
         assert "\nLUT_3D_SIZE 17\n" in (files / "a.cube").read_text()
 
-    def test_onnx(self, files, run):
-        code, out, err = run("--format", "onnx", "-o", "new/a.onnx")
-        assert (code, err) == (0, "")
-        assert out.startswith("new/a.onnx: differs from PyTorch by at most ")
-        assert out.count("\n") == 1
-        assert (files / "new" / "a.onnx").stat().st_size > 10_000
-
     @pytest.mark.parametrize("kind", ["onnx", "pt2"])
     def test_hands_over_what_was_given(self, run, monkeypatch, kind):
         seen = []

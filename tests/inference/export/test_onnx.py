@@ -1,6 +1,5 @@
 import json
 
-import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -83,15 +82,6 @@ class TestSingleLook:
 class TestUniversal:
     """With a shallow grid: the time is torch's, for each node of the graph."""
 
-    def test_styles_fixed(self, tmp_path):
-        stylizer = Stylizer(universal_look(depth=2), {}, "cpu", "float32")
-        difference = export_onnx(stylizer, tmp_path / "a.onnx", [STYLE, OTHER], [3, 1], photos=[PHOTO])
-        assert difference <= BAR
-        expected = stylizer.stylize(PHOTO / np.float32(255), [STYLE, OTHER], weights=[3, 1])
-        output = run(tmp_path / "a.onnx", planes(PHOTO))[0].permute(1, 2, 0).numpy()
-        assert np.abs(output - expected).max() <= BAR
-        assert np.abs(output - PHOTO / 255).mean() > 0.02
-
     def test_baked_look(self, tmp_path):
         generator = BakedGenerator.bake(universal_look(depth=2), planes(STYLE)).eval()
         export_onnx(Stylizer(generator, {}, "cpu", "float32"), tmp_path / "a.onnx")
@@ -129,7 +119,7 @@ class TestRefuses:
 
     def test_a_file_that_differs_is_not_left(self, tmp_path, single, monkeypatch):
         monkeypatch.setattr(onnx_export, "_write", lambda graph, path, _: path.write_bytes(single[1].read_bytes()))
-        with pytest.raises(RuntimeError, match=r"differs from PyTorch by up to .*; accepted is 0.0001"):
+        with pytest.raises(RuntimeError, match=r"differs from PyTorch by .*; accepted is 0.0001"):
             export_onnx(Stylizer(look(seed=1), {}, "cpu", "float32"), tmp_path / "a.onnx")
         assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,86 @@
+import json
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from lookcast.checks import InputError
+from lookcast.inference.export.graph import BAR, AnyLook, Look, check_same, graph_of, metadata
+from lookcast.inference.stylizer import Stylizer
+from tests.looks import look, universal_look
+
+PHOTO, STYLE, OTHER = (getattr(skimage.data, name)()[::3, ::3] for name in ("coffee", "rocket", "chelsea"))
+CPU = torch.device("cpu")
+
+
+def planes(pixels):
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+@torch.no_grad()
+def pixels(graph, *photos):
+    return graph(*map(planes, photos))[0].permute(1, 2, 0).numpy()
+
+
+class TestGraphOf:
+    def test_single_look(self):
+        stylizer = Stylizer(look(), {}, "cpu")
+        graph = graph_of(stylizer)
+        assert (type(graph), graph.inputs) == (Look, ("content",))
+        assert np.allclose(pixels(graph, PHOTO), stylizer.stylize(PHOTO / np.float32(255)), atol=1e-5)
+
+    def test_styles_of_a_universal_checkpoint(self):
+        stylizer = Stylizer(universal_look(), {}, "cpu", "float32")
+        graph = graph_of(stylizer, [STYLE, OTHER], [3, 1])
+        assert (type(graph), graph.inputs) == (Look, ("content",))
+        expected = stylizer.stylize(PHOTO / np.float32(255), [STYLE, OTHER], weights=[3, 1])
+        assert np.allclose(pixels(graph, PHOTO), expected, atol=1e-5)
+        assert np.abs(expected - stylizer.stylize(PHOTO / np.float32(255), [STYLE, OTHER])).mean() > 1e-3
+
+    def test_any_style(self):
+        stylizer = Stylizer(universal_look(), {}, "cpu", "float32")
+        graph = graph_of(stylizer)
+        assert (type(graph), graph.inputs) == (AnyLook, ("content", "style"))
+        expected = stylizer.stylize(PHOTO / np.float32(255), STYLE / np.float32(255))
+        assert np.allclose(pixels(graph, PHOTO, STYLE), expected, atol=1e-5)
+
+    def test_rejects_what_does_not_go_together(self):
+        with pytest.raises(InputError, match=r"^weights: given without the style photos they belong to"):
+            graph_of(Stylizer(universal_look(), {}, "cpu", "float32"), None, [1, 2])
+        with pytest.raises(InputError, match=r"^style: this bilateral generator has a single look baked in"):
+            graph_of(Stylizer(look(), {}, "cpu"), STYLE)
+
+    def test_in_float32_whatever_the_stylizer_computes_in(self):
+        exact, fast = (Stylizer(universal_look(), {}, "cpu", "float32") for _ in range(2))
+        fast.generator.encoder.half_precision = True
+        assert np.array_equal(pixels(graph_of(fast), PHOTO, STYLE), pixels(graph_of(exact), PHOTO, STYLE))
+        assert fast.generator.encoder.half_precision
+
+
+class TestCheckSame:
+    @pytest.mark.parametrize("size", [1e-6, 5e-5])
+    def test_known_difference(self, size):
+        graph = graph_of(Stylizer(look(), {}, "cpu"))
+        assert check_same(lambda x: graph(x) + size, graph, CPU, [PHOTO]) == pytest.approx(size, rel=0.2)
+
+    def test_photos_count(self):
+        graph, seen = graph_of(Stylizer(look(), {}, "cpu")), []
+        check_same(lambda x: seen.append(x) or graph(x), graph, CPU, [PHOTO])
+        assert [tuple(x.shape) for x in seen] == [(1, 3, 480, 640)] * 2 + [(2, 3, 811, 607), (1, 3, 811, 607)]
+        assert all(x.is_contiguous() for x in seen)
+
+    @pytest.mark.parametrize("size", [2 * BAR, float("nan")])
+    def test_rejects_a_larger_one(self, size):
+        graph = graph_of(Stylizer(look(), {}, "cpu"))
+        with pytest.raises(RuntimeError, match=r"differs from PyTorch by .*; accepted is 0.0001"):
+            check_same(lambda x: graph(x) + size, graph, CPU)
+
+
+class TestMetadata:
+    def test_holds_the_header(self):
+        header = {"licence": "research", "metrics": {"gram": 0.5}}
+        found = metadata(Stylizer(look(), header, "cpu"))
+        assert json.loads(found.pop("lookcast")) == header
+        assert found == {"licence": "research"}
+        assert metadata(Stylizer(look(), {}, "cpu")) == {"lookcast": "{}"}
