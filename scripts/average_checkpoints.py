@@ -1,34 +1,53 @@
 #!/usr/bin/env python3
-"""Average the weights of two stages of one training.
+"""Average the weights of stages of one training.
 
-python scripts/average_checkpoints.py FIRST SECOND --share .6 -o OUT
+python scripts/average_checkpoints.py FIRST SECOND [...] --shares .4,.6 [--licence TEXT] -o OUT
 
-Between a cautious first stage and a bold second one lies every degree of boldness; both started from the same weights,
-so what lies between works too (Wortsman et al., "Model soups", ICML 2022).
+Between a cautious first stage and a bold second one lies every degree of boldness, and the average of two late stages is
+steadier than either; each stage started from the weights of the one before, so what lies between works too (Wortsman
+et al., "Model soups", ICML 2022). The header holds every stage's config; of paths, which are one machine's, only the
+name.
 """
 
 import argparse
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
 
 
+def without_folders(value: Any) -> Any:
+    """Absolute paths in a config become their last part."""
+    if isinstance(value, dict):
+        return {key: without_folders(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [without_folders(entry) for entry in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("first", type=Path)
-    parser.add_argument("second", type=Path)
-    parser.add_argument("--share", type=float, default=0.6, help="of the second (default .6)")
+    parser.add_argument("stages", type=Path, nargs="+")
+    parser.add_argument("--shares", required=True, help="one for each stage, in [0, 1], sum 1")
+    parser.add_argument("--licence", help="terms of what comes out; default: those of the last stage")
     parser.add_argument("-o", "--out", type=Path, required=True)
     args = parser.parse_args()
-    if not 0 <= args.share <= 1:
-        parser.error(f"--share: expected a number in [0, 1], got {args.share}")
-    (first, first_header), (second, header) = load_checkpoint(args.first), load_checkpoint(args.second)
-    weights, start = second.state_dict(), first.state_dict()
-    second.load_state_dict({name: torch.lerp(start[name], weights[name], args.share) for name in weights})
-    training = {"first_stage": first_header["training"], "second_stage": header["training"], "share": args.share}
-    save_checkpoint(args.out, second, {**header, "training": training})
+    shares = [float(share) for share in args.shares.split(",")]
+    if len(shares) != len(args.stages) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        parser.error(f"--shares: expected {len(args.stages)} numbers in [0, 1] of sum 1, got {args.shares}")
+    generators, headers = zip(*map(load_checkpoint, args.stages), strict=True)
+    states = [generator.state_dict() for generator in generators]
+    generator = generators[-1]
+    average = {name: sum(share * s[name] for share, s in zip(shares, states, strict=True)) for name in states[-1]}
+    generator.load_state_dict(average)
+    header = headers[-1] | {
+        "training": {"stages": [without_folders(h["training"]) for h in headers], "shares": shares},
+        "metrics": {"stages": [h["metrics"] for h in headers]},
+        "steps": sum(h["steps"] for h in headers),
+    }
+    if args.licence is not None:
+        header["licence"] = args.licence
+    save_checkpoint(args.out, generator, header)
 
 
 if __name__ == "__main__":
