@@ -3,8 +3,8 @@
 
 python scripts/average_checkpoints.py FIRST SECOND [...] --shares .4,.6 [--licence TEXT] -o OUT
 
-Between a cautious first stage and a bold second one lies every degree of boldness, and the average of two late stages is
-steadier than either; each stage started from the weights of the one before, so what lies between works too (Wortsman
+Between a cautious first stage and a bold second one lies every degree of boldness, and the average of two late stages
+is steadier than either; each stage started from the weights of the one before, so what lies between works too (Wortsman
 et al., "Model soups", ICML 2022). The header holds every stage's config; of paths, which are one machine's, only the
 name.
 """
