@@ -42,11 +42,11 @@ from lookcast.encoders.compact import CompactEncoder
 from lookcast.files import shipped
 from lookcast.inference.batch import stylize_files
 from lookcast.inference.jobs import plan_jobs
-from lookcast.inference.photo_io import Photo, write_photo
 from lookcast.ops.bilateral import apply_affine, slice_apply
 from lookcast.ops.color import luma
 from lookcast.ops.slicing import apply_grid, apply_grid_to_pixels
 from lookcast.ops.thumbnail import resize_pixels
+from lookcast.photos.files import Photo, write_photo
 from lookcast.structures import Features
 from lookcast.training.run import train
 

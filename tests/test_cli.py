@@ -12,8 +12,8 @@ from PIL import Image
 import lookcast.training.run
 from lookcast import cli
 from lookcast.inference import stylizer as stylizer_module
-from lookcast.inference.photo_io import read_photo
 from lookcast.inference.stylizer import Stylizer
+from lookcast.photos.files import read_photo
 from tests.looks import look, save_look
 from tests.photo_files import save_photo
 

@@ -8,8 +8,8 @@ from PIL import Image
 from lookcast import cli
 from lookcast.cli.stylize import _parser
 from lookcast.inference.auto_masks import AutoMasks
-from lookcast.inference.photo_io import read_mask, read_photo
 from lookcast.inference.stylizer import Stylizer
+from lookcast.photos.files import read_mask, read_photo
 from lookcast.segmenters import SEGMENTERS, ClusterSegmenter
 from tests.looks import save_look, save_universal, universal_look
 from tests.photo_files import SRGB, png16, save_photo

@@ -6,7 +6,7 @@ from PIL import Image
 from lookcast.checks import InputError
 from lookcast.data.masks import find_masks, mask_path, without_masks
 from lookcast.data.photo_folder import find_photos
-from lookcast.inference.photo_io import PhotoError
+from lookcast.photos.files import PhotoError
 from tests.runs import save_mask, save_masks, save_photos
 
 

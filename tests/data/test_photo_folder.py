@@ -11,7 +11,7 @@ from lookcast.data import photo_folder
 from lookcast.data.photo_folder import PhotoFolder, PhotoSample, collate, find_photos, read_pixels
 from lookcast.data.samples import sample_path
 from lookcast.data.transforms import training_transform, validation_transform
-from lookcast.inference.photo_io import PHOTO_SUFFIXES, PhotoError
+from lookcast.photos.files import PHOTO_SUFFIXES, PhotoError
 from tests.runs import GREEN, break_photo, save_mask, save_photos
 
 WHOLE = validation_transform(512)

@@ -7,7 +7,7 @@ import torch
 from lookcast.checks import InputError
 from lookcast.data import samples
 from lookcast.data.samples import SAMPLES, Sample, sample_path
-from lookcast.inference.photo_io import read_photo
+from lookcast.photos.files import read_photo
 
 
 class TestSamplePath:

@@ -15,8 +15,8 @@ from lookcast.encoders.compact import CompactEncoder
 from lookcast.evaluation.evaluate import evaluate_pairs, ready_outputs, stylized_outputs
 from lookcast.evaluation.pairs import find_pairs, read_pair
 from lookcast.evaluation.scoring import Scorer, show
-from lookcast.inference.photo_io import read_photo, to_tensor
 from lookcast.inference.stylizer import Stylizer
+from lookcast.photos.files import read_photo, to_tensor
 from tests.encoders.test_teacher import teacher_arrays
 from tests.looks import MeanColor, look, save_look
 from tests.pair_folders import save_mask, save_outputs, save_pairs

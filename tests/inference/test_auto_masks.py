@@ -5,8 +5,8 @@ from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.inference.auto_masks import LONGEST, AutoMasks
-from lookcast.inference.photo_io import read_mask
 from lookcast.inference.stylizer import Stylizer
+from lookcast.photos.files import read_mask
 from lookcast.segmenters import ClusterSegmenter, MaskPair, Segmenter
 from tests.looks import MeanColor, universal_look
 from tests.photo_files import UPRIGHT as PHOTO

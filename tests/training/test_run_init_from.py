@@ -9,7 +9,7 @@ from lookcast.checks import InputError
 from lookcast.generators import BakedGenerator, UniversalGenerator
 from lookcast.inference import stylizer as stylizer_module
 from lookcast.inference.checkpoint import CheckpointError
-from lookcast.inference.photo_io import read_photo, to_tensor
+from lookcast.photos.files import read_photo, to_tensor
 from lookcast.training.run import main, train
 from tests.looks import SMALL, UNIVERSAL, look, save_look, save_universal, universal_look
 from tests.runs import QUIET, composed, losses, save_photos

@@ -15,7 +15,7 @@ from lookcast.checks import InputError
 from lookcast.data.masks import find_masks, without_masks
 from lookcast.data.photo_folder import PhotoFolder, collate, find_photos, read_pixels
 from lookcast.data.transforms import training_transform, validation_transform
-from lookcast.inference.photo_io import PhotoError
+from lookcast.photos.files import PhotoError
 from lookcast.structures import PhotoBatch
 
 log = logging.getLogger(__name__)

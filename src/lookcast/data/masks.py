@@ -6,8 +6,8 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 from lookcast.checks import InputError
-from lookcast.inference.photo_io import read_photo
 from lookcast.ops.masks import check_aspect
+from lookcast.photos.files import read_photo
 
 
 def mask_path(photo: Path, folder: str | Path) -> Path:

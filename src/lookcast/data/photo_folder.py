@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from lookcast.checks import InputError
 from lookcast.data.samples import PREFIX, sample_path
 from lookcast.data.transforms import MIN_SIDE
-from lookcast.inference.photo_io import PHOTO_SUFFIXES, PhotoError, read_mask, read_srgb
+from lookcast.photos.files import PHOTO_SUFFIXES, PhotoError, read_mask, read_srgb
 from lookcast.structures import PhotoBatch
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from lookcast.encoders.base import Encoder
 from lookcast.evaluation.pairs import CONTENT, OUTPUT, PairFiles, photos_by_name, read_pair, resize, shrink
 from lookcast.evaluation.pictures import write_pictures
 from lookcast.evaluation.scoring import Figures, Scorer
-from lookcast.inference.photo_io import PhotoError, read_mask, read_srgb, to_tensor
 from lookcast.inference.stylizer import Stylizer
+from lookcast.photos.files import PhotoError, read_mask, read_srgb, to_tensor
 
 
 class Output(NamedTuple):

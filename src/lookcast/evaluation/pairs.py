@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.inference.photo_io import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 from lookcast.ops.masks import check_aspect, colors_to_mask
+from lookcast.photos.files import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 
 LONGEST, MULTIPLE = 512, 8
 """Images are compared with this many pixels on the longer side, each side a multiple of 8: the strides of the taps."""
@@ -183,7 +183,7 @@ def shrink(pixels: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]
 
 
 def _read_mask(path: Path, photo: npt.NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
-    """A mask at the size of the comparison, whose rounding `photo_io.read_mask` would take for another aspect ratio."""
+    """A mask at the size of the comparison, whose rounding `read_mask` would take for another aspect ratio."""
     pixels = read_srgb(path)
     check_aspect(str(path), (pixels.shape[0], pixels.shape[1]), (photo.shape[0], photo.shape[1]))
     # Nearest: between two labels lies none that is meant.

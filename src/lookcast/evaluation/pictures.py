@@ -8,8 +8,8 @@ from PIL import Image
 
 from lookcast.evaluation.pairs import CONTENT, MASKS, OUTPUT, STYLE, TRUTH, PairFiles, PairImages
 from lookcast.files import whole_file
-from lookcast.inference.photo_io import to_pixels
 from lookcast.ops.masks import PALETTE
+from lookcast.photos.files import to_pixels
 
 FOLDER = "pictures"
 QUALITY = 85

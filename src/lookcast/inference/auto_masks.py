@@ -8,9 +8,9 @@ import torch
 
 from lookcast.checks import InputError
 from lookcast.inference.image_kinds import AnyImage, open_image
-from lookcast.inference.photo_io import Photo, to_pixels, write_photo
 from lookcast.ops.masks import mask_to_colors
 from lookcast.ops.thumbnail import resize_pixels
+from lookcast.photos.files import Photo, to_pixels, write_photo
 
 if TYPE_CHECKING:  # they bring all of kornia along, which photos without masks don't need
     from lookcast.segmenters import MaskPair, Segmenter

@@ -14,9 +14,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lookcast.checks import InputError
 from lookcast.inference.auto_masks import AutoMasks
-from lookcast.inference.color_profiles import from_srgb, to_srgb
 from lookcast.inference.jobs import Job
-from lookcast.inference.photo_io import (
+from lookcast.inference.stylizer import Stylizer
+from lookcast.ops.masks import check_aspect
+from lookcast.photos.color_profiles import from_srgb, to_srgb
+from lookcast.photos.files import (
     MAX_PIXELS,
     PhotoError,
     check_writable,
@@ -25,8 +27,6 @@ from lookcast.inference.photo_io import (
     read_srgb,
     write_photo,
 )
-from lookcast.inference.stylizer import Stylizer
-from lookcast.ops.masks import check_aspect
 
 MOST_WORKERS = 8
 """Photos at a time unless told otherwise: each takes some 12 bytes a pixel."""

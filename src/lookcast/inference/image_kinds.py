@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from lookcast.checks import InputError, describe
-from lookcast.inference.color_profiles import from_srgb, to_srgb
-from lookcast.inference.photo_modes import to_rgb
+from lookcast.photos.color_profiles import from_srgb, to_srgb
+from lookcast.photos.modes import to_rgb
 
 AnyImage = Image.Image | npt.NDArray[Any] | torch.Tensor
 ImageT = TypeVar("ImageT", Image.Image, npt.NDArray[Any], torch.Tensor)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.inference.photo_io import PHOTO_SUFFIXES, check_writable
+from lookcast.photos.files import PHOTO_SUFFIXES, check_writable
 
 
 class Job(NamedTuple):

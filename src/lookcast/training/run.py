@@ -24,8 +24,8 @@ from lookcast.data.transforms import MIN_SIDE, validation_transform
 from lookcast.files import shipped
 from lookcast.generators import BakedGenerator, Generator, UniversalGenerator
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
-from lookcast.inference.photo_io import read_mask, read_srgb
 from lookcast.inference.stylizer import find_checkpoint
+from lookcast.photos.files import read_mask, read_srgb
 from lookcast.training.arguments import check_arguments
 from lookcast.training.loggers import close_wandb, log_config
 from lookcast.training.module import LookModule

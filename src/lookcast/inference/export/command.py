@@ -7,8 +7,8 @@ from lookcast.checks import InputError
 from lookcast.inference.export.cube import export_cube
 from lookcast.inference.export.onnx import export_onnx
 from lookcast.inference.export.pt2 import export_pt2
-from lookcast.inference.photo_io import PHOTO_SUFFIXES, read_srgb
 from lookcast.inference.stylizer import load
+from lookcast.photos.files import PHOTO_SUFFIXES, read_srgb
 
 
 def export_file(

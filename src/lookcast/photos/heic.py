@@ -7,7 +7,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from lookcast.inference.photo import PhotoError, Pixels
+from lookcast.photos.photo import PhotoError, Pixels
 
 HEIC_SUFFIXES = (".heic", ".heif")
 HEADER_BYTES = 12

@@ -3,7 +3,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from lookcast.inference.photo_io import Photo, write_photo
+from lookcast.photos.files import Photo, write_photo
 from tests.photo_files import DISPLAY_P3, UPRIGHT, XMP, exif
 
 DEEP = np.random.default_rng(0).integers(0, 65536, (700, 300, 3), dtype=np.uint16)  # more than one band

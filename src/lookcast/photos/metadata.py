@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image, TiffTags
 
-from lookcast.inference.exif_bytes import make_upright
+from lookcast.photos.exif_bytes import make_upright
 
 _BROKEN = (SyntaxError, ValueError, TypeError, KeyError, struct.error)
 # A TIFF's EXIF is its own directory. These tags describe how that file was stored, or hold what would contradict the

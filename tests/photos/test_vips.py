@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookcast.inference.photo import PhotoError
-from lookcast.inference.photo_io import Photo, read_photo, write_photo
-from lookcast.inference.vips import decode
+from lookcast.photos.files import Photo, read_photo, write_photo
+from lookcast.photos.photo import PhotoError
+from lookcast.photos.vips import decode
 from tests.photo_files import UPRIGHT, save_photo
 
 

@@ -6,8 +6,8 @@ import skimage.data
 from PIL import Image, ImageCms
 
 from lookcast.checks import InputError
-from lookcast.inference.color_profiles import from_srgb, grey_to_srgb, to_srgb
-from lookcast.inference.icc_tags import read_profile
+from lookcast.photos.color_profiles import from_srgb, grey_to_srgb, to_srgb
+from lookcast.photos.icc_tags import read_profile
 from tests.photo_files import (
     ADOBE_RGB,
     BLUE_ONLY_RGB,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lookcast.inference.photo import PhotoError
+from lookcast.photos.photo import PhotoError
 
 _ROWS = 64
 _DTYPES = {

@@ -3,9 +3,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from lookcast.inference.photo import to_8_bits
-from lookcast.inference.photo_io import PHOTO_SUFFIXES, PhotoError, read_photo
-from lookcast.inference.photo_modes import to_rgb
+from lookcast.photos.files import PHOTO_SUFFIXES, PhotoError, read_photo
+from lookcast.photos.modes import to_rgb
+from lookcast.photos.photo import to_8_bits
 from tests.photo_files import BLACK_ONLY_CMYK, LINEAR_GREY, SRGB_PROFILE, UPRIGHT, save_photo
 
 

@@ -3,8 +3,8 @@ import struct
 import pytest
 from PIL import ExifTags, Image
 
-from lookcast.inference.exif_bytes import make_upright
-from lookcast.inference.photo_io import read_photo, write_photo
+from lookcast.photos.exif_bytes import make_upright
+from lookcast.photos.files import read_photo, write_photo
 from tests.photo_files import exif, parsed, save_photo
 
 NOTE = b"Maker\0" + struct.pack(">I", 0) + b"what only the maker understands"

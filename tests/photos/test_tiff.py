@@ -4,7 +4,7 @@ import pyvips
 import tifffile
 from PIL import ExifTags, Image
 
-from lookcast.inference.photo_io import Photo, PhotoError, write_photo
+from lookcast.photos.files import Photo, PhotoError, write_photo
 from tests.photo_files import DISPLAY_P3, IPTC, UPRIGHT, XMP, exif
 
 DEEP = np.random.default_rng(0).integers(0, 65536, (700, 300, 3), dtype=np.uint16)  # more than one strip

@@ -3,7 +3,7 @@ import struct
 import numpy as np
 import pytest
 
-from lookcast.inference.icc_tags import LEVELS, ProfileError, read_profile
+from lookcast.photos.icc_tags import LEVELS, ProfileError, read_profile
 from tests.photo_files import (
     ADOBE_RGB,
     BLACK_ONLY_CMYK,

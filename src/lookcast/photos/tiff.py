@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from lookcast.inference.photo import Photo, with_alpha
+from lookcast.photos.photo import Photo, with_alpha
 
 _STRIP_BYTES = 1 << 20
 _MAX_BYTES = 2**32 - 1  # offsets have 32 bits

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lookcast.inference.deep_modes import DecodedPixels, decode_deep, is_deep
-from lookcast.inference.photo import Photo, Pixels
-from lookcast.inference.photo_heic import decode_deep_heic
-from lookcast.inference.photo_metadata import read_metadata
-from lookcast.inference.photo_modes import find_profile, to_rgb
-from lookcast.inference.vips import decode
+from lookcast.photos.deep_modes import DecodedPixels, decode_deep, is_deep
+from lookcast.photos.heic import decode_deep_heic
+from lookcast.photos.metadata import read_metadata
+from lookcast.photos.modes import find_profile, to_rgb
+from lookcast.photos.photo import Photo, Pixels
+from lookcast.photos.vips import decode
 
 logger = logging.getLogger(__name__)
 

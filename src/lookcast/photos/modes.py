@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
-from lookcast.inference.icc_tags import Profile, ProfileError, read_profile
-from lookcast.inference.photo import PhotoError, to_8_bits
+from lookcast.photos.icc_tags import Profile, ProfileError, read_profile
+from lookcast.photos.photo import PhotoError, to_8_bits
 
 _SPACES = {"1": "GRAY", "L": "GRAY", "LA": "GRAY", "CMYK": "CMYK", "LAB": "Lab"}
 """How an ICC profile calls the colour space of a mode; RGB for all others."""

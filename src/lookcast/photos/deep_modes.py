@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from lookcast.inference.color_profiles import grey_to_srgb
-from lookcast.inference.photo import Pixels
-from lookcast.inference.photo_modes import find_profile, to_16_bits
-from lookcast.inference.vips import decode
+from lookcast.photos.color_profiles import grey_to_srgb
+from lookcast.photos.modes import find_profile, to_16_bits
+from lookcast.photos.photo import Pixels
+from lookcast.photos.vips import decode
 
 _GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 _BITS_PER_SAMPLE = 258

@@ -7,9 +7,9 @@ import torch
 from PIL import ExifTags, Image
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.inference.color_profiles import to_srgb
-from lookcast.inference.photo import to_8_bits
-from lookcast.inference.photo_io import (
+from lookcast.ops.masks import PALETTE, check_aspect
+from lookcast.photos.color_profiles import to_srgb
+from lookcast.photos.files import (
     MAX_PIXELS,
     PHOTO_SUFFIXES,
     Photo,
@@ -21,7 +21,7 @@ from lookcast.inference.photo_io import (
     to_tensor,
     write_photo,
 )
-from lookcast.ops.masks import PALETTE, check_aspect
+from lookcast.photos.photo import to_8_bits
 from tests.photo_files import DISPLAY_P3, SRGB, UPRIGHT, exif, parsed, png16, save_photo
 
 PALETTE_COLORS = np.array([rgb for _, rgb in PALETTE], np.uint8)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL.PngImagePlugin import putchunk
 
-from lookcast.inference.photo import Photo, Pixels, with_alpha
+from lookcast.photos.photo import Photo, Pixels, with_alpha
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _RGB, _RGBA = 2, 6

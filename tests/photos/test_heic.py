@@ -6,7 +6,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from lookcast.inference.photo_io import Photo, PhotoError, check_writable, read_photo, write_photo
+from lookcast.photos.files import Photo, PhotoError, check_writable, read_photo, write_photo
 from tests.photo_files import DISPLAY_P3, UPRIGHT, exif, save_photo
 
 RAMP = np.linspace(0, 65535, 64 * 96 * 3).astype(np.uint16).reshape(64, 96, 3)
@@ -79,7 +79,7 @@ class TestHeic:
     def test_libraries_are_loaded_when_they_are_needed(self, tmp_path):
         save_photo(tmp_path / "photo.png")
         program = (
-            "import sys; from lookcast.inference.photo_io import read_photo\n"
+            "import sys; from lookcast.photos.files import read_photo\n"
             f"before = 'pyvips' in sys.modules; read_photo({str(tmp_path / 'photo.png')!r})\n"
             "print(before, 'pyvips' in sys.modules, 'pillow_heif' in sys.modules)"
         )

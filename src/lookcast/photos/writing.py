@@ -12,10 +12,10 @@ from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.files import whole_file
-from lookcast.inference.photo import Photo, PhotoError, to_8_bits, with_alpha
-from lookcast.inference.photo_heic import HEIC_SUFFIXES, enable_heic, encode_heic
-from lookcast.inference.photo_png import encode_png
-from lookcast.inference.photo_tiff import encode_tiff
+from lookcast.photos.heic import HEIC_SUFFIXES, enable_heic, encode_heic
+from lookcast.photos.photo import Photo, PhotoError, to_8_bits, with_alpha
+from lookcast.photos.png import encode_png
+from lookcast.photos.tiff import encode_tiff
 
 _FORMATS = {
     **{".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"},

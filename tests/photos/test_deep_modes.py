@@ -3,8 +3,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from lookcast.inference.photo import to_8_bits
-from lookcast.inference.photo_io import Photo, PhotoError, read_photo, write_photo
+from lookcast.photos.files import Photo, PhotoError, read_photo, write_photo
+from lookcast.photos.photo import to_8_bits
 from tests.photo_files import BLACK_ONLY_CMYK, BLUE_ONLY_RGB, DISPLAY_P3, LINEAR_GREY, exif, png16, save_photo
 
 VALUES = np.random.default_rng(0).integers(0, 65536, (4, 6, 3), dtype=np.uint16)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from PIL import ImageCms
 
 from lookcast.checks import InputError
-from lookcast.inference.icc_tags import LEVELS, Profile, read_profile
-from lookcast.inference.photo import Pixels, to_8_bits
+from lookcast.photos.icc_tags import LEVELS, Profile, read_profile
+from lookcast.photos.photo import Pixels, to_8_bits
 
 _BAND = 1 << 16  # pixels at a time: floats of so many stay in the cache
 _LAST = LEVELS - 1

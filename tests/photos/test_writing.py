@@ -6,7 +6,7 @@ import pytest
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from lookcast.checks import InputError
-from lookcast.inference.photo_io import (
+from lookcast.photos.files import (
     PHOTO_SUFFIXES,
     Photo,
     PhotoError,

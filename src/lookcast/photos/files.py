@@ -10,12 +10,12 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from lookcast.checks import InputError, check_shape
-from lookcast.inference.color_profiles import to_srgb
-from lookcast.inference.photo import Photo, PhotoError, to_8_bits
-from lookcast.inference.photo_decoding import decode_photo
-from lookcast.inference.photo_heic import HEADER_BYTES, enable_heic, is_heic
-from lookcast.inference.photo_writing import PHOTO_SUFFIXES, SUBSAMPLINGS, check_writable, write_photo
 from lookcast.ops.masks import check_aspect, colors_to_mask
+from lookcast.photos.color_profiles import to_srgb
+from lookcast.photos.decoding import decode_photo
+from lookcast.photos.heic import HEADER_BYTES, enable_heic, is_heic
+from lookcast.photos.photo import Photo, PhotoError, to_8_bits
+from lookcast.photos.writing import PHOTO_SUFFIXES, SUBSAMPLINGS, check_writable, write_photo
 
 MAX_PIXELS = 500_000_000
 """The largest photo that is read by default: five times what the largest cameras take, 3 GB at 16 bits."""
