@@ -1,8 +1,10 @@
 import logging
 import warnings
+from pathlib import Path
 
 import pytest
 
+import lookcast.photos
 from lookcast.training.report import TrainResult, print_summary, quieten
 
 FIGURES = {"val/style_distance": 0.1, "val/style_distance_untouched": 0.4, "val/edge_ssim": 0.987}
@@ -66,6 +68,13 @@ class TestQuieten:
         assert messages == [f"{name}.png: has 16 bits per colour, read at 8 bits" for name in "ab"]
         assert len(photos.filters) == 1
         assert len(caplog.messages) == 2 + 4
+
+    def test_every_module_that_speaks_of_photos_it_reads(self):
+        quieten()
+        silent = {"writing"}  # of files, which a training does not write
+        for path in Path(lookcast.photos.__file__).parent.glob("*.py"):
+            if "getLogger" in path.read_text() and path.stem not in silent:
+                assert logging.getLogger(f"lookcast.photos.{path.stem}").filters, path.stem
 
     def test_lightning_still_warns_of_what_matters(self, recwarn):
         quieten()

@@ -70,7 +70,7 @@ def quieten() -> None:
         ".*LeafSpec.*is deprecated.*",
     ):
         warnings.filterwarnings("ignore", message=message)
-    for module in ("deep_modes", "photo_decoding", "photo_heic", "photo_metadata", "photo_modes"):
-        logger = logging.getLogger(f"lookcast.inference.{module}")
+    for module in ("decoding", "deep_modes", "heic", "metadata", "modes"):
+        logger = logging.getLogger(f"lookcast.photos.{module}")
         if not any(isinstance(known, _Once) for known in logger.filters):
             logger.addFilter(_Once())
