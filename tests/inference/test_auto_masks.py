@@ -74,7 +74,7 @@ class TestAutoMasks:
         assert type(output) is type(kind(PHOTO))
 
     def test_a_photo_with_itself_stays(self, segmenter):
-        stylizer = Stylizer(universal_look(), {}, "cpu")
+        stylizer = Stylizer(universal_look(), {}, "cpu", "float32")
         output = stylizer.stylize(PHOTO / 255, **AutoMasks(segmenter, [PHOTO / 255])(PHOTO / 255))
         assert np.abs(output - PHOTO / 255).max() < 1e-5
 

@@ -15,7 +15,16 @@ from lookcast.inference import stylizer as stylizer_module
 from lookcast.inference.checkpoint import CheckpointError
 from lookcast.inference.stylizer import Stylizer, load
 from lookcast.ops.masks import PALETTE
-from tests.looks import SMALL, MeanColor, Negative, look, save_look, save_universal, universal_look
+from tests.looks import (
+    SMALL,
+    MeanColor,
+    Negative,
+    assert_same_levels,
+    look,
+    save_look,
+    save_universal,
+    universal_look,
+)
 from tests.photo_files import UPRIGHT as PHOTO
 
 DARK, BRIGHT = np.zeros((4, 6, 3), np.uint8), np.full((5, 3, 3), (200, 100, 40), np.uint8)
@@ -30,13 +39,6 @@ def halves(size, labels=2, axis=2):
     mask.narrow(axis, 0, half)[:, 0] = 1
     mask.narrow(axis, half, size[axis - 2] - half)[:, 1] = 1
     return mask
-
-
-def assert_same_levels(output, expected):
-    """Integers that two ways of rounding may give."""
-    difference = np.abs(output.astype(float) - expected)
-    assert difference.max() <= 1
-    assert difference.mean() < 0.1
 
 
 @pytest.fixture

@@ -167,6 +167,7 @@ def stylize_files(
     if workers < 1:
         raise InputError(f"--jobs: expected at least 1 photo at a time, got {workers}")
     failures: dict[int, PhotoError] = {}
+    threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, cores // workers),))
     try:
         numbers: dict[Future[None], int] = {}
@@ -182,6 +183,7 @@ def stylize_files(
                     tqdm.write(f"lookcast: skipped: {error}", file=sys.stderr)
     finally:
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # what a worker sets holds for every thread that is made later, too
     return [failures[number] for number in sorted(failures)]
 
 
