@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from lookcast.cli.options import add_look
+
 FORMATS = ("onnx", "pt2", "cube")
 
 
@@ -30,18 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="A universal checkpoint without --style gives an onnx or pt2 with two inputs, content and style.",
     )
     parser.add_argument("--format", choices=FORMATS, required=True)
-    parser.add_argument(
-        "--checkpoint", metavar="FILE", help=".safetensors file, or the name of a shipped one; default: universal"
-    )
-    parser.add_argument(
-        "--style",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="PHOTO",
-        help="photo with the look, to be baked in; several are mixed",
-    )
-    parser.add_argument("--weights", type=_numbers, metavar="W,W", help="shares of several --style photos, such as 2,1")
+    add_look(parser)
     parser.add_argument(
         "--photo",
         action="append",
@@ -54,7 +45,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1; a pt2 runs on that kind")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="file to write")
     return parser
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]

@@ -4,6 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
+from lookcast.cli.options import add_look
+
 
 def stylize(argv: list[str]) -> int:
     """`lookcast stylize`."""
@@ -38,10 +40,6 @@ def stylize(argv: list[str]) -> int:
     return 1 if failures else 0
 
 
-def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
-
-
 def _share(text: str) -> tuple[int, int]:
     rank, count = text.split("/")
     return int(rank), int(count)
@@ -57,15 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos (that folder only)"
     )
-    parser.add_argument(
-        "--style",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="PHOTO",
-        help="photo with the look; several are mixed",
-    )
-    parser.add_argument("--weights", type=_numbers, metavar="W,W", help="shares of several --style photos, such as 2,1")
+    add_look(parser)
     parser.add_argument("--content-mask", type=Path, metavar="PNG", help="regions of the photo; for several, a folder")
     parser.add_argument(
         "--style-mask", action="append", type=Path, default=[], metavar="PNG", help="regions of the style, one for each"
@@ -77,9 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--save-masks", type=Path, metavar="FOLDER", help="write the masks found, to look at or correct"
-    )
-    parser.add_argument(
-        "--checkpoint", metavar="FILE", help=".safetensors file, or the name of a shipped one; default: universal"
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="file for one photo, folder for several")
     parser.add_argument("--strength", type=float, default=1.0, metavar="0..1", help="1, the default, is the full look")

@@ -45,7 +45,7 @@ def plan_jobs(
         InputError: a folder without photos, several photos for one file, two photos of the same name or of the same
             mask, a photo that would be written over, or one without its mask.
     """
-    sources = [source for photo in photos for source in (_photos_in(photo) if photo.is_dir() else [photo])]
+    sources = list_photos(photos)
     single = len(photos) == 1 and not photos[0].is_dir()
     targets = [_target(source, out, single) for source in sources]
     taken: dict[str, Path] = {}
@@ -67,6 +67,15 @@ def plan_jobs(
                 raise InputError(f"{other} and {source} would share the mask {source.stem}.png")
     found = [None if masks is None else _mask_of(source, masks, single) for source in sources]
     return [Job(*job) for job in zip(sources, targets, found, strict=True)]
+
+
+def list_photos(paths: Sequence[Path]) -> list[Path]:
+    """Photos as they are named; a folder stands for the photos directly in it, by name.
+
+    Raises:
+        InputError: a folder that can't be read, or without photos.
+    """
+    return [photo for path in paths for photo in (_photos_in(path) if path.is_dir() else [path])]
 
 
 def left_to_do(jobs: Sequence[Job]) -> list[Job]:

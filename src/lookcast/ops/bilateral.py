@@ -64,16 +64,31 @@ def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
     # Along y the weights are the same for a whole row: a product with a tent matrix leaves one small plane (depth, x)
     # for each row, which the 2-D grid_sample reads, all rows in parallel. The 5-D one is serial within an image:
     # forward and backward it takes three times as long on two cores.
-    y = ((torch.arange(height, device=guide.device, dtype=dtype) + 0.5) * cells / height - 0.5).clamp(0, cells - 1)
-    tent = (1 - (y[:, None] - torch.arange(cells, device=guide.device, dtype=dtype)).abs()).clamp_min(0)
     with torch.autocast(grid.device.type, enabled=False):
-        rows = torch.einsum("hy,bcdyx->bhcdx", tent, grid).flatten(0, 1)
+        rows = torch.einsum("hy,bcdyx->bhcdx", tent(height, cells, grid), grid).flatten(0, 1)
     # Positions in [-1, 1], in which grid_sample takes them: 2 (x + .5) / W - 1, and so for the depth.
     x = (torch.arange(width, device=guide.device, dtype=dtype) * 2 + 1) / width - 1
     depth = 2 * guide.flatten(0, 2) - 1
     positions = torch.stack([x.expand_as(depth), depth], -1)[:, None]
     sliced = F.grid_sample(rows, positions, mode="bilinear", padding_mode="border", align_corners=False)
     return sliced.view(len(grid), height, -1, width).transpose(1, 2)
+
+
+def tent(size: int, cells: int, like: torch.Tensor) -> torch.Tensor:
+    """How much of each cell a pixel takes along one side, linearly between the cells' centres.
+
+    Args:
+        size: pixels along that side.
+        cells: of the grid.
+        like: gives device and type.
+
+    Returns:
+        `(size, cells)`, sums to 1 over the cells.
+    """
+    pixels = torch.arange(size, device=like.device, dtype=like.dtype)
+    position = ((pixels + 0.5) * cells / size - 0.5).clamp(0, cells - 1)
+    centres = torch.arange(cells, device=like.device, dtype=like.dtype)
+    return (1 - (position[:, None] - centres).abs()).clamp_min(0)
 
 
 def apply_affine(coefficients: torch.Tensor, image: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import torch
 
 from lookcast.checks import InputError, check_image, check_shape
-from lookcast.ops.bilateral import COEFFICIENTS, slice_apply
+from lookcast.ops.bilateral import COEFFICIENTS, slice_apply, tent
 from lookcast.ops.color import luma
 
 PIXEL_TYPES = (torch.uint8, torch.uint16, torch.float32)
@@ -87,8 +87,8 @@ def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.T
     """
     depth, grid_height, grid_width = grid.shape[-3:]
     height, width = image.shape[-2:]
-    rows = _tent(height, grid_height, grid) @ grid.flatten(1, 2)
-    columns = _tent(width, grid_width, grid).T
+    rows = tent(height, grid_height, grid) @ grid.flatten(1, 2)
+    columns = tent(width, grid_width, grid).T
     position = (guide * depth - 0.5).clamp(0, depth - 1)
     weights = [(1 - (position - plane).abs()).clamp_min(0) for plane in range(depth)]
     # Coefficient after coefficient: all twelve in one operation would be 48 bytes a pixel for every step of it.
@@ -100,11 +100,3 @@ def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.T
         for row in (0, 4, 8)
     ]
     return torch.cat(channels, 1)
-
-
-def _tent(size: int, cells: int, like: torch.Tensor) -> torch.Tensor:
-    """`(size, cells)`: how much of each cell a pixel takes, linearly between the cells' centres."""
-    pixels = torch.arange(size, device=like.device, dtype=like.dtype)
-    position = ((pixels + 0.5) * cells / size - 0.5).clamp(0, cells - 1)
-    centres = torch.arange(cells, device=like.device, dtype=like.dtype)
-    return (1 - (position[:, None] - centres).abs()).clamp_min(0)

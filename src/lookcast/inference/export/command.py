@@ -7,8 +7,9 @@ from lookcast.checks import InputError
 from lookcast.inference.export.cube import export_cube
 from lookcast.inference.export.onnx import export_onnx
 from lookcast.inference.export.pt2 import export_pt2
+from lookcast.inference.jobs import list_photos
 from lookcast.inference.stylizer import load
-from lookcast.photos.files import PHOTO_SUFFIXES, read_srgb
+from lookcast.photos.files import read_srgb
 
 
 def export_file(
@@ -50,22 +51,9 @@ def export_file(
         raise InputError("--photo: --format cube is fitted to photos, so it needs one or a folder of them")
     stylizer = load(checkpoint, "cpu" if kind == "onnx" and device == "auto" else device)
     style = [read_srgb(path) for path in styles] or None
-    pixels = [read_srgb(path) for path in _files(photos)]
+    pixels = [read_srgb(path) for path in list_photos(photos)]
     if kind == "cube":
         return str(export_cube(stylizer, out, pixels, style, weights, 33 if size is None else size))
     write = export_onnx if kind == "onnx" else export_pt2
     difference = write(stylizer, out, style, weights, pixels or style or ())
     return f"differs from PyTorch by at most {difference:.1e}"
-
-
-def _files(photos: Sequence[Path]) -> list[Path]:
-    files = []
-    for photo in photos:
-        if photo.is_dir():
-            inside = sorted(path for path in photo.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
-            if not inside:
-                raise InputError(f"{photo}: no photos directly in this folder (looked for {', '.join(PHOTO_SUFFIXES)})")
-            files += inside
-        else:
-            files.append(photo)
-    return files
