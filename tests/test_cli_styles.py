@@ -93,6 +93,13 @@ class TestStyle:
         for name in ("chelsea", "coffee"):
             assert_same_levels(pixels(out / f"{name}.png"), stylized(tmp_path / "in" / f"{name}.png", styles[1:]))
 
+    def test_max_pixels_holds_for_styles(self, tmp_path, run, photo, styles):
+        code, _, err = run(photo, "--style", styles[0], "-o", tmp_path / "out.png", "--max-pixels", 96 * 64)
+        assert code == 2
+        assert f"{styles[0]}: too large" in err
+        assert err.endswith("--max-pixels sets another\n")
+        assert not (tmp_path / "out.png").exists()
+
 
 class TestUnusualStyles:
     """The same look as that of the plain photo."""

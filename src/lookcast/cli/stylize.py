@@ -26,9 +26,8 @@ def stylize(argv: list[str]) -> int:
     jobs = left_to_do(share) if args.resume else share
     files = FileOptions(args.quality, args.subsampling, args.max_pixels)
     stylizers = [load(args.checkpoint, device, args.precision) for device in pick_devices(args.devices)]
-    auto_masks = set_up_styles(
-        stylizers, args.style, args.style_mask, args.weights, args.content_mask, args.auto_masks, args.save_masks
-    )
+    masks = (args.content_mask, args.auto_masks, args.save_masks)
+    auto_masks = set_up_styles(stylizers, args.style, args.style_mask, args.weights, *masks, args.max_pixels)
     if single and jobs:
         stylize_file(stylizers[0], jobs[0], args.strength, auto_masks, files)
         print(jobs[0].target)

@@ -57,6 +57,7 @@ def set_up_styles(
     content_mask: Path | None = None,
     auto_masks: str | None = None,
     save_masks: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> AutoMasks | None:
     """Read the style photos and set them, or set up what finds masks for them.
 
@@ -68,6 +69,7 @@ def set_up_styles(
         content_mask: whether the contents have masks.
         auto_masks: name of a segmenter.
         save_masks: folder for the masks it finds.
+        max_pixels: as in `FileOptions`, for the style photos.
 
     Raises:
         InputError: what does not go together, named by the option.
@@ -89,7 +91,7 @@ def set_up_styles(
         return None
     if len(style_masks) not in (0, len(styles)):
         raise InputError(f"--style-mask: {len(style_masks)} for {len(styles)} style photos; each needs its own")
-    photos = [read_srgb(style) for style in styles]
+    photos = [read_srgb(style, max_pixels) for style in styles]
     if auto_masks is not None:
         from lookcast.segmenters import SEGMENTERS  # here, because it brings all of kornia along
 
