@@ -101,7 +101,7 @@ class TestPhotos:
         named = dict(line.split(": ", 1) for line in listed)
         assert named.keys() == expected.keys()
         assert all(re.match(re.escape(expected[path].rstrip(")")), reason) for path, reason in named.items())
-        messages = [r.getMessage() for r in caplog.records if r.name == "lookcast.training.callbacks"]
+        messages = [r.getMessage() for r in caplog.records if r.name == "lookcast.training.callbacks.skipped"]
         assert sorted(messages[:-1]) == sorted(f"skipped {line}" for line in listed)
         assert messages[-1] == (
             f"4 photos could not be read and were skipped; listed in {result.run_dir / 'skipped_photos.txt'}"

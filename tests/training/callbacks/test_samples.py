@@ -1,68 +1,22 @@
-import logging
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pytorch_lightning.trainer.states import TrainerFn
 
 import lookcast
 from lookcast.checks import InputError
 from lookcast.data.pairs import PairSample, collate_pairs
 from lookcast.data.photo_folder import PhotoSample
 from lookcast.generators import Generator
-from lookcast.structures import PhotoBatch, Stylization
-from lookcast.training.callbacks import LastCheckpoint, RunProgress, SampleSheet, SkippedPhotos
+from lookcast.structures import Stylization
+from lookcast.training.callbacks import SampleSheet
 from lookcast.training.module import LookModule
 from tests.runs import QUIET, save_photos
+from tests.training.callbacks.trainers import trainer
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
-
-
-def trainer(**attributes):
-    """As much of a Trainer as a callback looks at."""
-    defaults = {"is_global_zero": True, "world_size": 1, "global_step": 0, "max_steps": 8, "sanity_checking": False}
-    return SimpleNamespace(**{**defaults, **attributes})
-
-
-class TestRunProgress:
-    def test_known_value(self, capfd):
-        progress, run = RunProgress(), trainer(global_step=5, accumulate_grad_batches=2)
-        outputs = {"loss": torch.tensor(0.125)}  # as Lightning hands it on, divided by the accumulated batches
-        progress.on_train_start(run, None)
-        assert (progress.bar.n, progress.bar.total) == (5, 8)  # a resumed run goes on where it stood
-        run.global_step = 6
-        progress.on_train_batch_end(run, None, outputs, None, 0)
-        progress.on_train_batch_end(run, None, outputs, None, 1)  # of the same step, with accumulated gradients
-        assert progress.bar.n == 6
-        run.global_step = 8
-        progress.on_train_batch_end(run, None, outputs, None, 2)
-        progress.on_train_end(run, None)
-        shown = capfd.readouterr().err.split("\r")[-1]
-        assert "8/8" in shown
-        assert "loss=0.250" in shown
-
-    def test_a_run_without_end_has_no_total(self, capfd):
-        progress = RunProgress()
-        progress.on_train_start(trainer(max_steps=-1), None)
-        assert progress.bar.total is None
-        progress.on_train_end(None, None)
-
-    def test_is_left_where_a_run_breaks_off(self, capfd):
-        progress = RunProgress()
-        progress.on_exception(None, None, ValueError())  # before the first step there is none
-        progress.on_train_start(trainer(global_step=3), None)
-        progress.on_exception(None, None, ValueError())
-        shown = capfd.readouterr().err
-        assert "3/8" in shown.split("\r")[-1]
-        assert shown.endswith("\n")
-
-    def test_one_bar_for_all_processes(self, capfd):
-        progress = RunProgress()
-        progress.on_train_start(trainer(is_global_zero=False), None)
-        progress.on_train_end(None, None)
-        assert capfd.readouterr().err == ""
 
 
 class StyleColor(Generator):
@@ -162,66 +116,3 @@ class TestSampleSheet:
     def test_rejects_intervals_below_one(self, tmp_path, every):
         with pytest.raises(InputError, match=rf"^every_n_steps: expected at least 1, got {every}$"):
             SampleSheet(tmp_path, every)
-
-
-class TestLastCheckpoint:
-    @pytest.fixture
-    def saved(self, tmp_path):
-        """Steps that were written, and a trainer that writes down its step."""
-        steps = []
-        run = trainer(state=SimpleNamespace(fn=TrainerFn.FITTING))
-        run.save_checkpoint = lambda path, weights_only: steps.append((path.name, run.global_step, weights_only))
-        return steps, run, LastCheckpoint(tmp_path / "last.ckpt")
-
-    def test_known_value(self, saved):
-        steps, run, callback = saved
-        for run.global_step in (4, 8):
-            callback.on_validation_end(run, None)
-        run.global_step = 9
-        callback.on_train_end(run, None)
-        assert steps == [("last.ckpt", step, False) for step in (4, 8, 9)]
-
-    def test_is_not_written_twice(self, saved):
-        steps, run, callback = saved
-        run.global_step = 8
-        callback.on_validation_end(run, None)
-        callback.on_train_end(run, None)
-        assert len(steps) == 1
-
-    def test_only_within_a_training(self, saved):
-        steps, run, callback = saved
-        run.sanity_checking = True
-        callback.on_validation_end(run, None)
-        run.sanity_checking, run.state.fn = False, TrainerFn.VALIDATING
-        callback.on_validation_end(run, None)
-        assert steps == []
-
-
-class TestSkippedPhotos:
-    BATCH = PhotoBatch(torch.zeros(1, 3, 2, 2))
-
-    def test_names_each_once_and_counts_them(self, tmp_path, caplog):
-        callback, run = SkippedPhotos(tmp_path / "new" / "skipped.txt"), trainer()
-        with caplog.at_level(logging.WARNING):
-            for skipped in (("b: broken",), (), ("a: broken", "b: broken")):
-                callback.on_train_batch_end(run, None, None, self.BATCH._replace(skipped=skipped), 0)
-            callback.on_train_end(run, None)
-            callback.teardown(run, None, "fit")
-            # The validation after the training finds one more.
-            for skipped in (("b: broken",), ("c: broken",)):
-                callback.on_validation_batch_end(run, None, None, self.BATCH._replace(skipped=skipped), 0)
-            callback.on_validation_end(run, None)
-            callback.teardown(run, None, "validate")
-        said = "photos could not be read and were skipped; listed in"
-        assert [message.partition(f" {tmp_path}")[0] for message in caplog.messages] == [
-            "skipped b: broken", "skipped a: broken", f"2 {said}", "skipped c: broken", f"3 {said}",
-        ]  # fmt: skip
-        assert (tmp_path / "new" / "skipped.txt").read_text() == "b: broken\na: broken\nc: broken\n"
-
-    def test_nothing_to_say(self, tmp_path, caplog):
-        callback, run = SkippedPhotos(tmp_path / "skipped.txt"), trainer()
-        callback.on_train_batch_end(run, None, None, self.BATCH, 0)
-        callback.on_train_end(run, None)
-        callback.teardown(run, None, "fit")
-        assert caplog.messages == []
-        assert not (tmp_path / "skipped.txt").exists()

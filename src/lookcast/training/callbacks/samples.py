@@ -1,0 +1,79 @@
+"""Pictures of how far the look has come."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from pytorch_lightning.loggers import WandbLogger
+from torchvision.utils import make_grid
+
+from lookcast.checks import InputError
+from lookcast.files import whole_file
+from lookcast.training.module import LookModule
+
+
+class SampleSheet(pl.Callback):
+    """Every n steps and at the end, a picture of the photos to judge by: content | style | output, a row a photo.
+
+    Args:
+        folder: where `step_000250.png` and so on go.
+        every_n_steps: steps between pictures.
+        num_photos: rows.
+        height: of a row in pixels.
+    """
+
+    def __init__(self, folder: str | Path, every_n_steps: int, num_photos: int = 4, height: int = 240) -> None:
+        if every_n_steps < 1:
+            raise InputError(f"every_n_steps: expected at least 1, got {every_n_steps}")
+        self.folder, self.every_n_steps, self.num_photos, self.height = (
+            Path(folder), every_n_steps, num_photos, height
+        )  # fmt: skip
+        self.drawn = -1
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Draw after every n-th step."""
+        # With gradient accumulation the first batches leave the step at 0.
+        if trainer.global_step > 0 and trainer.global_step % self.every_n_steps == 0:
+            self.draw(trainer, module)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Draw the final state."""
+        self.draw(trainer, module)
+
+    def draw(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write the picture and hand it to wandb where that logs the run."""
+        assert isinstance(module, LookModule)
+        # Gradient accumulation keeps global_step over several batches.
+        if not trainer.is_global_zero or trainer.global_step == self.drawn:
+            return
+        photos = trainer.datamodule.val_set  # type: ignore[attr-defined]
+        self.drawn = trainer.global_step
+        cells = []
+        generator = module.generator.eval()
+        for index in range(min(self.num_photos, len(photos))):
+            batch = trainer.datamodule.collate([photos[index]])  # type: ignore[attr-defined]
+            batch = module.transfer_batch_to_device(batch, module.device, 0)
+            with torch.no_grad():
+                output = module(batch).image.clamp(0, 1)
+            cells += [self._cell(image) for image in (batch.content, module.style_of(batch), output)]
+        generator.train()
+        grid = make_grid(torch.stack(cells), nrow=3, padding=4, pad_value=1.0)
+        picture = Image.fromarray((grid * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy())
+        path = self.folder / f"step_{trainer.global_step:06d}.png"
+        with whole_file(path) as temporary:
+            picture.save(temporary)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("samples", [picture], step=trainer.global_step)
+
+    def _cell(self, image: torch.Tensor) -> torch.Tensor:
+        """One photo, whole, on a white card of 3:2."""
+        height, width = self.height, self.height * 3 // 2
+        factor = min(height / image.shape[-2], width / image.shape[-1])
+        size = [max(1, round(d * factor)) for d in image.shape[-2:]]
+        small = F.interpolate(image.float(), size, mode="bilinear", antialias=True)[0].clamp(0, 1)
+        top, left = (height - size[0]) // 2, (width - size[1]) // 2
+        return F.pad(small, (left, width - size[1] - left, top, height - size[0] - top), value=1.0)

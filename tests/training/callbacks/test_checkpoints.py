@@ -1,0 +1,40 @@
+from types import SimpleNamespace
+
+import pytest
+from pytorch_lightning.trainer.states import TrainerFn
+
+from lookcast.training.callbacks import LastCheckpoint
+from tests.training.callbacks.trainers import trainer
+
+
+class TestLastCheckpoint:
+    @pytest.fixture
+    def saved(self, tmp_path):
+        """Steps that were written, and a trainer that writes down its step."""
+        steps = []
+        run = trainer(state=SimpleNamespace(fn=TrainerFn.FITTING))
+        run.save_checkpoint = lambda path, weights_only: steps.append((path.name, run.global_step, weights_only))
+        return steps, run, LastCheckpoint(tmp_path / "last.ckpt")
+
+    def test_known_value(self, saved):
+        steps, run, callback = saved
+        for run.global_step in (4, 8):
+            callback.on_validation_end(run, None)
+        run.global_step = 9
+        callback.on_train_end(run, None)
+        assert steps == [("last.ckpt", step, False) for step in (4, 8, 9)]
+
+    def test_is_not_written_twice(self, saved):
+        steps, run, callback = saved
+        run.global_step = 8
+        callback.on_validation_end(run, None)
+        callback.on_train_end(run, None)
+        assert len(steps) == 1
+
+    def test_only_within_a_training(self, saved):
+        steps, run, callback = saved
+        run.sanity_checking = True
+        callback.on_validation_end(run, None)
+        run.sanity_checking, run.state.fn = False, TrainerFn.VALIDATING
+        callback.on_validation_end(run, None)
+        assert steps == []
