@@ -17,21 +17,6 @@ from tests.runs import QUIET, TINY, break_photo, composed, losses, save_photos
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
 
-LOOKCAST = Path(sys.executable).parent / "lookcast"
-
-
-@pytest.fixture
-def shell(tmp_path, encoder):
-    """Run `lookcast train` in an empty folder."""
-
-    def run(*arguments):
-        command = [LOOKCAST, "train", f"encoder.weights={encoder}", *arguments]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
-
-    return run
-
-
 class TestShell:
     @pytest.mark.parametrize(
         ("arguments", "reason"),
@@ -61,7 +46,7 @@ class TestShell:
         result = shell("--help")
         assert (result.returncode, result.stderr) == (0, "")
         assert "lookcast train style=PHOTO data.photos=FOLDER [KEY=VALUE ...]" in result.stdout
-        for hint in ("generator: bilateral, transform", "resume=CKPT", "--cfg job", "-m (sweep"):
+        for hint in ("generator: bilateral, transform", "run_dir=FOLDER", "--cfg job", "-m (sweep"):
             assert hint in result.stdout
 
     def test_sweep(self, shell, tmp_path):
@@ -83,7 +68,7 @@ class TestShell:
         photos = save_photos(tmp_path / "photos", 14)
         broken = {break_photo(photos / f"photo{number:02d}.png") for number in (2, 5, 8)}
         two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=6")
-        result = shell(*TINY, "data=folder", f"data.photos={photos}", "data.epoch_length=12", *two)
+        result = shell(*TINY, "data=folder", f"data.photos={photos}", *two)
         assert result.returncode == 0, result.stderr
         # One folder, one checkpoint, one summary: the second process works for the first.
         runs = list((tmp_path / "runs" / "look").iterdir())

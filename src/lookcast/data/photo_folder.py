@@ -86,7 +86,7 @@ class PhotoFolder:
             PhotoError: one of the two can't be read, or a side of the photo is shorter than `MIN_SIDE`.
         """
         path = self.photos[number]
-        pixels = read_srgb(path)
+        pixels = read_srgb(path, shortest=self.shortest)
         height, width = pixels.shape[:2]
         if min(height, width) < MIN_SIDE:
             raise PhotoError(f"{path}: {width}x{height} pixels, too small to train on")
