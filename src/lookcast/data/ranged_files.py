@@ -123,8 +123,8 @@ class RemoteFiles:
         """As the protocol says."""
         try:
             size = self._try(lambda system, path: system.info(path)["size"], name)
-        except FileNotFoundError as error:
-            raise InputError(f"{self.name}: {self.where(name)} is missing") from error
+        except FileNotFoundError as error:  # some protocols say so of a server that does not answer, too
+            raise InputError(f"{self.name}: {self.where(name)} is missing, or not to be reached") from error
         except PhotoError as error:
             raise InputError(f"{self.name}: {error}") from error
         if size is None:
@@ -151,10 +151,10 @@ class RemoteFiles:
         for attempt in range(ATTEMPTS):
             try:
                 return call(system, f"{root}/{name}")
-            except FileNotFoundError:
-                raise
             except Exception as error:  # every protocol brings its own
                 if attempt == ATTEMPTS - 1:
+                    if isinstance(error, FileNotFoundError):
+                        raise
                     reason = " ".join(str(error).split()) or type(error).__name__
                     raise PhotoError(f"{self.where(name)}: can't be read ({reason}), tried {ATTEMPTS} times") from error
                 time.sleep(_PAUSE * 2**attempt)

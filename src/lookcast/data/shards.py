@@ -87,8 +87,9 @@ class PhotoShards:
         if not _BLOCK <= start <= int(self.header.table[shard][1]) - needed:
             raise damaged
         data = memoryview(self.files.read(shard_name(shard), start - _BLOCK, _BLOCK + needed))
-        name, data = bytes(data[:_BLOCK]).split(b"\0", 1)[0], data[_BLOCK:]
-        if name != f"{photo_key(number)}.{kind}".encode() or len(data) != needed or zlib.crc32(data) != checksum:
+        header, data = bytes(data[:_BLOCK]), data[_BLOCK:]
+        right = header.startswith(f"{photo_key(number)}.{kind}\0".encode()) and header[124:135] == b"%011o" % length
+        if not right or len(data) != needed or zlib.crc32(data) != checksum:
             raise damaged
         try:
             return decode_member(data[:length], data[mask_start:] if mask_length else None, kind)

@@ -1,6 +1,7 @@
 """Shards before all of them are there: what was asked for, and each finished one's part of the index."""
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ class UnfinishedShards:
 
     def __init__(self, out: Path, plan: dict[str, Any]) -> None:
         self.out, self.folder = out, out / FOLDER
-        if "://" in str(out):
+        if re.match(r"[a-z][a-z0-9+.-]+:/", str(out)):  # of the slashes, a path keeps one
             raise InputError(f"out: {out} is a URL; write the shards to a folder, and copy that")
         if out.exists() and not out.is_dir():
             raise InputError(f"out: {out} is a file, expected a folder")
