@@ -380,8 +380,8 @@ def _read_shard(shards: PhotoShards, number: int) -> object:
 
 def _reading_cost(read: Callable[[int], object], count: int, photos: int) -> tuple[float, float]:
     """Seconds of wall time and of CPU time, of all processes, for a photo; without those of starting the workers."""
-    wall, cpu = _reading_pass(read, count, photos + 32)
-    _, start = _reading_pass(read, count, 32)
+    wall, cpu = _reading_pass(read, count, photos + 20)
+    _, start = _reading_pass(read, count, 20)
     return wall, (cpu - start) / photos
 
 
