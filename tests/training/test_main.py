@@ -1,10 +1,7 @@
 """`lookcast train` as it is typed: in a shell, and what it refuses."""
 
-import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +13,7 @@ from lookcast.training.run import main
 from tests.runs import QUIET, TINY, break_photo, composed, losses, save_photos
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
+
 
 class TestShell:
     @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lookcast.checks import InputError
+from lookcast.data.listing import fingerprint_of
 from lookcast.files import whole_file
 
 INDEX = "shards.index"
@@ -115,14 +116,6 @@ def photo_key(number: int) -> str:
     return f"{number:09d}"
 
 
-def names_fingerprint(count: int, names: Iterable[str]) -> str:
-    """Hash of the number of photos and their names in order."""
-    digest = hashlib.sha256(f"{count}\n".encode())
-    for name in names:
-        digest.update(os.fsencode(name) + b"\0")
-    return digest.hexdigest()
-
-
 def write_index(path: Path, parts: Iterable[Part], **description: Any) -> Description:
     """Write the index of shards.
 
@@ -144,7 +137,7 @@ def write_index(path: Path, parts: Iterable[Part], **description: Any) -> Descri
         photos=photos,
         shards=len(rows),
         names_bytes=names_end,
-        fingerprint=names_fingerprint(photos, (os.fsdecode(name) for chunk in names for name in chunk.split(b"\0"))),
+        fingerprint=fingerprint_of(b"".join(chunk + b"\0" for chunk in names)),
         records_sha256=hashlib.sha256(everything.data).hexdigest(),
         **description,
     )

@@ -10,10 +10,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from lookcast.checks import InputError
+from lookcast.data.listing import fingerprint_of
 from lookcast.data.masks import mask_path, without_masks
 from lookcast.data.photo_folder import find_photos
 from lookcast.data.shard_encoder import Encoded, PhotoEncoder, ShardOptions
-from lookcast.data.shard_index import INDEX, Description, names_fingerprint, shard_name, write_index
+from lookcast.data.shard_index import INDEX, Description, shard_name, write_index
 from lookcast.data.shard_tar import ShardTar
 from lookcast.data.shards import PhotoShards
 from lookcast.data.unfinished_shards import FinishedShard, UnfinishedShards
@@ -65,7 +66,8 @@ def make_shards(
         raise InputError(f"jobs: expected at least 1, got {workers}")
     photos = _list_photos(folder, masks)
     names = [photo.relative_to(folder).as_posix() for photo in photos]
-    plan = {**options._asdict(), "masks": masks is not None, "photos": names_fingerprint(len(names), names)}
+    fingerprint = fingerprint_of(b"".join(os.fsencode(name) + b"\0" for name in names))
+    plan = {**options._asdict(), "masks": masks is not None, "photos": fingerprint}
     unfinished = UnfinishedShards(out, plan)
     if not (out / INDEX).is_file():
         _write_shards(photos, names, out, masks, options, workers, unfinished)
@@ -85,7 +87,7 @@ def make_shards(
     return Sharding(shards.header.description, shards.header.bytes + int(shards.header.table[:, 1].sum()))
 
 
-def _list_photos(folder: Path, masks: Path | None) -> list[Path]:
+def _list_photos(folder: Path, masks: Path | None) -> Sequence[Path]:
     if not folder.is_dir():
         raise InputError(f"photos: {folder} is not a folder")
     photos = find_photos(folder)

@@ -9,6 +9,7 @@ import numpy as np
 
 from lookcast.checks import InputError
 from lookcast.data.decoded import DecodedPhoto
+from lookcast.data.listing import default_cache
 from lookcast.data.ranged_files import RangedFiles, open_folder
 from lookcast.data.shard_codec import decode_member
 from lookcast.data.shard_index import INDEX, Header, map_records, photo_key, read_header, shard_name
@@ -30,25 +31,26 @@ class PhotoShards:
 
     Args:
         source: the folder of the shards: a path, or a URL that fsspec knows, such as `s3://bucket/folder`.
-        cache: folder for the indexes of remote shards; None is `lookcast` in the user's folder of caches.
+        masks: whether photos come with the labels of their masks; False leaves them where they are.
+        cache: folder for the indexes of remote shards; None is `listing.default_cache()`.
 
     Attributes:
         shortest: shorter side that larger photos were shrunk to; None for whole photos.
-        has_masks: whether photos come with labels.
+        has_masks: whether there are masks in the shards.
         fingerprint: of number and names of the photos, in their order.
 
     Raises:
         InputError: no shards there, shards that are missing or cut, an index that is damaged or of a newer format.
     """
 
-    def __init__(self, source: str | Path, cache: Path | None = None) -> None:
+    def __init__(self, source: str | Path, masks: bool = True, cache: Path | None = None) -> None:
         self.files: RangedFiles = open_folder(source)
         self.header = self._read_header()
         description = self.header.description
         self.shortest, self.has_masks = description.shortest, description.masks
-        self.fingerprint = description.fingerprint
+        self.fingerprint, self.masks = description.fingerprint, masks
         if self.files.remote:
-            self._records_file, self._records_start = self._cached_records(cache or _cache_folder()), 0
+            self._records_file, self._records_start = self._cached_records(cache or default_cache()), 0
         else:
             self._records_file, self._records_start = Path(self.files.where(INDEX)), self.header.records_start
         self._records = map_records(self._records_file, self.header, self._records_start)
@@ -92,7 +94,7 @@ class PhotoShards:
         if not right or len(data) != needed or zlib.crc32(data) != checksum:
             raise damaged
         try:
-            return decode_member(data[:length], data[mask_start:] if mask_length else None, kind)
+            return decode_member(data[:length], data[mask_start:] if mask_length and self.masks else None, kind)
         except ValueError as error:
             raise PhotoError(f"{self._member(shard, number)}: can't be decoded ({error})") from error
 
@@ -155,7 +157,3 @@ class PhotoShards:
             for place in range(start, end, _CHUNK):
                 file.write(self.files.read(INDEX, place, min(_CHUNK, end - place)))
         return path
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lookcast"
