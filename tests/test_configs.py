@@ -285,6 +285,7 @@ class TestInstantiate:
         assert {key: type(callback).__name__ for key, callback in made.items()} == {
             "checkpoint": "ModelCheckpoint", "last": "LastCheckpoint", "progress": "RunProgress",
             "samples": "SampleSheet", "skipped": "SkippedPhotos", "learning_rate": "LearningRateMonitor",
+            "throughput": "Throughput", "resumed_logs": "ResumedLogs",
         }  # fmt: skip
         assert made["samples"].every_n_steps == 500
         # The trainer takes the first for its own, and the last checkpoint is to know of the best.
@@ -294,10 +295,13 @@ class TestInstantiate:
     @pytest.mark.parametrize("name", of_group("logger"))
     def test_loggers(self, name, tmp_path):
         made = build(composed(choice(name), *NEEDED[:2], f"run_dir={tmp_path}", "name=night"), "logger")
-        assert list(made) == (["csv", "wandb"] if name.endswith("wandb") else ["csv"])
-        assert made["csv"].log_dir == f"{tmp_path}/"
+        option = name.split("/")[1]
+        assert list(made) == (["csv"] if option == "csv" else ["csv", option])
+        assert made["csv"].path == tmp_path / "metrics.csv"
         if "wandb" in made:
             assert (made["wandb"].name, made["wandb"].save_dir) == ("lookcast", str(tmp_path))
+        if "tensorboard" in made:
+            assert Path(made["tensorboard"].log_dir) == tmp_path / "tensorboard"
 
 
 class TestPaper:

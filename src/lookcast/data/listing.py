@@ -52,7 +52,7 @@ class PathList(Sequence[Path]):
 
 def fingerprint_of(names: bytes | npt.NDArray[np.uint8]) -> str:
     """Short hash of names in their order, each ended by a zero byte."""
-    return blake2b(names, digest_size=8).hexdigest()
+    return blake2b(memoryview(names), digest_size=8).hexdigest()
 
 
 def list_folder(root: Path, cache: Path | None = None) -> PathList:

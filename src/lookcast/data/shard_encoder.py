@@ -9,8 +9,8 @@ from torch.utils.data import Dataset
 
 from lookcast.checks import InputError
 from lookcast.data.masks import mask_path
+from lookcast.data.photo_folder import MIN_SIDE
 from lookcast.data.shard_codec import QUALITY, check_encoding, encode_labels, encode_pixels
-from lookcast.data.transforms import MIN_SIDE
 from lookcast.photos.files import PhotoError, read_mask, read_srgb
 
 

@@ -30,7 +30,8 @@ from lookcast.inference import stylizer
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
 from lookcast.photos.files import read_mask, read_srgb
 from lookcast.training.arguments import check_arguments
-from lookcast.training.loggers import close_wandb, log_config
+from lookcast.training.callbacks import work_of
+from lookcast.training.loggers import close_wandb, log_config, log_result
 from lookcast.training.module import LookModule
 from lookcast.training.preemption import Preempted, leave
 from lookcast.training.report import TrainResult, print_summary, quieten
@@ -173,9 +174,7 @@ def _finish(
 ) -> TrainResult:
     """Judge the best weights and write them for inference."""
     if trainer.global_step == 0:
-        raise InputError(
-            "no step was trained: trainer.max_steps is 0, or data.epoch_length below a batch on each device"
-        )
+        raise InputError("no step was trained: trainer.max_steps is 0")
     steps, metrics = trainer.global_step, _judge(trainer, module, datamodule)
     keeper = trainer.checkpoint_callback
     # The last steps may lie behind the last validation; a resumed run has the path of the former best, but no score.
@@ -187,16 +186,10 @@ def _finish(
             steps, metrics = best["global_step"], _judge(trainer, module, datamodule)
     path = run_dir / "look.safetensors"
     if trainer.is_global_zero:
-        header = {
-            "lookcast": lookcast.__version__,
-            "encoder": config["encoder"],
-            "training": config,
-            "steps": steps,
-            "metrics": metrics,
-            "licence": config["licence"],
-        }
+        header = {"lookcast": lookcast.__version__, "encoder": config["encoder"], "training": config, "steps": steps}
+        header |= {"metrics": metrics, "licence": config["licence"]}
         save_checkpoint(path, module.generator, header)
-    return TrainResult(run_dir, path, metrics, datamodule.held_out)
+    return log_result(trainer, TrainResult(run_dir, path, metrics, datamodule.held_out, work_of(trainer)))
 
 
 def _judge(trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule) -> dict[str, float]:

@@ -7,11 +7,11 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from pytorch_lightning.loggers import WandbLogger
 from torchvision.utils import make_grid
 
 from lookcast.checks import InputError
 from lookcast.files import whole_file
+from lookcast.training.loggers import log_picture
 from lookcast.training.module import LookModule
 
 
@@ -44,7 +44,7 @@ class SampleSheet(pl.Callback):
         self.draw(trainer, module)
 
     def draw(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write the picture and hand it to wandb where that logs the run."""
+        """Write the picture and hand it to the loggers."""
         assert isinstance(module, LookModule)
         # Gradient accumulation keeps global_step over several batches.
         if not trainer.is_global_zero or trainer.global_step == self.drawn:
@@ -64,9 +64,7 @@ class SampleSheet(pl.Callback):
         path = self.folder / f"step_{trainer.global_step:06d}.png"
         with whole_file(path) as temporary:
             picture.save(temporary)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("samples", [picture], step=trainer.global_step)
+        log_picture(trainer.loggers, "samples", picture, trainer.global_step - 1)  # logs count steps from 0
 
     def _cell(self, image: torch.Tensor) -> torch.Tensor:
         """One photo, whole, on a white card of 3:2."""
