@@ -12,6 +12,7 @@ from torchvision.utils import make_grid
 
 from lookcast.checks import InputError
 from lookcast.files import whole_file
+from lookcast.training.callbacks.ema import averaged
 from lookcast.training.module import LookModule
 
 
@@ -56,7 +57,7 @@ class SampleSheet(pl.Callback):
         for index in range(min(self.num_photos, len(photos))):
             batch = trainer.datamodule.collate([photos[index]])  # type: ignore[attr-defined]
             batch = module.transfer_batch_to_device(batch, module.device, 0)
-            with torch.no_grad():
+            with averaged(trainer), torch.no_grad():
                 output = module(batch).image.clamp(0, 1)
             cells += [self._cell(image) for image in (batch.content, module.style_of(batch), output)]
         generator.train()
