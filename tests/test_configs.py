@@ -283,8 +283,8 @@ class TestInstantiate:
     def test_callbacks(self, name, tmp_path):
         made = build(composed(choice(name), *NEEDED[:2], f"run_dir={tmp_path}"), "callbacks")
         assert {key: type(callback).__name__ for key, callback in made.items()} == {
-            "checkpoint": "ModelCheckpoint", "last": "LastCheckpoint", "finite": "FiniteGuard", "ema": "WeightEMA",
-            "progress": "RunProgress", "samples": "SampleSheet", "skipped": "SkippedPhotos",
+            "checkpoint": "ModelCheckpoint", "last": "LastCheckpoint", "speed": "Speed", "finite": "FiniteGuard",
+            "ema": "WeightEMA", "progress": "RunProgress", "samples": "SampleSheet", "skipped": "SkippedPhotos",
             "learning_rate": "LearningRateMonitor",
         }  # fmt: skip
         assert made["samples"].every_n_steps == 500

@@ -6,5 +6,6 @@ from lookcast.training.callbacks.finite import FiniteGuard
 from lookcast.training.callbacks.progress import RunProgress
 from lookcast.training.callbacks.samples import SampleSheet
 from lookcast.training.callbacks.skipped import SkippedPhotos
+from lookcast.training.callbacks.speed import Speed
 
-__all__ = ["FiniteGuard", "LastCheckpoint", "RunProgress", "SampleSheet", "SkippedPhotos", "WeightEMA"]
+__all__ = ["FiniteGuard", "LastCheckpoint", "RunProgress", "SampleSheet", "SkippedPhotos", "Speed", "WeightEMA"]
