@@ -13,7 +13,7 @@ from tests.training.callbacks.test_finite import broken
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
 
-STEPS = ("trainer.max_steps=6", "trainer.val_check_interval=4", "data.epoch_length=40", "scheduler=constant")
+STEPS = ("trainer.max_steps=6", "trainer.val_check_interval=4", "scheduler=constant")
 FAST = "optimizer.lr=0.02"
 """So that the weights of the step and their average look different."""
 

@@ -62,7 +62,7 @@ def same(one, other):
 
 
 class TestSkippedSteps:
-    STEPS = ("trainer.max_steps=6", "data.epoch_length=40", "scheduler=constant")
+    STEPS = ("trainer.max_steps=6", "scheduler=constant")
 
     @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
     def test_leave_weights_and_moments_as_they_are(self, run, states, caplog, precision):
@@ -111,7 +111,7 @@ class TestSkippedSteps:
             "scaler": {"_target_": "torch.amp.GradScaler", "device": "cpu", "init_scale": 16384},
         }  # fmt: skip
         half = ("trainer.precision=null", f"+trainer.plugins={plugin}".replace("'", ""))
-        result = run("trainer.max_steps=14", "data.epoch_length=80", "scheduler=constant", *half, *broken(12, 13))
+        result = run("trainer.max_steps=14", "scheduler=constant", *half, *broken(12, 13))
         norms = column(result.run_dir, "train/grad_norm")
         overflows = [step for step, norm in enumerate(norms) if not math.isfinite(norm) and step != 12]
         assert overflows[0] == 0
@@ -138,7 +138,7 @@ class TestGradNorm:
 
 class TestTooManyInARow:
     def test_end_the_run_with_the_photos_at_hand(self, run, tmp_path):
-        stop = ("callbacks.finite.most_in_a_row=3", "trainer.max_steps=9", "data.epoch_length=40")
+        stop = ("callbacks.finite.most_in_a_row=3", "trainer.max_steps=9")
         with pytest.raises(InputError, match=r"were not finite in 3 steps in a row, 4 to 6; .* are in ") as caught:
             run(*stop, *broken(1, 3, 4, 9, share=0.25))  # two in a row do not
         assert "\n" not in str(caught.value)
@@ -164,12 +164,12 @@ class TestTooManyInARow:
     def test_accumulated_batches_are_all_kept(self, run, tmp_path):
         stop = ("callbacks.finite.most_in_a_row=1", "trainer.accumulate_grad_batches=2", "trainer.max_steps=3")
         with pytest.raises(InputError, match="in 1 steps in a row, 1 to 1; "):
-            run(*stop, "data.epoch_length=40", *broken(1, 2))
+            run(*stop, *broken(1, 2))
         assert len(list((tmp_path / "run" / "bad_batch").glob("*.png"))) == 2
 
     def test_a_rate_that_breaks_the_weights(self, run, tmp_path):
         # Nothing heals weights that overflow: without the guard the run would go on to its end for nothing.
-        lost = ("optimizer.lr=1e30", "scheduler=constant", "trainer.max_steps=50", "data.epoch_length=200")
+        lost = ("optimizer.lr=1e30", "scheduler=constant", "trainer.max_steps=50")
         with pytest.raises(InputError, match="in 10 steps in a row, 1 to 10; "):
             run(*lost)
         tensors, _ = read_weights(next((tmp_path / "run" / "bad_batch").glob("*.safetensors")), "batch")
@@ -202,7 +202,7 @@ class TestTwoProcesses:
     def test_skip_together_and_stop_together(self, tmp_path, encoder):
         overrides = [
             *TINY, f"encoder.weights={encoder}", f"run_dir={tmp_path}", "trainer=ddp", "trainer.accelerator=cpu",
-            "trainer.devices=2", "trainer.max_steps=8", "data.epoch_length=80", "callbacks.finite.most_in_a_row=2",
+            "trainer.devices=2", "trainer.max_steps=8", "callbacks.finite.most_in_a_row=2",
             *broken(1, 2, 4, 8, process=1, share=0.1, folder=tmp_path),
         ]  # fmt: skip
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
