@@ -18,14 +18,12 @@ class TestAnomaly:
     def test_names_the_operation(self, run, tmp_path, monkeypatch, capfd):
         step = LookModule.training_step
 
-        def root_of_nothing(self, batch, index):
+        def negative_root(self, batch, index):
             loss = step(self, batch, index)
-            return loss + (loss - loss).sqrt() if self.trainer.global_step == 2 else loss  # 0, of infinite slope
+            return loss + (0 * loss - 1).sqrt() if self.trainer.global_step == 2 else loss
 
-        monkeypatch.setattr(LookModule, "training_step", root_of_nothing)
-        with pytest.raises(
-            RuntimeError, match=r"Function 'SubBackward0' returned nan|Function 'SqrtBackward0' returned"
-        ):
+        monkeypatch.setattr(LookModule, "training_step", negative_root)
+        with pytest.raises(RuntimeError, match="Function 'SqrtBackward0' returned nan"):
             run(*SMALL)
         # Every term of every step until then is on the disk.
         rows = [row for row in read_metrics(tmp_path / "run") if "train/loss/total" in row]
