@@ -283,9 +283,10 @@ class TestInstantiate:
     def test_callbacks(self, name, tmp_path):
         made = build(composed(choice(name), *NEEDED[:2], f"run_dir={tmp_path}"), "callbacks")
         assert {key: type(callback).__name__ for key, callback in made.items()} == {
-            "checkpoint": "ModelCheckpoint", "last": "LastCheckpoint", "progress": "RunProgress",
-            "samples": "SampleSheet", "skipped": "SkippedPhotos", "learning_rate": "LearningRateMonitor",
-            "throughput": "Throughput", "resumed_logs": "ResumedLogs",
+            "checkpoint": "ModelCheckpoint", "last": "LastCheckpoint", "resumed_logs": "ResumedLogs",
+            "throughput": "Throughput", "speed": "Speed", "finite": "FiniteGuard", "ema": "WeightEMA",
+            "progress": "RunProgress", "samples": "SampleSheet", "skipped": "SkippedPhotos",
+            "learning_rate": "LearningRateMonitor",
         }  # fmt: skip
         assert made["samples"].every_n_steps == 500
         # The trainer takes the first for its own, and the last checkpoint is to know of the best.

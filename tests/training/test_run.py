@@ -33,6 +33,7 @@ STEPS = (
 """Twenty steps on PNG photos, which every decoder reads alike, in two epochs; validations after 8 and 16. The weights
 are written out, so that another default does not look like another result."""
 TERMS = {f"loss/{name}" for name in LossTerms._fields}
+HEALTH = {"train/grad_norm", "train/skipped_steps"}
 FIGURES = {"val/style_distance", "val/style_distance_untouched", "val/edge_ssim"}
 
 
@@ -82,9 +83,10 @@ class TestRunFolder:
     def test_metrics(self, curve):
         rows = read_metrics(curve[0].run_dir)
         keys = set().union(*rows)
-        assert keys == {"epoch", "step", "lr-AdamW", *FIGURES, *(f"{s}/{t}" for s in ("train", "val") for t in TERMS)}
-        for term in TERMS:
-            assert list(column(curve[0].run_dir, f"train/{term}")) == list(range(20))
+        terms = {f"{stage}/{term}" for stage in ("train", "val") for term in TERMS}
+        assert keys == {"epoch", "step", "lr-AdamW", *HEALTH, *FIGURES, *terms}
+        for key in (*HEALTH, *(f"train/{term}" for term in TERMS)):
+            assert list(column(curve[0].run_dir, key)) == list(range(20))
         for key in FIGURES:
             # After 8 and 16 steps, and the last weights after the training.
             assert list(column(curve[0].run_dir, key)) == [7, 15, 20]
@@ -226,7 +228,8 @@ class TestResume:
         result = run(*STEPS, "trainer.max_steps=24", f"resume={last}")
         (step, weights), checkpoint = starts[0], load(last)
         assert step == 20
-        assert all(torch.equal(checkpoint["state_dict"][f"generator.{name}"], w) for name, w in weights.items())
+        average = next(state for key, state in checkpoint["callbacks"].items() if key.startswith("WeightEMA"))
+        assert all(torch.equal(average["weights"][name], w) for name, w in weights.items())
         assert list(column(result.run_dir, "train/loss/total")) == [20, 21, 22, 23]
         assert load(result.run_dir / "checkpoints" / "last.ckpt")["global_step"] == 24
         assert lookcast.load(result.checkpoint).header["steps"] == 24
@@ -285,7 +288,10 @@ class TestInterrupt:
 
 
 class TestGradients:
-    SGD = ("optimizer._target_=torch.optim.SGD", "optimizer.weight_decay=0", "optimizer.lr=1", "scheduler=constant")
+    SGD = (
+        "optimizer._target_=torch.optim.SGD", "optimizer.weight_decay=0", "optimizer.lr=1", "scheduler=constant",
+        "callbacks.ema=null",
+    )  # fmt: skip
 
     @staticmethod
     def change(before, path):

@@ -69,7 +69,7 @@ class PhotoFolder:
     def fingerprint(self) -> str:
         """Of the photos' names below their folder, which may move between a run and its continuation."""
         if isinstance(self.photos, PathList):
-            return fingerprint_of(self.photos.names)
+            return fingerprint_of(self.photos.names.tobytes())
         return fingerprint_of(b"".join(os.fsencode(path.name) + b"\0" for path in self.photos))
 
     def name(self, number: int) -> str:

@@ -11,6 +11,7 @@ from torchvision.utils import make_grid
 
 from lookcast.checks import InputError
 from lookcast.files import whole_file
+from lookcast.training.callbacks.ema import averaged
 from lookcast.training.loggers import log_picture
 from lookcast.training.module import LookModule
 
@@ -55,7 +56,7 @@ class SampleSheet(pl.Callback):
         generator = module.generator.eval()
         for index in range(min(self.num_photos, len(photos))):
             batch = trainer.datamodule.judged_batch(index, module.device)  # type: ignore[attr-defined]
-            with torch.no_grad():
+            with averaged(trainer), torch.no_grad():
                 output = module(batch).image.clamp(0, 1)
             cells += [self._cell(image) for image in (batch.content, module.style_of(batch), output)]
         generator.train()
