@@ -30,6 +30,7 @@ from lookcast.training.arguments import check_arguments
 from lookcast.training.loggers import close_wandb, log_config
 from lookcast.training.module import LookModule
 from lookcast.training.report import TrainResult, print_summary, quieten
+from lookcast.training.run_folder import place_run
 from lookcast.weights import CheckpointError, load_into
 
 
@@ -97,7 +98,8 @@ def main(argv: list[str]) -> int:
     # Hydra reads sys.argv; Lightning starts the other processes of a machine with it, so its first word is this file.
     # Flags go to the end: argparse, which Hydra uses, takes no override behind them.
     overrides = [word for word in argv if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    sys.argv = [__file__, *overrides, *(word for word in argv if word not in overrides)]
+    flags = [word for word in argv if word not in overrides]
+    sys.argv = [__file__, *place_run(overrides, os.environ), *flags]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # lets exceptions through to here instead of printing a page
     quieten()
     refused: list[Exception] = []
