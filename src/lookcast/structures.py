@@ -17,6 +17,8 @@ class PhotoBatch(NamedTuple):
         style: `(B, 3, H', W')`, the style photo of each; None where one photo is the style of all.
         style_mask: `(B, K, H', W')`.
         skipped: files that could not be read and were left out in the making of this batch, `path: reason`.
+        seed: for what a step draws; the same in all processes that train together.
+        seeds: for what is drawn for each photo, B of them.
     """
 
     content: torch.Tensor
@@ -24,6 +26,8 @@ class PhotoBatch(NamedTuple):
     style: torch.Tensor | None = None
     style_mask: torch.Tensor | None = None
     skipped: tuple[str, ...] = ()
+    seed: int = 0
+    seeds: tuple[int, ...] = ()
 
 
 class Stylization(NamedTuple):

@@ -1,48 +1,74 @@
 """What happens to a photo before it is trained on or judged."""
 
+from typing import NamedTuple
+
 import torch
-from torchvision import tv_tensors
-from torchvision.transforms import v2
+import torch.nn.functional as F
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.v2 import functional as vision
+
+from lookcast.data.photo_folder import MIN_SIDE
 
 
-def training_transform(size: int, scale: tuple[float, float], jitter: float) -> v2.Transform:
-    """Random crop of `size` px, mirrored half of the time, with a random grade; masks follow by nearest label.
+class Window(NamedTuple):
+    """A part of a photo, in pixels, and whether it is mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool
+
+
+def draw_window(size: tuple[int, ...], scale: tuple[float, float]) -> Window:
+    """A window of random place, area and shape (3:4 to 4:3), mirrored half of the time; draws from torch's generator.
 
     Args:
-        size: side of the crop in pixels.
-        scale: smallest and largest share of the photo's area in a crop.
-        jitter: strength of the random brightness, contrast and saturation; 0 for none. It makes a few photos stand for
-            many exposures.
+        size: (height, width) of the photo.
+        scale: smallest and largest share of its area.
     """
-    steps: list[v2.Transform] = [
-        v2.RandomResizedCrop(size, scale=scale, ratio=(3 / 4, 4 / 3), antialias=True),
-        v2.RandomHorizontalFlip(),
-    ]
-    if jitter > 0:
-        steps.append(v2.ColorJitter(jitter, jitter, jitter))
-    return v2.Compose([*steps, v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True)])
+    # torchvision asks an image for its size only.
+    image = torch.empty(1, *size, device="meta")
+    top, left, height, width = RandomResizedCrop.get_params(image, list(scale), [3 / 4, 4 / 3])
+    return Window(top, left, height, width, flip=bool(torch.rand(()) < 0.5))
 
 
-MIN_SIDE = 16
-"""The encoders' deepest taps need that many pixels."""
+def resize_windows(windows: list[torch.Tensor], flips: list[bool], size: int) -> torch.Tensor:
+    """Windows of any size to squares, mirrored where asked for, where the windows are.
+
+    Args:
+        windows: each `(C, h, w)`, uint8: photos by bilinear interpolation with antialiasing; one channel is labels, by
+            the nearest.
+        flips: which are to be mirrored.
+        size: side in pixels.
+
+    Returns:
+        `(B, C, size, size)`: photos float32 in [0, 255], not rounded; labels uint8.
+    """
+    resized = []
+    for window in windows:
+        if window.shape[0] == 1:
+            resized.append(F.interpolate(window[None], (size, size), mode="nearest-exact"))
+        else:
+            resized.append(
+                F.interpolate(window[None].float(), (size, size), mode="bilinear", antialias=True).clamp(0, 255)
+            )
+    squares = torch.cat(resized)
+    mirrored = torch.tensor(flips, device=squares.device).view(-1, 1, 1, 1)
+    return torch.where(mirrored, squares.flip(-1), squares)
 
 
-def validation_transform(longest: int) -> v2.Transform:
-    """The whole photo, at most `longest` px on its longer side, but never under `MIN_SIDE` on the shorter."""
-    return v2.Compose([_ShrinkTo(longest), v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True)])
+def shrink_to(photo: torch.Tensor, longest: int, labels: bool = False) -> torch.Tensor:
+    """A whole photo or its labels, at most `longest` px on the longer side, but never under `MIN_SIDE` on the shorter.
 
-
-class _ShrinkTo(v2.Transform):  # type: ignore[misc]  # torchvision has no types
-    def __init__(self, longest: int) -> None:
-        super().__init__()
-        self.longest = longest
-
-    def forward(self, *inputs: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
-        return tuple(None if x is None else self._shrink(x) for x in inputs)
-
-    def _shrink(self, x: torch.Tensor) -> torch.Tensor:
-        height, width = x.shape[-2:]
-        factor = min(1.0, max(self.longest / max(height, width), MIN_SIDE / min(height, width)))
-        size = [round(d * factor) for d in (height, width)]
-        shrunk: torch.Tensor = v2.functional.resize(x, size, antialias=True)
-        return shrunk
+    Args:
+        photo: `(C, H, W)`, uint8.
+        longest: in pixels.
+        labels: take the nearest instead of means.
+    """
+    height, width = photo.shape[-2:]
+    factor = min(1.0, max(longest / max(height, width), MIN_SIDE / min(height, width)))
+    size = [round(d * factor) for d in (height, width)]
+    mode = vision.InterpolationMode.NEAREST if labels else vision.InterpolationMode.BILINEAR
+    shrunk: torch.Tensor = vision.resize(photo, size, mode, antialias=True)
+    return shrunk

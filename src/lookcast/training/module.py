@@ -35,6 +35,9 @@ class LookModule(pl.LightningModule):
         scheduler: makes the schedule from the optimiser, stepped every step; None for a constant rate.
         config: the run's config as plain values; goes into the checkpoint.
 
+    What a step draws comes from the batch's seed, alike in all processes that train together, and not from what was
+    drawn before.
+
     Raises:
         InputError: the loss compares taps that the encoder does not have.
     """
@@ -93,23 +96,25 @@ class LookModule(pl.LightningModule):
 
     def training_step(self, batch: PhotoBatch, batch_index: int) -> torch.Tensor:
         """One step; logs every term as `train/loss/...`."""
+        torch.manual_seed(batch.seed)
         with torch.no_grad():
             content_features = self.encoder(batch.content)
         output = self(batch)
         output_features = self.encoder(output.image.clamp(0, 1))
         masks = (batch.content_mask, self.style_mask)
         terms = self._terms(batch, output, content_features, output_features, self.style_features, masks)
-        self._log_terms("train", terms, len(batch.content), on_step=True)
+        self.log_training(terms)
         return terms.total
 
     def validation_step(self, batch: PhotoBatch, batch_index: int) -> None:
         """Logs the terms, and the two figures a look is judged by, beside those of the untouched photo."""
+        torch.manual_seed(batch.seed)
         output = self(batch)
         shown = output.image.clamp(0, 1)
         content_features, output_features = self.encoder(batch.content), self.encoder(shown)
         size, masks = len(batch.content), (batch.content_mask, self.style_mask)
         terms = self._terms(batch, output, content_features, output_features, self.style_features, masks)
-        self._log_terms("val", terms, size, on_step=False)
+        self.log_judged("val", terms, size)
         figures = {
             "val/style_distance": self.style_distance(output_features, self.style_features, *masks),
             "val/style_distance_untouched": self.style_distance(content_features, self.style_features, *masks),
@@ -150,6 +155,14 @@ class LookModule(pl.LightningModule):
         terms: LossTerms = self.loss(batch.content, self.style_of(batch), output, content, painted, style, *masks)
         return terms
 
-    def _log_terms(self, stage: str, terms: LossTerms, batch_size: int, on_step: bool) -> None:
+    def log_training(self, terms: LossTerms) -> None:
+        """Log the terms of a step as their means over all processes."""
+        # Asked only for the steps that are written down: of a mean, every process has to hear from every other.
+        if self.trainer._logger_connector.should_update_logs:
+            means = self.trainer.strategy.reduce(torch.stack([term.detach() for term in terms]), reduce_op="mean")
+            self.log_dict({f"train/loss/{name}": mean for name, mean in zip(terms._fields, means, strict=True)})
+
+    def log_judged(self, stage: str, terms: LossTerms, batch_size: int) -> None:
+        """Log the terms of photos to judge by, to be averaged over all of them."""
         values = {f"{stage}/loss/{name}": term for name, term in terms._asdict().items()}
-        self.log_dict(values, on_step=on_step, on_epoch=not on_step, batch_size=batch_size, sync_dist=not on_step)
+        self.log_dict(values, batch_size=batch_size, sync_dist=True)

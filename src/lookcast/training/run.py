@@ -1,5 +1,6 @@
 """A training run from its config: the only room, beside the command line, that knows Hydra."""
 
+import errno
 import os
 import re
 import sys
@@ -11,27 +12,30 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.callbacks import ModelCheckpoint
-from torchvision.transforms import v2
+from pytorch_lightning.utilities import rank_zero_only
 
 import lookcast
 from lookcast.checks import InputError
 from lookcast.data.datamodule import PhotoDataModule
-from lookcast.data.photo_folder import find_photos
-from lookcast.data.transforms import MIN_SIDE, validation_transform
+from lookcast.data.photo_folder import MIN_SIDE, find_photos
+from lookcast.data.transforms import shrink_to
 from lookcast.files import shipped
 from lookcast.generators import BakedGenerator, Generator, UniversalGenerator
+from lookcast.inference import stylizer
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
-from lookcast.inference.stylizer import find_checkpoint
 from lookcast.photos.files import read_mask, read_srgb
 from lookcast.training.arguments import check_arguments
 from lookcast.training.loggers import close_wandb, log_config
 from lookcast.training.module import LookModule
+from lookcast.training.preemption import Preempted, leave
 from lookcast.training.report import TrainResult, print_summary, quieten
+from lookcast.training.resume import check_checkpoint, find_checkpoint
 from lookcast.training.run_folder import place_run
-from lookcast.weights import CheckpointError, load_into
 
 
 def train(cfg: DictConfig) -> TrainResult:
@@ -63,17 +67,19 @@ def train(cfg: DictConfig) -> TrainResult:
         config=config,
         **style,
     )
-    if cfg.resume is not None:
-        _check_resume(cfg.resume, module)
+    resume = find_checkpoint(cfg.resume, run_dir)
+    if resume is not None:
+        check_checkpoint(resume, module.generator, config)
     trainer: pl.Trainer = _build(
         cfg.trainer,
         callbacks=_build_all(cfg.callbacks),
         logger=_build_all(cfg.logger),
         val_check_interval=_check_interval(cfg.trainer),
+        **_environment(),
     )
     log_config(trainer.loggers, config)
     try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume, weights_only=True)
+        trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
         return _finish(trainer, module, datamodule, run_dir, config)
     except InputError as error:
         lines = str(error).strip().splitlines()
@@ -81,6 +87,10 @@ def train(cfg: DictConfig) -> TrainResult:
             raise
         # A process that reads photos hands an error on with its whole traceback; the last line is `name: message`.
         raise InputError(lines[-1].partition(": ")[2]) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(f"run_dir: {run_dir}: can't be written ({error.strerror}); what is there stays") from error
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits by itself then; leave that to the caller
             raise error.__context__ from None
@@ -113,6 +123,10 @@ def main(argv: list[str]) -> int:
             result = train(cfg)
         except (InputError, HydraException, OmegaConfBaseException) as error:
             refused.append(error)  # Hydra would print a page about it; a sweep goes on with its next job
+        except Preempted as stop:
+            code = leave(stop)
+            rank_zero_only(print)(f"lookcast: {stop}", file=sys.stderr)
+            raise SystemExit(code) from stop  # of the whole sweep
         else:
             print_summary(result)
             score = result.metrics["val/style_distance"]
@@ -139,6 +153,13 @@ def _one_line(error: Exception) -> str:
     return f"{override}: {line}" if override and override not in line else line
 
 
+def _environment() -> dict[str, Any]:
+    """Lightning's own answer to SLURM's signal writes a checkpoint in the middle of a step; LastCheckpoint has one."""
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        return {"plugins": [SLURMEnvironment(auto_requeue=False)]}
+    return {}
+
+
 def _make_folder(path: str) -> Path:
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -147,26 +168,6 @@ def _make_folder(path: str) -> Path:
     if not os.access(path, os.W_OK):
         raise InputError(f"run_dir: {path}: can't be written")
     return Path(path)
-
-
-def _check_resume(path: str, module: LookModule) -> None:
-    """Refuse a file that is no training checkpoint, or that of another generator, before the run starts.
-
-    Raises:
-        InputError: it says which.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"resume: {path}: no such checkpoint")
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except Exception as error:  # on other bytes torch.load raises whatever they lead it to
-        raise InputError(
-            f"resume: {path}: not a training checkpoint, such as checkpoints/last.ckpt of a run"
-        ) from error
-    try:
-        load_into(module.generator, {name.removeprefix("generator."): tensor for name, tensor in weights.items()}, path)
-    except CheckpointError as error:
-        raise InputError(f"resume: {error}") from error
 
 
 def _finish(
@@ -214,7 +215,7 @@ def _check_interval(trainer: DictConfig) -> Any:
 
 def _start_from(checkpoint: str, style: torch.Tensor | None) -> Generator:
     """The generator of a checkpoint instead of a new one; with a style photo a universal one becomes a single look."""
-    generator, _ = load_checkpoint(find_checkpoint(checkpoint))
+    generator, _ = load_checkpoint(stylizer.find_checkpoint(checkpoint))
     if style is not None and isinstance(generator, UniversalGenerator):
         return BakedGenerator.bake(generator, style)
     return generator
@@ -228,10 +229,11 @@ def _read_style(cfg: DictConfig) -> dict[str, torch.Tensor | None]:
     pixels = read_srgb(found[0])
     if min(pixels.shape[:2]) < MIN_SIDE:
         raise InputError(f"style: {found[0]} has {pixels.shape[1]}x{pixels.shape[0]} pixels, needs {MIN_SIDE} a side")
-    image = v2.functional.to_image(pixels)
-    mask = None if cfg.style_mask is None else read_mask(cfg.style_mask, pixels.shape[:2])[0]
-    image, mask = validation_transform(cfg.style_size)(image, mask)
-    return {"style": image[None].as_subclass(torch.Tensor), "style_mask": None if mask is None else mask[None]}
+    style = shrink_to(torch.from_numpy(pixels).permute(2, 0, 1), cfg.style_size)[None].float() / 255
+    if cfg.style_mask is None:
+        return {"style": style, "style_mask": None}
+    mask = read_mask(cfg.style_mask, pixels.shape[:2])[0]
+    return {"style": style, "style_mask": shrink_to(mask, cfg.style_size, labels=True)[None]}
 
 
 def _build(config: DictConfig, **kwargs: Any) -> Any:

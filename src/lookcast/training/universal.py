@@ -5,7 +5,8 @@ from typing import Any
 import torch
 
 from lookcast.checks import InputError
-from lookcast.data.grades import regional_grade
+from lookcast.data.grades import generators_of, regional_grade
+from lookcast.data.order import seed_of
 from lookcast.evaluation.metrics import edge_ssim
 from lookcast.generators.regions import THUMBNAIL
 from lookcast.generators.universal import UniversalGenerator
@@ -52,31 +53,33 @@ class UniversalModule(LookModule):
 
     def training_step(self, batch: PhotoBatch, batch_index: int) -> torch.Tensor:
         """One step; logs every term as `train/loss/...`."""
+        torch.manual_seed(batch.seed)
         content, style = self._features(batch)
-        masks = self._masks(batch, content, style, None)
+        masks = self._masks(batch, content, style)
         if self.style_grade > 0:
-            batch = batch._replace(style=regional_grade(self.style_of(batch), masks[1], self.style_grade))
+            draws = generators_of([seed_of(seed, "regional grade") for seed in batch.seeds])
+            batch = batch._replace(style=regional_grade(self.style_of(batch), masks[1], self.style_grade, draws))
             with torch.no_grad():
                 style = self.encoder(self.style_of(batch))
         shown = bool(torch.rand(()) < self.masked_share)
         output = self._stylize(batch, content, style, masks if shown else (None, None))
         painted = self.encoder(output.image.clamp(0, 1))
         terms = self._terms(batch, output, content, painted, style, masks)
-        self._log_terms("train", terms, len(batch.content), on_step=True)
+        self.log_training(terms)
         return terms.total
 
     def validation_step(self, batch: PhotoBatch, batch_index: int) -> None:
         """The figures a look is judged by, with masks (`val/...`) and without (`val/free/...`)."""
+        torch.manual_seed(batch.seed)
         content, style = self._features(batch)
-        # The same regions in every validation, whatever the training has drawn.
-        masks = self._masks(batch, content, style, torch.Generator().manual_seed(batch_index))
+        masks = self._masks(batch, content, style)
         size = len(batch.content)
         for prefix, shown in (("val", masks), ("val/free", (None, None))):
             output = self._stylize(batch, content, style, shown)
             image = output.image.clamp(0, 1)
             painted = self.encoder(image)
             terms = self._terms(batch, output, content, painted, style, masks)
-            self._log_terms(prefix, terms, size, on_step=False)
+            self.log_judged(prefix, terms, size)
             self.log_dict(
                 {
                     f"{prefix}/style_distance": self.style_distance(painted, style, *masks),
@@ -92,10 +95,8 @@ class UniversalModule(LookModule):
     def _features(self, batch: PhotoBatch) -> tuple[Features, Features]:
         return self.encoder(batch.content), self.encoder(self.style_of(batch))
 
-    def _masks(
-        self, batch: PhotoBatch, content: Features, style: Features, draws: torch.Generator | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.pseudo_masks(batch.content, self.style_of(batch), content, style, draws)
+    def _masks(self, batch: PhotoBatch, content: Features, style: Features) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.pseudo_masks(batch.content, self.style_of(batch), content, style, torch.default_generator)
 
     def _stylize(self, batch: PhotoBatch, content: Features, style: Features, masks: Masks) -> Stylization:
         readings = []

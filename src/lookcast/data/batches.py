@@ -1,0 +1,119 @@
+"""Samples to batches: collated where they are read, finished on the device of the training."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from lookcast.data.grades import grade_some
+from lookcast.data.order import seed_of
+from lookcast.data.stream import PairSample, PhotoSample
+from lookcast.data.transforms import resize_windows
+from lookcast.ops.masks import NUM_LABELS
+from lookcast.structures import PhotoBatch
+
+
+class SampleBatch(NamedTuple):
+    """Samples side by side, as they were read.
+
+    Attributes:
+        pixels: each `(3, h, w)`, uint8.
+        labels: each `(1, h, w)`, uint8; None without masks.
+        flips, positions, seeds: of each, see `PhotoSample`.
+        skipped: of all.
+    """
+
+    pixels: tuple[torch.Tensor, ...]
+    labels: tuple[torch.Tensor, ...] | None
+    flips: tuple[bool, ...]
+    positions: tuple[int, ...]
+    seeds: tuple[int, ...]
+    skipped: tuple[str, ...]
+
+
+class PairBatch(NamedTuple):
+    """Contents and their styles."""
+
+    content: SampleBatch
+    style: SampleBatch
+
+
+def collate(samples: Sequence[PhotoSample]) -> SampleBatch:
+    """Put samples side by side; windows keep their sizes."""
+    labels = tuple(sample.labels for sample in samples if sample.labels is not None)
+    return SampleBatch(
+        tuple(sample.pixels for sample in samples),
+        labels or None,
+        tuple(sample.flip for sample in samples),
+        tuple(sample.position for sample in samples),
+        tuple(sample.seed for sample in samples),
+        tuple(line for sample in samples for line in sample.skipped),
+    )
+
+
+def collate_pairs(pairs: Sequence[PairSample]) -> PairBatch:
+    """The same for pairs."""
+    return PairBatch(collate([pair.content for pair in pairs]), collate([pair.style for pair in pairs]))
+
+
+class Finisher:
+    """Makes the batch that is trained on: windows to squares, graded, masks to one channel a label.
+
+    Runs where the batch is. What it draws comes from the samples' own seeds.
+
+    Args:
+        size: side of the squares in pixels.
+        content_grade: strength of `random_grade` for the contents; half of them stay as they are.
+        style_grade: the same for styles; a quarter of them stay as they are.
+        seed: of the run; the batch gets one for what is drawn for all of it.
+    """
+
+    def __init__(self, size: int, content_grade: float, style_grade: float, seed: int) -> None:
+        self.size, self.content_grade, self.style_grade, self.seed = size, content_grade, style_grade, seed
+
+    def finish(self, batch: SampleBatch | PairBatch, first: int) -> PhotoBatch:
+        """What is trained on.
+
+        Args:
+            batch: windows of photos, or pairs of such.
+            first: position of the first sample of all processes' batches.
+        """
+        contents, styles = _parts(batch)
+        content, content_mask = self._photos(contents, self.content_grade, 0.5)
+        style, style_mask = (None, None) if styles is None else self._photos(styles, self.style_grade, 0.75)
+        seed = seed_of(self.seed, "step", first)
+        return PhotoBatch(content, content_mask, style, style_mask, _skipped(batch), seed, contents.seeds)
+
+    def judged(self, batch: SampleBatch | PairBatch) -> PhotoBatch:
+        """What is judged by: whole photos of one size, as they are."""
+        contents, styles = _parts(batch)
+        content, content_mask = _whole(contents)
+        style, style_mask = (None, None) if styles is None else _whole(styles)
+        seed = seed_of("judged", contents.positions[0])
+        return PhotoBatch(content, content_mask, style, style_mask, _skipped(batch), seed, contents.seeds)
+
+    def _photos(self, batch: SampleBatch, grade: float, share: float) -> tuple[torch.Tensor, torch.Tensor | None]:
+        flips = list(batch.flips)
+        photos = resize_windows(list(batch.pixels), flips, self.size) / 255
+        mask = None if batch.labels is None else _one_hot(resize_windows(list(batch.labels), flips, self.size))
+        return grade_some(photos, grade, share, batch.seeds), mask
+
+
+def _parts(batch: SampleBatch | PairBatch) -> tuple[SampleBatch, SampleBatch | None]:
+    return (batch.content, batch.style) if isinstance(batch, PairBatch) else (batch, None)
+
+
+def _skipped(batch: SampleBatch | PairBatch) -> tuple[str, ...]:
+    contents, styles = _parts(batch)
+    return contents.skipped + (() if styles is None else styles.skipped)
+
+
+def _whole(batch: SampleBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+    photos = torch.stack(batch.pixels).float() / 255
+    return photos, None if batch.labels is None else _one_hot(torch.stack(batch.labels))
+
+
+def _one_hot(labels: torch.Tensor) -> torch.Tensor:
+    """`(B, 1, H, W)` to `(B, K, H, W)`."""
+    return F.one_hot(labels[:, 0].long(), NUM_LABELS).permute(0, 3, 1, 2).float()
