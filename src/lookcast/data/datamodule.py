@@ -164,8 +164,8 @@ class PhotoDataModule(pl.LightningDataModule):
     def _first(self) -> int:
         """The position that is trained on next, over all processes."""
         # A run that is to overfit ends its epochs early, and begins each with the same batch.
-        overfits = self.trainer is not None and self.trainer.limit_train_batches == 1
-        return 0 if overfits else self._trained().samples
+        overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        return 0 if overfit else self._trained().samples
 
     def _trained(self) -> Trained:
         if self.trainer is None:
