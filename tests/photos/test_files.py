@@ -1,8 +1,10 @@
+import itertools
 import struct
 import zlib
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from PIL import ExifTags, Image
 
@@ -160,6 +162,104 @@ class TestReadSrgb:
         deep = UPRIGHT.astype(np.uint16) * 257
         write_photo(tmp_path / "photo.png", Photo(deep, icc_profile=DISPLAY_P3))
         assert np.array_equal(read_srgb(tmp_path / "photo.png"), to_8_bits(to_srgb(deep, DISPLAY_P3)))
+
+
+class TestReadSrgbShrunk:
+    """`read_srgb(shortest=...)`, against the whole photo resized by Pillow."""
+
+    @staticmethod
+    def resized(pixels, size):
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+    @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+    def test_lossless_matches_reference(self, tmp_path, suffix):
+        whole = skimage.data.astronaut()[:303, :400]
+        Image.fromarray(whole).save(tmp_path / f"photo{suffix}")
+        shrunk = read_srgb(tmp_path / f"photo{suffix}", shortest=101)
+        assert np.array_equal(shrunk, self.resized(whole, (133, 101)))
+
+    @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+    @pytest.mark.parametrize(
+        ("shortest", "size"), [(250, (330, 250)), (120, (158, 120)), (61, (81, 61)), (30, (40, 30))]
+    )
+    def test_jpeg_matches_reference(self, tmp_path, mode, shortest, size):
+        """Whole, at a half, a quarter and an eighth; the sides are multiples of none of these."""
+        whole = Image.fromarray(skimage.data.astronaut()[:303, 3:403]).convert(mode)
+        whole.save(tmp_path / "photo.jpg", quality=95, subsampling=0)
+        shrunk = read_srgb(tmp_path / "photo.jpg", shortest=shortest)
+        assert shrunk.shape == (size[1], size[0], 3)
+        error = np.abs(shrunk.astype(int) - self.resized(read_srgb(tmp_path / "photo.jpg"), size))
+        assert error.mean() < 3.5  # means of blocks are a little sharper than a tent
+
+    @pytest.mark.parametrize("shortest", [120, 61, 30])
+    def test_jpeg_lies_where_it_should(self, tmp_path, shortest):
+        """No part of a pixel aside: the whole photo, shifted, is less like it."""
+        pixels = skimage.data.astronaut()[:303, 3:403]
+        Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=95, subsampling=0)
+        shrunk = read_srgb(tmp_path / "photo.jpg", shortest=shortest).astype(int)
+        shift = 303 / shortest / 4
+        padded = Image.fromarray(np.pad(pixels, ((9, 9), (9, 9), (0, 0)), "edge"))
+        errors = {}
+        for x, y in itertools.product((-1, 0, 1), repeat=2):
+            left, top = 9 + x * shift, 9 + y * shift
+            size = shrunk.shape[1::-1]
+            moved = padded.resize(size, Image.Resampling.BILINEAR, (left, top, left + 400, top + 303))
+            errors[x, y] = np.square(shrunk - np.asarray(moved)).mean()
+        assert min(errors, key=errors.get) == (0, 0)
+
+    @pytest.mark.parametrize("orientation", STORED)
+    def test_turns_upright(self, tmp_path, orientation):
+        upright = skimage.data.astronaut()[:301, 3:402]
+        stored = np.ascontiguousarray(STORED[orientation](upright))
+        for suffix in (".jpg", ".tif"):
+            Image.fromarray(stored).save(tmp_path / f"photo{suffix}", exif=exif(orientation), quality=95)
+            shrunk = read_srgb(tmp_path / f"photo{suffix}", shortest=60)
+            assert shrunk.shape == (60, 80, 3)
+            assert np.abs(shrunk.astype(int) - self.resized(upright, (80, 60))).mean() < 1.5
+
+    def test_a_smaller_photo_stays_as_it_is(self, tmp_path):
+        for name in ("photo.png", "photo.jpg"):
+            path = save_photo(tmp_path / name)
+            for shortest in (64, 65, 512):
+                assert np.array_equal(read_srgb(path, shortest=shortest), read_srgb(path))
+
+    def test_16_bits_in_another_space(self, tmp_path):
+        deep = skimage.data.astronaut()[:300, :400].astype(np.uint16) * 257
+        write_photo(tmp_path / "photo.png", Photo(deep, icc_profile=DISPLAY_P3))
+        expected = self.resized(to_8_bits(to_srgb(deep, DISPLAY_P3)), (133, 100))
+        assert np.array_equal(read_srgb(tmp_path / "photo.png", shortest=100), expected)
+
+    def test_jpeg_in_another_space(self, tmp_path):
+        image = Image.fromarray(skimage.data.astronaut()[:300, :400])
+        image.save(tmp_path / "photo.jpg", quality=95, icc_profile=DISPLAY_P3)
+        error = read_srgb(tmp_path / "photo.jpg", shortest=75).astype(int)
+        error -= self.resized(to_8_bits(to_srgb(np.asarray(image), DISPLAY_P3)), (100, 75))
+        assert np.abs(error).mean() < 2.5
+
+    def test_is_the_same_every_time(self, tmp_path):
+        Image.fromarray(skimage.data.astronaut()).save(tmp_path / "photo.jpg")
+        first, *others = (read_srgb(tmp_path / "photo.jpg", shortest=100).tobytes() for _ in range(5))
+        assert set(others) == {first}
+
+    def test_a_long_strip_keeps_a_pixel(self, tmp_path):
+        Image.new("RGB", (4000, 9), (200, 0, 0)).save(tmp_path / "strip.jpg")
+        assert read_srgb(tmp_path / "strip.jpg", shortest=1).shape == (1, 444, 3)
+
+    def test_rejects_truncated(self, tmp_path):
+        Image.fromarray(skimage.data.astronaut()).save(tmp_path / "whole.jpg")
+        whole = (tmp_path / "whole.jpg").read_bytes()
+        for tenth in range(1, 10):
+            (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) * tenth // 10])
+            with pytest.raises(PhotoError, match=r"^[^\n]*cut\.jpg: (broken or truncated|not a photo)[^\n]*$"):
+                read_srgb(tmp_path / "cut.jpg", shortest=100)
+
+    def test_rejects_what_is_too_large_before_it_is_decoded(self, tmp_path):
+        with pytest.raises(PhotoError, match="96x64 are 6144 pixels and the limit is 6143"):
+            read_srgb(save_photo(tmp_path / "photo.jpg"), max_pixels=6143, shortest=8)
+
+    def test_rejects_no_pixels(self, tmp_path):
+        with pytest.raises(InputError, match=r"^shortest: expected at least 1 pixel, got 0$"):
+            read_srgb(save_photo(tmp_path / "photo.jpg"), shortest=0)
 
 
 class TestReadMask:

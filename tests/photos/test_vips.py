@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookcast.photos.files import Photo, read_photo, write_photo
+from lookcast.photos.files import Photo, read_photo, read_srgb, write_photo
 from lookcast.photos.photo import PhotoError
 from lookcast.photos.vips import decode
 from tests.photo_files import UPRIGHT, save_photo
@@ -40,6 +40,7 @@ def test_forked_workers_read_and_write(tmp_path):
         for name in names:
             write_photo(tmp_path / name, Photo(UPRIGHT.astype(np.uint8 if "jpg" in name else np.uint16)))
             read_photo(tmp_path / name)
+            read_srgb(tmp_path / name, shortest=UPRIGHT.shape[0] // 4)
 
     work()
     child = os.fork()

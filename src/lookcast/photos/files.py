@@ -2,6 +2,8 @@
 
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from lookcast.checks import InputError, check_shape
 from lookcast.ops.masks import check_aspect, colors_to_mask
 from lookcast.photos.color_profiles import to_srgb
-from lookcast.photos.decoding import decode_photo
+from lookcast.photos.decoding import decode_photo, decode_shrunk
 from lookcast.photos.heic import HEADER_BYTES, enable_heic, is_heic
 from lookcast.photos.photo import Photo, PhotoError, to_8_bits
 from lookcast.photos.writing import PHOTO_SUFFIXES, SUBSAMPLINGS, check_writable, write_photo
@@ -56,40 +58,31 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
         PhotoError: missing, a folder, not a photo, broken, truncated, too large, or HEIC without pillow-heif.
     """
     path = Path(path)
-    try:
-        with _open(path) as image:
-            if image.width * image.height > max_pixels:
-                raise PhotoError(
-                    f"{path}: too large, {image.width}x{image.height} are {image.width * image.height} pixels and the "
-                    f"limit is {max_pixels}; --max-pixels sets another"
-                )
-            return decode_photo(image, path)
-    except PhotoError:
-        raise
-    except FileNotFoundError as error:
-        raise PhotoError(f"{path}: no such photo") from error
-    except IsADirectoryError as error:
-        raise PhotoError(f"{path}: is a folder, expected a photo") from error
-    except UnidentifiedImageError as error:
-        raise PhotoError(f"{path}: not a photo, or of an unknown format") from error
-    except _BROKEN_FILE as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's errors have a number, Pillow's none
-            raise PhotoError(f"{path}: can't be read ({error.strerror})") from error
-        raise PhotoError(f"{path}: broken or truncated ({' '.join(str(error).split())})") from error
+    with _opened(path, max_pixels) as image:
+        return decode_photo(image, path)
 
 
-def read_srgb(path: str | Path, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+def read_srgb(path: str | Path, max_pixels: int = MAX_PIXELS, shortest: int | None = None) -> npt.NDArray[np.uint8]:
     """The pixels of a photo in sRGB at 8 bits, `(H, W, 3)`: what training, evaluation and styles look at.
 
     Args:
         path: as for `read_photo`.
         max_pixels: as for `read_photo`.
+        shortest: shrink the photo so that its shorter side has that many pixels; a JPEG is decoded at a part of its
+            size, in a fraction of the time. A smaller photo stays as it is. None for the whole photo.
 
     Raises:
         PhotoError: as for `read_photo`.
+        InputError: `shortest` below 1.
     """
-    photo = read_photo(path, max_pixels)
-    return to_8_bits(to_srgb(photo.pixels, photo.icc_profile))
+    if shortest is None:
+        photo = read_photo(path, max_pixels)
+        return to_8_bits(to_srgb(photo.pixels, photo.icc_profile))
+    if shortest < 1:
+        raise InputError(f"shortest: expected at least 1 pixel, got {shortest}")
+    path = Path(path)
+    with _opened(path, max_pixels) as image:
+        return decode_shrunk(image, path, shortest)
 
 
 def read_mask(path: str | Path, size: tuple[int, int] | None = None) -> torch.Tensor:
@@ -143,6 +136,31 @@ def to_pixels(image: torch.Tensor) -> npt.NDArray[np.uint8]:
     levels = image.detach()[0].clamp(0, 1).mul(255).round().to(torch.uint8)
     pixels: npt.NDArray[np.uint8] = levels.permute(1, 2, 0).contiguous().cpu().numpy()
     return pixels
+
+
+@contextmanager
+def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+    """A photo of which the header was read; whatever fails inside is a `PhotoError` that names it."""
+    try:
+        with _open(path) as image:
+            if image.width * image.height > max_pixels:
+                raise PhotoError(
+                    f"{path}: too large, {image.width}x{image.height} are {image.width * image.height} pixels and the "
+                    f"limit is {max_pixels}; --max-pixels sets another"
+                )
+            yield image
+    except PhotoError:
+        raise
+    except FileNotFoundError as error:
+        raise PhotoError(f"{path}: no such photo") from error
+    except IsADirectoryError as error:
+        raise PhotoError(f"{path}: is a folder, expected a photo") from error
+    except UnidentifiedImageError as error:
+        raise PhotoError(f"{path}: not a photo, or of an unknown format") from error
+    except _BROKEN_FILE as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's errors have a number, Pillow's none
+            raise PhotoError(f"{path}: can't be read ({error.strerror})") from error
+        raise PhotoError(f"{path}: broken or truncated ({' '.join(str(error).split())})") from error
 
 
 def _open(path: Path) -> Image.Image:

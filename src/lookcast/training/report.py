@@ -66,8 +66,8 @@ def quieten() -> None:
         ".*module.* in eval mode at the start of training.*",  # the encoder is frozen
         ".*exists and is not empty.*",  # the run folder: Hydra's config lies in it before metrics.csv does
         ".*The dirpath has changed.*",  # a resumed run has its own folder
-        ".*Using `DistributedSampler` with the dataloaders.*",  # a photo may count twice among those to judge by
         ".*LeafSpec.*is deprecated.*",
+        ".*find_unused_parameters=True was specified.*did not find any.*",  # other modules have none
     ):
         warnings.filterwarnings("ignore", message=message)
     for module in ("decoding", "deep_modes", "heic", "metadata", "modes"):
