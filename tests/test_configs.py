@@ -91,7 +91,7 @@ class TestFiles:
         groups = {name.split("/")[0] for name in OPTIONS}
         assert groups == {
             "callbacks", "data", "debug", "encoder", "experiment", "generator", "logger", "loss", "module", "optimizer",
-            "scheduler", "trainer",
+            "hydra", "scheduler", "trainer",
         }  # fmt: skip
 
     @pytest.mark.parametrize("name", OPTIONS)

@@ -16,6 +16,7 @@ from lookcast.data.batches import Finisher, PairBatch, SampleBatch, collate
 from lookcast.data.order import PositionBatches
 from lookcast.data.sources import Cached, Named, open_photos, split
 from lookcast.data.stream import PhotoStream, WholePhotos
+from lookcast.data.workers import ignore_stopping
 from lookcast.structures import PhotoBatch
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,7 @@ class PhotoDataModule(pl.LightningDataModule):
             prefetch_factor=4 if workers > 0 else None,
             pin_memory=torch.cuda.is_available(),
             collate_fn=self.collate,
+            worker_init_fn=ignore_stopping,
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
