@@ -133,7 +133,7 @@ class TestCompose:
         }  # fmt: skip
         assert cfg.loss.photorealism._target_.endswith("GuidedPenalty")
         assert list(cfg.logger) == ["csv"]
-        assert (cfg.resume, cfg.style_mask, cfg.data.masks, cfg.seed) == (None, None, None, 0)
+        assert (cfg.resume, cfg.style_mask, cfg.data.masks, cfg.seed) == ("auto", None, None, 0)
 
     def test_what_a_user_has_to_say_is_missing(self):
         assert OmegaConf.missing_keys(composed("run_dir=somewhere")) == {"style", "data.photos"}

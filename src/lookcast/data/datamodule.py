@@ -159,6 +159,11 @@ class PhotoDataModule(pl.LightningDataModule):
             )
         self.trained = Trained(state_dict["samples"], state_dict["batches"])
 
+    @property
+    def num_photos(self) -> int:
+        """How many there are to train on."""
+        return len(self.photos.train)
+
     def fingerprints(self) -> list[str]:
         """Of the photos to train on."""
         return [self.photos.train.fingerprint]
