@@ -109,8 +109,7 @@ def main(argv: list[str]) -> int:
     # Hydra reads sys.argv; Lightning starts the other processes of a machine with it, so its first word is this file.
     # Flags go to the end: argparse, which Hydra uses, takes no override behind them.
     overrides = [word for word in argv if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    flags = [word for word in argv if word not in overrides]
-    sys.argv = [__file__, *place_run(overrides, os.environ), *flags]
+    sys.argv = [__file__, *place_run(overrides, os.environ), *(word for word in argv if word not in overrides)]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # lets exceptions through to here instead of printing a page
     os.environ.setdefault("SUBMITIT_PREEMPT_SIGNAL", "USR1")  # what a run listens to; submitit would send USR2
     refused: list[Exception] = []
