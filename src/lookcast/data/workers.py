@@ -3,7 +3,7 @@
 import signal
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""What tells a run to stop: by hand, by whoever manages the processes, by a scheduler shortly before a job's time is up.
+"""What tells a run to stop: by hand, by a manager of processes, by a scheduler shortly before a job's time is up.
 A terminal sends it to the whole group of processes, a scheduler to all of a job."""
 
 
