@@ -26,7 +26,7 @@ def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos")
         name: the setting that names the source, for the message.
 
     Raises:
-        InputError: a file or folder that does not exist, or no photo in it; says what was looked for.
+        InputError: a file or folder that does not exist or can't be listed, or no photo in it; says what was looked for.
     """
     if not isinstance(source, str | Path):
         parts = [find_photos(part, name) for part in source]
@@ -38,7 +38,10 @@ def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos")
         return [path]
     if not path.is_dir():
         raise InputError(f"{name}: {path} does not exist")
-    found = list_folder(path)
+    try:
+        found = list_folder(path)
+    except OSError as error:
+        raise InputError(f"{name}: {os.fsdecode(error.filename)} can't be listed ({error.strerror})") from error
     if not found:
         kinds = " ".join(sorted(PHOTO_SUFFIXES))
         raise InputError(f"{name}: no photo in {path}; looked in it and below it for files ending in {kinds}")
@@ -86,7 +89,7 @@ class PhotoFolder:
             PhotoError: one of the two can't be read, or a side of the photo is shorter than `MIN_SIDE`.
         """
         path = self.photos[number]
-        pixels = read_srgb(path)
+        pixels = read_srgb(path, shortest=self.shortest)
         height, width = pixels.shape[:2]
         if min(height, width) < MIN_SIDE:
             raise PhotoError(f"{path}: {width}x{height} pixels, too small to train on")
