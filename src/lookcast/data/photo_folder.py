@@ -26,7 +26,8 @@ def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos")
         name: the setting that names the source, for the message.
 
     Raises:
-        InputError: a file or folder that does not exist or can't be listed, or no photo in it; says what was looked for.
+        InputError: a file or folder that does not exist or can't be listed, or no photo in it; says what was looked
+            for.
     """
     if not isinstance(source, str | Path):
         parts = [find_photos(part, name) for part in source]
