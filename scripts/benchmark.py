@@ -7,11 +7,13 @@ python scripts/benchmark.py universal  a pass of the universal generator on 256 
 python scripts/benchmark.py inference  a photo of 1, 12 and 48 megapixels: kernels, network, file, memory
 python scripts/benchmark.py folder     photos of 12 megapixels from file to file, against reading and writing alone
 python scripts/benchmark.py start      the command line on one photo of 1 megapixel, from its start to the file
+python scripts/benchmark.py reading    photos to train on, from files and from shards: of 12 megapixels, or FOLDER's
 """
 
 import argparse
 import gc
 import logging
+import os
 import resource
 import shutil
 import statistics
@@ -36,8 +38,14 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
+from torch.utils.data import DataLoader, Dataset
 
 import lookcast
+from lookcast.data.photo_folder import find_photos
+from lookcast.data.shard_codec import KINDS
+from lookcast.data.shard_encoder import ShardOptions
+from lookcast.data.shard_writer import make_shards
+from lookcast.data.shards import PhotoShards
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.files import shipped
 from lookcast.inference.batch import stylize_files
@@ -46,7 +54,7 @@ from lookcast.ops.bilateral import apply_affine, slice_apply
 from lookcast.ops.color import luma
 from lookcast.ops.slicing import apply_grid, apply_grid_to_pixels
 from lookcast.ops.thumbnail import resize_pixels
-from lookcast.photos.files import Photo, write_photo
+from lookcast.photos.files import Photo, read_srgb, write_photo
 from lookcast.structures import Features
 from lookcast.training.run import train
 
@@ -316,6 +324,86 @@ def benchmark_start(repeats: int) -> None:
             print(f"  {name:20s} {min(seconds):5.2f} s, the first time {seconds[0]:5.2f} s")
 
 
+def benchmark_reading(photos: int, folder: Path | None) -> None:
+    """Photos in random order by two worker processes, as training reads them; every file is in the page cache.
+
+    Rows in turn, the best of three rounds, without the workers' start. The ratio is that of CPU time, which depends
+    less than wall time on what else runs on the machine.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        if folder is None:
+            folder = Path(temporary) / "photos"
+            for number in range(24):
+                write_photo(folder / f"{number}.jpg", Photo(np.roll(sample_photo(12), 97 * number, 1)))
+        files = find_photos(folder)
+        rows: dict[str, tuple[Callable[[int], object], float]] = {}
+        size = sum(path.stat().st_size for path in files) / len(files)
+        rows["files"] = (partial(_read_file, files, None), size)
+        rows["files, shrunk to 512 px"] = (partial(_read_file, files, 512), size)
+        for kind in KINDS:
+            made, size = make_shards(folder, Path(temporary) / kind, options=ShardOptions(kind))
+            assert made.photos == len(files)
+            rows[f"shards, {kind}"] = (partial(_read_shard, PhotoShards(Path(temporary) / kind)), size / len(files))
+        costs: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
+        for _ in range(3):
+            for name, (read, _) in rows.items():
+                costs[name].append(_reading_cost(read, len(files), photos))
+        print(f"{len(files)} photos, 2 workers on {len(os.sched_getaffinity(0))} cores; the ratio is that of CPU time")
+        print(f"  {'':24s} {'photos/s':>8s} {'CPU':>9s} {'ratio':>6s} {'bytes a photo':>14s} {'100 M photos':>13s}")
+        for name, (_, size) in rows.items():
+            wall, cpu, base = (
+                min(column) for column in (*zip(*costs[name], strict=True), [c for _, c in costs["files"]])
+            )
+            figures = f"{1 / wall:8.1f} {cpu * 1e3:6.2f} ms {base / cpu:6.2f} {size:14,.0f} {size / 1e4:10.1f} TB"
+            print(f"  {name:24s} {figures}")
+
+
+class _Numbered(Dataset[torch.Tensor]):
+    def __init__(self, read: Callable[[int], object], count: int) -> None:
+        self.read, self.count = read, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> torch.Tensor:
+        pixels: Any = self.read(number)
+        return torch.from_numpy(pixels)
+
+
+def _read_file(files: list[Path], shortest: int | None, number: int) -> object:
+    return read_srgb(files[number], shortest=shortest)
+
+
+def _read_shard(shards: PhotoShards, number: int) -> object:
+    return shards.read(number).pixels
+
+
+def _reading_cost(read: Callable[[int], object], count: int, photos: int) -> tuple[float, float]:
+    """Seconds of wall time and of CPU time, of all processes, for a photo; without those of starting the workers."""
+    wall, cpu = _reading_pass(read, count, photos + 20)
+    _, start = _reading_pass(read, count, 20)
+    return wall, (cpu - start) / photos
+
+
+def _reading_pass(read: Callable[[int], object], count: int, photos: int) -> tuple[float, float]:
+    order = np.random.default_rng(0).permutation(np.arange(photos) % count).tolist()
+    loader = DataLoader(_Numbered(read, count), 4, sampler=order, num_workers=2, collate_fn=list)
+    before = _cpu_seconds()
+    batches = iter(loader)
+    for _ in range(4):  # until both workers are at work, and have filled what is fetched ahead
+        next(batches)
+    start = time.perf_counter()
+    done = sum(len(batch) for batch in batches)
+    wall = time.perf_counter() - start
+    del batches  # ends the workers, whose time counts from then on
+    return wall / done, _cpu_seconds() - before
+
+
+def _cpu_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
 def _milliseconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
@@ -329,13 +417,14 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-BENCHMARKS: dict[str, tuple[Callable[[int], None], int]] = {
+BENCHMARKS: dict[str, tuple[Callable[..., None], int]] = {
     "train": (benchmark_train, 40),
     "encoder": (benchmark_encoder, 40),
     "universal": (benchmark_universal, 40),
     "inference": (benchmark_inference, 5),
     "folder": (benchmark_folder, 40),
     "start": (benchmark_start, 3),
+    "reading": (benchmark_reading, 400),
 }
 
 
@@ -343,9 +432,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=list(BENCHMARKS))
     parser.add_argument("--steps", type=int, help="steps, calls or photos to measure")
+    parser.add_argument("folder", type=Path, nargs="?", help="of photos, for reading")
     args = parser.parse_args()
     benchmark, steps = BENCHMARKS[args.what]
-    benchmark(args.steps or steps)
+    if args.what == "reading":
+        benchmark(args.steps or steps, args.folder)
+    else:
+        benchmark(args.steps or steps)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ class TestMain:
         assert all(f"\n  {name} " in result.stdout for name in cli.COMMANDS)
         assert min(times) < 1
 
-    @pytest.mark.parametrize("argv", [["--help"], ["stylize", "--help"], ["evaluate", "--help"], ["export", "--help"]])
+    @pytest.mark.parametrize(
+        "argv", [["--help"], ["stylize", "--help"], ["evaluate", "--help"], ["export", "--help"], ["shard", "--help"]]
+    )
     def test_help_imports_nothing_heavy(self, argv):
         program = (
             "import atexit, sys\nfrom lookcast import cli\n"

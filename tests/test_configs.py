@@ -91,7 +91,7 @@ class TestFiles:
         groups = {name.split("/")[0] for name in OPTIONS}
         assert groups == {
             "callbacks", "data", "debug", "encoder", "experiment", "generator", "logger", "loss", "module", "optimizer",
-            "scheduler", "trainer",
+            "hydra", "scheduler", "trainer",
         }  # fmt: skip
 
     @pytest.mark.parametrize("name", OPTIONS)
@@ -133,7 +133,7 @@ class TestCompose:
         }  # fmt: skip
         assert cfg.loss.photorealism._target_.endswith("GuidedPenalty")
         assert list(cfg.logger) == ["csv"]
-        assert (cfg.resume, cfg.style_mask, cfg.data.masks, cfg.seed) == (None, None, None, 0)
+        assert (cfg.resume, cfg.style_mask, cfg.data.masks, cfg.seed) == ("auto", None, None, 0)
 
     def test_what_a_user_has_to_say_is_missing(self):
         assert OmegaConf.missing_keys(composed("run_dir=somewhere")) == {"style", "data.photos"}
@@ -283,8 +283,10 @@ class TestInstantiate:
     def test_callbacks(self, name, tmp_path):
         made = build(composed(choice(name), *NEEDED[:2], f"run_dir={tmp_path}"), "callbacks")
         assert {key: type(callback).__name__ for key, callback in made.items()} == {
-            "checkpoint": "ModelCheckpoint", "last": "LastCheckpoint", "progress": "RunProgress",
-            "samples": "SampleSheet", "skipped": "SkippedPhotos", "learning_rate": "LearningRateMonitor",
+            "checkpoint": "ModelCheckpoint", "last": "LastCheckpoint", "resumed_logs": "ResumedLogs",
+            "throughput": "Throughput", "speed": "Speed", "finite": "FiniteGuard", "ema": "WeightEMA",
+            "progress": "RunProgress", "samples": "SampleSheet", "skipped": "SkippedPhotos",
+            "learning_rate": "LearningRateMonitor",
         }  # fmt: skip
         assert made["samples"].every_n_steps == 500
         # The trainer takes the first for its own, and the last checkpoint is to know of the best.
@@ -294,10 +296,13 @@ class TestInstantiate:
     @pytest.mark.parametrize("name", of_group("logger"))
     def test_loggers(self, name, tmp_path):
         made = build(composed(choice(name), *NEEDED[:2], f"run_dir={tmp_path}", "name=night"), "logger")
-        assert list(made) == (["csv", "wandb"] if name.endswith("wandb") else ["csv"])
-        assert made["csv"].log_dir == f"{tmp_path}/"
+        option = name.split("/")[1]
+        assert list(made) == (["csv"] if option == "csv" else ["csv", option])
+        assert made["csv"].path == tmp_path / "metrics.csv"
         if "wandb" in made:
             assert (made["wandb"].name, made["wandb"].save_dir) == ("lookcast", str(tmp_path))
+        if "tensorboard" in made:
+            assert Path(made["tensorboard"].log_dir) == tmp_path / "tensorboard"
 
 
 class TestPaper:

@@ -1,4 +1,8 @@
+import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +46,16 @@ def interrupts():
     handler = signal.getsignal(signal.SIGINT)
     yield
     signal.signal(signal.SIGINT, handler)
+
+
+@pytest.fixture
+def shell(tmp_path, encoder):
+    """Run `lookcast train` in a process of its own, in an empty folder."""
+
+    def start(*arguments, environment=()):
+        command = [Path(sys.executable).parent / "lookcast", "train", f"encoder.weights={encoder}", *arguments]
+        root = str(Path(__file__).parents[2])  # for the callbacks of the tests
+        variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root, **dict(environment)}
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=variables)
+
+    return start

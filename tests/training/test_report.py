@@ -6,6 +6,7 @@ import pytest
 
 import lookcast.photos
 from lookcast.training.report import TrainResult, print_summary, quieten
+from lookcast.training.work import Tally, Work
 
 FIGURES = {"val/style_distance": 0.1, "val/style_distance_untouched": 0.4, "val/edge_ssim": 0.987}
 
@@ -17,13 +18,18 @@ class TestPrintSummary:
         (tmp_path / "run" / "samples").mkdir(parents=True)
         for step in (8, 16):
             (tmp_path / "run" / "samples" / f"step_{step:06d}.png").touch()
-        print_summary(TrainResult(tmp_path / "run", tmp_path / "run" / "look.safetensors", FIGURES, held_out))
-        lines = capsys.readouterr().out.split("\n")
+        work = Work(16, Tally(16, 64, 80.0, 4.0), 0)
+        print_summary(TrainResult(tmp_path / "run", tmp_path / "run" / "look.safetensors", FIGURES, held_out, work))
+        lines = [line.rstrip() for line in capsys.readouterr().out.split("\n")]
         assert said in lines[1]
-        assert lines[2:] == [
-            "  style distance to the style photo  0.100, untouched 0.400 (25%)",
-            "  edge SSIM to the content           0.987",
-            "",
+        table = [line.split() for line in lines if line.startswith((" style", " edge", "  "))]
+        assert table == [
+            ["untouched", "trained"],
+            ["style", "distance", "to", "the", "style", "photo", "0.400", "0.100"],
+            ["edge", "SSIM", "to", "the", "content", "1.000", "0.987"],
+        ]
+        assert lines[-6:] == [
+            "steps       16 in 0:01:20, 0.8 images/s, 5% of the time waiting for photos",
             "checkpoint  run/look.safetensors",
             "picture     run/samples/step_000016.png  (content | style | output)",
             "run folder  run",
@@ -31,19 +37,36 @@ class TestPrintSummary:
             "",
         ]
 
-    def test_without_pictures(self, tmp_path, capsys):
-        print_summary(TrainResult(tmp_path, tmp_path / "look.safetensors", FIGURES, True))
-        assert "\npicture " not in capsys.readouterr().out
+    @pytest.fixture
+    def say(self, tmp_path, monkeypatch, capsys):
+        """Lines of the summary of a run that has these steps and that checkpoint."""
 
-    def test_the_next_command_can_be_pasted(self, tmp_path, monkeypatch, capsys):
-        monkeypatch.chdir(tmp_path)
-        print_summary(TrainResult(tmp_path, tmp_path / "my look.safetensors", FIGURES, True))
-        assert "lookcast stylize PHOTO --checkpoint 'my look.safetensors' -o" in capsys.readouterr().out
+        def said(work, folder="."):
+            monkeypatch.chdir(tmp_path)
+            print_summary(TrainResult(tmp_path, tmp_path / folder / "look.safetensors", FIGURES, True, work))
+            return capsys.readouterr().out.splitlines()
 
-    def test_content_that_has_the_look_already(self, tmp_path, capsys):
-        figures = {**FIGURES, "val/style_distance": 0.0, "val/style_distance_untouched": 0.0}
-        print_summary(TrainResult(tmp_path, tmp_path / "look.safetensors", figures, True))
-        assert "0.000, untouched 0.000" in capsys.readouterr().out
+        return said
+
+    def test_without_pictures(self, say):
+        assert not [line for line in say(Work(16, None, 0)) if line.startswith(("picture", "skipped"))]
+
+    def test_steps_that_nobody_measured(self, say):
+        assert "steps       16" in say(Work(16, None, 0))
+
+    def test_a_resumed_run(self, say):
+        assert (
+            "steps       16 (6 since it was resumed) in 0:00:03, 4.0 images/s, 0% of the time waiting for photos"
+            in say(Work(16, Tally(6, 12, 3.0, 0.0), 0))
+        )
+
+    def test_skipped_photos(self, say):
+        assert "skipped     3 photos that can't be read, see ./skipped_photos.txt" in say(Work(16, None, 3))
+
+    def test_the_next_command_can_be_pasted(self, say):
+        folder = "my looks/" + "of a long name " * 6
+        command = f"lookcast stylize PHOTO --checkpoint '{folder}/look.safetensors' -o stylized.jpg"
+        assert f"try next    {command}" in say(Work(16, None, 0), folder)
 
 
 class TestQuieten:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lookcast.cli.evaluate import evaluate
 from lookcast.cli.export import export
+from lookcast.cli.shard import shard
 from lookcast.cli.stylize import stylize
 
 
@@ -31,6 +32,7 @@ def train(argv: list[str]) -> int:
 
 COMMANDS = {
     "train": Command("train a look; takes Hydra overrides, see `lookcast train --help`", train),
+    "shard": Command("put a folder of photos into shards, to train on faster", shard),
     "stylize": Command("give photos the look of a checkpoint", stylize),
     "evaluate": Command("score a checkpoint on content and style pairs", evaluate),
     "export": Command("write a look for other programs: ONNX, compiled, .cube", export),

@@ -16,6 +16,7 @@ from lookcast.data.batches import Finisher, PairBatch, SampleBatch, collate
 from lookcast.data.order import PositionBatches
 from lookcast.data.sources import Cached, Named, open_photos, split
 from lookcast.data.stream import PhotoStream, WholePhotos
+from lookcast.data.workers import ignore_stopping
 from lookcast.structures import PhotoBatch
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,7 @@ class PhotoDataModule(pl.LightningDataModule):
             prefetch_factor=4 if workers > 0 else None,
             pin_memory=torch.cuda.is_available(),
             collate_fn=self.collate,
+            worker_init_fn=ignore_stopping,
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -156,6 +158,11 @@ class PhotoDataModule(pl.LightningDataModule):
                 "start from its look.safetensors with init_from to train its weights on these"
             )
         self.trained = Trained(state_dict["samples"], state_dict["batches"])
+
+    @property
+    def num_photos(self) -> int:
+        """How many there are to train on."""
+        return len(self.photos.train)
 
     def fingerprints(self) -> list[str]:
         """Of the photos to train on."""

@@ -58,6 +58,11 @@ class PathList(Sequence[Path]):
         return self.root / os.fsdecode(self.names[begin : self.ends[number]].tobytes())
 
 
+def fingerprint_of(names: bytes) -> str:
+    """Short hash of names in their order, each ended by a zero byte."""
+    return blake2b(names, digest_size=8).hexdigest()
+
+
 def list_folder(root: Path, cache: Path | None = None) -> PathList:
     """Every photo in a folder and below it, in the order of their names; no photo is opened.
 

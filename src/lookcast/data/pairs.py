@@ -69,6 +69,11 @@ class PairDataModule(PhotoDataModule):
 
     collate = staticmethod(collate_pairs)  # type: ignore[assignment]  # of pairs, as its sets are
 
+    @property
+    def num_photos(self) -> int:
+        """Contents, and styles where they are others."""
+        return super().num_photos + (0 if self.one_source else len(self.looks.train))
+
     def fingerprints(self) -> list[str]:
         """Of the contents, and of the styles where they are others."""
         return super().fingerprints() + ([] if self.one_source else [self.looks.train.fingerprint])

@@ -3,12 +3,11 @@
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 
 from lookcast.checks import InputError
 from lookcast.data.decoded import DecodedPhoto
-from lookcast.data.listing import PathList, list_folder
+from lookcast.data.listing import PathList, fingerprint_of, list_folder
 from lookcast.data.masks import mask_path, read_labels
 from lookcast.data.samples import PREFIX, sample_path
 from lookcast.photos.files import PHOTO_SUFFIXES, PhotoError, read_srgb
@@ -74,10 +73,8 @@ class PhotoFolder:
     def fingerprint(self) -> str:
         """Of the photos' names below their folder, which may move between a run and its continuation."""
         if isinstance(self.photos, PathList):
-            names = self.photos.names.tobytes()
-        else:
-            names = b"\0".join(os.fsencode(path.name) for path in self.photos)
-        return blake2b(names, digest_size=8).hexdigest()
+            return fingerprint_of(self.photos.names.tobytes())
+        return fingerprint_of(b"".join(os.fsencode(path.name) + b"\0" for path in self.photos))
 
     def name(self, number: int) -> str:
         """The photo's path."""

@@ -11,10 +11,14 @@ from lookcast.checks import InputError
 from lookcast.data.decoded import DecodedPhoto, PhotoSource
 from lookcast.data.masks import check_masks, without_masks
 from lookcast.data.photo_folder import PhotoFolder, find_photos
+from lookcast.data.shard_index import INDEX
+from lookcast.data.shards import PhotoShards
 from lookcast.photos.files import PhotoError
 
 Named = str | Path | Sequence[str | Path]
-"""A folder, a file, `sample:NAME`, or a list of such."""
+"""A folder, a file, `sample:NAME`, or a list of such; or a folder or URL of shards."""
+STORED = "stored"
+"""In place of a folder of masks: those in the shards."""
 
 
 def open_photos(photos: Named, name: str, masks: str | Path | None, shortest: int | None) -> PhotoSource:
@@ -23,12 +27,21 @@ def open_photos(photos: Named, name: str, masks: str | Path | None, shortest: in
     Args:
         photos: what the setting says.
         name: of the setting, for messages.
-        masks: folder of their masks; None without.
-        shortest: photos come shrunk to this many pixels on the shorter side; None for whole ones.
+        masks: folder of their masks; `STORED` for those in shards; None without.
+        shortest: photo files come shrunk to this many pixels on the shorter side; None for whole ones.
 
     Raises:
-        InputError: no photos, or masks that are missing or do not fit.
+        InputError: no photos, shards that are damaged, or masks that are missing or do not fit.
     """
+    if isinstance(photos, str | Path) and _are_shards(photos):
+        shards = PhotoShards(photos, masks=masks is not None)
+        if masks not in (None, STORED):
+            raise InputError(f"masks: {masks}: {name} are shards, which bring their own masks; say masks={STORED}")
+        if masks is not None and not shards.has_masks:
+            raise InputError(f"masks: the shards {photos} were made without masks; see lookcast shard --masks")
+        return shards
+    if masks == STORED:
+        raise InputError(f"masks: {STORED} is for shards, {name} are files; name the folder of their masks")
     found = find_photos(photos, name)
     if not found:
         raise InputError(f"{name}: the list is empty")
@@ -36,6 +49,10 @@ def open_photos(photos: Named, name: str, masks: str | Path | None, shortest: in
         found = without_masks(found, masks)
         check_masks(found, masks)
     return PhotoFolder(found, masks, shortest)
+
+
+def _are_shards(source: str | Path) -> bool:
+    return "://" in str(source) or (Path(source) / INDEX).is_file()
 
 
 class Split(NamedTuple):

@@ -10,9 +10,7 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_only
 
 from lookcast.checks import InputError
-
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""By hand; by whoever manages the processes; by a scheduler shortly before a job's time is up."""
+from lookcast.data.workers import STOPPING
 
 
 class Preempted(Exception):  # noqa: N818 (no error)

@@ -4,10 +4,16 @@ import logging
 import os
 import shlex
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from pytorch_lightning.utilities import rank_zero_only
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from lookcast.training.work import Work
 
 
 class TrainResult(NamedTuple):
@@ -18,30 +24,56 @@ class TrainResult(NamedTuple):
         checkpoint: the `.safetensors` file for inference.
         metrics: figures of the best weights on the photos to judge by.
         held_out: whether those photos were kept out of the training.
+        work: steps, speed, skipped photos.
     """
 
     run_dir: Path
     checkpoint: Path
     metrics: dict[str, float]
     held_out: bool
+    work: Work
+
+
+def figures_of(metrics: dict[str, float]) -> list[tuple[str, float, float]]:
+    """What a look is judged by: the figure, its value for untouched photos, its value for their stylizations."""
+    before, after = metrics["val/style_distance_untouched"], metrics["val/style_distance"]
+    return [
+        ("style distance to the style photo", before, after),
+        ("edge SSIM to the content", 1.0, metrics["val/edge_ssim"]),
+    ]
 
 
 @rank_zero_only
 def print_summary(result: TrainResult) -> None:
-    """Say how good the look is and where everything is."""
-    figures = result.metrics
-    before, after = figures["val/style_distance_untouched"], figures["val/style_distance"]
-    print(f"\non photos that were {'not ' if result.held_out else ''}trained on:")
-    share = f" ({after / before:.0%})" if before > 0 else ""
-    print(f"  style distance to the style photo  {after:.3f}, untouched {before:.3f}{share}")
-    print(f"  edge SSIM to the content           {figures['val/edge_ssim']:.3f}")
+    """Say how good the look is, what it took and where everything is."""
+    console = Console(highlight=False, markup=False)
+    table = Table("", "untouched", "trained", box=SIMPLE_HEAD, pad_edge=False)
+    for name, before, after in figures_of(result.metrics):
+        table.add_row(name, f"{before:.3f}", f"{after:.3f}")
+    console.print(f"\non photos that were {'not ' if result.held_out else ''}trained on:", table, sep="\n")
     run_dir, checkpoint = (os.path.relpath(path) for path in (result.run_dir, result.checkpoint))
     samples = sorted((result.run_dir / "samples").glob("*.png"))
-    print(f"\ncheckpoint  {checkpoint}")
+    lines = {"steps": _steps(result.work)}
+    if result.work.skipped:
+        lines["skipped"] = f"{result.work.skipped} photos that can't be read, see {run_dir}/skipped_photos.txt"
+    lines["checkpoint"] = checkpoint
     if samples:
-        print(f"picture     {os.path.relpath(samples[-1])}  (content | style | output)")
-    print(f"run folder  {run_dir}")
-    print(f"try next    lookcast stylize PHOTO --checkpoint {shlex.quote(checkpoint)} -o stylized.jpg")
+        lines["picture"] = f"{os.path.relpath(samples[-1])}  (content | style | output)"
+    lines["run folder"] = run_dir
+    lines["try next"] = f"lookcast stylize PHOTO --checkpoint {shlex.quote(checkpoint)} -o stylized.jpg"
+    for name, text in lines.items():
+        console.print(f"{name:<10}  {text}", soft_wrap=True)  # a path is to be copied: it keeps its line
+
+
+def _steps(work: Work) -> str:
+    if work.tally is None or work.tally.steps == 0:
+        return f"{work.steps}"
+    done = work.tally
+    since = "" if done.steps == work.steps else f" ({done.steps} since it was resumed)"
+    return (
+        f"{work.steps}{since} in {timedelta(seconds=round(done.seconds))}, {done.images_per_second:.1f} images/s, "
+        f"{done.data_wait:.0%} of the time waiting for photos"
+    )
 
 
 class _Once(logging.Filter):

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,11 +29,14 @@ from lookcast.inference import stylizer
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
 from lookcast.photos.files import read_mask, read_srgb
 from lookcast.training.arguments import check_arguments
-from lookcast.training.loggers import close_wandb, log_config
+from lookcast.training.callbacks import work_of
+from lookcast.training.loggers import close_wandb, log_config, log_result
 from lookcast.training.module import LookModule
 from lookcast.training.preemption import Preempted, leave
+from lookcast.training.refusals import one_line, refused_elsewhere
 from lookcast.training.report import TrainResult, print_summary, quieten
 from lookcast.training.resume import check_checkpoint, find_checkpoint
+from lookcast.training.run_folder import place_run
 
 
 def train(cfg: DictConfig) -> TrainResult:
@@ -107,19 +109,22 @@ def main(argv: list[str]) -> int:
     # Hydra reads sys.argv; Lightning starts the other processes of a machine with it, so its first word is this file.
     # Flags go to the end: argparse, which Hydra uses, takes no override behind them.
     overrides = [word for word in argv if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    sys.argv = [__file__, *overrides, *(word for word in argv if word not in overrides)]
+    sys.argv = [__file__, *place_run(overrides, os.environ), *(word for word in argv if word not in overrides)]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # lets exceptions through to here instead of printing a page
-    quieten()
+    os.environ.setdefault("SUBMITIT_PREEMPT_SIGNAL", "USR1")  # what a run listens to; submitit would send USR2
     refused: list[Exception] = []
-    running = False
+    running, here = False, (os.uname().nodename, os.getpid())
 
     def job(cfg: DictConfig) -> float:
         """One run; gives a sweeper the figure to minimise."""
         nonlocal running
         running, score = True, float("inf")
+        quieten()
         try:
             result = train(cfg)
         except (InputError, HydraException, OmegaConfBaseException) as error:
+            if (os.uname().nodename, os.getpid()) != here:
+                raise  # a job of its own, by submitit: what is noted here does not come back from there
             refused.append(error)  # Hydra would print a page about it; a sweep goes on with its next job
         except Preempted as stop:
             code = leave(stop)
@@ -133,22 +138,16 @@ def main(argv: list[str]) -> int:
 
     try:
         hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="train")(job)()
-    except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:
-        if running:  # a fault; outside of a job it is an override, or a folder that can't be made
+    except Exception as error:
+        elsewhere = refused_elsewhere(error)
+        # Outside of a job it is an override, or a folder that can't be made; everything else is a fault.
+        known = not running and isinstance(error, (HydraException, OmegaConfBaseException, OSError, ValueError))
+        if elsewhere is None and not known:
             raise
-        refused.insert(0, error)
+        refused.insert(0, elsewhere or error)
     if refused:
-        raise refused[0] if isinstance(refused[0], InputError) else InputError(_one_line(refused[0]))
+        raise refused[0] if isinstance(refused[0], InputError) else InputError(one_line(refused[0]))
     return 0
-
-
-def _one_line(error: Exception) -> str:
-    """What Hydra or the system refuses, with the override it is about and without the pointers that follow."""
-    if isinstance(error, OSError) and not isinstance(error, HydraException):
-        return f"{error.filename or 'the run folder'}: can't be written ({error.strerror})"
-    line = " ".join(re.split(r"\nSee https|\nConfig search path", str(error))[0].split())
-    override = getattr(error, "override", None)
-    return f"{override}: {line}" if override and override not in line else line
 
 
 def _environment() -> dict[str, Any]:
@@ -173,9 +172,7 @@ def _finish(
 ) -> TrainResult:
     """Judge the best weights and write them for inference."""
     if trainer.global_step == 0:
-        raise InputError(
-            "no step was trained: trainer.max_steps is 0, or data.epoch_length below a batch on each device"
-        )
+        raise InputError("no step was trained: trainer.max_steps is 0")
     steps, metrics = trainer.global_step, _judge(trainer, module, datamodule)
     keeper = trainer.checkpoint_callback
     # The last steps may lie behind the last validation; a resumed run has the path of the former best, but no score.
@@ -187,16 +184,10 @@ def _finish(
             steps, metrics = best["global_step"], _judge(trainer, module, datamodule)
     path = run_dir / "look.safetensors"
     if trainer.is_global_zero:
-        header = {
-            "lookcast": lookcast.__version__,
-            "encoder": config["encoder"],
-            "training": config,
-            "steps": steps,
-            "metrics": metrics,
-            "licence": config["licence"],
-        }
+        header = {"lookcast": lookcast.__version__, "encoder": config["encoder"], "training": config, "steps": steps}
+        header |= {"metrics": metrics, "licence": config["licence"]}
         save_checkpoint(path, module.generator, header)
-    return TrainResult(run_dir, path, metrics, datamodule.held_out)
+    return log_result(trainer, TrainResult(run_dir, path, metrics, datamodule.held_out, work_of(trainer)))
 
 
 def _judge(trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule) -> dict[str, float]:

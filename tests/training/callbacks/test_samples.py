@@ -7,10 +7,8 @@ from PIL import Image
 
 import lookcast
 from lookcast.checks import InputError
-from lookcast.data.pairs import PairSample, collate_pairs
-from lookcast.data.photo_folder import PhotoSample
 from lookcast.generators import Generator
-from lookcast.structures import Stylization
+from lookcast.structures import PhotoBatch, Stylization
 from lookcast.training.callbacks import SampleSheet
 from lookcast.training.module import LookModule
 from tests.runs import QUIET, save_photos
@@ -94,12 +92,11 @@ class TestSampleSheet:
         module = LookModule(StyleColor(), SimpleNamespace(taps=("a",)), loss, None, None, None, None, {})
         colors = [torch.tensor(rgb).view(3, 1, 1) for rgb in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))]
         pairs = [
-            PairSample(
-                PhotoSample(torch.full((3, 20, 30), 0.2 * n), None, ()), PhotoSample(c.expand(3, 20, 30), None, ())
-            )
-            for n, c in enumerate(colors, 1)
+            PhotoBatch(torch.full((1, 3, 20, 30), 0.2 * n), style=color.expand(1, 3, 20, 30))
+            for n, color in enumerate(colors, 1)
         ]
-        run = trainer(datamodule=SimpleNamespace(val_set=pairs, collate=collate_pairs), loggers=[], global_step=7)
+        data = SimpleNamespace(val_set=pairs, judged_batch=lambda index, device: pairs[index])
+        run = trainer(datamodule=data, loggers=[], global_step=7)
         SampleSheet(tmp_path, 1, height=20).draw(run, module)
         picture = np.array(Image.open(tmp_path / "step_000007.png"))
         # Content, style, output, 20 x 30 pixels each with 4 around: their middles.

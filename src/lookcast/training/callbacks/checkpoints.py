@@ -33,38 +33,38 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, path: str | Path, every_n_steps: int = 100) -> None:
         if every_n_steps < 1:
             raise InputError(f"every_n_steps: expected at least 1, got {every_n_steps}")
-        self.path, self.every_n_steps, self.step = Path(path), every_n_steps, -1
+        self.path, self.every_n_steps = Path(path), every_n_steps
+        self.step, self.saved, self.told = -1, -1, 0
         self.signals = StopSignals()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Listen to signals, instead of Lightning's own handlers, which it has set by now."""
-        self.step = trainer.global_step
+        self.step, self.told = trainer.global_step, 0
         self.signals.listen()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Stop here: what the step before was to log is logged now, and its validation made."""
+        if self.told:
+            raise Preempted(self.told, trainer.global_step, self.path)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         """Every n steps; where a validation follows, behind that, or a resumed run would leave it out."""
         if trainer.global_step == self.step:  # gradients are accumulated over several batches
             return
-        told = self._told(trainer)
+        self.step, self.told = trainer.global_step, self._received(trainer)
         interval = trainer.val_check_batch
         judged_next = interval is not None and (trainer.fit_loop.total_batch_idx + 1) % interval == 0
-        if told or (trainer.global_step % self.every_n_steps == 0 and not judged_next):
+        if self.told or (self.step % self.every_n_steps == 0 and not judged_next):
             self._save(trainer)
-        if told and not judged_next:
-            raise Preempted(told, trainer.global_step, self.path)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Within the training only; behind `ModelCheckpoint`, whose knowledge of the best goes into the file."""
-        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
-            return
-        self._save(trainer)
-        told = self._told(trainer)
-        if told:
-            raise Preempted(told, trainer.global_step, self.path)
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """What was trained since the last validation."""
-        if trainer.global_step != self.step:
+        if self.saved != trainer.global_step:
             self._save(trainer)
         self.signals.ignore()
 
@@ -72,13 +72,13 @@ class LastCheckpoint(Checkpoint):
         """Leave the signals as they were."""
         self.signals.ignore()
 
-    def _told(self, trainer: pl.Trainer) -> int:
+    def _received(self, trainer: pl.Trainer) -> int:
         """The signal that any of the processes has received, 0 for none: all stop behind the same step."""
         received = torch.tensor(self.signals.received, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(received, reduce_op="max"))
 
     def _save(self, trainer: pl.Trainer) -> None:
-        self.step = trainer.global_step
+        self.saved = trainer.global_step
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.path, weights_only=False)  # writes nothing, but all have to take part
             return

@@ -7,11 +7,12 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from pytorch_lightning.loggers import WandbLogger
 from torchvision.utils import make_grid
 
 from lookcast.checks import InputError
 from lookcast.files import whole_file
+from lookcast.training.callbacks.ema import averaged
+from lookcast.training.loggers import log_picture
 from lookcast.training.module import LookModule
 
 
@@ -44,7 +45,7 @@ class SampleSheet(pl.Callback):
         self.draw(trainer, module)
 
     def draw(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write the picture and hand it to wandb where that logs the run."""
+        """Write the picture and hand it to the loggers."""
         assert isinstance(module, LookModule)
         # Gradient accumulation keeps global_step over several batches.
         if not trainer.is_global_zero or trainer.global_step == self.drawn:
@@ -55,7 +56,7 @@ class SampleSheet(pl.Callback):
         generator = module.generator.eval()
         for index in range(min(self.num_photos, len(photos))):
             batch = trainer.datamodule.judged_batch(index, module.device)  # type: ignore[attr-defined]
-            with torch.no_grad():
+            with averaged(trainer), torch.no_grad():
                 output = module(batch).image.clamp(0, 1)
             cells += [self._cell(image) for image in (batch.content, module.style_of(batch), output)]
         generator.train()
@@ -64,9 +65,7 @@ class SampleSheet(pl.Callback):
         path = self.folder / f"step_{trainer.global_step:06d}.png"
         with whole_file(path) as temporary:
             picture.save(temporary)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("samples", [picture], step=trainer.global_step)
+        log_picture(trainer.loggers, "samples", picture, trainer.global_step - 1)  # logs count steps from 0
 
     def _cell(self, image: torch.Tensor) -> torch.Tensor:
         """One photo, whole, on a white card of 3:2."""

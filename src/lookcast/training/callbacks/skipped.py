@@ -1,4 +1,4 @@
-"""The list of photos that could not be read."""
+"""The list of photos that could not be read, and the end of a run that can't read too many."""
 
 import logging
 from collections.abc import Iterable
@@ -9,27 +9,49 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from lookcast.checks import InputError
 from lookcast.files import whole_file
 from lookcast.structures import PhotoBatch
 
 log = logging.getLogger(__name__)
 
+AT_LEAST = 1000
+"""The share is one of so many photos at least, or of all there are: the first of a large set may be broken."""
+
 
 class SkippedPhotos(pl.Callback):
-    """Names each photo that could not be read, once, and writes their list.
+    """Names each photo that could not be read, once, writes their list, and stops a run that can't read too many.
 
     Args:
         path: the list, one `path: reason` a line; not written when every photo could be read.
+        most: share of the photos that may be unreadable; a single one always may.
+
+    Raises:
+        InputError: a share outside [0, 1]; and, in the training, more unreadable photos than that.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path, self.seen, self.counted = Path(path), dict[str, None](), 0
+    def __init__(self, path: str | Path, most: float = 0.01) -> None:
+        if not 0 <= most <= 1:
+            raise InputError(f"most: expected a share in [0, 1], got {most}")
+        self.path, self.most = Path(path), most
+        self.seen, self.counted, self.read = dict[str, None](), 0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was skipped until now, so that a resumed run goes on with the list."""
+        return {"seen": list(self.seen), "read": self.read}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the list."""
+        self.seen, self.read = dict.fromkeys(state_dict["seen"]), state_dict["read"]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: PhotoBatch, batch_index: int
     ) -> None:
-        """Take note of what the making of this batch skipped."""
+        """Take note of what the making of this batch skipped; from time to time see whether it is too much."""
         self._note(trainer, batch.skipped)
+        self.read += trainer.world_size * len(batch.content) * (1 if batch.style is None else 2)
+        if (batch_index + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._check(trainer)
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: PhotoBatch, *_: Any
@@ -57,6 +79,22 @@ class SkippedPhotos(pl.Callback):
                 self.seen[line] = None
                 if trainer.is_global_zero:
                     log.warning("skipped %s", line)
+
+    def _check(self, trainer: pl.Trainer) -> None:
+        photos = min(trainer.datamodule.num_photos, max(self.read, AT_LEAST))  # type: ignore[attr-defined]
+        allowed = max(1, int(self.most * photos))
+        # Each process has skipped others; what they are is asked only when together they may be too many.
+        together = trainer.strategy.reduce(
+            torch.tensor(len(self.seen), device=trainer.strategy.root_device), reduce_op="sum"
+        )
+        if int(together) <= allowed:
+            return
+        self._write(trainer)
+        if len(self.seen) > allowed:
+            raise InputError(
+                f"photos: {len(self.seen)} of {photos} can't be read, more than {self.most:.0%}; they are listed in "
+                f"{self.path}; callbacks.skipped.most says how many may"
+            )
 
     def _write(self, trainer: pl.Trainer) -> None:
         if trainer.world_size > 1:  # each process has read photos of its own

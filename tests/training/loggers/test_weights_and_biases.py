@@ -1,40 +1,29 @@
 import json
-import os
 import struct
+from base64 import b64encode
+from hashlib import md5
+from pathlib import Path
 
 import numpy as np
 import pytest
 import wandb
 from omegaconf import OmegaConf
 from PIL import Image
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities import rank_zero_only
 from wandb.proto import wandb_internal_pb2
 
 from lookcast.structures import LossTerms
-from lookcast.training import loggers
-from lookcast.training.loggers import close_wandb, log_config, wandb_logger
+from lookcast.training.loggers import wandb_logger, weights_and_biases
 from tests.runs import QUIET, composed, losses
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
-
-
-@pytest.fixture
-def no_key(monkeypatch, tmp_path):
-    """No account anywhere; what wandb and Lightning set in the environment is taken back."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    (tmp_path / "netrc").touch()
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    yield
-    os.environ.pop("WANDB_MODE", None)
-    wandb.teardown()  # it would remember this environment
 
 
 class TestWandbLogger:
     @pytest.fixture
     def decide(self, monkeypatch, no_key, tmp_path):
         """Whether a logger would be offline, in this environment and with this netrc file."""
-        monkeypatch.setattr(loggers, "WandbLogger", lambda **kwargs: kwargs)
+        monkeypatch.setattr(weights_and_biases, "RunWandb", lambda **kwargs: kwargs)
 
         def offline(environment, netrc="", given=None):
             (tmp_path / "netrc").write_text(netrc)
@@ -79,17 +68,23 @@ class TestWandbLogger:
         assert (tmp_path / "new").is_dir()
 
     def test_hands_the_rest_on(self, decide, tmp_path):
-        made = wandb_logger(str(tmp_path), project="lookcast", tags=["a"])
-        assert made == {"save_dir": str(tmp_path), "offline": True, "project": "lookcast", "tags": ["a"]}
+        made = wandb_logger(str(tmp_path), id="b", project="lookcast", tags=["a"])
+        assert made == {
+            "save_dir": str(tmp_path), "offline": True, "id": "b", "resume": "allow",
+            "project": "lookcast", "tags": ["a"],
+        }  # fmt: skip
 
+    def test_a_run_folder_keeps_the_id(self, decide, tmp_path, monkeypatch):
+        first, again = (wandb_logger(str(tmp_path / "a"))["id"] for _ in range(2))
+        assert first == again == (tmp_path / "a" / "wandb_id.txt").read_text().strip()
+        assert wandb_logger(str(tmp_path / "b"))["id"] != first
+        monkeypatch.setenv("WANDB_RUN_ID", "given")
+        assert wandb_logger(str(tmp_path / "a"))["id"] == "given"
 
-class TestLogConfig:
-    def test_other_loggers_are_left_alone(self, tmp_path):
-        logger = CSVLogger(tmp_path, name="", version="")
-        log_config([logger], {"seed": 1})
-        close_wandb([logger])
-        logger.save()
-        assert not list(tmp_path.rglob("hparams.yaml"))
+    def test_one_process_makes_the_id(self, decide, tmp_path, monkeypatch):
+        monkeypatch.setattr(rank_zero_only, "rank", 1)
+        assert wandb_logger(str(tmp_path / "a"))["id"] is None
+        assert not (tmp_path / "a" / "wandb_id.txt").exists()
 
 
 def records(path):
@@ -110,6 +105,20 @@ def records(path):
             yield record
 
 
+def history(found):
+    """What was logged, by key: (step of wandb, value)."""
+    logged = {}
+    for record in found:
+        row = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
+        for key, value in row.items():
+            logged.setdefault(key, []).append((row["_step"], value))
+    return logged
+
+
+def values(logged, key):
+    return [value for _, value in logged[key]]
+
+
 class TestOfflineRun:
     @pytest.fixture
     def runs(self, run, no_key):
@@ -122,17 +131,18 @@ class TestOfflineRun:
             files = list(result.run_dir.glob("wandb/offline-run-*/run-*.wandb"))
             assert len(files) == 1
             found = list(records(files[0]))
-            history = {}
-            for record in found:
-                for item in record.history.item:
-                    history.setdefault("/".join(item.nested_key) or item.key, []).append(json.loads(item.value_json))
-            assert history["train/loss/total"] == pytest.approx(losses(result.run_dir), rel=1e-5)
+            logged = history(found)
+            assert values(logged, "train/loss/total") == pytest.approx(losses(result.run_dir), rel=1e-5)
             expected = {f"{stage}/loss/{name}" for stage in ("train", "val") for name in LossTerms._fields}
-            assert history.keys() >= expected | {"val/style_distance", "val/style_distance_untouched", "val/edge_ssim"}
+            expected |= {"val/style_distance", "val/style_distance_untouched", "val/edge_ssim", "lr-AdamW"}
+            assert logged.keys() >= expected | {"train/images_per_second", "train/data_wait", "train/step_seconds"}
+            # wandb's steps are those of the training, and what belongs to one of them stands together.
+            assert [step for step, _ in logged["train/loss/total"]] == [0, 1]
+            assert all(step == value for step, value in logged["trainer/global_step"])
             # The picture that lies in the samples folder too.
             pictures = list(files[0].parent.glob("files/media/images/samples_*.png"))
             assert len(pictures) == 1
-            assert history["samples/filenames"] == [[f"media/images/{pictures[0].name}"]]
+            assert logged["samples/filenames"] == [(1, [f"media/images/{pictures[0].name}"])]
             drawn = Image.open(result.run_dir / "samples" / "step_000002.png")
             assert np.array_equal(np.array(Image.open(pictures[0])), np.array(drawn))
             config = {update.key: json.loads(update.value_json) for r in found for update in r.config.update}
@@ -142,6 +152,37 @@ class TestOfflineRun:
             }  # fmt: skip
             assert {r.run.project for r in found if r.WhichOneof("record_type") == "run"} == {"lookcast"}
             assert any(r.WhichOneof("record_type") == "exit" for r in found)
+
+    def test_holds_a_table_and_the_checkpoint(self, runs):
+        result = runs[0]
+        [file] = result.run_dir.glob("wandb/offline-run-*/run-*.wandb")
+        found = list(records(file))
+        [(step, path)] = history(found)["result/path"]
+        assert step == 2
+        table = json.loads((file.parent / "files" / path).read_text())
+        assert table["columns"] == ["figure", "untouched", "trained"]
+        before, after = result.metrics["val/style_distance_untouched"], result.metrics["val/style_distance"]
+        assert table["data"][0] == ["style distance to the style photo", pytest.approx(before), pytest.approx(after)]
+        assert {row[0] for row in table["data"][2:]} == {f"val/loss/{name}" for name in LossTerms._fields}
+        artifacts = [r.request.log_artifact.artifact for r in found if r.request.HasField("log_artifact")]
+        artifacts += [r.artifact for r in found if r.WhichOneof("record_type") == "artifact"]
+        [model] = [artifact for artifact in artifacts if artifact.type == "model"]
+        [content] = model.manifest.contents
+        # What `wandb sync` uploads is the file in the run folder, no copy elsewhere.
+        assert (content.path, Path(content.local_path)) == ("look.safetensors", result.checkpoint)
+        assert content.digest == b64encode(md5(result.checkpoint.read_bytes()).digest()).decode()
+        assert json.loads(model.metadata)["val/style_distance"] == result.metrics["val/style_distance"]
+
+    def test_a_resumed_run_goes_on_in_its_own_curves(self, run, no_key):
+        common = ("logger=wandb", "trainer.val_check_interval=2", "scheduler=constant")
+        for steps in (2, 4):
+            result = run(*common, f"trainer.max_steps={steps}")
+            wandb.teardown()  # as a process ends; within one wandb waits for no second run of the same id
+        files = sorted(result.run_dir.glob("wandb/offline-run-*/run-*.wandb"))
+        identifier = (result.run_dir / "wandb_id.txt").read_text().strip()
+        assert [file.name for file in files] == [f"run-{identifier}.wandb"] * 2
+        parts = [history(records(file)) for file in files]
+        assert [[step for step, _ in part["train/loss/total"]] for part in parts] == [[0, 1], [2, 3]]
 
     def test_metrics_csv_is_there_beside_it(self, run, no_key, monkeypatch):
         monkeypatch.setenv("WANDB_MODE", "disabled")
