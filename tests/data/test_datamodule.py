@@ -46,7 +46,7 @@ class TestSplit:
     def test_photos_to_judge_by(self, twenty, tmp_path):
         data = PhotoDataModule(str(twenty), val_photos=["sample:chelsea", save_photos(tmp_path, 2)])
         assert data.held_out
-        assert len(data.photos.train) == 25
+        assert len(data.photos.train) == data.num_photos == 25
         assert [data.photos.val.name(n).rpartition("/")[2] for n in range(3)] == [
             "chelsea.png", "photo00.png", "photo01.png",
         ]  # fmt: skip

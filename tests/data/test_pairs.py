@@ -35,6 +35,7 @@ class TestHeldOut:
         data = PairDataModule(contents, contents, num_val=2)
         assert judged(data.photos) == judged(data.looks) == ["photo00", "photo10"]
         assert names(data.photos.train) == [f"photo{n:02d}" for n in range(20) if n not in (0, 10)]
+        assert data.num_photos == 18
         assert data.train_set.styles.source is data.train_set.contents.source  # decoded and kept once
 
     def test_two_sources_are_held_out_apart(self, contents, styles):
@@ -42,6 +43,7 @@ class TestHeldOut:
         assert judged(data.photos) == ["photo00", "photo10"]
         assert judged(data.looks) == ["photo00", "photo10", "photo20"]
         assert (len(data.photos.train), len(data.looks.train)) == (18, 27)
+        assert data.num_photos == 18 + 27
         assert data.held_out
 
     def test_photos_to_judge_by(self, contents, styles):

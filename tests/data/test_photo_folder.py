@@ -197,8 +197,7 @@ class TestFingerprint:
     def test_known_values(self, tmp_path):
         # Another one would refuse to resume every run that was started before.
         found = find_photos(save_photos(tmp_path, 2))
-        assert PhotoFolder(found).fingerprint == "09941c38dd8b091e"
-        assert PhotoFolder(list(found)).fingerprint == "ab1436b4a6454803"
+        assert PhotoFolder(found).fingerprint == PhotoFolder(list(found)).fingerprint == "09941c38dd8b091e"
 
     def test_of_a_folder_that_has_moved(self, tmp_path):
         save_photos(tmp_path / "here" / "deeper", 3)
