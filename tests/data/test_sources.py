@@ -1,4 +1,5 @@
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,9 +8,11 @@ from PIL import Image
 from lookcast.checks import InputError
 from lookcast.data.listing import PathList
 from lookcast.data.photo_folder import PhotoFolder, find_photos
+from lookcast.data.shards import PhotoShards
 from lookcast.data.sources import Cached, Without, open_photos, split
 from lookcast.photos.files import PhotoError
 from tests.runs import break_photo, save_masks, save_photos
+from tests.shard_sets import save_folder, save_shards, save_striped_masks
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,36 @@ class TestOpenPhotos:
         photos, masks = save_photos(tmp_path / "photos", 3), save_masks(tmp_path / "masks", 1)
         with pytest.raises(InputError, match=r"^masks: 2 of 3 photos have none in "):
             open_photos(photos, "photos", masks, None)
+
+
+class TestOpenShards:
+    @pytest.fixture(scope="class")
+    def photos(self, tmp_path_factory):
+        return save_folder(tmp_path_factory.mktemp("photos"))
+
+    @pytest.fixture(scope="class")
+    def masked(self, tmp_path_factory, photos):
+        masks = save_striped_masks(tmp_path_factory.mktemp("masks"), photos)
+        return save_shards(tmp_path_factory.mktemp("masked") / "made", photos, masks)
+
+    @pytest.fixture(scope="class")
+    def plain(self, tmp_path_factory, photos):
+        return save_shards(tmp_path_factory.mktemp("plain") / "made", photos)
+
+    @pytest.mark.parametrize("spelled", [Path, str, lambda path: f"file://{path}"])
+    def test_known_value(self, masked, spelled):
+        photos = open_photos(spelled(masked), "photos", None, None)
+        assert isinstance(photos, PhotoShards)
+        assert photos.read(0).labels is None
+        assert open_photos(spelled(masked), "photos", "stored", None).read(0).labels is not None
+
+    def test_rejects_other_masks(self, photos, masked, plain, tmp_path):
+        with pytest.raises(InputError, match=r"^masks: .*: styles are shards, which .* their own .* say masks=stored$"):
+            open_photos(masked, "styles", tmp_path, None)
+        with pytest.raises(InputError, match=r"^masks: the shards .* were made without masks; see lookcast shard"):
+            open_photos(plain, "photos", "stored", None)
+        with pytest.raises(InputError, match=r"^masks: stored is for shards, photos are files; name the folder"):
+            open_photos(photos, "photos", "stored", None)
 
 
 class TestSplit:
