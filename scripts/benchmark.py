@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Benchmarks; each prints a table, measured in one run on one machine.
 
-python scripts/benchmark.py train      where the time of a training step goes, and its memory
+python scripts/benchmark.py train      where the time of a training step goes; at batch 16 with FOLDER's photos
+python scripts/benchmark.py memory     whether a training of 2,000 steps grows
 python scripts/benchmark.py encoder    forward of the compact encoder on one 256 px image
 python scripts/benchmark.py universal  a pass of the universal generator on 256 px photos, with masks, and its parts
 python scripts/benchmark.py inference  a photo of 1, 12 and 48 megapixels: kernels, network, file, memory
@@ -105,25 +106,29 @@ class Stopwatch:
         return {name: statistics.median(values) for name, values in self.seconds.items()}
 
 
-def benchmark_train(steps: int) -> None:
-    """One step at 256 px, batch 4, with the quickstart's config, taken apart at its seams.
+def benchmark_train(steps: int, folder: Path | None) -> None:
+    """One step at 256 px, taken apart at its seams: the quickstart's, or at batch 16 on the photos of a folder.
 
     The parts are run one after the other on the same batch, each with its own backward; then a real run is timed
-    from batch to batch.
+    from batch to batch, and says itself how long it waited for photos.
     """
-    with initialize_config_dir(str(shipped("conf")), version_base="1.3"), tempfile.TemporaryDirectory() as folder:
-        changes = [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}", f"run_dir={folder}"]
+    with initialize_config_dir(str(shipped("conf")), version_base="1.3"), tempfile.TemporaryDirectory() as run_dir:
+        changes = [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}", f"run_dir={run_dir}"]
         changes += ["callbacks.samples=null", "+callbacks.timer._target_=__main__.StepTimer"]
+        if folder is not None:
+            changes += ["data=folder", f"data.photos='{folder}'", "data.batch_size=16"]
         cfg = compose("train", ["experiment=quickstart", *changes])
         data, encoder, generator, loss = (instantiate(cfg[k]) for k in ("data", "encoder", "generator", "loss"))
-        style = next(iter(data.val_dataloader())).content
+        style = data.judged_batch(0, torch.device("cpu")).content
         style_features = encoder(style)
         loader = iter(data.train_dataloader())
         optimizer = instantiate(cfg.optimizer)(generator.parameters())
         watch = Stopwatch()
         for _ in range(steps):
-            with watch.time("data"):
-                batch = next(loader)
+            with watch.time("photos: read, cut out"):
+                samples = next(loader)
+            with watch.time("photos: resize, grade"):
+                batch = data.finisher.finish(samples, samples.positions[0])
             with watch.time("generator and slicing"):
                 output = generator(batch.content)
             with watch.time("encoder"):
@@ -146,7 +151,7 @@ def benchmark_train(steps: int) -> None:
                 optimizer.step()
                 optimizer.zero_grad()
         with _quiet():
-            train(cfg)
+            tally = train(cfg).work.tally
         whole = statistics.median(b - a for a, b in pairwise(StepTimer.starts))
     parts = watch.medians()
     total = sum(parts.values())
@@ -157,7 +162,40 @@ def benchmark_train(steps: int) -> None:
     print(f"  {'sum of the parts':34s} {total * 1e3:8.1f} ms  {total / whole:6.1%}")
     print(f"  {'a whole step of a real run':34s} {whole * 1e3:8.1f} ms")
     print(f"  {'of which encoder, both ways':34s} {encoder_seconds * 1e3:8.1f} ms  {encoder_seconds / whole:6.1%}")
+    print(f"  {'waiting for photos':34s} {tally.waited / tally.steps * 1e3:8.1f} ms  {tally.data_wait:6.1%}")
+    print(f"{tally.images_per_second:.1f} images/s")
+    weights = sum(weight.numel() for weight in generator.parameters() if weight.requires_grad)
+    print(f"gradients that several processes would exchange: {weights * 4 / 2**20:.2f} MiB a step")
     print(f"peak resident memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+class MemoryWatch(pl.Callback):
+    """Notes what this process and those that read for it hold, every hundred steps."""
+
+    held: ClassVar[dict[int, tuple[float, float]]] = {}
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step % 100 == 0:
+            workers = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            theirs = sum(_status("Pss", f"{process}/smaps_rollup") for process in workers)
+            self.held[trainer.global_step] = (_status("VmRSS"), theirs)
+
+
+def benchmark_memory(steps: int, folder: Path | None) -> None:
+    """A long run of small steps, with two processes that read photos (Linux only)."""
+    with initialize_config_dir(str(shipped("conf")), version_base="1.3"), tempfile.TemporaryDirectory() as run_dir:
+        changes = ["data=folder", f"data.photos='{folder}'"] if folder else []
+        changes += ["data.size=64", "data.val_size=64", "data.num_workers=2", "data.cache_mb=8", "data.num_val=2"]
+        changes += [f"trainer.max_steps={steps}", "trainer.val_check_interval=500", f"run_dir={run_dir}"]
+        changes += ["+callbacks.memory._target_=__main__.MemoryWatch"]
+        with _quiet():
+            train(compose("train", ["experiment=quickstart", *changes]))
+    print("MiB        training    readers")
+    for step, (own, theirs) in MemoryWatch.held.items():
+        print(f"step {step:5d} {own:8.0f} {theirs:10.0f}")
+    held = [sum(both) for both in MemoryWatch.held.values()]
+    settled = len(held) // 4
+    print(f"from step {list(MemoryWatch.held)[settled]} to the end: {held[-1] / held[settled] - 1:+.1%}")
 
 
 def benchmark_encoder(repeats: int) -> None:
@@ -274,9 +312,9 @@ def _cost(call: Callable[[], object], repeats: int) -> tuple[float, float, float
     return min(walls), min(cpus), _status("VmHWM") - before
 
 
-def _status(name: str) -> float:
-    """A line of the process's status, in MiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def _status(name: str, file: str = "self/status") -> float:
+    """A line of a process's status, in MiB."""
+    lines = (Path("/proc") / file).read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
@@ -419,6 +457,7 @@ def _quiet() -> Iterator[None]:
 
 BENCHMARKS: dict[str, tuple[Callable[..., None], int]] = {
     "train": (benchmark_train, 40),
+    "memory": (benchmark_memory, 2000),
     "encoder": (benchmark_encoder, 40),
     "universal": (benchmark_universal, 40),
     "inference": (benchmark_inference, 5),
@@ -432,10 +471,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=list(BENCHMARKS))
     parser.add_argument("--steps", type=int, help="steps, calls or photos to measure")
-    parser.add_argument("folder", type=Path, nargs="?", help="of photos, for reading")
+    parser.add_argument("folder", type=Path, nargs="?", help="of photos, for train, memory and reading")
     args = parser.parse_args()
     benchmark, steps = BENCHMARKS[args.what]
-    if args.what == "reading":
+    if args.what in ("train", "memory", "reading"):
         benchmark(args.steps or steps, args.folder)
     else:
         benchmark(args.steps or steps)
