@@ -1,23 +1,24 @@
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
-from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.data.datamodule import PhotoDataModule, split_photos
-from lookcast.data.photo_folder import collate, find_photos
+from lookcast.data.batches import SampleBatch
+from lookcast.data.datamodule import PhotoDataModule
+from lookcast.data.order import seed_of
+from lookcast.data.photo_folder import find_photos
 from lookcast.structures import PhotoBatch
+from tests.data.fits import IGNORED, contents, fit, names, positions
 from tests.runs import GREEN, break_photo, save_masks, save_photos
+
+pytestmark = pytest.mark.filterwarnings(*IGNORED)
 
 
 @pytest.fixture(scope="module")
 def twenty(tmp_path_factory):
     return save_photos(tmp_path_factory.mktemp("twenty"), 25)
-
-
-def names(photos):
-    return [path.stem for path in photos.photos]
 
 
 class TestSplit:
@@ -26,38 +27,29 @@ class TestSplit:
     )
     def test_holds_out_at_most_a_tenth(self, tmp_path, count, num_val, held):
         data = PhotoDataModule(save_photos(tmp_path, count, (16, 16)), num_val=num_val)
-        train, val = names(data.train_set), names(data.val_set)
+        train, val = names(data.photos.train), names(data.photos.val, data.photos.judged)
         assert data.held_out
-        assert len(val) == held
+        assert len(val) == len(data.val_set) == held
         assert sorted(train + val) == [f"photo{number:02d}" for number in range(count)]
 
     def test_held_out_photos_are_spread(self, tmp_path):
         data = PhotoDataModule(save_photos(tmp_path, 40, (16, 16)))
-        assert names(data.val_set) == ["photo00", "photo10", "photo20", "photo30"]
+        assert names(data.photos.val, data.photos.judged) == ["photo00", "photo10", "photo20", "photo30"]
 
     @pytest.mark.parametrize(("count", "num_val", "judged"), [(1, 8, 1), (9, 8, 8), (9, 2, 2)])
     def test_a_small_folder_is_judged_on_what_it_trains_on(self, tmp_path, count, num_val, judged):
         data = PhotoDataModule(save_photos(tmp_path, count), num_val=num_val)
         assert not data.held_out
-        assert names(data.train_set) == [f"photo{number:02d}" for number in range(count)]
-        assert len(set(names(data.val_set))) == judged
-        assert set(names(data.val_set)) <= set(names(data.train_set))
+        assert names(data.photos.train) == [f"photo{number:02d}" for number in range(count)]
+        assert len(set(names(data.photos.val, data.photos.judged))) == judged
 
     def test_photos_to_judge_by(self, twenty, tmp_path):
         data = PhotoDataModule(str(twenty), val_photos=["sample:chelsea", save_photos(tmp_path, 2)])
         assert data.held_out
-        assert len(names(data.train_set)) == 25
-        assert names(data.val_set) == ["chelsea", "photo00", "photo01"]
-
-    def test_a_broken_photo_is_not_held_out(self, tmp_path):
-        # Alone among the photos to judge by it would end the run at the first validation.
-        found = find_photos(save_photos(tmp_path, 20))
-        break_photo(found[0])
-        found[1].write_text("no photo")
-        Image.new("RGB", (1, 1)).save(found[10])
-        data = PhotoDataModule(tmp_path)
-        assert names(data.val_set) == ["photo02", "photo11"]
-        assert {"photo00", "photo01", "photo10"} <= set(names(data.train_set))
+        assert len(data.photos.train) == data.num_photos == 25
+        assert [data.photos.val.name(n).rpartition("/")[2] for n in range(3)] == [
+            "chelsea.png", "photo00.png", "photo01.png",
+        ]  # fmt: skip
 
     def test_says_what_it_found(self, twenty, tmp_path, caplog):
         with caplog.at_level(logging.INFO):
@@ -69,58 +61,234 @@ class TestSplit:
         save_photos(tmp_path, 12)
         save_masks(tmp_path / "masks", 12)
         data = PhotoDataModule(tmp_path, val_photos=tmp_path, masks=tmp_path / "masks")
-        for photos in (data.train_set, data.val_set):
-            assert photos.photos == [tmp_path / f"photo{number:02d}.png" for number in range(12)]
-            assert photos.masks == [tmp_path / "masks" / f"photo{number:02d}.png" for number in range(12)]
+        for photos in (data.photos.train, data.photos.val):
+            assert names(photos) == [f"photo{number:02d}" for number in range(12)]
+            assert all(photos.read(number).labels.shape == (64, 96) for number in range(12))
 
 
-class TestSplitPhotos:
-    def test_known_value(self, twenty):
-        found = find_photos(twenty)
-        train, val, held_out = split_photos(twenty, None, 8, None)
-        assert (val, held_out) == ([found[0], found[12]], True)
-        assert train == [path for path in found if path not in val]
+class TestTraining:
+    def test_shape(self, twenty):
+        seen = fit(PhotoDataModule(twenty, size=24, batch_size=3), 9)
+        assert len(seen.trained) == 9  # more than 23 photos: no epoch ends
+        for batch in seen.trained:
+            assert isinstance(batch, PhotoBatch)
+            assert batch.content.shape == (3, 3, 24, 24)
+            assert batch.content_mask is None
+            assert 0 <= batch.content.min() < batch.content.max() <= 1
+        assert positions(seen) == [[3 * step, 3 * step + 1, 3 * step + 2] for step in range(9)]
+        assert [batch.seed for batch in seen.trained] == [seed_of(0, "step", 3 * step) for step in range(9)]
 
-    def test_given_photos_are_taken_as_they_are(self, twenty, tmp_path):
-        judged = save_photos(tmp_path, 2)
-        expected = find_photos(twenty), find_photos(judged), True
-        assert split_photos(twenty, judged, 1, None) == expected
+    def test_fewer_photos_than_a_batch_repeat(self, tmp_path):
+        batch = fit(PhotoDataModule(save_photos(tmp_path, 3), size=24, batch_size=16), 1).trained[0]
+        assert batch.content.shape == (16, 3, 24, 24)
 
-    def test_few_photos_serve_twice(self, tmp_path):
+    def test_every_photo_has_its_turn(self, tmp_path):
+        # Whole photos at full size, so that a crop tells which photo it is.
+        data = PhotoDataModule(save_photos(tmp_path, 25, (64, 64)), size=64, scale=(1.0, 1.0), batch_size=23)
+        seen = fit(data, 2)
+        train = data.photos.train
+        means = torch.tensor([float(train.read(number).pixels.mean() / 255) for number in range(23)])
+        orders = [(batch.content.mean((1, 2, 3))[:, None] - means).abs().argmin(1).tolist() for batch in seen.trained]
+        assert sorted(orders[0]) == sorted(orders[1]) == list(range(23))
+        assert orders[0] != orders[1] != list(range(23)) != orders[0]  # shuffled, every time anew
+
+    def test_depends_on_the_seed_alone(self, twenty):
+        def trained(seed):
+            torch.manual_seed(seed + 7)
+            return contents(fit(PhotoDataModule(twenty, size=24, content_grade=0.4, seed=seed), 3))
+
+        first = trained(1)
+        torch.rand(5)
+        assert torch.equal(trained(1), first)
+        assert not torch.equal(trained(2), first)
+
+    def test_what_is_trained_on_is_graded(self, twenty):
+        plain, graded = (contents(fit(PhotoDataModule(twenty, size=24, content_grade=grade), 10)) for grade in (0, 1.0))
+        changed = (plain != graded).flatten(1).any(1).float().mean()
+        assert 0.3 < changed < 0.7  # half of them
+
+    def test_worker_processes(self, twenty):
+        options = {"size": 24, "batch_size": 5, "content_grade": 0.4}
+        none = fit(PhotoDataModule(twenty, num_workers=0, **options), 4)
+        two = fit(PhotoDataModule(twenty, num_workers=2, **options), 4)
+        assert torch.equal(contents(none), contents(two))
+        assert positions(none) == positions(two)
+
+    def test_masks(self, tmp_path):
+        photos = save_photos(tmp_path / "photos", 10)
+        data = PhotoDataModule(photos, masks=save_masks(tmp_path / "masks", 10), size=24, batch_size=2)
+        seen = fit(data, 3, limit_val_batches=1, val_check_interval=3)
+        assert len(seen.judged) == 1
+        for batch in [*seen.trained, *seen.judged]:
+            assert batch.content_mask.shape == (batch.content.shape[0], 9, *batch.content.shape[2:])
+            assert torch.equal(batch.content_mask.sum(1), torch.ones_like(batch.content[:, 0]))
+            assert batch.content_mask[:, :2].sum() == batch.content_mask.sum()  # blue and green alone
+
+    def test_mask_of_one_label(self, tmp_path):
+        photos = save_photos(tmp_path / "photos", 2)
+        masks = save_masks(tmp_path / "masks", 2, upper=GREEN)
+        batch = fit(PhotoDataModule(photos, masks=masks, size=24, batch_size=2), 1).trained[0]
+        assert torch.equal(batch.content_mask[:, 1], torch.ones(2, 24, 24))
+
+    def test_skipped_photos_are_named(self, tmp_path):
         found = find_photos(save_photos(tmp_path, 4))
-        assert split_photos(tmp_path, None, 2, None) == (found, [found[0], found[2]], False)
+        break_photo(found[2])
+        seen = fit(PhotoDataModule(tmp_path, num_val=1, size=24, batch_size=4), 2)
+        assert [[line.split(": ")[0] for line in batch.skipped] for batch in seen.trained] == [[str(found[2])]] * 2
 
-    def test_module_equals_function(self, twenty):
-        data = PhotoDataModule(twenty, num_val=1)
-        assert (data.train_set.photos, data.val_set.photos, data.held_out) == split_photos(twenty, None, 1, None)
+    def test_a_run_that_is_to_overfit_sees_one_batch(self, twenty):
+        seen = fit(PhotoDataModule(twenty, size=24, batch_size=2), 4, overfit_batches=1)
+        assert positions(seen) == [[0, 1]] * 4
 
-    def test_rejections_name_the_setting(self, tmp_path):
-        nowhere = tmp_path / "nowhere"
-        with pytest.raises(InputError, match=r"^styles: .*nowhere does not exist$"):
-            split_photos(nowhere, None, 8, None, "styles")
-        with pytest.raises(InputError, match=r"^val_styles: .*nowhere does not exist$"):
-            split_photos(save_photos(tmp_path / "some", 1), nowhere, 8, None, "styles")
-        with pytest.raises(InputError, match=r"^styles: the list is empty$"):
-            split_photos([], None, 8, None, "styles")
+    def test_shortest(self, twenty):
+        data = PhotoDataModule(twenty, shortest=32)
+        assert data.photos.train.read(0).pixels.shape == (32, 48, 3)
+        assert data.train_dataloader().dataset[0].pixels.shape[1] <= 32
 
 
-class TestCache:
+class TestProcesses:
+    """What a process of several is given; real ones run in tests/training."""
+
+    @pytest.mark.parametrize(("processes", "samples"), [(2, 2), (4, 1)])
+    def test_invariance_to_the_number_of_processes(self, twenty, processes, samples):
+        options = {"size": 24, "content_grade": 1.0, "num_workers": 0}
+        whole = fit(PhotoDataModule(twenty, batch_size=processes * samples, **options), 3)
+        ranks = []
+        for rank in range(processes):
+            data = PhotoDataModule(twenty, batch_size=samples, **options)
+            total = SimpleNamespace(processed=0)
+            progress = SimpleNamespace(batch_progress=SimpleNamespace(total=total))
+            data.trainer = SimpleNamespace(
+                global_rank=rank, world_size=processes, training=True, overfit_batches=0,
+                fit_loop=SimpleNamespace(epoch_loop=progress),
+            )  # fmt: skip
+            batches = [batch for batch, _ in zip(data.train_dataloader(), range(3), strict=False)]
+            ranks.append([data.on_after_batch_transfer(batch, 0) for batch in batches])
+            total.processed = 3
+            assert data.state_dict()["samples"] == 3 * processes * samples
+        for step, parts in enumerate(zip(*ranks, strict=True)):
+            assert torch.equal(torch.cat([part.content for part in parts]), whole.trained[step].content)
+            assert {part.seed for part in parts} == {whole.trained[step].seed}
+
+
+class TestNumWorkers:
+    @pytest.mark.parametrize(
+        ("asked", "device", "devices", "expected"),
+        [
+            (None, "cpu", 1, [0]),
+            (3, "cpu", 1, [3]),
+            (0, "cuda", 1, [0]),
+            (None, "cuda", 1, range(1, 9)),
+            (None, "cuda", 10**4, [1]),
+        ],
+    )
+    def test_known_values(self, twenty, asked, device, devices, expected):
+        data = PhotoDataModule(twenty, num_workers=asked)
+        strategy = SimpleNamespace(root_device=torch.device(device))
+        data.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=strategy, num_devices=devices)
+        loader = data.train_dataloader()
+        assert loader.num_workers in expected
+        assert loader.persistent_workers == (loader.num_workers > 0)
+
+
+class TestState:
+    """A run goes on behind the last sample it was trained on."""
+
+    OPTIONS = {"size": 24, "content_grade": 0.4}  # noqa: RUF012
+
+    def test_known_value(self, twenty, tmp_path):
+        data = PhotoDataModule(twenty, batch_size=3, seed=5, **self.OPTIONS)
+        assert data.state_dict() == {"samples": 0, "batches": 0, "photos": data.fingerprints(), "seed": 5}
+        fit(data, 4)
+        assert data.state_dict() == {"samples": 12, "batches": 4, "photos": data.fingerprints(), "seed": 5}
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_resumed_run_equals_an_uninterrupted_one(self, twenty, tmp_path, workers):
+        def data():
+            return PhotoDataModule(twenty, batch_size=4, num_workers=workers, **self.OPTIONS)
+
+        straight = fit(data(), 7)
+        first = fit(data(), 4, save=tmp_path / "last.ckpt")
+        second = fit(data(), 7, resume=tmp_path / "last.ckpt")
+        assert positions(second)[0] == [16, 17, 18, 19]
+        assert torch.equal(torch.cat([contents(first), contents(second)]), contents(straight))
+        assert [batch.seed for batch in first.trained + second.trained] == [batch.seed for batch in straight.trained]
+
+    def test_with_another_batch_size(self, twenty, tmp_path):
+        fit(PhotoDataModule(twenty, batch_size=4, **self.OPTIONS), 3, save=tmp_path / "a.ckpt")
+        data = PhotoDataModule(twenty, batch_size=5, **self.OPTIONS)
+        assert positions(fit(data, 5, resume=tmp_path / "a.ckpt", save=tmp_path / "b.ckpt")) == [
+            [12, 13, 14, 15, 16],
+            [17, 18, 19, 20, 21],
+        ]
+        assert (data.state_dict()["samples"], data.state_dict()["batches"]) == (22, 5)
+        # And once more: what came before counts as it was.
+        again = fit(PhotoDataModule(twenty, batch_size=2, **self.OPTIONS), 6, resume=tmp_path / "b.ckpt")
+        assert positions(again) == [[22, 23]]
+
+    def test_photos_that_have_moved(self, tmp_path):
+        save_photos(tmp_path / "here", 12)
+        fit(PhotoDataModule(tmp_path / "here", batch_size=2), 1, save=tmp_path / "last.ckpt")
+        (tmp_path / "here").rename(tmp_path / "there")
+        seen = fit(PhotoDataModule(tmp_path / "there", batch_size=2), 2, resume=tmp_path / "last.ckpt")
+        assert positions(seen) == [[2, 3]]
+
+    @pytest.mark.parametrize("change", ["more", "fewer", "another name", "others held out"])
+    def test_rejects_other_photos(self, tmp_path, change):
+        save_photos(tmp_path / "photos", 30)
+        data = PhotoDataModule(tmp_path / "photos")
+        state = data.state_dict()
+        PhotoDataModule(tmp_path / "photos").load_state_dict(state)
+        last = tmp_path / "photos" / "photo29.png"
+        if change == "more":
+            last.with_name("photo30.png").write_bytes(last.read_bytes())
+        elif change == "fewer":
+            last.unlink()
+        elif change == "another name":
+            last.rename(last.with_name("photo99.png"))
+        other = PhotoDataModule(tmp_path / "photos", num_val=1 if change == "others held out" else 8)
+        with pytest.raises(InputError, match=r"^photos: are not those that the checkpoint was trained on .* init_from"):
+            other.load_state_dict(state)
+
+
+class TestValDataloader:
+    def test_shape(self, tmp_path):
+        save_photos(tmp_path / "wide", 1, (96, 64))
+        save_photos(tmp_path / "tall", 1, (64, 100))
+        data = PhotoDataModule("sample:coffee", val_photos=[tmp_path / "wide", tmp_path / "tall"], val_size=48)
+        seen = fit(data, 1, limit_val_batches=1.0, val_check_interval=1)
+        # Whole photos one by one, in their order, each in its own shape.
+        assert [tuple(batch.content.shape) for batch in seen.judged] == [(1, 3, 32, 48), (1, 3, 48, 31)]
+
+    def test_is_the_same_every_time(self, twenty):
+        data = PhotoDataModule(twenty, content_grade=1.0)
+        seen = fit(data, 4, limit_val_batches=1.0, val_check_interval=2)
+        assert len(seen.judged) == 4
+        for first, second in zip(seen.judged[:2], seen.judged[2:], strict=True):
+            assert torch.equal(first.content, second.content)
+            assert (first.seed, first.seeds) == (second.seed, second.seeds)
+
+    def test_judged_batch(self, twenty):
+        data = PhotoDataModule(twenty, content_grade=1.0, val_size=48)
+        seen = fit(data, 1, limit_val_batches=1.0, val_check_interval=1)
+        for index, expected in enumerate(seen.judged):
+            batch = data.judged_batch(index, torch.device("cpu"))
+            assert torch.equal(batch.content, expected.content)
+            assert (batch.seed, batch.seeds) == (expected.seed, expected.seeds)
+
+
+class TestMemory:
     @pytest.mark.parametrize("cache_mb", [0, 1, 64])
     def test_reaches_the_photos_to_train_on(self, twenty, cache_mb):
         data = PhotoDataModule(twenty, cache_mb=cache_mb)
-        assert data.train_set.cache_bytes == cache_mb * 2**20
-        for index in range(23):
-            _ = data.train_set[index]
-        assert len(data.train_set.cache) == (0 if cache_mb == 0 else 23)
+        source = data.train_set.source
+        assert source.free == cache_mb * 2**20
+        for position in range(23):
+            data.train_set[position]
+        assert len(source.kept) == (0 if cache_mb == 0 else 23)
 
 
 class TestCollate:
-    def test_is_what_the_loaders_use(self, twenty):
-        data = PhotoDataModule(twenty, size=24)
-        assert data.collate is collate
-        for loader in (data.train_dataloader(), data.val_dataloader()):
-            assert loader.collate_fn is collate
-
     def test_another_one_reaches_the_loaders(self, twenty):
         class Counted(PhotoDataModule):
             collate = staticmethod(len)
@@ -129,85 +297,10 @@ class TestCollate:
         assert next(iter(data.train_dataloader())) == 3
         assert next(iter(data.val_dataloader())) == 1
 
-
-class TestTrainDataloader:
-    def test_shape(self, twenty):
-        loader = PhotoDataModule(twenty, size=24, batch_size=3, epoch_length=8).train_dataloader()
-        batches = list(loader)
-        # 23 photos are more than the epoch's length; an incomplete batch is dropped.
-        assert len(batches) == len(loader) == 7
-        for batch in batches:
-            assert isinstance(batch, PhotoBatch)
-            assert batch.content.shape == (3, 3, 24, 24)
-            assert batch.content_mask is None
-            assert 0 <= batch.content.min() < batch.content.max() <= 1
-
-    def test_few_photos_repeat(self, tmp_path):
-        data = PhotoDataModule(save_photos(tmp_path, 3), size=24, batch_size=4, epoch_length=40)
-        assert len(data.train_dataloader()) == 10
-
-    def test_an_epoch_holds_a_batch(self, tmp_path):
-        # drop_last would leave nothing to train on.
-        data = PhotoDataModule(save_photos(tmp_path, 3), size=24, batch_size=16, epoch_length=1)
-        assert [batch.content.shape[0] for batch in data.train_dataloader()] == [16]
-
-    def test_every_photo_has_its_turn(self, twenty):
-        # Whole photos at full size, so that a crop tells which photo it is.
-        data = PhotoDataModule(twenty, size=64, scale=(1.0, 1.0), batch_size=1, epoch_length=1)
-        torch.manual_seed(0)
-        means = torch.stack([data.train_set[number].content.mean() for number in range(23)])
-        orders = []
-        for _ in range(2):
-            epoch = torch.stack([batch.content.mean() for batch in data.train_dataloader()])
-            orders.append((epoch[:, None] - means).abs().argmin(1).tolist())
-        assert sorted(orders[0]) == sorted(orders[1]) == list(range(23))
-        assert orders[0] != orders[1] != list(range(23)) != orders[0]  # shuffled, every time anew
-
-    def test_seeded(self, twenty):
-        data = PhotoDataModule(twenty, size=24, jitter=0.4)
-
-        def epoch(seed):
-            torch.manual_seed(seed)
-            return torch.cat([batch.content for batch, _ in zip(data.train_dataloader(), range(3), strict=False)])
-
-        assert torch.equal(epoch(1), epoch(1))
-        assert not torch.equal(epoch(1), epoch(2))
-
-    def test_worker_processes(self, twenty):
-        data = PhotoDataModule(twenty, size=24, batch_size=5, epoch_length=1, num_workers=1)
-        batches = list(data.train_dataloader())
-        assert [tuple(batch.content.shape) for batch in batches] == [(5, 3, 24, 24)] * 4
-        assert all(isinstance(batch, PhotoBatch) for batch in batches)
-
-    def test_masks(self, tmp_path):
-        photos = save_photos(tmp_path / "photos", 10)
-        data = PhotoDataModule(photos, masks=save_masks(tmp_path / "masks", 10), size=24, batch_size=2, epoch_length=1)
-        for loader in (data.train_dataloader(), data.val_dataloader()):
-            batch = next(iter(loader))
-            assert batch.content_mask.shape == (batch.content.shape[0], 9, *batch.content.shape[2:])
-            assert torch.equal(batch.content_mask.sum(1), torch.ones_like(batch.content[:, 0]))
-            assert batch.content_mask[:, :2].sum() == batch.content_mask.sum()  # blue and green alone
-
-    def test_mask_of_one_label(self, tmp_path):
-        photos = save_photos(tmp_path / "photos", 2)
-        masks = save_masks(tmp_path / "masks", 2, upper=GREEN)
-        data = PhotoDataModule(photos, masks=masks, size=24, batch_size=2, epoch_length=2)
-        batch = next(iter(data.train_dataloader()))
-        assert torch.equal(batch.content_mask[:, 1], torch.ones(2, 24, 24))
-
-
-class TestValDataloader:
-    def test_shape(self, tmp_path):
-        save_photos(tmp_path / "wide", 1, (96, 64))
-        save_photos(tmp_path / "tall", 1, (64, 100))
-        data = PhotoDataModule("sample:coffee", val_photos=[tmp_path / "wide", tmp_path / "tall"], val_size=48)
-        # Whole photos one by one, in their order, each in its own shape.
-        assert [tuple(batch.content.shape) for batch in data.val_dataloader()] == [(1, 3, 32, 48), (1, 3, 48, 31)]
-
-    def test_is_the_same_every_time(self, twenty):
-        data = PhotoDataModule(twenty, jitter=0.4)
-        first, second = ([batch.content for batch in data.val_dataloader()] for _ in range(2))
-        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    def test_before_there_is_a_trainer(self, twenty):
+        batch = next(iter(PhotoDataModule(twenty, batch_size=3).train_dataloader()))
+        assert isinstance(batch, SampleBatch)
+        assert batch.positions == (0, 1, 2)
 
 
 class TestRejects:

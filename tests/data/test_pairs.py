@@ -1,17 +1,15 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from lookcast.checks import InputError
-from lookcast.data.grades import random_grade
-from lookcast.data.pairs import PairDataModule, PairSample, PhotoPairs, collate_pairs
-from lookcast.data.photo_folder import PhotoFolder, PhotoSample, find_photos
-from lookcast.data.transforms import validation_transform
-from lookcast.structures import PhotoBatch
+from lookcast.data.batches import PairBatch
+from lookcast.data.pairs import PairDataModule
+from lookcast.data.photo_folder import find_photos
+from tests.data.fits import IGNORED, fit, names, positions
+from tests.data.fits import contents as content_of
 from tests.runs import break_photo, save_photos
 
-WHOLE = validation_transform(512)
+pytestmark = pytest.mark.filterwarnings(*IGNORED)
 
 
 @pytest.fixture(scope="module")
@@ -24,129 +22,153 @@ def styles(tmp_path_factory):
     return save_photos(tmp_path_factory.mktemp("styles"), 30, (64, 48))
 
 
-def names(photos):
-    return [path.stem for path in photos.photos]
+def judged(split):
+    return names(split.val, split.judged)
 
 
-def folder(source, count=None, **options):
-    return PhotoFolder(find_photos(source)[:count], WHOLE, **options)
+def style_of(seen):
+    return torch.cat([batch.style for batch in seen.trained])
 
 
-class TestPhotoPairs:
-    @pytest.mark.parametrize("random", [True, False])
-    def test_contents_stand_in_their_order(self, contents, styles, random):
-        photos = folder(contents, 3)
-        pairs = PhotoPairs(photos, folder(styles), random)
-        assert len(pairs) == 3
-        for index in range(3):
-            assert torch.equal(pairs[index].content.content, photos[index].content)
-            assert pairs[index].style.content.shape == (3, 48, 64)
-
-    def test_length_is_that_of_the_contents(self, contents, styles):
-        pairs = PhotoPairs(folder(contents, 3, length=50), folder(styles, 2, length=7), True)
-        assert len(pairs) == 50
-        assert torch.equal(pairs[49].content.content, folder(contents, 3)[1].content)
-
-    def test_styles_to_judge_by_are_always_the_same(self, contents, styles):
-        looks = folder(styles, 5)
-        pairs = PhotoPairs(folder(contents, 4), looks, False)
-        for _ in range(2):
-            for index, other in enumerate([2, 3, 4, 0]):  # half of the list away
-                assert torch.equal(pairs[index].style.content, looks[other].content)
-
-    @pytest.mark.parametrize("count", [2, 3, 8])
-    def test_no_photo_is_its_own_style(self, contents, count):
-        photos = folder(contents, count)
-        pairs = PhotoPairs(photos, photos, False)
-        assert not any(
-            torch.equal(pair.content.content, pair.style.content) for pair in (pairs[n] for n in range(count))
-        )
-
-    def test_a_single_style_serves_all(self, contents, styles):
-        for random in (True, False):
-            pairs = PhotoPairs(folder(contents, 3), folder(styles, 1), random)
-            assert all(torch.equal(pairs[n].style.content, pairs[0].style.content) for n in range(3))
-
-    def test_styles_to_train_on_are_drawn(self, contents, styles):
-        looks = folder(styles, 4)
-        pairs = PhotoPairs(folder(contents, 1), looks, True)
-        means = torch.stack([looks[n].content.mean() for n in range(4)])
-
-        def draw(seed):
-            torch.manual_seed(seed)
-            return [int((pairs[0].style.content.mean() - means).abs().argmin()) for _ in range(200)]
-
-        drawn = draw(0)
-        assert all(30 < drawn.count(n) < 75 for n in range(4))  # 50 each
-        assert draw(0) == drawn != draw(1)
-
-    def test_broken_photos_are_passed_over_in_both(self, tmp_path):
-        found = find_photos(save_photos(tmp_path, 4))
-        for index in (0, 2):
-            break_photo(found[index])
-        pairs = PhotoPairs(PhotoFolder(found, WHOLE), PhotoFolder(found, WHOLE), False)
-        pair = pairs[0]  # photo00 with photo02; the next ones are whole
-        assert torch.equal(pair.content.content, pairs[1].content.content)
-        assert [pair.content.skipped[0].split(": ")[0], pair.style.skipped[0].split(": ")[0]] == [
-            str(found[0]),
-            str(found[2]),
-        ]
-
-
-class TestCollatePairs:
-    def test_known_value(self):
-        def sample(number, side, *skipped):
-            return PhotoSample(torch.full((3, side, side), number), None, skipped)
-
-        pairs = [PairSample(sample(0.1, 4, "a"), sample(0.2, 5)), PairSample(sample(0.3, 4, "b"), sample(0.4, 5, "c"))]
-        batch = collate_pairs(pairs)
-        assert isinstance(batch, PhotoBatch)
-        assert batch.content.shape == (2, 3, 4, 4)
-        assert batch.style.shape == (2, 3, 5, 5)
-        assert batch.content[:, 0, 0, 0].tolist() == pytest.approx([0.1, 0.3])
-        assert batch.style[:, 0, 0, 0].tolist() == pytest.approx([0.2, 0.4])
-        assert (batch.content_mask, batch.style_mask) == (None, None)
-        assert batch.skipped == ("a", "b", "c")
-
-
-class TestPairDataModule:
-    def test_batches(self, contents, styles):
-        data = PairDataModule(contents, styles, size=24, batch_size=3, epoch_length=1, val_size=48)
-        batches = list(data.train_dataloader())
-        assert len(batches) == 18 // 3
-        for batch in batches:
-            assert batch.content.shape == batch.style.shape == (3, 3, 24, 24)
-        judged = list(data.val_dataloader())
-        assert [tuple(batch.content.shape) for batch in judged] == [(1, 3, 32, 48)] * 2
-        assert [tuple(batch.style.shape) for batch in judged] == [(1, 3, 36, 48)] * 2
-
+class TestHeldOut:
     def test_one_source_is_held_out_of_both(self, contents):
         data = PairDataModule(contents, contents, num_val=2)
-        assert names(data.val_set.contents) == names(data.val_set.styles) == ["photo00", "photo10"]
-        trained = [f"photo{n:02d}" for n in range(20) if n not in (0, 10)]
-        assert names(data.train_set.contents) == names(data.train_set.styles) == trained
+        assert judged(data.photos) == judged(data.looks) == ["photo00", "photo10"]
+        assert names(data.photos.train) == [f"photo{n:02d}" for n in range(20) if n not in (0, 10)]
+        assert data.num_photos == 18
+        assert data.train_set.styles.source is data.train_set.contents.source  # decoded and kept once
 
     def test_two_sources_are_held_out_apart(self, contents, styles):
         data = PairDataModule(contents, styles, num_val=3)
-        assert names(data.val_set.contents) == ["photo00", "photo10"]
-        assert names(data.val_set.styles) == ["photo00", "photo10", "photo20"]
-        assert len(names(data.train_set.contents)) == 18
-        assert len(names(data.train_set.styles)) == 27
+        assert judged(data.photos) == ["photo00", "photo10"]
+        assert judged(data.looks) == ["photo00", "photo10", "photo20"]
+        assert (len(data.photos.train), len(data.looks.train)) == (18, 27)
+        assert data.num_photos == 18 + 27
         assert data.held_out
 
     def test_photos_to_judge_by(self, contents, styles):
         data = PairDataModule(
             contents, styles, val_photos="sample:chelsea", val_styles=["sample:coffee", "sample:rocket"]
         )
-        assert names(data.val_set.contents) == ["chelsea"]
-        assert names(data.val_set.styles) == ["coffee", "rocket"]
-        assert (len(names(data.train_set.contents)), len(names(data.train_set.styles))) == (20, 30)
+        assert [data.photos.val.name(0).rpartition("/")[2]] == ["chelsea.png"]
+        assert [data.looks.val.name(n).rpartition("/")[2] for n in range(2)] == ["coffee.png", "rocket.jpg"]
+        assert (len(data.photos.train), len(data.looks.train)) == (20, 30)
 
-    def test_memory_and_crops_are_those_of_the_contents(self, contents, styles):
-        data = PairDataModule(contents, styles, cache_mb=3, size=20)
-        assert data.train_set.contents.cache_bytes == data.train_set.styles.cache_bytes == 3 * 2**20
-        assert data.train_set[0].style.content.shape == (3, 20, 20)
+    def test_shrunk_as_the_contents_are(self, contents, styles):
+        data = PairDataModule(contents, styles, shortest=32)
+        assert data.photos.train.read(0).pixels.shape == (32, 48, 3)
+        assert data.looks.train.read(0).pixels.shape == (32, 43, 3)
 
+    def test_memory_is_that_of_the_contents(self, contents, styles):
+        data = PairDataModule(contents, styles, cache_mb=3)
+        assert data.train_set.contents.source.free == data.train_set.styles.source.free == 3 * 2**20
+
+
+class TestTraining:
+    def test_batches(self, contents, styles):
+        data = PairDataModule(contents, styles, size=24, batch_size=3, val_size=48)
+        seen = fit(data, 8, limit_val_batches=1.0, val_check_interval=8)
+        for batch in seen.trained:
+            assert batch.content.shape == batch.style.shape == (3, 3, 24, 24)
+            assert (batch.content_mask, batch.style_mask) == (None, None)
+        assert positions(seen)[7] == [21, 22, 23]
+        assert [tuple(batch.content.shape) for batch in seen.judged] == [(1, 3, 32, 48)] * 2
+        assert [tuple(batch.style.shape) for batch in seen.judged] == [(1, 3, 36, 48)] * 2
+
+    def test_depends_on_the_seed_alone(self, contents, styles):
+        def trained(seed):
+            torch.manual_seed(seed + 7)
+            return style_of(fit(PairDataModule(contents, styles, size=24, seed=seed), 3))
+
+        assert torch.equal(trained(1), trained(1))
+        assert not torch.equal(trained(1), trained(2))
+
+    def test_worker_processes(self, contents, styles):
+        none, two = (fit(PairDataModule(contents, styles, size=24, num_workers=n), 4) for n in (0, 2))
+        assert torch.equal(content_of(none), content_of(two))
+        assert torch.equal(style_of(none), style_of(two))
+
+    def test_grades(self, contents):
+        # The same photos, plain and graded: half of the contents and a quarter of the styles stay as they are.
+        options = {"size": 16, "batch_size": 10, "cache_mb": 64}
+        plain = fit(PairDataModule(contents, contents, content_grade=0.0, style_grade=0.0, **options), 12)
+        graded = fit(PairDataModule(contents, contents, **options), 12)
+        for photos, share in ((content_of, 0.5), (style_of, 0.75)):
+            changed = (photos(plain) != photos(graded)).flatten(1).any(1).float().mean()
+            assert float(changed) == pytest.approx(share, abs=0.13)
+
+    def test_what_is_judged_by_is_not_graded(self, contents):
+        data = PairDataModule(contents, contents, content_grade=1.0, style_grade=1.0, val_size=96)
+        seen = fit(data, 1, limit_val_batches=1.0, val_check_interval=1)
+        expected = [torch.from_numpy(data.photos.val.read(number).pixels).permute(2, 0, 1) / 255 for number in (0, 10)]
+        for index, batch in enumerate(seen.judged):
+            assert torch.equal(batch.content[0], expected[index])
+            assert torch.equal(batch.style[0], expected[1 - index])
+
+    def test_share_of_pairs_of_one_photo(self, contents, styles):
+        assert PairDataModule(contents, contents, same_share=0.4).train_set.same_share == 0.4
+        # Two sources have no photo in common.
+        assert PairDataModule(contents, styles, same_share=0.4).train_set.same_share == 0
+        data = PairDataModule(contents, contents, same_share=1.0, content_grade=0.0, style_grade=0.0, size=24)
+        other = PairDataModule(contents, contents, content_grade=0.0, style_grade=0.0, size=24)
+        near, far = (
+            float((content_of(seen) - style_of(seen)).mean((2, 3)).abs().mean())
+            for seen in (fit(module, 10) for module in (data, other))
+        )
+        assert near < 0.7 * far  # two crops of one photo are more alike than two photos
+
+    def test_skipped_photos_of_both_are_named(self, tmp_path):
+        found = find_photos(save_photos(tmp_path, 4))
+        break_photo(found[2])
+        seen = fit(PairDataModule(tmp_path, tmp_path, size=24, batch_size=4), 4)
+        lines = [line for batch in seen.trained for line in batch.skipped]
+        assert {line.split(": ")[0] for line in lines} == {str(found[2])}
+        assert len(lines) > 4  # one in every four contents, and styles besides
+
+
+class TestJudgedBatch:
+    def test_known_value(self, contents, styles):
+        data = PairDataModule(contents, styles, num_val=3, val_size=48)
+        seen = fit(data, 1, limit_val_batches=1.0, val_check_interval=1)
+        assert len(seen.judged) == len(data.val_set) == 2
+        for index, expected in enumerate(seen.judged):
+            batch = data.judged_batch(index, torch.device("cpu"))
+            assert torch.equal(batch.content, expected.content)
+            assert torch.equal(batch.style, expected.style)
+            assert batch.seed == expected.seed
+
+    def test_loaders_give_pairs(self, contents, styles):
+        data = PairDataModule(contents, styles)
+        for loader in (data.train_dataloader(), data.val_dataloader()):
+            assert isinstance(next(iter(loader)), PairBatch)
+
+
+class TestState:
+    def test_resumed_run_equals_an_uninterrupted_one(self, contents, styles, tmp_path):
+        def data():
+            return PairDataModule(contents, styles, size=24, batch_size=4)
+
+        straight = fit(data(), 5)
+        first = fit(data(), 2, save=tmp_path / "last.ckpt")
+        second = fit(data(), 5, resume=tmp_path / "last.ckpt")
+        for photos in (content_of, style_of):
+            assert torch.equal(torch.cat([photos(first), photos(second)]), photos(straight))
+
+    def test_rejects_other_photos(self, contents, styles, tmp_path):
+        data = PairDataModule(contents, styles)
+        assert len(data.fingerprints()) == 2
+        PairDataModule(contents, styles).load_state_dict(data.state_dict())
+        fewer = save_photos(tmp_path, 25, (64, 48))
+        for other in (
+            PairDataModule(contents, fewer),
+            PairDataModule(fewer, styles),
+            PairDataModule(contents, contents),
+        ):
+            with pytest.raises(InputError, match=r"^photos: are not those that the checkpoint was trained on"):
+                other.load_state_dict(data.state_dict())
+
+
+class TestRejects:
     def test_rejections_name_the_styles(self, contents, tmp_path):
         with pytest.raises(InputError, match=r"^styles: .*nowhere does not exist$"):
             PairDataModule(contents, tmp_path / "nowhere")
@@ -162,50 +184,3 @@ class TestPairDataModule:
     def test_rejects_what_its_base_rejects(self, contents):
         with pytest.raises(InputError, match=r"^batch_size: expected at least 1, got 0$"):
             PairDataModule(contents, contents, batch_size=0)
-
-
-class TestGrading:
-    BATCH = PhotoBatch(torch.full((400, 3, 2, 2), 0.4), None, torch.full((400, 3, 2, 2), 0.6), None, ("a",))
-
-    @staticmethod
-    def graded(contents, batch, training=True, **grades):
-        data = PairDataModule(contents, contents, **grades)
-        data.trainer = SimpleNamespace(training=training)
-        torch.manual_seed(0)
-        return data.on_after_batch_transfer(batch, 0)
-
-    def test_what_is_trained_on(self, contents):
-        batch = self.graded(contents, self.BATCH)
-        content, style = (
-            float((a != b).flatten(1).any(1).float().mean())
-            for a, b in ((batch.content, self.BATCH.content), (batch.style, self.BATCH.style))
-        )
-        # Half of the contents and a quarter of the styles stay as they are.
-        assert content == pytest.approx(0.5, abs=0.08)
-        assert style == pytest.approx(0.75, abs=0.08)
-        assert batch.skipped == ("a",)
-
-    def test_what_is_judged_by_stays(self, contents):
-        batch = self.graded(contents, self.BATCH, training=False)
-        assert torch.equal(batch.content, self.BATCH.content)
-        assert torch.equal(batch.style, self.BATCH.style)
-
-    def test_strength(self, contents):
-        plain = self.graded(contents, self.BATCH, content_grade=0.0, style_grade=0.0)
-        assert torch.equal(plain.content, self.BATCH.content)
-        assert torch.equal(plain.style, self.BATCH.style)
-        one = self.graded(contents, self.BATCH, content_grade=0.0, style_grade=0.5)
-        assert torch.equal(one.content, self.BATCH.content)
-        assert (one.style - self.BATCH.style).abs().mean() > 0.05
-
-    def test_each_photo_in_its_own_way(self, contents):
-        colors = self.graded(contents, self.BATCH).style[:, :, 0, 0]
-        distinct = torch.unique(colors, dim=0)
-        assert len(distinct) > 0.7 * len(colors)
-
-    def test_module_equals_function(self, contents):
-        batch = self.graded(contents, self.BATCH, style_grade=1.0, content_grade=0.5)
-        torch.manual_seed(0)
-        chosen = torch.rand(400, 1, 1, 1) < 0.5
-        expected = torch.where(chosen, random_grade(self.BATCH.content, 0.5), self.BATCH.content)
-        assert torch.equal(batch.content, expected)

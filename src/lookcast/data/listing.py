@@ -1,6 +1,8 @@
 """Lists of photo files: streamed from folders of millions, kept in one piece of memory, remembered between runs."""
 
+import errno
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,8 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from lookcast.checks import InputError
 from lookcast.files import whole_file
 from lookcast.photos.files import PHOTO_SUFFIXES
+
+log = logging.getLogger(__name__)
 
 REMEMBERED = 20_000
 """Folders with fewer photos are listed anew each time: that takes less than a second."""
@@ -37,7 +42,10 @@ class PathList(Sequence[Path]):
     @classmethod
     def of(cls, root: Path, names: Iterable[bytes]) -> "PathList":
         """Put names one behind the other."""
-        return cls(root, np.frombuffer(b"".join(name + b"\0" for name in names), np.uint8))
+        joined = bytearray()  # bytes.join would first make a list of all of them, at four times the memory
+        for name in names:
+            joined += name + b"\0"
+        return cls(root, np.frombuffer(joined, np.uint8))
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -76,9 +84,12 @@ def list_folder(root: Path, cache: Path | None = None) -> PathList:
     photos = PathList.of(root, bar)
     if len(photos) >= REMEMBERED and max(changed.values()) < began - _RACY_NS:
         header = json.dumps({"version": _VERSION, "changed": changed}).encode()
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            file.write(len(header).to_bytes(8, "little") + header)
-            photos.names.tofile(file)
+        try:
+            with whole_file(path) as temporary, temporary.open("wb") as file:
+                file.write(len(header).to_bytes(8, "little") + header)
+                photos.names.tofile(file)
+        except InputError as error:  # home folders of cluster nodes are often read-only
+            log.warning("the list of %d photos is not kept for the next run: %s", len(photos), error)
     return photos
 
 
@@ -97,7 +108,7 @@ def _walk(root: Path, below: bytes, changed: dict[str, int], within: set[tuple[i
     within = within | {(status.st_dev, status.st_ino)}
     changed[os.fsdecode(below)] = status.st_mtime_ns
     with os.scandir(folder) as entries:
-        found = sorted((entry.name, entry.is_dir(), entry.is_file()) for entry in entries)
+        found = sorted((entry.name, *_kind(entry)) for entry in entries)
     for name, is_folder, is_file in found:
         path = below + b"/" + name if below else name
         if name.startswith(b"."):  # temporary files, and what systems leave beside photos
@@ -108,11 +119,21 @@ def _walk(root: Path, below: bytes, changed: dict[str, int], within: set[tuple[i
             yield path
 
 
+def _kind(entry: os.DirEntry[bytes]) -> tuple[bool, bool]:
+    """Whether it is a folder, and whether a file."""
+    try:
+        return entry.is_dir(), entry.is_file()
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+        return False, False  # a link that leads nowhere; one to a file that is gone raises nothing
+
+
 def _recall(root: Path, path: Path) -> PathList | None:
     """The remembered list, mapped from its file; None without one, or when a folder has changed since."""
     if not path.is_file():
         return None
-    data = np.memmap(path, np.uint8, "r")
+    data = np.asarray(np.memmap(path, np.uint8, "r"))  # a plain view: memmap's own slices are slow
     size = int.from_bytes(data[:8].tobytes(), "little")
     header = json.loads(data[8 : 8 + size].tobytes())
     if header["version"] != _VERSION:

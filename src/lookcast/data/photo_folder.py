@@ -25,7 +25,8 @@ def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos")
         name: the setting that names the source, for the message.
 
     Raises:
-        InputError: a file or folder that does not exist, or no photo in it; says what was looked for.
+        InputError: a file or folder that does not exist or can't be listed, or no photo in it; says what was looked
+            for.
     """
     if not isinstance(source, str | Path):
         parts = [find_photos(part, name) for part in source]
@@ -37,7 +38,10 @@ def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos")
         return [path]
     if not path.is_dir():
         raise InputError(f"{name}: {path} does not exist")
-    found = list_folder(path)
+    try:
+        found = list_folder(path)
+    except OSError as error:
+        raise InputError(f"{name}: {os.fsdecode(error.filename)} can't be listed ({error.strerror})") from error
     if not found:
         kinds = " ".join(sorted(PHOTO_SUFFIXES))
         raise InputError(f"{name}: no photo in {path}; looked in it and below it for files ending in {kinds}")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
@@ -174,6 +175,6 @@ def _sample(
     top, left, height, width, flip = window or whole
     rows, columns = slice(top, top + height), slice(left, left + width)
     # Copies of the window alone: a view would carry the whole photo to the other process.
-    pixels = torch.from_numpy(photo.pixels[rows, columns]).permute(2, 0, 1).contiguous()
+    pixels = torch.from_numpy(np.ascontiguousarray(photo.pixels[rows, columns].transpose(2, 0, 1)))
     labels = None if photo.labels is None else torch.from_numpy(photo.labels[None, rows, columns].copy())
     return PhotoSample(pixels, labels, flip, position, seed, tuple(skipped))

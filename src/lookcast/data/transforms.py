@@ -69,6 +69,6 @@ def shrink_to(photo: torch.Tensor, longest: int, labels: bool = False) -> torch.
     height, width = photo.shape[-2:]
     factor = min(1.0, max(longest / max(height, width), MIN_SIDE / min(height, width)))
     size = [round(d * factor) for d in (height, width)]
-    mode = vision.InterpolationMode.NEAREST if labels else vision.InterpolationMode.BILINEAR
+    mode = vision.InterpolationMode.NEAREST_EXACT if labels else vision.InterpolationMode.BILINEAR
     shrunk: torch.Tensor = vision.resize(photo, size, mode, antialias=True)
     return shrunk
