@@ -11,7 +11,6 @@ from lookcast.data import stream
 from lookcast.data.photo_folder import PhotoFolder, find_photos
 from lookcast.data.sources import Cached
 from lookcast.data.stream import PairStream, PhotoStream, WholePairs, WholePhotos, drawing_from
-from lookcast.photos.files import PhotoError
 from tests.runs import break_photo, save_mask, save_masks, save_photos
 
 WHOLE = (1.0, 1.0)
@@ -230,11 +229,18 @@ class TestWholePhotos:
         assert all(same(first[index], again[index]) for index in range(12))
         assert len({first[index].seed for index in range(12)}) == 12
 
-    def test_rejects_what_cannot_be_read(self, tmp_path):
-        found = find_photos(save_photos(tmp_path, 2))
+    def test_passes_over_what_cannot_be_read(self, tmp_path):
+        found = find_photos(save_photos(tmp_path, 3))
         break_photo(found[1])
-        with pytest.raises(PhotoError, match=r"photo01\.png: broken or truncated"):
-            WholePhotos(PhotoFolder(found), [0, 1], 48)[1]
+        judged = WholePhotos(PhotoFolder(found), [0, 1], 512)
+        assert torch.equal(judged[1].pixels, WholePhotos(PhotoFolder(found), [2], 512)[0].pixels)
+        assert [line.split(": ")[0] for line in judged[1].skipped] == [str(found[1])]
+        for path in found:
+            path.unlink()
+        with pytest.raises(
+            InputError, match=r"^photos: none of the 3 can be read, first .*photo01\.png: no such photo"
+        ):
+            judged[1]
 
 
 class TestWholePairs:

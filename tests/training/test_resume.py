@@ -9,6 +9,7 @@ from lookcast.checks import InputError
 from lookcast.training.resume import BOUND, FREE, check_checkpoint, find_checkpoint
 from lookcast.training.run import train
 from tests.runs import QUIET, TINY, composed, read_metrics, save_photos
+from tests.shard_sets import save_shards
 from tests.training.stops import signal_at
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
@@ -37,11 +38,12 @@ class TestKilled:
     LENGTH = ("trainer.max_steps=60", "trainer.val_check_interval=25", "callbacks.last.every_n_steps=10")
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("workers", [0, 2])
-    def test_goes_on_as_if_nothing_had_happened(self, shell, encoder, photos, tmp_path, workers):
+    @pytest.mark.parametrize("kind", ["folder", "shards"])
+    def test_goes_on_as_if_nothing_had_happened(self, shell, encoder, photos, tmp_path, kind):
         run_dir = tmp_path / "killed"
-        command = [*TINY, "data=folder", f"data.photos={photos}", *self.LENGTH]
-        there = [*command, f"run_dir={run_dir}", f"data.num_workers={workers}"]
+        named = photos if kind == "folder" else save_shards(tmp_path / "shards", photos)
+        command = [*TINY, f"data={kind}", f"data.photos={named}", *self.LENGTH]
+        there = [*command, f"run_dir={run_dir}", "data.num_workers=2"]  # the straight run reads by itself
         assert shell(*there, *signal_at(37)).returncode == -signal.SIGKILL
         assert torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 30
         train(composed(*there, f"encoder.weights={encoder}"))

@@ -78,8 +78,7 @@ def split(photos: PhotoSource, val_photos: PhotoSource | None, num_val: int, nam
         InputError: none of those that might be judged by can be read.
     """
     if val_photos is not None:
-        judged = _pick_readable(val_photos, len(val_photos), f"val_{name}")
-        return Split(photos, val_photos, judged, True)
+        return Split(photos, val_photos, range(len(val_photos)), True)
     if len(photos) < 10:
         return Split(photos, photos, _pick_readable(photos, min(num_val, len(photos)), name), False)
     judged = _pick_readable(photos, min(num_val, len(photos) // 10), name)

@@ -75,21 +75,11 @@ class PhotoStream(Dataset[PhotoSample]):
     def window(self, number: int, position: int) -> PhotoSample:
         """The window of a certain photo that is drawn at a position."""
         skipped: list[str] = []
-        photo = self._read_from(number, skipped)
+        photo = read_from(self.source, number, skipped)
         seed = seed_of(self.seed, self.use, position)
         with drawing_from(seed):
             window = draw_window(photo.pixels.shape[:2], self.scale)
         return _sample(photo, window, position, seed, skipped)
-
-    def _read_from(self, number: int, skipped: list[str]) -> DecodedPhoto:
-        """The photo of this number, or the next that can be read."""
-        for other in range(number, number + min(len(self.source), MOST_SKIPPED)):
-            try:
-                return self.source.read(other % len(self.source))
-            except PhotoError as error:
-                skipped.append(str(error))
-        number_read = "none" if len(skipped) == len(self.source) else f"{len(skipped)} in a row, not one,"
-        raise InputError(f"photos: {number_read} of the {len(self.source)} can be read, first {skipped[0]}")
 
 
 class PairStream(Dataset[PairSample]):
@@ -122,9 +112,6 @@ class WholePhotos(Dataset[PhotoSample]):
         source: the photos.
         numbers: which of them.
         longest: in pixels.
-
-    Raises:
-        PhotoError: one can't be read when its turn comes.
     """
 
     def __init__(self, source: PhotoSource, numbers: Sequence[int], longest: int) -> None:
@@ -134,7 +121,10 @@ class WholePhotos(Dataset[PhotoSample]):
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> PhotoSample:
-        sample = _sample(self.source.read(self.numbers[index]), None, index, seed_of("judged", index), ())
+        """The photo, or the next that can be read; see `PhotoStream`."""
+        skipped: list[str] = []
+        photo = read_from(self.source, self.numbers[index], skipped)
+        sample = _sample(photo, None, index, seed_of("judged", index), skipped)
         return sample._replace(
             pixels=shrink_to(sample.pixels, self.longest),
             labels=None if sample.labels is None else shrink_to(sample.labels, self.longest, labels=True),
@@ -158,6 +148,21 @@ class WholePairs(Dataset[PairSample]):
     def __getitem__(self, index: int) -> PairSample:
         count = len(self.styles)
         return PairSample(self.contents[index], self.styles[(index + count // 2) % count])
+
+
+def read_from(source: PhotoSource, number: int, skipped: list[str]) -> DecodedPhoto:
+    """The photo of this number, or the next that can be read; what is passed over goes to `skipped`.
+
+    Raises:
+        InputError: none of the photos, or none of `MOST_SKIPPED`, can be read.
+    """
+    for other in range(number, number + min(len(source), MOST_SKIPPED)):
+        try:
+            return source.read(other % len(source))
+        except PhotoError as error:
+            skipped.append(str(error))
+    number_read = "none" if len(skipped) == len(source) else f"{len(skipped)} in a row, not one,"
+    raise InputError(f"photos: {number_read} of the {len(source)} can be read, first {skipped[0]}")
 
 
 @contextmanager
