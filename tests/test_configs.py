@@ -235,17 +235,16 @@ class TestInstantiate:
     def test_data(self, name):
         cfg = composed(choice(name), *(NEEDED[::2] if name.endswith("samples") else NEEDED), "debug=fast")
         data = build(cfg, "data")
-        batch = next(iter(data.train_dataloader()))
+        batch = data.finisher.finish(next(iter(data.train_dataloader())), 0)
         assert batch.content.shape == (2, 3, 64, 64)
         assert len(data.val_set) == (2 if name.endswith("samples") else 1)
-        train, val = data.train_set, data.val_set
         if name.endswith("pairs"):
             assert batch.style.shape == (2, 3, 64, 64)
-            assert [path.stem for path in train.styles.photos] == ["coffee"]
-            train, val = train.contents, val.contents
+            assert [Path(data.looks.train.name(n)).stem for n in range(len(data.looks.train))] == ["coffee"]
         else:
             assert batch.style is None
-        assert not {path.name for path in train.photos} & {path.name for path in val.photos} or not data.held_out
+        train = {data.photos.train.name(number) for number in range(len(data.photos.train))}
+        assert not train & {data.photos.val.name(number) for number in data.photos.judged} or not data.held_out
 
     @pytest.mark.parametrize("optimizer", of_group("optimizer"))
     @pytest.mark.parametrize("scheduler", of_group("scheduler"))

@@ -99,7 +99,7 @@ class TestSplit:
 
     def test_given_photos_are_taken_as_they_are(self, twenty, tmp_path):
         photos, judged = folder(twenty), folder(save_photos(tmp_path, 3))
-        assert split(photos, judged, 1) == (photos, judged, [0, 1, 2], True)
+        assert split(photos, judged, 1) == (photos, judged, range(3), True)
 
     @pytest.mark.parametrize(
         ("count", "num_val", "judged"), [(1, 8, [0]), (9, 8, [0, 1, 2, 3, 4, 5, 6, 7]), (9, 2, [0, 4])]

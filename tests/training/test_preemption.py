@@ -52,7 +52,13 @@ class TestRun:
     """In a process of its own; the run goes on in this one."""
 
     @pytest.mark.slow
-    @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGUSR1", 138), ("SIGINT", 130)])
+    @pytest.mark.parametrize(
+        ("name", "code"),
+        [
+            ("SIGUSR1", 138),
+            *(pytest.param(*one, marks=pytest.mark.nightly) for one in (("SIGTERM", 143), ("SIGINT", 130))),
+        ],
+    )
     def test_writes_a_checkpoint_and_goes_on_from_it(self, shell, encoder, tmp_path, name, code):
         run_dir = tmp_path / "run"
         result = shell(*TINY, *LENGTH, f"run_dir={run_dir}", *signal_at(2, name))

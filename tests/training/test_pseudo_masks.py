@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lookcast.checks import InputError
-from lookcast.data.grades import random_grade
+from lookcast.data.grades import generators_of, random_grade
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators.regions import FINE
 from lookcast.training.pseudo_masks import PseudoMasks
@@ -93,7 +93,7 @@ class TestPseudoMasks:
 
     def test_another_grade_has_much_of_the_same_regions(self):
         day = torch.cat([ASTRONAUT, COFFEE, CHELSEA])
-        grade = random_grade(day, 1.0, torch.Generator().manual_seed(3))
+        grade = random_grade(day, 1.0, generators_of([3, 4, 5]))
         assert agreement(*masks(day, grade, seed_of(3, 6))) > 0.8
 
     def test_a_photo_with_itself(self):

@@ -32,8 +32,6 @@ class TestOneLine:
     @pytest.mark.parametrize(
         ("override", "line"),
         [
-            ("hydra/launcher=submitit_slurm", "launcher: hydra-submitit-launcher is not installed; .*lookcast.slurm."),
-            ("hydra/launcher=submitit_local", "launcher: hydra-submitit-launcher is not installed; .*lookcast.slurm."),
             ("hydra/launcher=slurm", "launcher: hydra-submitit-launcher is not installed; .*lookcast.slurm."),
             ("hydra/sweeper=optuna", "sweeper: hydra-optuna-sweeper is not installed; .*lookcast.sweep."),
         ],

@@ -1,5 +1,6 @@
 """A run that was killed goes on as if it had not been."""
 
+import resource
 import signal
 
 import pytest
@@ -147,7 +148,7 @@ class TestCheckCheckpoint:
 
     def test_free_settings_exist(self):
         # A renamed key would be bound without a word.
-        known = composed(*TINY, "style=sample:coffee", "data=pairs", "module=universal", "generator=universal")
+        known = composed("experiment=universal", "style=somewhere", "data.photos=somewhere", "run_dir=somewhere")
         for key in (*FREE, *BOUND):
             node = known
             *groups, last = key.split(".")
@@ -164,3 +165,23 @@ class TestCheckCheckpoint:
         config = torch.load(path, weights_only=True)["config"]
         with pytest.raises(InputError, match=r"^resume: .*last\.ckpt: "):
             check_checkpoint(path, BilateralGenerator(), config)
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize("best", ["null", "{}"])
+    def test_the_checkpoint_before_stays(self, run, tmp_path, best):
+        # With and without the best weights, which Lightning writes, before the last.
+        length = ("trainer.val_check_interval=2", "callbacks.last.every_n_steps=1", "callbacks.samples=null")
+        keep = ("callbacks.checkpoint=null",) if best == "null" else ()
+        run("trainer.max_steps=2", *length, *keep)
+        folder = tmp_path / "run" / "checkpoints"
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))  # as if the disk were full
+        try:
+            with pytest.raises(InputError, match=r"(last\.ckpt|^run_dir: .*): can't be written \(File too large\)"):
+                run("trainer.max_steps=4", *length, *keep)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        assert run("trainer.max_steps=4", *length, *keep).work.steps == 4

@@ -67,7 +67,7 @@ class TestTorchrun:
 
         return run
 
-    @pytest.mark.slow
+    @pytest.mark.nightly
     def test_processes_share_a_folder(self, torchrun, tmp_path):
         result = torchrun("run_dir=meet")
         assert result.returncode == 0, result.stderr

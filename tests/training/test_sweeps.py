@@ -15,7 +15,7 @@ from tests.runs import QUIET, TINY, losses
 
 pytestmark = [
     *(pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET),
-    pytest.mark.slow,
+    pytest.mark.nightly,
 ]
 
 

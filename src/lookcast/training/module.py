@@ -157,10 +157,13 @@ class LookModule(pl.LightningModule):
 
     def log_training(self, terms: LossTerms) -> None:
         """Log the terms of a step as their means over all processes."""
-        # Asked only for the steps that are written down: of a mean, every process has to hear from every other.
-        if self.trainer._logger_connector.should_update_logs:
-            means = self.trainer.strategy.reduce(torch.stack([term.detach() for term in terms]), reduce_op="mean")
-            self.log_dict({f"train/loss/{name}": mean for name, mean in zip(terms._fields, means, strict=True)})
+        trainer, means = self._trainer, torch.stack([term.detach() for term in terms])
+        if trainer is not None:
+            # For a mean, every process has to hear from every other: only for the steps that are written down.
+            if not trainer._logger_connector.should_update_logs:
+                return
+            means = trainer.strategy.reduce(means, reduce_op="mean")
+        self.log_dict({f"train/loss/{name}": mean for name, mean in zip(terms._fields, means, strict=True)})
 
     def log_judged(self, stage: str, terms: LossTerms, batch_size: int) -> None:
         """Log the terms of photos to judge by, to be averaged over all of them."""

@@ -16,6 +16,7 @@ FREE = (
     # Which photos they are is compared by their names, wherever they lie.
     "data.photos", "data.val_photos", "data.masks", "data.styles", "data.val_styles",
     # The stream of samples does not depend on how it is divided.
+    "data.seed",  # the run's
     "data.batch_size", "data.num_workers", "data.cache_mb", "data.val_size", "data.num_val",
     "scheduler.total_steps",
 )  # fmt: skip

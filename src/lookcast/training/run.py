@@ -89,7 +89,7 @@ def train(cfg: DictConfig) -> TrainResult:
         # A process that reads photos hands an error on with its whole traceback; the last line is `name: message`.
         raise InputError(lines[-1].partition(": ")[2]) from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise InputError(f"run_dir: {run_dir}: can't be written ({error.strerror}); what is there stays") from error
     except SystemExit as error:

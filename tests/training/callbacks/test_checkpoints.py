@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 from pytorch_lightning.trainer.states import TrainerFn
 
+from lookcast.checks import InputError
 from lookcast.training.callbacks import LastCheckpoint
 from tests.training.callbacks.trainers import trainer
 
@@ -13,16 +14,22 @@ class TestLastCheckpoint:
         """Steps that were written, and a trainer that writes down its step."""
         steps = []
         run = trainer(state=SimpleNamespace(fn=TrainerFn.FITTING))
-        run.save_checkpoint = lambda path, weights_only: steps.append((path.name, run.global_step, weights_only))
+
+        def save(path, weights_only):
+            path.write_text(str(run.global_step))
+            steps.append((run.global_step, weights_only))
+
+        run.save_checkpoint = save
         return steps, run, LastCheckpoint(tmp_path / "last.ckpt")
 
-    def test_known_value(self, saved):
+    def test_known_value(self, saved, tmp_path):
         steps, run, callback = saved
         for run.global_step in (4, 8):
             callback.on_validation_end(run, None)
         run.global_step = 9
         callback.on_train_end(run, None)
-        assert steps == [("last.ckpt", step, False) for step in (4, 8, 9)]
+        assert steps == [(step, False) for step in (4, 8, 9)]
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"last.ckpt": "9"}
 
     def test_is_not_written_twice(self, saved):
         steps, run, callback = saved
@@ -38,3 +45,8 @@ class TestLastCheckpoint:
         run.sanity_checking, run.state.fn = False, TrainerFn.VALIDATING
         callback.on_validation_end(run, None)
         assert steps == []
+
+    @pytest.mark.parametrize("every", [0, -1])
+    def test_rejects_intervals_below_one(self, tmp_path, every):
+        with pytest.raises(InputError, match=rf"^every_n_steps: expected at least 1, got {every}$"):
+            LastCheckpoint(tmp_path / "last.ckpt", every)

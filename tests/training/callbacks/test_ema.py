@@ -186,13 +186,13 @@ class TestResume:
 
 class TestMemory:
     def test_one_copy_of_what_is_trained(self, run, monkeypatch):
-        seen, original = [], WeightEMA.on_train_end
+        seen, original = [], WeightEMA.on_fit_end
 
         def spy(self, trainer, module):
             seen.append((self, module))
             original(self, trainer, module)
 
-        monkeypatch.setattr(WeightEMA, "on_train_end", spy)
+        monkeypatch.setattr(WeightEMA, "on_fit_end", spy)
         run("init_from=universal", "trainer.max_steps=1")
         ((ema, module),) = seen
         assert module.generator.name == "baked"

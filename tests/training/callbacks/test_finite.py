@@ -207,15 +207,16 @@ class TestTwoProcesses:
         ]  # fmt: skip
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        command = [LOOKCAST, "train", *overrides, "hydra.run.dir=hydra"]
+        command = [LOOKCAST, "train", *overrides]
         result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
         assert result.returncode == 2, result.stderr
         assert (
             "lookcast: error: training: loss or gradients were not finite in 2 steps in a row, 4 to 5" in result.stderr
         )
         assert column(tmp_path, "train/skipped_steps") == [0, 1, 1, 1, 2]
-        # The first process has seen nothing that is not finite, and has skipped and saved all the same.
-        assert all(map(math.isfinite, column(tmp_path, "train/loss/total")))
+        # The mean over both is logged; the first has seen nothing that is not finite, and has skipped all the same.
+        finite = [math.isfinite(loss) for loss in column(tmp_path, "train/loss/total")]
+        assert finite == [True, False, True, True, False]
         broken_photos = {}
         for process in range(2):
             path = tmp_path / "bad_batch" / f"step_000005_process_{process}_batch_0.safetensors"

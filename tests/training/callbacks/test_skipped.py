@@ -56,9 +56,7 @@ class TestTooMany:
     LENGTH = ("data=folder", "trainer.max_steps=30", "trainer.val_check_interval=30", "data.batch_size=4")
 
     def test_stops_the_run_and_lists_them(self, run, photos, tmp_path):
-        said = (
-            r"^photos: \d of 39 can't be read, more than 1%; they are listed in .*skipped_photos\.txt; callbacks\.skip"
-        )
+        said = r"^photos: \d of \d+ can't be read, more than 1%; they are listed in .*skipped_photos\.txt; callbacks"
         with pytest.raises(InputError, match=said):
             run(*self.LENGTH, f"data.photos={photos}")
         listed = (tmp_path / "run" / "skipped_photos.txt").read_text().splitlines()

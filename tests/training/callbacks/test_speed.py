@@ -41,7 +41,7 @@ class TestChannelsLast:
         assert orders == [False, True]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 class TestCompile:
     @pytest.mark.usefixtures("fresh")
     def test_a_single_look(self, run):

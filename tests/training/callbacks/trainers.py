@@ -12,5 +12,6 @@ def trainer(**attributes):
         "max_steps": 8,
         "sanity_checking": False,
         "callbacks": [],
+        "log_every_n_steps": 1000,
     }
     return SimpleNamespace(**{**defaults, **attributes})

@@ -84,8 +84,8 @@ class WeightEMA(pl.Callback):
         if trainer.state.fn == TrainerFn.FITTING:
             self._change_places()
 
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """The generator ends as the average."""
+    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """The generator ends as the average, also where a finished run was started again and nothing was left to do."""
         self._change_places()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
