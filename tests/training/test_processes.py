@@ -18,11 +18,18 @@ LOOKS = {
 }
 
 
+SAMPLES = (
+    f"[{','.join(f'sample:{name}' for name in ('astronaut', 'chelsea', 'china', 'coffee', 'flower', 'motorcycle'))}]"
+)
+"""Whole photographs: in small crops, enlarged, cells are so alike that the last bit decides on a cell's region."""
+
+
 def command(kind, photos, run_dir, processes):
-    style = ("style=sample:coffee",) if kind == "look" else (f"style={photos}",)
+    style, photos = ("sample:coffee", photos) if kind == "look" else (SAMPLES, SAMPLES)
     small = [word for word in TINY if not word.startswith(("generator", "data=", "trainer=", "style="))]
     sizes = [word for word in TINY if word.startswith("generator")] if kind == "look" else []
-    return (*LOOKS[kind], *small, *sizes, *style, f"data.photos={photos}", *processes, *LENGTH, f"run_dir={run_dir}")
+    named = (f"style={style}", f"data.photos={photos}")
+    return (*LOOKS[kind], *small, *sizes, *named, *processes, *LENGTH, f"run_dir={run_dir}")
 
 
 def weights(run_dir):
