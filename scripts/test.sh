@@ -8,4 +8,4 @@ source scripts/environment.sh dev
 "$venv/bin/ruff" format --check .
 "$venv/bin/mypy"
 # Two tests at a time, of one thread each: many wait for processes that they have started.
-OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -n 2 "$@"
+OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"

@@ -12,12 +12,10 @@ cd "$(dirname "$0")/.."
 source scripts/environment.sh samples
 
 stage() { # FOLDER EXPERIMENT OVERRIDES...
-  local folder=$1 experiment=$2 resume=(resume=null)
+  local folder=$1 experiment=$2
   shift 2
   [ ! -e "$folder/look.safetensors" ] || return 0
-  [ ! -e "$folder/checkpoints/last.ckpt" ] || resume=("resume='$folder/checkpoints/last.ckpt'")
-  "$venv/bin/lookcast" train "experiment=$experiment" style="'$photos'" data.photos="'$photos'" \
-    run_dir="'$folder'" "${resume[@]}" "$@"
+  "$venv/bin/lookcast" train "experiment=$experiment" style="'$photos'" data.photos="'$photos'" run_dir="'$folder'" "$@"
 }
 stage "$run/first" universal "$@"
 stage "$run/second" universal_finish init_from="'$run/first/look.safetensors'" "$@"

@@ -74,7 +74,7 @@ class TestRun:
         assert stopped["global_step"] == 6
         assert all(torch.equal(w, stopped["state_dict"][key]) for key, w in straight["state_dict"].items())
 
-    @pytest.mark.slow
+    @pytest.mark.nightly
     def test_two_processes_stop_behind_the_same_step(self, shell, tmp_path):
         two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
         result = shell(*TINY, *LENGTH, *two, f"run_dir={tmp_path / 'run'}", *signal_at(2, "SIGTERM", process=1))

@@ -39,7 +39,7 @@ class TestKilled:
     LENGTH = ("trainer.max_steps=60", "trainer.val_check_interval=25", "callbacks.last.every_n_steps=10")
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("kind", ["folder", "shards"])
+    @pytest.mark.parametrize("kind", ["folder", pytest.param("shards", marks=pytest.mark.nightly)])
     def test_goes_on_as_if_nothing_had_happened(self, shell, encoder, photos, tmp_path, kind):
         run_dir = tmp_path / "killed"
         named = photos if kind == "folder" else save_shards(tmp_path / "shards", photos)

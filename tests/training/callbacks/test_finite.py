@@ -197,7 +197,7 @@ class TestSaveBatch:
             torch.testing.assert_close(cell, expected, rtol=0, atol=0.51 / 255)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 class TestTwoProcesses:
     def test_skip_together_and_stop_together(self, tmp_path, encoder):
         overrides = [
