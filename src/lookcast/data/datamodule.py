@@ -1,7 +1,6 @@
 """The photos of a run: which are trained on, which are held out, and how they are loaded."""
 
 import logging
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from lookcast.data.batches import Finisher, PairBatch, SampleBatch, collate
 from lookcast.data.order import PositionBatches
 from lookcast.data.sources import Cached, Named, open_photos, split
 from lookcast.data.stream import PhotoStream, WholePhotos
-from lookcast.data.workers import ignore_stopping
+from lookcast.data.workers import ignore_stopping, usable_cores
 from lookcast.structures import PhotoBatch
 
 log = logging.getLogger(__name__)
@@ -187,5 +186,4 @@ class PhotoDataModule(pl.LightningDataModule):
             return self.num_workers
         if self.trainer is None or self.trainer.strategy.root_device.type == "cpu":
             return 0  # a worker would take from the network what it gives
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, min(8, cores // max(1, self.trainer.num_devices)))
+        return max(1, min(8, usable_cores() // max(1, self.trainer.num_devices)))

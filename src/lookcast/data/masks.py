@@ -74,16 +74,26 @@ def check_masks(photos: Sequence[Path], folder: str | Path) -> None:
     if missing:
         count = f"{len(missing)} of {len(photos)}"
         raise InputError(f"masks: {count} photos have none in {folder}, the first that is missing is {missing[0]}")
-    if len(set(_names(photos, folder))) < len(photos):
-        owners: dict[str, Path] = {}
-        for photo, name in zip(photos, _names(photos, folder), strict=True):
-            other = owners.setdefault(name, photo)
-            if other != photo:
-                raise InputError(f"masks: {other} and {photo} would share {folder / name}; give them different names")
+    check_names(photos, folder)
     for photo in islice(photos, CHECKED):
         mask, size = mask_path(photo, folder), _stored_size(photo)
         if size is not None:  # else it is passed over when its turn comes
             check_aspect(str(mask), _stored_size(mask) or read_photo(mask).pixels.shape[:2], size)
+
+
+def check_names(photos: Sequence[Path], folder: Path) -> None:
+    """Refuse two photos that would share a mask.
+
+    Raises:
+        InputError: names them.
+    """
+    if len(set(_names(photos, folder))) == len(photos):
+        return
+    owners: dict[str, Path] = {}
+    for photo, name in zip(photos, _names(photos, folder), strict=True):
+        other = owners.setdefault(name, photo)
+        if other != photo:
+            raise InputError(f"masks: {other} and {photo} would share {folder / name}; give them different names")
 
 
 def _names(photos: Sequence[Path], folder: Path) -> Iterator[str]:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from torch.utils.data import Dataset
 
 from lookcast.checks import InputError
 from lookcast.data.masks import mask_path
-from lookcast.data.photo_folder import MIN_SIDE
+from lookcast.data.photo_folder import MIN_SIDE, PhotoFolder
 from lookcast.data.shard_codec import QUALITY, check_encoding, encode_labels, encode_pixels
-from lookcast.photos.files import PhotoError, read_mask, read_srgb
+from lookcast.photos.files import PhotoError
 
 
 class ShardOptions(NamedTuple):
@@ -53,27 +52,18 @@ class PhotoEncoder(Dataset[Encoded]):
     """Photos, read, shrunk and encoded."""
 
     def __init__(self, photos: Sequence[Path], masks: Path | None, options: ShardOptions) -> None:
-        self.photos, self.masks, self.options = photos, masks, options
+        self.source, self.options = PhotoFolder(photos, masks, options.shortest), options
 
     def __len__(self) -> int:
-        return len(self.photos)
+        return len(self.source)
 
     def __getitem__(self, number: int) -> Encoded:
-        photo, options = self.photos[number], self.options
+        photo, options = self.source.photos[number], self.options
         try:
-            pixels = read_srgb(photo, shortest=options.shortest)
-            height, width = pixels.shape[:2]
-            if min(height, width) < MIN_SIDE:
-                raise PhotoError(f"{photo}: {width}x{height} pixels, too small to train on")
-            encoded = encode_pixels(pixels, options.kind, options.quality)
-            return Encoded(encoded, b"" if self.masks is None else self._mask(photo, (height, width)), None)
-        except InputError as error:  # of the photo or of its mask
-            message = str(error) if isinstance(error, PhotoError) else f"{photo}: {error}"
-            return Encoded(b"", b"", message)
-
-    def _mask(self, photo: Path, size: tuple[int, int]) -> bytes:
-        assert self.masks is not None
-        mask = mask_path(photo, self.masks)
-        if not mask.is_file():
-            raise PhotoError(f"{photo}: has no mask {mask}")
-        return encode_labels(read_mask(mask, size)[0].argmax(0).numpy().astype(np.uint8))
+            if self.source.masks is not None and not (mask := mask_path(photo, self.source.masks)).is_file():
+                raise PhotoError(f"{photo}: has no mask {mask}")
+            pixels, labels = self.source.read(number)
+        except PhotoError as error:  # of the photo or of its mask
+            return Encoded(b"", b"", str(error))
+        encoded = encode_pixels(pixels, options.kind, options.quality)
+        return Encoded(encoded, b"" if labels is None else encode_labels(labels), None)

@@ -11,13 +11,14 @@ from tqdm import tqdm
 
 from lookcast.checks import InputError
 from lookcast.data.listing import fingerprint_of
-from lookcast.data.masks import mask_path, without_masks
+from lookcast.data.masks import check_names, without_masks
 from lookcast.data.photo_folder import find_photos
 from lookcast.data.shard_encoder import Encoded, PhotoEncoder, ShardOptions
 from lookcast.data.shard_index import INDEX, Description, shard_name, write_index
 from lookcast.data.shard_tar import ShardTar
 from lookcast.data.shards import PhotoShards
 from lookcast.data.unfinished_shards import FinishedShard, UnfinishedShards
+from lookcast.data.workers import usable_cores
 from lookcast.files import whole_file
 
 _BATCH = 8  # photos that a process hands over at once
@@ -60,8 +61,7 @@ def make_shards(
             can't be written, options out of range.
     """
     options.check()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = cores if workers is None else workers
+    workers = usable_cores() if workers is None else workers
     if workers < 1:
         raise InputError(f"jobs: expected at least 1, got {workers}")
     photos = _list_photos(folder, masks)
@@ -96,11 +96,7 @@ def _list_photos(folder: Path, masks: Path | None) -> Sequence[Path]:
     if not masks.is_dir():
         raise InputError(f"masks: {masks} is not a folder")
     photos = without_masks(photos, masks)
-    owners: dict[str, Path] = {}
-    for photo in photos:
-        if owners.setdefault(photo.stem, photo) != photo:
-            mask = mask_path(photo, masks)
-            raise InputError(f"masks: {owners[photo.stem]} and {photo} would share {mask}; give them different names")
+    check_names(photos, masks)
     return photos
 
 

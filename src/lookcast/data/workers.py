@@ -1,5 +1,6 @@
 """Processes that read photos, and the signals that are meant for the process they read for."""
 
+import os
 import signal
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -17,3 +18,8 @@ def ignore_stopping(worker: int = 0) -> None:
     """
     for signum in STOPPING:
         signal.signal(signum, signal.SIG_IGN)
+
+
+def usable_cores() -> int:
+    """Those that this process may use, which a scheduler can have made fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
