@@ -7,5 +7,6 @@ source scripts/environment.sh dev
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
 "$venv/bin/mypy"
-# Two tests at a time, of one thread each: many wait for processes that they have started.
-OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"
+# Two tests at a time, of one thread each: many wait for processes that they have started. Parallel code compiled by
+# numba, which a test's reference brings, would otherwise set the threads of the whole process.
+OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"

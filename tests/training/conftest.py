@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from lookcast.training.callbacks import RunProgress
 from lookcast.training.run import train
@@ -55,7 +56,8 @@ def shell(tmp_path, encoder):
     def start(*arguments, environment=()):
         command = [Path(sys.executable).parent / "lookcast", "train", f"encoder.weights={encoder}", *arguments]
         root = str(Path(__file__).parents[2])  # for the callbacks of the tests
-        variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root, **dict(environment)}
+        threads = str(torch.get_num_threads())  # as here: another number of threads gives other last bits
+        variables = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": root, **dict(environment)}
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=variables)
 
     return start
