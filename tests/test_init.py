@@ -37,6 +37,10 @@ class TestImport:
     def test_command_line_is_light(self):
         assert loaded("import lookcast.cli", HEAVY) == []
 
+    def test_a_wrong_override_is_answered_before_a_run_is_imported(self):
+        wrong = "from lookcast import cli; assert cli.main(['train', 'trainer.max_stepz=1']) == 2"
+        assert loaded(wrong, ("pytorch_lightning", "wandb", "kornia", "lookcast.training.run")) == []
+
     @pytest.mark.parametrize("module", ["lookcast.inference.stylizer", "lookcast.inference.batch"])
     def test_inference_knows_nothing_of_training(self, module):
         assert loaded(f"import {module}", (*TRAINING, "torch")) == ["torch"]

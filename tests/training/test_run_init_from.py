@@ -6,11 +6,12 @@ from PIL import Image
 
 import lookcast
 from lookcast.checks import InputError
+from lookcast.cli.train import train as main
 from lookcast.generators import BakedGenerator, UniversalGenerator
 from lookcast.inference import stylizer as stylizer_module
 from lookcast.inference.checkpoint import CheckpointError
 from lookcast.photos.files import read_photo, to_tensor
-from lookcast.training.run import main, train
+from lookcast.training.run import train
 from tests.looks import SMALL, UNIVERSAL, look, save_look, save_universal, universal_look
 from tests.runs import QUIET, composed, losses, save_photos
 from tests.samples import photo

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 import lookcast
 from lookcast.checks import InputError
-from lookcast.training.run import main
+from lookcast.cli.train import train as main
 from tests.runs import QUIET, TINY, losses
 
 pytestmark = [
@@ -25,7 +25,7 @@ def sweep(tmp_path, encoder, monkeypatch):
     monkeypatch.setattr(sys, "argv", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr("lookcast.training.run.quieten", lambda: None)
+    monkeypatch.setattr("lookcast.training.report.quieten", lambda: None)
 
     def run(*arguments):
         silent = ("hydra/job_logging=none", "hydra/hydra_logging=none")

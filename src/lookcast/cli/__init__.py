@@ -9,6 +9,7 @@ from lookcast.cli.evaluate import evaluate
 from lookcast.cli.export import export
 from lookcast.cli.shard import shard
 from lookcast.cli.stylize import stylize
+from lookcast.cli.train import train
 
 
 class Command(NamedTuple):
@@ -21,13 +22,6 @@ class Command(NamedTuple):
 
     help: str
     run: Callable[[list[str]], int]
-
-
-def train(argv: list[str]) -> int:
-    """`lookcast train`: Hydra's own command line, `--help`, `-m` and `--cfg` included."""
-    from lookcast.training.run import main as run_training
-
-    return run_training(argv)
 
 
 COMMANDS = {

@@ -1,29 +1,24 @@
-"""A training run from its config: the only room, beside the command line, that knows Hydra."""
+"""A training run from its config."""
 
 import errno
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytorch_lightning as pl
 import torch
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.utilities import rank_zero_only
 
 import lookcast
 from lookcast.checks import InputError
 from lookcast.data.datamodule import PhotoDataModule
 from lookcast.data.photo_folder import MIN_SIDE, find_photos
 from lookcast.data.transforms import shrink_to
-from lookcast.files import shipped
 from lookcast.generators import BakedGenerator, Generator, UniversalGenerator
 from lookcast.inference import stylizer
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
@@ -32,11 +27,8 @@ from lookcast.training.arguments import check_arguments
 from lookcast.training.callbacks import work_of
 from lookcast.training.loggers import close_wandb, log_config, log_result
 from lookcast.training.module import LookModule
-from lookcast.training.preemption import Preempted, leave
-from lookcast.training.refusals import one_line, refused_elsewhere
-from lookcast.training.report import TrainResult, print_summary, quieten
+from lookcast.training.report import TrainResult
 from lookcast.training.resume import check_checkpoint, find_checkpoint
-from lookcast.training.run_folder import place_run
 
 
 def train(cfg: DictConfig) -> TrainResult:
@@ -98,56 +90,6 @@ def train(cfg: DictConfig) -> TrainResult:
         raise
     finally:
         close_wandb(trainer.loggers)
-
-
-def main(argv: list[str]) -> int:
-    """`lookcast train`: Hydra's command line around `train`.
-
-    Raises:
-        InputError: an unknown key, a bad override, or what `train` refuses.
-    """
-    # Hydra reads sys.argv; Lightning starts the other processes of a machine with it, so its first word is this file.
-    # Flags go to the end: argparse, which Hydra uses, takes no override behind them.
-    overrides = [word for word in argv if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    sys.argv = [__file__, *place_run(overrides, os.environ), *(word for word in argv if word not in overrides)]
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # lets exceptions through to here instead of printing a page
-    os.environ.setdefault("SUBMITIT_PREEMPT_SIGNAL", "USR1")  # what a run listens to; submitit would send USR2
-    refused: list[Exception] = []
-    running, here = False, (os.uname().nodename, os.getpid())
-
-    def job(cfg: DictConfig) -> float:
-        """One run; gives a sweeper the figure to minimise."""
-        nonlocal running
-        running, score = True, float("inf")
-        quieten()
-        try:
-            result = train(cfg)
-        except (InputError, HydraException, OmegaConfBaseException) as error:
-            if (os.uname().nodename, os.getpid()) != here:
-                raise  # a job of its own, by submitit: what is noted here does not come back from there
-            refused.append(error)  # Hydra would print a page about it; a sweep goes on with its next job
-        except Preempted as stop:
-            code = leave(stop)
-            rank_zero_only(print)(f"lookcast: {stop}", file=sys.stderr)
-            raise SystemExit(code) from stop  # of the whole sweep
-        else:
-            print_summary(result)
-            score = result.metrics["val/style_distance"]
-        running = False
-        return score
-
-    try:
-        hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="train")(job)()
-    except Exception as error:
-        elsewhere = refused_elsewhere(error)
-        # Outside of a job it is an override, or a folder that can't be made; everything else is a fault.
-        known = not running and isinstance(error, (HydraException, OmegaConfBaseException, OSError, ValueError))
-        if elsewhere is None and not known:
-            raise
-        refused.insert(0, elsewhere or error)
-    if refused:
-        raise refused[0] if isinstance(refused[0], InputError) else InputError(one_line(refused[0]))
-    return 0
 
 
 def _environment() -> dict[str, Any]:
@@ -237,7 +179,3 @@ def _build(config: DictConfig, **kwargs: Any) -> Any:
 
 def _build_all(group: DictConfig | None) -> list[Any]:
     return [_build(entry) for entry in (group or {}).values() if entry is not None]
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 import lookcast
 from lookcast.checks import InputError
-from lookcast.training.run import main
+from lookcast.cli.train import train as main
 from tests.runs import QUIET, TINY, break_photo, composed, losses, save_photos
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
@@ -94,7 +94,7 @@ class TestMain:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", [])
         monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-        monkeypatch.setattr("lookcast.training.run.quieten", lambda: None)
+        monkeypatch.setattr("lookcast.training.report.quieten", lambda: None)
         silent = ("hydra/job_logging=none", "hydra/hydra_logging=none", "hydra.run.dir=run", "hydra.sweep.dir=sweep")
 
         def run(*arguments):
