@@ -17,7 +17,8 @@ for program in munged slurmctld slurmd sbatch; do
   }
 done
 source scripts/environment.sh samples
-export PATH="$(cd "$venv/bin" && pwd):$PATH:/usr/sbin"
+venv=$(cd "$venv" && pwd) # what follows runs in another folder
+export PATH="$venv/bin:$PATH:/usr/sbin"
 repository=$PWD
 steps=${STEPS:-1000}
 folder=$(mktemp -d)
@@ -168,7 +169,7 @@ say "job $job is $(state) after $(starts) starts"
 [ "$(ls runs/look)" = "slurm-$job" ] || fail "expected one run folder, got: $(ls runs/look)"
 reached=$(step_of "$checkpoint")
 [ "$reached" = "$steps" ] || fail "expected step $steps in $checkpoint, got $reached"
-# The bar of each start opens at the step that it goes on from.
+# The first line of progress of each start comes behind the first step that it trains.
 "$venv/bin/python" - "$log" "$steps" 0 "${came_back[@]}" <<'PYTHON' || fail "a start did not go on where the one before ended"
 import re
 import sys
@@ -176,15 +177,15 @@ from pathlib import Path
 
 log, steps, *expected = sys.argv[1], *map(int, sys.argv[2:])
 starts = re.split(r", start \d+, on", Path(log).read_text())[1:]
-opened = [int(re.search(rf"\| (\d+)/{steps} ", text).group(1)) for text in starts]
-print(f"          expected to go on from steps {expected}, went on from {opened}")
-sys.exit(opened != expected)
+went_on = [int(re.search(rf"^step (\d+)/{steps} ", text, re.MULTILINE).group(1)) - 1 for text in starts]
+print(f"          expected to go on from steps {expected}, went on from {went_on}")
+sys.exit(went_on != expected)
 PYTHON
 say "every start went on where the one before ended; step $steps is reached"
 echo
 echo "---- $log"
-# Of each bar only what it showed at last.
-tr '\r' '\n' <"$log" | sed "s#$folder/work/##g; s#$repository/##g" | awk '
-  /^train: / { bar = $0; next }
-  { if (bar != "") print bar; bar = ""; if ($0 != "") print }
-  END { if (bar != "") print bar }'
+# Of lines of progress only the last before something else.
+sed "s#$folder/work/##g; s#$repository/##g" "$log" | awk '
+  /^step / { progress = $0; next }
+  { if (progress != "") print progress; progress = ""; if ($0 != "") print }
+  END { if (progress != "") print progress }'
