@@ -289,6 +289,26 @@ class TestRemote:
             source.read(1)
         assert source.read(1).pixels.dtype == np.uint8
 
+    def test_a_server_that_is_gone_ends_the_run(self, server, tmp_path, monkeypatch):
+        monkeypatch.setattr(ranged_files, "_PAUSE", 0.01)
+        url, handler = server
+        source = PhotoShards(url, cache=tmp_path)
+        handler.failures = 10**6
+        for copy in (source, pickle.loads(pickle.dumps(source))):
+            expected = rf"^shards: the server does not answer any more: {url}/000000\.tar: can't be read \(503"
+            with pytest.raises(InputError, match=expected) as caught:
+                copy.read(1)
+            assert not isinstance(caught.value, PhotoError)  # which would be passed over, one photo after the other
+
+    def test_a_shard_that_is_gone_is_passed_over(self, made, tmp_path, monkeypatch):
+        monkeypatch.setattr(ranged_files, "_PAUSE", 0.01)
+        system = fsspec.filesystem("memory")
+        system.put(f"{made}/", "/bucket/gone/", recursive=True)
+        source = PhotoShards("memory://bucket/gone", cache=tmp_path)
+        system.rm("/bucket/gone/000000.tar")
+        with pytest.raises(PhotoError, match=r"000000\.tar: can't be read \(it is missing\)$"):
+            source.read(1)
+
     def test_a_server_that_serves_whole_files_only(self, server, tmp_path):
         url, handler = server
         handler.ranges = False

@@ -33,6 +33,7 @@ class RangedFiles(Protocol):
 
         Raises:
             PhotoError: it can't be read.
+            InputError: neither can any other file of the folder.
         """
 
     def where(self, name: str) -> str:
@@ -110,10 +111,11 @@ class RemoteFiles:
         self.url, self.name = url.rstrip("/"), name
         self._system: Any = None
         self._process = 0
+        self._seen: str | None = None
         self._connect()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url, "name": self.name, "_system": None, "_process": 0}
+        return {"url": self.url, "name": self.name, "_system": None, "_process": 0, "_seen": self._seen}
 
     def where(self, name: str) -> str:
         """Its URL."""
@@ -129,6 +131,7 @@ class RemoteFiles:
             raise InputError(f"{self.name}: {error}") from error
         if size is None:
             raise InputError(f"{self.name}: {self.where(name)}: the server does not say how large it is")
+        self._seen = self._seen or name  # the index, which every reader starts with
         return int(size)
 
     def read(self, name: str, start: int, length: int) -> bytes:
@@ -142,9 +145,24 @@ class RemoteFiles:
 
         try:
             data: bytes = self._try(fetch, name)
-        except FileNotFoundError as error:
-            raise PhotoError(f"{self.where(name)}: can't be read (it is missing)") from error
+        except (FileNotFoundError, PhotoError) as error:
+            missing = f"{self.where(name)}: can't be read (it is missing)"
+            failure = error if isinstance(error, PhotoError) else PhotoError(missing)
+            if self._is_there():
+                raise failure from error
+            raise InputError(f"{self.name}: the server does not answer any more: {failure}") from error
         return data
+
+    def _is_there(self) -> bool:
+        """Whether what once answered still does: else one photo after the other would be tried, for an hour."""
+        if self._seen is None:
+            return True
+        system, root = self._connect()
+        try:
+            system.cat_file(f"{root}/{self._seen}", start=0, end=1)
+        except Exception:  # every protocol brings its own
+            return False
+        return True
 
     def _try(self, call: Any, name: str) -> Any:
         system, root = self._connect()
