@@ -60,12 +60,13 @@ def read_photo(thumbnail: torch.Tensor, features: Features, mask: torch.Tensor |
     places = torch.cat(taps, 1)
     shares = depth_shares(luma(thumbnail), depth)
     fine_shares = _shrink(shares, FINE)
-    statistics = torch.cat([places, places.square(), fine_shares], 1)
+    cells = _shrink(places, CELLS)
+    statistics = torch.cat([cells, _shrink(places.square(), CELLS), _shrink(fine_shares, CELLS)], 1)
     return Reading(
         thumbnail=thumbnail,
         places=places,
-        cells=_shrink(places, CELLS),
-        statistics=_shrink(statistics, CELLS).flatten(2).transpose(1, 2),
+        cells=cells,
+        statistics=statistics.flatten(2).transpose(1, 2),
         moments=_shrink(color_moments(thumbnail), FINE),
         shares=fine_shares,
         mask=None if mask is None else resize_mask(mask.to(places.dtype), size),
@@ -166,9 +167,11 @@ def with_position(features: torch.Tensor) -> torch.Tensor:
 
     Relative ones are the same by day and by night; absolute ones know grass from sky.
     """
-    mean, spread = features.mean((-2, -1), keepdim=True), features.std((-2, -1), keepdim=True)
     height, width = features.shape[-2:]
+    centered = features - features.mean((-2, -1), keepdim=True)
+    # The standard deviation; torch's own takes ten times as long on a CPU.
+    spread = torch.linalg.vector_norm(centered, dim=(-2, -1), keepdim=True) / (height * width - 1) ** 0.5
     y = torch.linspace(-1, 1, height, device=features.device, dtype=features.dtype).view(1, 1, -1, 1)
     x = torch.linspace(-1, 1, width, device=features.device, dtype=features.dtype).view(1, 1, 1, -1)
     plane = features[:, :1]
-    return torch.cat([features, (features - mean) / (spread + 0.1), y.expand_as(plane), x.expand_as(plane)], 1)
+    return torch.cat([features, centered / (spread + 0.1), y.expand_as(plane), x.expand_as(plane)], 1)
