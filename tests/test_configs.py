@@ -353,6 +353,7 @@ class TestRuns:
         assert after != before
         assert torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] == 2
 
+    @pytest.mark.nightly
     def test_mixed_precision_of_the_universal_experiment(self, tmp_path):
         # On any CPU: bfloat16 is emulated where it is not built in. Two to three digits.
         curves = {}

@@ -141,9 +141,8 @@ class TestOtherProcessors:
     """This file again, compiled for a CPU without the instructions of this one."""
 
     @pytest.mark.skipif("NUMBA_CPU_FEATURES" in os.environ, reason="is itself that run")
-    @pytest.mark.parametrize(
-        ("features", "lanes"), [pytest.param("+avx,+avx2,+fma", 8, marks=pytest.mark.nightly), ("", 0)]
-    )
+    @pytest.mark.nightly
+    @pytest.mark.parametrize(("features", "lanes"), [("+avx,+avx2,+fma", 8), ("", 0)])
     def test_agree_too(self, features, lanes, tmp_path):
         environment = {"NUMBA_CPU_FEATURES": features, "NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
         program = (

@@ -60,7 +60,7 @@ class TestShell:
         assert first[0] == second[0]  # each starts anew, from the same seed
         assert first[1] != second[1]
 
-    @pytest.mark.slow
+    @pytest.mark.nightly
     def test_two_processes(self, shell, tmp_path):
         # Two batches of 6 are all 12 photos in each step, each of them in one of the processes.
         photos = save_photos(tmp_path / "photos", 14)

@@ -36,7 +36,7 @@ def weights(run_dir):
     return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
-@pytest.mark.parametrize("kind", [pytest.param("look", marks=pytest.mark.nightly), "universal"])
+@pytest.mark.parametrize("kind", ["look", pytest.param("universal", marks=pytest.mark.nightly)])
 def test_same_losses(shell, tmp_path, kind):
     photos = save_photos(tmp_path / "photos", 30)
     for name, processes in (("one", ONE), ("two", TWO)):

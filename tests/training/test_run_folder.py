@@ -77,6 +77,7 @@ class TestTorchrun:
         assert torch.load(tmp_path / "meet" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
         assert len(losses(tmp_path / "meet")) == 2
 
+    @pytest.mark.nightly
     def test_without_a_folder(self, torchrun, tmp_path):
         result = torchrun()
         assert result.returncode != 0

@@ -72,6 +72,7 @@ class TestSingleLook:
     def test_has_no_paths_of_this_machine(self, single):
         assert b".py" not in single[1].read_bytes()
 
+    @pytest.mark.nightly
     def test_painting_network(self, tmp_path):
         generator = look("transform")
         export_onnx(Stylizer(generator, {}, "cpu", "float32"), tmp_path / "a.onnx")
@@ -82,6 +83,7 @@ class TestSingleLook:
 class TestUniversal:
     """With a shallow grid: the time is torch's, for each node of the graph."""
 
+    @pytest.mark.nightly
     def test_baked_look(self, tmp_path):
         generator = BakedGenerator.bake(universal_look(depth=2), planes(STYLE)).eval()
         export_onnx(Stylizer(generator, {}, "cpu", "float32"), tmp_path / "a.onnx")
