@@ -92,8 +92,9 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
     """Rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integers."""
     rows, columns = source.shape[0], source.shape[1]
     size = 12 * LANES
-    table = np.zeros((cells.shape[1], 12, 2, LANES), np.float32)
-    values = table.reshape(-1)
+    slope = cells.shape[1] * size
+    grid = cells.reshape(cells.shape[0], slope)
+    values = np.zeros(2 * slope, np.float32)
     line, changed = np.empty(3 * columns, source.dtype), np.empty(3 * columns, source.dtype)
     rest, rest_changed = np.zeros(3 * LANES, source.dtype), np.empty(3 * LANES, source.dtype)
     step = np.float32(width / columns)
@@ -103,15 +104,13 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
         position = min(max((row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
         above = min(int(position), cells.shape[0] - 2)
         weight = np.float32(position - above)
-        for x in range(cells.shape[1]):
-            for i in range(12):
-                for lane in range(LANES):
-                    value = cells[above, x, i, lane]
-                    table[x, i, 0, lane] = value + weight * (cells[above + 1, x, i, lane] - value)
-        for x in range(cells.shape[1] - 1):
-            for i in range(12):
-                for lane in range(LANES):
-                    table[x, i, 1, lane] = table[x + 1, i, 0, lane] - table[x, i, 0, lane]
+        # Flat, so that they become vectors: an index that may be negative is looked at element by element.
+        upper, lower = grid[above], grid[above + 1]
+        for i in range(slope):
+            values[i] = upper[i] + weight * (lower[i] - upper[i])
+        here, following, change = values[: slope - size], values[size:slope], values[slope : 2 * slope - size]
+        for i in range(slope - size):
+            change[i] = following[i] - here[i]
         if len(packed_source):
             line, changed = packed_source[row], packed_result[row]
         else:
@@ -123,12 +122,15 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
             first = max(0, int(np.ceil((cell + 0.5) * columns / width - 0.5)))
             last = min(columns, int(np.ceil((cell + 1.5) * columns / width - 0.5)))
             left = min(max(cell, 0), cells.shape[1] - 2)
-            for x in range(first, last, LANES):
+            for block in range(first, last, LANES):
+                # The last block of a cell does some pixels of the one before once more; narrow cells have none before.
+                narrow = last - first < LANES
+                x = block if narrow else min(block, last - LANES)
                 # Depth 1 is doubled: its guide is clamped to the first of the two.
                 along = np.float32((x + 0.5) * width / columns - 0.5 - left)
-                if x + LANES <= last:
+                if not narrow:
                     transform_block(
-                        values, 2 * left * size, line, 3 * x, changed, 3 * x,
+                        values, left * size, slope, line, 3 * x, changed, 3 * x,
                         along, step, red, green, blue, deep, levels,
                     )  # fmt: skip
                     continue
@@ -136,8 +138,9 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
                 for i in range(count):
                     rest[i] = line[3 * x + i]
                 transform_block(
-                    values, 2 * left * size, rest, 0, rest_changed, 0, along, step, red, green, blue, deep, levels
-                )
+                    values, left * size, slope, rest, 0, rest_changed, 0,
+                    along, step, red, green, blue, deep, levels,
+                )  # fmt: skip
                 for i in range(count):
                     changed[3 * x + i] = rest_changed[i]
         if not len(packed_source):

@@ -86,15 +86,16 @@ class _Vectors:
 
 @intrinsic
 def transform_block(  # type: ignore[no-untyped-def]
-    typing_context, table, cell, source, first, result, target, along, step, red, green, blue, depth, white
+    typing_context, table, cell, slope, source, first, result, target, along, step, red, green, blue, depth, white
 ):
     """Transform `LANES` neighbouring pixels, a lane each, that lie between two columns of cells.
 
     Args:
         typing_context: numba's.
-        table: float32, 2 x `LANES` values for each of 12 coefficients: in each depth, and what to add for the next
-            column.
+        table: float32: a row of the grid, for each of 12 coefficients `LANES` values, one for each depth; and, `slope`
+            floats further, what to add for the next column.
         cell: where the columns' values start in it.
+        slope: see `table`.
         source: interleaved pixels, of which `3 LANES` values are read.
         first: the first of them.
         result: as the source, to be written.
@@ -109,15 +110,15 @@ def transform_block(  # type: ignore[no-untyped-def]
     """
     rounded, count, f32 = isinstance(white, types.Integer), LANES, types.float32
     signature = types.void(
-        table, types.intp, source, types.intp, result, types.intp, f32, f32, f32, f32, f32, types.int32,
+        table, types.intp, types.intp, source, types.intp, result, types.intp, f32, f32, f32, f32, f32, types.int32,
         types.int32 if rounded else f32,
     )  # fmt: skip
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        table, cell, source, first, result, target, along, step, *weights, depth, white = arguments
+        table, cell, slope, source, first, result, target, along, step, *weights, depth, white = arguments
         v, kinds = _Vectors(context, builder), signature.args
-        element = context.get_data_type(kinds[2].dtype)
-        pixels = v.load(v.address(kinds[2], source, first), 3 * count, element)
+        element = context.get_data_type(kinds[3].dtype)
+        pixels = v.load(v.address(kinds[3], source, first), 3 * count, element)
         channels = [v.pick(pixels, range(channel, 3 * count, 3)) for channel in range(3)]
         if rounded:
             floats = ir.VectorType(_FLOAT, count)
@@ -136,11 +137,11 @@ def transform_block(  # type: ignore[no-untyped-def]
         level = v.clamp(level, v.constant([0] * count, _INT), below_last)
         deep = builder.fsub(guide, builder.sitofp(level, guide.type), flags=_FAST)
         following = builder.add(level, v.constant([1] * count, _INT))
-        start = v.address(kinds[0], table, cell)
+        starts = [v.address(kinds[0], table, start) for start in (cell, builder.add(cell, slope))]
         coefficients = []
         for number in range(12):
             values, slopes = (
-                v.load(builder.gep(start, [ir.Constant(_INT, (2 * number + half) * count)]), count) for half in (0, 1)
+                v.load(builder.gep(start, [ir.Constant(_INT, number * count)]), count) for start in starts
             )
             near, far = (
                 v.muladd(across, v.look_up(slopes, where), v.look_up(values, where)) for where in (level, following)
@@ -161,7 +162,7 @@ def transform_block(  # type: ignore[no-untyped-def]
         pair = v.pick(outputs[0], range(2 * count), outputs[1])
         third = v.pick(outputs[2], [lane % count for lane in range(2 * count)])
         order = [channel * count + pixel for pixel in range(count) for channel in range(3)]
-        v.store(v.pick(pair, order, third), v.address(kinds[4], result, target))
+        v.store(v.pick(pair, order, third), v.address(kinds[5], result, target))
         return context.get_dummy_value()
 
     return signature, generate
