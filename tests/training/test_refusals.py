@@ -5,9 +5,7 @@ import sys
 
 import pytest
 from hydra.errors import HydraException
-from torch.utils.data import DataLoader, Dataset
 
-from lookcast.checks import InputError
 from lookcast.training.refusals import one_line
 from tests.runs import composed
 
@@ -17,14 +15,6 @@ sys.modules["hydra_plugins"] = None  # what Python makes of a package that is no
 from lookcast.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-
-
-class Refusing(Dataset):
-    def __len__(self):
-        return 1
-
-    def __getitem__(self, number):
-        raise InputError("shards: the server is gone")
 
 
 class TestOneLine:
@@ -39,16 +29,11 @@ class TestOneLine:
         line = one_line(FileExistsError(errno.EEXIST, "File exists", "sweep/1"))
         assert line == "sweep/1: can't be written (File exists)"
 
-    def test_of_a_process_that_reads_photos(self):
-        """The error comes through the loader with a traceback in its text."""
-        with pytest.raises(InputError) as caught:
-            list(DataLoader(Refusing(), num_workers=1))
-        assert "Traceback" in str(caught.value)
-        assert one_line(caught.value) == "shards: the server is gone"
-
     @pytest.mark.parametrize(
         ("override", "line"),
         [
+            ("hydra/launcher=submitit_slurm", "launcher: hydra-submitit-launcher is not installed; .*lookcast.slurm."),
+            ("hydra/launcher=submitit_local", "launcher: hydra-submitit-launcher is not installed; .*lookcast.slurm."),
             ("hydra/launcher=slurm", "launcher: hydra-submitit-launcher is not installed; .*lookcast.slurm."),
             ("hydra/sweeper=optuna", "sweeper: hydra-optuna-sweeper is not installed; .*lookcast.sweep."),
         ],

@@ -6,8 +6,10 @@ import re
 import pytest
 from hydra.errors import InstantiationException
 from PIL import Image
+from torch.utils.data import get_worker_info
 
 from lookcast.checks import InputError, ShapeError
+from lookcast.data.photo_folder import PhotoFolder
 from lookcast.training.module import LookModule
 from lookcast.training.run import train
 from tests.runs import GREEN, QUIET, break_photo, composed, losses, save_mask, save_masks, save_photos
@@ -234,3 +236,16 @@ class TestRejects:
     def test_rejects_a_run_without_steps(self, run):
         with pytest.raises(InputError, match=r"^no step was trained"):
             run("trainer.max_steps=0", "scheduler=constant")
+
+    def test_what_a_reader_refuses_is_one_line(self, run, monkeypatch):
+        """From its process the error comes with a traceback in its text."""
+        original = PhotoFolder.read
+
+        def read(self, number):
+            if get_worker_info() is not None:
+                raise InputError("shards: the server is gone")
+            return original(self, number)
+
+        monkeypatch.setattr(PhotoFolder, "read", read)
+        with pytest.raises(InputError, match=r"^shards: the server is gone$"):
+            run("data.num_workers=1")

@@ -71,7 +71,7 @@ def train(argv: list[str]) -> int:
             raise
         refused.insert(0, elsewhere or error)
     if refused:
-        raise InputError(one_line(refused[0])) from refused[0]
+        raise refused[0] if isinstance(refused[0], InputError) else InputError(one_line(refused[0]))
     return 0
 
 

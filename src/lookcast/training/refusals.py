@@ -4,8 +4,6 @@ import re
 
 from lookcast.checks import InputError
 
-_RAISED = re.compile(r"^lookcast\.checks\.\w+: (.*)$", re.MULTILINE)
-"""What a traceback says of an error of ours."""
 _PLUGINS = (
     ("hydra/launcher/submitit", "hydra-submitit-launcher", "slurm"),
     ("hydra/sweeper/optuna", "hydra-optuna-sweeper", "sweep"),
@@ -14,10 +12,7 @@ _PLUGINS = (
 
 
 def one_line(error: Exception) -> str:
-    """What Hydra, the system or a run refuses, with the override it is about and without the pointers that follow."""
-    if isinstance(error, InputError):
-        raised = _RAISED.findall(str(error))  # from a process that reads photos it comes with a traceback
-        return raised[-1] if raised else str(error)
+    """What Hydra or the system refuses, with the override it is about and without the pointers that follow."""
     if isinstance(error, OSError) and error.errno is not None:  # Hydra's own for a missing config has no number
         return f"{error.filename or 'the run folder'}: can't be written ({error.strerror})"
     text = str(error)
@@ -36,5 +31,5 @@ def refused_elsewhere(error: Exception) -> InputError | None:
     """
     if type(error).__module__.partition(".")[0] != "submitit":
         return None
-    found = _RAISED.findall(str(error))
+    found = re.findall(r"^lookcast\.checks\.\w+: (.*)$", str(error), re.MULTILINE)
     return InputError(found[-1]) if found else None
