@@ -1,4 +1,4 @@
-"""An opened photo to upright pixels: by libvips where it is faster or keeps more, else by Pillow."""
+"""An opened photo to upright pixels: by what is faster or keeps more than Pillow, else by Pillow."""
 
 import logging
 from pathlib import Path
@@ -11,10 +11,10 @@ from PIL import Image
 from lookcast.photos.color_profiles import to_srgb
 from lookcast.photos.deep_modes import DecodedPixels, decode_deep, is_deep
 from lookcast.photos.heic import decode_deep_heic
+from lookcast.photos.jpeg import decode_jpeg
 from lookcast.photos.metadata import read_metadata
 from lookcast.photos.modes import find_profile, to_rgb
 from lookcast.photos.photo import Photo, Pixels, to_8_bits
-from lookcast.photos.vips import decode
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def _decode(image: Image.Image, path: Path, reduced: bool = False) -> DecodedPix
 
 def _decode_rgb(image: Image.Image, path: Path) -> DecodedPixels | None:
     """A JPEG, or a HEIC of more than 8 bits; None for what Pillow reads, or has to convert."""
-    values = decode_deep_heic(image, path) if image.format == "HEIF" else decode(path, image)
+    values = decode_deep_heic(image, path) if image.format == "HEIF" else decode_jpeg(path, image)
     if values is None:
         return None
     icc_profile = image.info.get("icc_profile") or None

@@ -1,4 +1,4 @@
-"""Reading by libvips, which keeps 16 bits per colour and is twice as fast as Pillow; imported when first needed."""
+"""Reading by libvips, which keeps 16 bits per colour and says what is broken; imported when first needed."""
 
 import os
 from functools import lru_cache

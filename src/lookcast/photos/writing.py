@@ -13,6 +13,7 @@ from PIL import Image
 from lookcast.checks import InputError
 from lookcast.files import whole_file
 from lookcast.photos.heic import HEIC_SUFFIXES, enable_heic, encode_heic
+from lookcast.photos.jpeg import encode_jpeg
 from lookcast.photos.photo import Photo, PhotoError, to_8_bits, with_alpha
 from lookcast.photos.png import encode_png
 from lookcast.photos.tiff import encode_tiff
@@ -125,7 +126,7 @@ def _encode_lossy(photo: Photo, kind: str, quality: int, subsampling: str) -> _P
             options["extra"] = _photoshop_segment(photo.iptc)
         if photo.dpi is not None:
             options["dpi"] = photo.dpi
-        Image.fromarray(pixels).save(encoded, kind, quality=quality, subsampling=subsampling, **options)
+        return encode_jpeg(pixels, quality, subsampling, **options)
     return (encoded.getbuffer(),)
 
 
