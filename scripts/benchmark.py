@@ -6,7 +6,7 @@ python scripts/benchmark.py memory     whether a training of 2,000 steps grows
 python scripts/benchmark.py encoder    forward of the compact encoder on one 256 px image
 python scripts/benchmark.py universal  a pass of the universal generator on 256 px photos, with masks, and its parts
 python scripts/benchmark.py inference  a photo of 1, 12 and 48 megapixels: kernels, network, file, memory
-python scripts/benchmark.py folder     photos of 12 megapixels from file to file, against reading and writing alone
+python scripts/benchmark.py folder     photos of 12 megapixels from file to file, against reading and writing them alone
 python scripts/benchmark.py start      the command line on one photo of 1 megapixel, from its start to the file
 python scripts/benchmark.py reading    photos to train on, from files and from shards: of 12 megapixels, or FOLDER's
 """
@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -40,6 +41,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 import lookcast
 from lookcast.data.photo_folder import find_photos
@@ -50,8 +52,8 @@ from lookcast.data.shards import PhotoShards
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.files import shipped
 from lookcast.generators import BilateralGenerator
-from lookcast.inference.batch import stylize_files
-from lookcast.inference.jobs import plan_jobs
+from lookcast.inference.batch import MOST_WORKERS, stylize_files
+from lookcast.inference.jobs import Job, plan_jobs
 from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.bilateral import apply_affine, slice_apply
 from lookcast.ops.color import luma
@@ -321,30 +323,50 @@ def _status(name: str, file: str = "self/status") -> float:
 
 
 def benchmark_folder(photos: int) -> None:
-    """Reading and writing alone, and with a look between them, by the same workers; and all of it once more."""
+    """In turns of ten photos, so that a machine that is busy for a while is so for all of them."""
+    turn = 10
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "in"
+        source, out = Path(folder) / "in", Path(folder) / "out"
         first = source / "0.jpg"
         write_photo(first, Photo(sample_photo(12)))
-        for number in range(1, photos):
+        for number in range(1, turn):
             shutil.copy(first, source / f"{number}.jpg")
         universal = lookcast.load(device="cpu")
         universal.set_style(skimage.data.astronaut())
         single = Stylizer(BilateralGenerator(), {}, "cpu")  # untrained, which costs as much
-        jobs = plan_jobs([source], Path(folder) / "out")
-        print(f"photos of 12 megapixels a second, {photos} each time")
-        for _ in range(2):
-            alone = None
-            for name, stylizer, strength in (
-                ("read and written", universal, 0.0),  # 0 gives the content back and asks no network
-                ("a single look", single, 1.0),
-                ("universal, style read before", universal, 1.0),
-            ):
+        jobs = plan_jobs([source], out)
+        rows: dict[str, Callable[[], object]] = {
+            "decoded and encoded by libvips": partial(_copy_by_vips, jobs),
+            "read and written": partial(stylize_files, [universal], jobs, 0.0),  # 0 asks no network
+            "a single look": partial(stylize_files, [single], jobs),
+            "universal, style read before": partial(stylize_files, [universal], jobs),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in rows}
+        for _ in tqdm(range(-(-photos // turn)), unit="turn", disable=None):
+            for name, row in rows.items():
+                shutil.rmtree(out, ignore_errors=True)
                 start = time.perf_counter()
-                assert not stylize_files([stylizer], jobs, strength)
-                rate = photos / (time.perf_counter() - start)
-                alone = alone or rate
-                print(f"  {name:30s} {rate:6.2f} {rate / alone:6.0%}")
+                failures = row()
+                seconds[name].append(time.perf_counter() - start)
+                assert not failures
+                assert len(list(out.iterdir())) == turn
+    print(f"photos of 12 megapixels a second, {turn * len(seconds[name])} of each, and shares of the first two rates")
+    totals = [sum(times) for times in seconds.values()]
+    for name, total in zip(rows, totals, strict=True):
+        shares = " ".join(f"{alone / total:6.0%}" for alone in totals[:2])
+        print(f"  {name:32s} {turn * len(seconds[name]) / total:6.2f} {shares}")
+
+
+def _copy_by_vips(jobs: list[Job]) -> None:
+    """From file to file as libvips streams it, as many at a time as `stylize_files` takes."""
+
+    def copy(job: Job) -> None:
+        image = pyvips.Image.new_from_file(str(job.source), access="sequential")
+        image.jpegsave(str(job.target), Q=95, subsample_mode="off")
+
+    jobs[0].target.parent.mkdir()
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_WORKERS)) as pool:
+        list(pool.map(copy, jobs))
 
 
 def benchmark_start(repeats: int) -> None:
@@ -469,7 +491,7 @@ BENCHMARKS: dict[str, tuple[Callable[..., None], int]] = {
     "encoder": (benchmark_encoder, 40),
     "universal": (benchmark_universal, 40),
     "inference": (benchmark_inference, 5),
-    "folder": (benchmark_folder, 40),
+    "folder": (benchmark_folder, 200),
     "start": (benchmark_start, 3),
     "reading": (benchmark_reading, 400),
 }

@@ -42,12 +42,10 @@ class Group(NamedTuple):
     Attributes:
         moments: of colour, for every head, cell and region: `(B, H, P, K, 10)`.
         weights: of the photo's cells in the group of each cell, mean over heads and regions: `(B, P, P)`.
-        summary: statistics of the group, `(B, C, 16, 16)`.
     """
 
     moments: torch.Tensor
     weights: torch.Tensor
-    summary: torch.Tensor
 
 
 class UniversalGenerator(PairGenerator):
@@ -146,13 +144,15 @@ class UniversalGenerator(PairGenerator):
             with torch.no_grad():
                 features = self.encoder(thumbnail)
         with torch.autocast(thumbnail.device.type, enabled=False):  # differences of moments need every digit
-            return read_photo(thumbnail.float(), features, mask, self.depth)
+            reading = read_photo(thumbnail.float(), features, mask, self.depth)
+        # Here and not in `predict_grid`: a style is read once, for many contents.
+        return reading._replace(classes=self._classes(reading)) if mask is None else reading
 
     def predict_grid(self, content: Reading, style: Reading) -> torch.Tensor:
         """See `PairGenerator.predict_grid`; `(B, 12, D, 16, 16)`."""
         sharpness = self.sharpness[0 if content.mask is not None else 1].view(-1, 1, 1)
         if content.mask is None or style.mask is None:
-            own_mask, their_mask = self.regions(content.places), self.regions(style.places)
+            own_mask, their_mask = self._classes(content), self._classes(style)
         else:
             labels, theirs_labels = content.mask.shape[1], style.mask.shape[1]
             if labels != theirs_labels:
@@ -167,8 +167,9 @@ class UniversalGenerator(PairGenerator):
             # One map for every head, cell and region, (B, H, P, K, 12).
             maps = knothe_rosenblatt(own.moments, theirs.moments, self.floor.exp())
             local = _to_plane(cell_sums(own_mask, content.moments).sum(2)) / (FINE // CELLS) ** 2
+            wanted = _summary(theirs.weights, style)
         context = self.context(torch.cat([with_position(content.cells), local], 1))
-        hidden = torch.relu(self.blocks(context + self.group(theirs.summary)))
+        hidden = torch.relu(self.blocks(context + self.group(wanted)))
         gates = self.gates(hidden).float().flatten(2)
         head, strength = gates[:, :-1].softmax(1), MOST * (gates[:, -1:] + START).sigmoid()
         size = (context.shape[0], COEFFICIENTS, self.depth, CELLS, CELLS)
@@ -189,6 +190,9 @@ class UniversalGenerator(PairGenerator):
         features = self.encoder(image)
         with torch.autocast(image.device.type, enabled=False):
             return _summary(weights, read_photo(image, features, None, self.depth))
+
+    def _classes(self, reading: Reading) -> torch.Tensor:
+        return self.regions(reading.places) if reading.classes is None else reading.classes
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """`(B, H * C, 16, 16)` to `(B, H, P, C)`."""
@@ -214,8 +218,7 @@ class UniversalGenerator(PairGenerator):
         shares = shares / shares.sum(-1, keepdim=True).clamp_min(1e-6)
         mass = moments[..., 0].clamp_min(1e-8)
         weights = (shares[:, None] / mass) @ sums[..., 0].transpose(1, 2)[:, None] * attention
-        weights = weights.mean(1)
-        return Group(moments, weights, _summary(weights, reading))
+        return Group(moments, weights.mean(1))
 
 
 def _summary(weights: torch.Tensor, reading: Reading) -> torch.Tensor:
