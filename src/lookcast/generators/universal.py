@@ -178,7 +178,9 @@ class UniversalGenerator(PairGenerator):
             identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype)
             change = (blended - identity.view(-1)) * strength.transpose(1, 2)[..., None]
             shares = region_shares(content.shares, own_mask).flatten(3)
-            carried = torch.einsum("bpkc,bkdp->bcdp", change, shares).reshape(size)
+            # Cell by cell: einsum would copy each of their small matrices by itself.
+            cells = change.transpose(2, 3) @ shares.permute(0, 3, 1, 2).contiguous()  # (B, P, 12, D)
+            carried: torch.Tensor = cells.permute(0, 2, 3, 1).reshape(size)
         reached = torch.relu(self.blocks(context + self.group(self._draft(content, identity + carried, own.weights))))
         learned: torch.Tensor = (self.residual(hidden) - self.residual(reached)).float().reshape(size)
         return identity + carried + learned
@@ -192,7 +194,8 @@ class UniversalGenerator(PairGenerator):
             return _summary(weights, read_photo(image, features, None, self.depth))
 
     def _classes(self, reading: Reading) -> torch.Tensor:
-        return self.regions(reading.places) if reading.classes is None else reading.classes
+        classes: torch.Tensor = self.regions(reading.places) if reading.classes is None else reading.classes
+        return classes
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """`(B, H * C, 16, 16)` to `(B, H, P, C)`."""
