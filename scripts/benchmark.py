@@ -4,7 +4,7 @@
 python scripts/benchmark.py train      where the time of a training step goes; at batch 16 with FOLDER's photos
 python scripts/benchmark.py memory     whether a training of 2,000 steps grows
 python scripts/benchmark.py encoder    forward of the compact encoder on one 256 px image
-python scripts/benchmark.py universal  a pass of the universal generator on 256 px photos, with masks, and its parts
+python scripts/benchmark.py universal  a pass of the universal generator on 256 px photos, and its parts with masks
 python scripts/benchmark.py inference  a photo of 1, 12 and 48 megapixels: kernels, network, file, memory
 python scripts/benchmark.py folder     photos of 12 megapixels from file to file, against reading and writing them alone
 python scripts/benchmark.py start      the command line on one photo of 1 megapixel, from its start to the file
@@ -219,11 +219,12 @@ def benchmark_universal(repeats: int) -> None:
         generator = lookcast.load(device="cpu", precision=precision).generator
         print(f"  precision {precision}: encoder in {'bfloat16' if generator.encoder.half_precision else 'float32'}")
         with torch.inference_mode():
-            reading = generator.read(image, mask)
+            reading, free = generator.read(image, mask), generator.read(image)
             grid = generator.predict_grid(reading, reading)
             parts: dict[str, Callable[[], object]] = {
                 "whole pass, two photos": partial(generator, image, image, mask, mask),
                 "with the style read before": lambda g=generator, r=reading: g.predict_grid(g.read(image, mask), r),
+                "the same without masks": lambda g=generator, r=free: g.predict_grid(g.read(image), r),
                 "reading one photo": partial(generator.read, image, mask),
                 "of which encoder": partial(generator.encoder, image),
                 "predicting the grid": partial(generator.predict_grid, reading, reading),

@@ -6,7 +6,7 @@ import torch
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
-from lookcast.generators.regions import THUMBNAIL, read_photo
+from lookcast.generators.regions import FREE_THUMBNAIL, THUMBNAIL, read_photo
 from lookcast.generators.universal import MOST, START
 from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
 from lookcast.ops.masks import MIN_SHARE
@@ -277,11 +277,15 @@ class TestRead:
         assert reading.mask is None
         assert torch.equal(reading.classes, TRAINED.regions(reading.places))
 
-    def test_features_that_are_known_already(self):
-        image = thumbnail_of(STYLE, THUMBNAIL)
-        expected, actual = TRAINED.read(image), TRAINED.read(image, None, TRAINED.encoder(image))
-        for a, b in zip(actual, expected, strict=True):
-            assert a is b is None or torch.equal(a, b)
+    @pytest.mark.parametrize("side", [FREE_THUMBNAIL, THUMBNAIL])
+    @MASKED
+    def test_features_that_are_known_serve_for_a_thumbnail(self, side, masked):
+        image, mask = thumbnail_of(STYLE, side), soft_mask((20, 20)) if masked else None
+        other = {tap: values + 1 for tap, values in TRAINED.encoder(image).items()}
+        reading = TRAINED.read(image, mask)
+        assert reading.thumbnail.shape[-1] == (THUMBNAIL if masked else FREE_THUMBNAIL)
+        served = masked and side == THUMBNAIL
+        torch.testing.assert_close(TRAINED.read(image, mask, other).cells, reading.cells + served)
 
     def test_half_precision_is_read_in_float32(self):
         with torch.autocast("cpu", dtype=torch.bfloat16):

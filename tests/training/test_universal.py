@@ -8,7 +8,6 @@ from lookcast.checks import InputError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.evaluation.metrics import edge_ssim
 from lookcast.generators import BilateralGenerator, UniversalGenerator
-from lookcast.generators.regions import THUMBNAIL
 from lookcast.losses.color import ColorLoss
 from lookcast.losses.content import ContentLoss
 from lookcast.losses.deep_photo import DeepPhotoLoss
@@ -184,10 +183,11 @@ class TestMaskedShare:
 
 
 class TestFeatures:
-    """Of photos that are thumbnails already the generator takes those that the loss has computed."""
+    """The generator may take those that the loss has computed."""
 
-    @pytest.mark.parametrize("sizes", [((256, 256), (256, 256)), ((256, 256), (256, 128)), ((64, 64), (256, 256))])
-    def test_module_equals_function(self, reads, sizes):
+    @pytest.mark.parametrize("sizes", [((256, 256), (256, 256)), ((128, 128), (256, 128)), ((64, 64), (128, 128))])
+    @pytest.mark.parametrize("masked", [False, True])
+    def test_module_equals_function(self, sizes, masked):
         module = build(trained=True, masked_share=0.0, loss=loss(style=0.0, color=0.0, photorealism=0.0))
         contents, styles = (
             torch.nn.functional.interpolate(image[:1], size, mode="bilinear")
@@ -196,10 +196,9 @@ class TestFeatures:
         batch = PhotoBatch(contents, style=styles)
         with torch.no_grad():
             features = module._features(batch)
-            output = module._stylize(batch, *features, (None, None))
-            known = [given is not None for _, _, given in reads]
-            expected = module.generator(contents, styles)
-        assert known == [size == (THUMBNAIL, THUMBNAIL) for size in sizes]
+            masks = module._masks(batch, *features) if masked else (None, None)
+            output = module._stylize(batch, *features, masks)
+            expected = module.generator(contents, styles, *masks)
         torch.testing.assert_close(output.image, expected.image, rtol=0, atol=1e-5)
 
 

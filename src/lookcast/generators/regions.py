@@ -17,6 +17,9 @@ CELLS = 16
 FINE = 64
 """Places a side at which regions are told apart; 4x4 of them make a cell."""
 THUMBNAIL = 256
+"""Pixels a side that the encoder sees of a photo with a mask."""
+FREE_THUMBNAIL = 128
+"""The same without a mask: a quarter of the pixels, and so of the encoder's time, for the same figures on pairs."""
 TAP_CHANNELS = (10, 15, 38, 27)
 """Of the compact encoder, relu1_1 to relu4_1."""
 NUM_FEATURES = sum(TAP_CHANNELS)
@@ -26,7 +29,7 @@ class Reading(NamedTuple):
     """A photo as the generator sees it. P = 16 x 16 cells, row by row.
 
     Attributes:
-        thumbnail: `(B, 3, 256, 256)`.
+        thumbnail: `(B, 3, S, S)`, S `THUMBNAIL` or `FREE_THUMBNAIL`.
         places: features at 64x64 places, `(B, 90, 64, 64)`.
         cells: features at the cells, `(B, 90, 16, 16)`.
         statistics: what attention averages, `(B, P, S)`: features, their squares, shares of luma.
@@ -50,7 +53,7 @@ def read_photo(thumbnail: torch.Tensor, features: Features, mask: torch.Tensor |
     """Gather what the generator needs from a thumbnail and its features.
 
     Args:
-        thumbnail: `(B, 3, 256, 256)`.
+        thumbnail: `(B, 3, S, S)`, S a power of two, 64 at least.
         features: of the thumbnail, by tap.
         mask: `(B, K, H, W)` of any size, or None.
         depth: D, the grid's.
@@ -167,21 +170,7 @@ class RegionHead(nn.Module):
 
     def forward(self, places: torch.Tensor) -> torch.Tensor:
         """`(B, 90, 64, 64)` to `(B, K, 64, 64)`, sums to 1 over K."""
-        first = self.layers[0]
-        assert isinstance(first, nn.Conv2d)
-        assert first.bias is not None
-        # What `with_position` makes of the features is linear in them, given their means and spreads: so is the first
-        # layer, and the maps of relative features, the largest of the whole generator, need not be made.
-        with torch.autocast(places.device.type, enabled=False):
-            weight = first.weight.flatten(1)
-            absolute, relative, position = weight.tensor_split((NUM_FEATURES, 2 * NUM_FEATURES), 1)
-            mean, spread = _mean_and_spread(places)
-            scaled = relative / spread.flatten(1)[:, None]
-            offset = first.bias[:, None] - scaled @ mean.flatten(1)[..., None]
-            along = position @ _positions(places).flatten(2) + offset
-            hidden = torch.baddbmm(along, absolute + scaled, places.flatten(2))
-        hidden = hidden.view(len(places), -1, *places.shape[-2:])
-        shares: torch.Tensor = self.layers[1:](hidden).float().softmax(1)
+        shares: torch.Tensor = self.layers(with_position(places)).float().softmax(1)
         return shares
 
 
@@ -190,20 +179,11 @@ def with_position(features: torch.Tensor) -> torch.Tensor:
 
     Relative ones are the same by day and by night; absolute ones know grass from sky.
     """
-    mean, spread = _mean_and_spread(features)
-    positions = _positions(features).expand(len(features), -1, -1, -1)
-    return torch.cat([features, (features - mean) / spread, positions], 1)
-
-
-def _mean_and_spread(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Over the photo, `(B, C, 1, 1)`; a little is added to the spread, for features that are the same everywhere."""
-    mean = features.mean((-2, -1), keepdim=True)
+    height, width = features.shape[-2:]
+    centered = features - features.mean((-2, -1), keepdim=True)
     # The standard deviation; torch's own takes ten times as long on a CPU.
-    norm = torch.linalg.vector_norm(features - mean, dim=(-2, -1), keepdim=True)
-    return mean, norm / (features[0, 0].numel() - 1) ** 0.5 + 0.1
-
-
-def _positions(features: torch.Tensor) -> torch.Tensor:
-    """Rows and columns from -1 to 1, `(1, 2, h, w)`."""
-    y, x = (torch.linspace(-1, 1, side).to(features) for side in features.shape[-2:])
-    return torch.stack(torch.meshgrid(y, x, indexing="ij"))[None]
+    spread = torch.linalg.vector_norm(centered, dim=(-2, -1), keepdim=True) / (height * width - 1) ** 0.5
+    y = torch.linspace(-1, 1, height, device=features.device, dtype=features.dtype).view(1, 1, -1, 1)
+    x = torch.linspace(-1, 1, width, device=features.device, dtype=features.dtype).view(1, 1, 1, -1)
+    plane = features[:, :1]
+    return torch.cat([features, centered / (spread + 0.1), y.expand_as(plane), x.expand_as(plane)], 1)

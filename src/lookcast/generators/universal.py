@@ -13,6 +13,7 @@ from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.regions import (
     CELLS,
     FINE,
+    FREE_THUMBNAIL,
     NUM_FEATURES,
     TAP_CHANNELS,
     THUMBNAIL,
@@ -64,7 +65,7 @@ class UniversalGenerator(PairGenerator):
 
     So a photo with itself as style comes back as it is, by construction, and before any training the generator is a
     colour transfer region by region. Masks: a label that the style lacks falls back to the whole style photo, as in the
-    losses. The network sees 256 px thumbnails; the photo itself is only sliced.
+    losses. The network sees thumbnails, of 256 px with masks and of 128 px without; the photo itself is only sliced.
 
     Args:
         encoder: the frozen compact encoder.
@@ -137,10 +138,12 @@ class UniversalGenerator(PairGenerator):
         Args:
             photo: `(B, 3, H, W)` in [0, 1].
             mask: its regions, `(B, K, h, w)` of any size, or None.
-            features: the encoder's, if the photo is 256x256 and somebody has them already.
+            features: the encoder's of the photo, if somebody has them; they serve where it is the thumbnail itself.
         """
         thumbnail = thumbnail_of(photo, THUMBNAIL)
-        if features is None:
+        if mask is None:  # from the thumbnail, so that the photo's own will do here too
+            thumbnail = thumbnail_of(thumbnail, FREE_THUMBNAIL)
+        if features is None or thumbnail is not photo:
             with torch.no_grad():
                 features = self.encoder(thumbnail)
         with torch.autocast(thumbnail.device.type, enabled=False):  # differences of moments need every digit

@@ -8,7 +8,6 @@ from lookcast.checks import InputError
 from lookcast.data.grades import generators_of, regional_grade
 from lookcast.data.order import seed_of
 from lookcast.evaluation.metrics import edge_ssim
-from lookcast.generators.regions import THUMBNAIL
 from lookcast.generators.universal import UniversalGenerator
 from lookcast.ops.slicing import apply_grid
 from lookcast.structures import Features, PhotoBatch, Stylization
@@ -99,9 +98,6 @@ class UniversalModule(LookModule):
         return self.pseudo_masks(batch.content, self.style_of(batch), content, style, torch.default_generator)
 
     def _stylize(self, batch: PhotoBatch, content: Features, style: Features, masks: Masks) -> Stylization:
-        readings = []
-        for photo, mask, features in zip((batch.content, self.style_of(batch)), masks, (content, style), strict=True):
-            known = photo.shape[-2:] == (THUMBNAIL, THUMBNAIL)  # then the loss's features are the generator's too
-            readings.append(self.generator.read(photo, mask, features if known else None))
-        grid = self.generator.predict_grid(*readings)
+        photos = zip((batch.content, self.style_of(batch)), masks, (content, style), strict=True)
+        grid = self.generator.predict_grid(*(self.generator.read(*photo) for photo in photos))
         return Stylization(apply_grid(grid, batch.content), grid)
