@@ -87,6 +87,8 @@ class UniversalGenerator(PairGenerator):
     name = "universal"
     needs_encoder = True
     thumbnail = THUMBNAIL
+    free_thumbnail = FREE_THUMBNAIL
+    """What is left of the thumbnail where there is no mask."""
 
     def __init__(
         self,
@@ -142,7 +144,7 @@ class UniversalGenerator(PairGenerator):
         """
         thumbnail = thumbnail_of(photo, THUMBNAIL)
         if mask is None:  # from the thumbnail, so that the photo's own will do here too
-            thumbnail = thumbnail_of(thumbnail, FREE_THUMBNAIL)
+            thumbnail = thumbnail_of(thumbnail, self.free_thumbnail)
         if features is None or thumbnail is not photo:
             with torch.no_grad():
                 features = self.encoder(thumbnail)
