@@ -87,8 +87,7 @@ class UniversalGenerator(PairGenerator):
     name = "universal"
     needs_encoder = True
     thumbnail = THUMBNAIL
-    free_thumbnail = FREE_THUMBNAIL
-    """What is left of the thumbnail where there is no mask."""
+    free_thumbnail = FREE_THUMBNAIL  # what is left of it where there is no mask
 
     def __init__(
         self,
