@@ -51,7 +51,7 @@ class TestDecodeJpeg:
             assert np.array_equal(decode_jpeg(path, image), np.asarray(image))
 
     def test_reads_what_is_whole_but_not_in_order(self, tmp_path):
-        """Some phones leave bytes between the pixels and the end of the file."""
+        """Some cameras leave bytes between two parts; here before a restart marker."""
         plain = by_pillow(PHOTO, restart_marker_rows=4)
         between = plain.index(b"\xff\xd0")
         (tmp_path / "photo.jpg").write_bytes(plain[:between] + bytes(5) + plain[between:])

@@ -187,7 +187,7 @@ class TestFeatures:
 
     @pytest.mark.parametrize("sizes", [((256, 256), (256, 256)), ((128, 128), (256, 128)), ((64, 64), (128, 128))])
     @pytest.mark.parametrize("masked", [False, True])
-    def test_module_equals_function(self, sizes, masked):
+    def test_module_equals_function(self, reads, sizes, masked):
         module = build(trained=True, masked_share=0.0, loss=loss(style=0.0, color=0.0, photorealism=0.0))
         contents, styles = (
             torch.nn.functional.interpolate(image[:1], size, mode="bilinear")
@@ -198,6 +198,7 @@ class TestFeatures:
             features = module._features(batch)
             masks = module._masks(batch, *features) if masked else (None, None)
             output = module._stylize(batch, *features, masks)
+            assert [given is own for (_, _, given), own in zip(reads, features, strict=True)] == [True, True]
             expected = module.generator(contents, styles, *masks)
         torch.testing.assert_close(output.image, expected.image, rtol=0, atol=1e-5)
 
