@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
+from lookcast.checkpoints import load_checkpoint, save_checkpoint
 
 
 def without_folders(value: Any) -> Any:

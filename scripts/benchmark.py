@@ -44,22 +44,22 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import lookcast
-from lookcast.data.photo_folder import find_photos
-from lookcast.data.shard_codec import KINDS
-from lookcast.data.shard_encoder import ShardOptions
-from lookcast.data.shard_writer import make_shards
-from lookcast.data.shards import PhotoShards
+from lookcast.data.sources.folder import find_photos
+from lookcast.data.sources.shards import PhotoShards
+from lookcast.data.store.codec import KINDS
+from lookcast.data.store.encoder import ShardOptions
+from lookcast.data.store.writer import make_shards
 from lookcast.encoders.compact import CompactEncoder
-from lookcast.files import shipped
 from lookcast.generators import BilateralGenerator
-from lookcast.inference.batch import MOST_WORKERS, stylize_files
+from lookcast.inference.batch import MAX_WORKERS, stylize_files
 from lookcast.inference.jobs import Job, plan_jobs
 from lookcast.inference.stylizer import Stylizer
-from lookcast.ops.bilateral import apply_affine, slice_apply
+from lookcast.ops.bilateral.dispatch import apply_grid, apply_grid_to_pixels
+from lookcast.ops.bilateral.reference import apply_affine, slice_apply
 from lookcast.ops.color import luma
-from lookcast.ops.slicing import apply_grid, apply_grid_to_pixels
-from lookcast.ops.thumbnail import resize_pixels
-from lookcast.photos.files import Photo, read_srgb, write_photo
+from lookcast.ops.resize import resize_pixels
+from lookcast.paths import shipped
+from lookcast.photos.read import Photo, read_srgb, write_photo
 from lookcast.structures import Features
 from lookcast.training.run import train
 
@@ -366,7 +366,7 @@ def _copy_by_vips(jobs: list[Job]) -> None:
         image.jpegsave(str(job.target), Q=95, subsample_mode="off")
 
     jobs[0].target.parent.mkdir()
-    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_WORKERS)) as pool:
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MAX_WORKERS)) as pool:
         list(pool.map(copy, jobs))
 
 

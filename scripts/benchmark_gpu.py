@@ -19,7 +19,7 @@ import torch
 
 import lookcast
 from lookcast.generators import UniversalGenerator
-from lookcast.ops.bilateral import apply_affine, identity_grid, slice_grid
+from lookcast.ops.bilateral.reference import apply_affine, identity_grid, slice_grid
 from lookcast.ops.color import luma
 
 PHOTOS = {"12 Mpx": (3000, 4000), "48 Mpx": (6000, 8000)}
@@ -82,7 +82,7 @@ def step(
 
 def benchmark_photos(repeats: int) -> None:
     """A photo in uint8, read and written once: the copy is the floor."""
-    from lookcast.ops.bilateral_cuda import apply_grid_to_pixels
+    from lookcast.ops.bilateral.cuda import apply_grid_to_pixels
 
     device = torch.cuda.get_device_properties(0)
     peak = 2e3 * device.memory_clock_rate * device.memory_bus_width / 8
@@ -103,7 +103,7 @@ def benchmark_photos(repeats: int) -> None:
 
 def benchmark_training(repeats: int) -> None:
     """Forward, and the gradient to the grid."""
-    from lookcast.ops.bilateral_cuda import apply_grid
+    from lookcast.ops.bilateral.cuda import apply_grid
 
     print("forward and backward, float32\n  batch            fused   reference  x fused")
     for batch, side in BATCHES:
@@ -121,7 +121,7 @@ def benchmark_training(repeats: int) -> None:
 @torch.inference_mode()
 def benchmark_look(repeats: int) -> None:
     """A photo through the shipped universal generator, its style read before: what a folder of photos costs each."""
-    from lookcast.ops.bilateral_cuda import apply_grid_to_pixels
+    from lookcast.ops.bilateral.cuda import apply_grid_to_pixels
 
     generator = lookcast.load(device="cuda").generator
     assert isinstance(generator, UniversalGenerator)

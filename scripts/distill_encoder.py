@@ -24,9 +24,9 @@ from pytorch_optimizer import SOAP
 from torch import nn
 from tqdm import tqdm
 
+from lookcast.atomic import atomic_write
 from lookcast.encoders.compact import STRIDES, TAPS, CompactNetwork
 from lookcast.encoders.teacher import TeacherEncoder
-from lookcast.files import whole_file
 from lookcast.weights import save_weights
 
 WIDTHS = (16, 32, 64, 96)
@@ -145,7 +145,7 @@ def main() -> None:
         args.run.mkdir(parents=True, exist_ok=True)
         with log_file.open("a", newline="") as file:
             csv.writer(file).writerow([step + 1, round(spent), *(round(v, 5) for v in explained.values())])
-        with whole_file(state_file) as temporary:
+        with atomic_write(state_file) as temporary:
             state = {"student": student, "optimizer": optimizer, "schedule": schedule}
             torch.save({k: v.state_dict() for k, v in state.items()} | {"step": step + 1, "seconds": spent}, temporary)
         header = {

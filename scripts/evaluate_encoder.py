@@ -19,7 +19,7 @@ from tqdm import tqdm
 from lookcast.encoders.compact import TAPS, CompactEncoder
 from lookcast.encoders.teacher import TeacherEncoder
 from lookcast.losses.style import MIN_SHARE, SegmentedStyleLoss
-from lookcast.photos.files import read_mask, read_srgb
+from lookcast.photos.read import read_mask, read_srgb
 from lookcast.structures import Features
 
 LONGEST = 512

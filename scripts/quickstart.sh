@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 source scripts/environment.sh samples
 run=runs/quickstart/$(date +%Y-%m-%d_%H-%M-%S)
 "$venv/bin/lookcast" train experiment=quickstart hydra.run.dir="$run" "$@"
-photo=$("$venv/bin/python" -c 'from lookcast.data.samples import sample_path; print(sample_path("china"))')
+photo=$("$venv/bin/python" -c 'from lookcast.data.sources.samples import sample_path; print(sample_path("china"))')
 "$venv/bin/lookcast" stylize "$photo" --checkpoint "$run/look.safetensors" -o "$run/china_stylized.jpg"
 echo
 echo "content | style | output in one picture:  $(ls "$run"/samples/*.png | tail -n 1)"

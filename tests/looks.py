@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lookcast.checkpoints import save_checkpoint
 from lookcast.encoders.compact import CompactEncoder
-from lookcast.generators import GENERATORS, BakedGenerator, Generator, PairGenerator, UniversalGenerator
-from lookcast.inference.checkpoint import save_checkpoint
-from lookcast.ops.bilateral import identity_grid
+from lookcast.generators import GENERATORS, FixedStyleGenerator, Generator, PairGenerator, UniversalGenerator
+from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.masks import resize_mask
 from lookcast.structures import Stylization
 
@@ -53,9 +53,9 @@ def save_universal(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def baked_look(style: torch.Tensor, seed: int = 0) -> BakedGenerator:
+def baked_look(style: torch.Tensor, seed: int = 0) -> FixedStyleGenerator:
     """`universal_look` with the style photo `(1, 3, H, W)` baked in."""
-    return BakedGenerator.bake(universal_look(seed), style).eval()
+    return FixedStyleGenerator.bake(universal_look(seed), style).eval()
 
 
 class MeanColor(PairGenerator):

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from lookcast.encoders.compact import CompactNetwork
-from lookcast.files import shipped
+from lookcast.paths import shipped
 from lookcast.weights import save_weights
 
 SIZE = (96, 64)

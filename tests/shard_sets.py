@@ -6,8 +6,8 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from lookcast.data.shard_encoder import ShardOptions
-from lookcast.data.shard_writer import make_shards
+from lookcast.data.store.encoder import ShardOptions
+from lookcast.data.store.writer import make_shards
 from lookcast.ops.masks import PALETTE
 
 COLORS = np.array([rgb for _, rgb in PALETTE], np.uint8)
@@ -38,5 +38,5 @@ def save_striped_masks(folder: Path, photos: Path, names: tuple[str, ...] = NAME
 
 def save_shards(out: Path, photos: Path, masks: Path | None = None, kind: str = "npy", **options: int) -> Path:
     """A set of shards, several of them for a few dozen kilobytes."""
-    make_shards(photos, out, masks, ShardOptions(kind, **{"shortest": SHORTEST, **options}), workers=1)
+    make_shards(photos, out, masks, ShardOptions(kind, **{"min_side": SHORTEST, **options}), workers=1)
     return out

@@ -13,7 +13,7 @@ import lookcast
 from lookcast import cli
 from lookcast.inference import stylizer as stylizer_module
 from lookcast.inference.stylizer import Stylizer
-from lookcast.photos.files import read_photo
+from lookcast.photos.read import read_photo
 from tests.looks import assert_same_levels, look, save_look
 from tests.photo_files import save_photo
 

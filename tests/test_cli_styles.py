@@ -7,10 +7,10 @@ from PIL import Image
 
 from lookcast import cli
 from lookcast.cli.stylize import _parser
-from lookcast.inference.auto_masks import AutoMasks
 from lookcast.inference.stylizer import Stylizer
-from lookcast.photos.files import read_mask, read_photo
+from lookcast.photos.read import read_mask, read_photo
 from lookcast.segmenters import SEGMENTERS, ClusterSegmenter
+from lookcast.segmenters.auto_masks import AutoMasks
 from tests.looks import assert_same_levels, save_look, save_universal, universal_look
 from tests.photo_files import SRGB, png16, save_photo
 from tests.runs import save_mask

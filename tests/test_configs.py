@@ -12,20 +12,20 @@ from omegaconf.errors import ConfigAttributeError
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 import lookcast
+from lookcast.checkpoints import save_checkpoint
 from lookcast.checks import InputError
 from lookcast.encoders.base import Encoder
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.encoders.vgg import VGG19Network
-from lookcast.files import shipped
 from lookcast.generators import GENERATORS, UniversalGenerator
-from lookcast.inference.checkpoint import save_checkpoint
 from lookcast.losses.deep_photo import DeepPhotoLoss
 from lookcast.losses.photorealism import MattingPenalty
 from lookcast.losses.style import PaperStyleLoss
+from lookcast.paths import shipped
 from lookcast.training.arguments import check_arguments
-from lookcast.training.module import LookModule
+from lookcast.training.modules.pairs import UniversalModule
+from lookcast.training.modules.single import LookModule
 from lookcast.training.run import train
-from lookcast.training.universal import UniversalModule
 from tests.runs import QUIET, TINY, composed, losses, save_encoder
 from tests.samples import rand
 

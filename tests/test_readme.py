@@ -17,8 +17,8 @@ from PIL import Image
 import lookcast
 from lookcast import cli
 from lookcast.cli.export import FORMATS
-from lookcast.files import shipped
 from lookcast.inference.export import command
+from lookcast.paths import shipped
 from tests.looks import save_look
 from tests.runs import composed
 

@@ -9,8 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.files import whole_file
 
 FORMAT_VERSION = 1
 
@@ -30,7 +30,7 @@ def save_weights(path: str | Path, kind: str, tensors: dict[str, torch.Tensor], 
     """
     metadata = {"lookcast": json.dumps({"format_version": FORMAT_VERSION, "kind": kind, **header})}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
 

@@ -8,7 +8,7 @@ from lookcast.checks import InputError
 from lookcast.data.batches import SampleBatch
 from lookcast.data.datamodule import PhotoDataModule
 from lookcast.data.order import seed_of
-from lookcast.data.photo_folder import find_photos
+from lookcast.data.sources.folder import find_photos
 from lookcast.structures import PhotoBatch
 from tests.data.fits import IGNORED, contents, fit, names, positions
 from tests.runs import GREEN, break_photo, save_masks, save_photos
@@ -141,7 +141,7 @@ class TestTraining:
         assert positions(seen) == [[0, 1]] * 4
 
     def test_shortest(self, twenty):
-        data = PhotoDataModule(twenty, shortest=32)
+        data = PhotoDataModule(twenty, min_side=32)
         assert data.photos.train.read(0).pixels.shape == (32, 48, 3)
         assert data.train_dataloader().dataset[0].pixels.shape[1] <= 32
 

@@ -6,11 +6,11 @@ from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.data import masks as masks_room
-from lookcast.data.listing import PathList
 from lookcast.data.masks import check_masks, mask_path, read_labels, without_masks
-from lookcast.data.photo_folder import find_photos
+from lookcast.data.sources.folder import find_photos
+from lookcast.data.sources.listing import PathList
 from lookcast.ops.masks import PALETTE
-from lookcast.photos.files import PhotoError, read_mask
+from lookcast.photos.read import PhotoError, read_mask
 from tests.runs import save_mask, save_masks, save_photos
 
 

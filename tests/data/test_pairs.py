@@ -4,7 +4,7 @@ import torch
 from lookcast.checks import InputError
 from lookcast.data.batches import PairBatch
 from lookcast.data.pairs import PairDataModule
-from lookcast.data.photo_folder import find_photos
+from lookcast.data.sources.folder import find_photos
 from tests.data.fits import IGNORED, fit, names, positions
 from tests.data.fits import contents as content_of
 from tests.runs import break_photo, save_photos
@@ -55,7 +55,7 @@ class TestHeldOut:
         assert (len(data.photos.train), len(data.looks.train)) == (20, 30)
 
     def test_shrunk_as_the_contents_are(self, contents, styles):
-        data = PairDataModule(contents, styles, shortest=32)
+        data = PairDataModule(contents, styles, min_side=32)
         assert data.photos.train.read(0).pixels.shape == (32, 48, 3)
         assert data.looks.train.read(0).pixels.shape == (32, 43, 3)
 

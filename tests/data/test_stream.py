@@ -8,8 +8,8 @@ from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.data import stream
-from lookcast.data.photo_folder import PhotoFolder, find_photos
-from lookcast.data.sources import Cached
+from lookcast.data.sources.folder import PhotoFolder, find_photos
+from lookcast.data.sources.selection import Cached
 from lookcast.data.stream import PairStream, PhotoStream, WholePairs, WholePhotos, drawing_from
 from tests.runs import break_photo, save_mask, save_masks, save_photos
 
@@ -75,7 +75,7 @@ class TestPhotoStream:
 
     def test_a_photo_that_is_shrunk(self, photos):
         # Its pixels are Pillow's own memory, which torch must not write to and would warn of.
-        contents = PhotoStream(PhotoFolder(photos.source.photos, shortest=32), WHOLE, 0)
+        contents = PhotoStream(PhotoFolder(photos.source.photos, min_side=32), WHOLE, 0)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             sample = contents[0]
@@ -142,7 +142,7 @@ class TestPhotoStream:
 
     def test_rejects_too_many_broken_photos_in_a_row(self, tmp_path, monkeypatch):
         # A disk that is gone: not every one of millions has to be tried.
-        monkeypatch.setattr(stream, "MOST_SKIPPED", 4)
+        monkeypatch.setattr(stream, "MAX_SKIPPED", 4)
         found = find_photos(save_photos(tmp_path, 10, (48, 48)))
         for path in list(found)[2:7]:
             break_photo(path)

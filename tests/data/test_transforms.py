@@ -122,7 +122,7 @@ class TestResizeWindows:
 
 class TestShrinkTo:
     @pytest.mark.parametrize(
-        ("size", "longest", "expected"),
+        ("size", "max_side", "expected"),
         [
             ((40, 53), 512, (40, 53)),  # never enlarged
             ((400, 600), 300, (200, 300)),
@@ -132,9 +132,9 @@ class TestShrinkTo:
             ((16, 2000), 64, (16, 2000)),
         ],
     )
-    def test_shape(self, size, longest, expected):
-        assert shrink_to(torch.zeros(3, *size).byte(), longest).shape == (3, *expected)
-        assert shrink_to(torch.zeros(1, *size).byte(), longest, labels=True).shape == (1, *expected)
+    def test_shape(self, size, max_side, expected):
+        assert shrink_to(torch.zeros(3, *size).byte(), max_side).shape == (3, *expected)
+        assert shrink_to(torch.zeros(1, *size).byte(), max_side, labels=True).shape == (1, *expected)
 
     def test_known_value(self):
         assert torch.equal(shrink_to(ASTRONAUT, 512), ASTRONAUT)
@@ -144,12 +144,12 @@ class TestShrinkTo:
         shrunk = shrink_to(stripes, 16)[..., 1:-1].float()
         torch.testing.assert_close(shrunk, torch.full((3, 16, 14), 127.5), rtol=0, atol=5)
 
-    @pytest.mark.parametrize("longest", [23, 30, 11, 8])
-    def test_labels_stay_hard_and_aligned(self, longest):
+    @pytest.mark.parametrize("max_side", [23, 30, 11, 8])
+    def test_labels_stay_hard_and_aligned(self, max_side):
         # Regions of 24 columns: their borders lie in the middle of the photo's, not to one side of them.
         labels = (torch.arange(240) // 24 % 2).byte().expand(1, 180, -1).contiguous()
         shown = (labels * 255).expand(3, -1, -1)
-        small, photos = shrink_to(labels, 2 * longest, labels=True), shrink_to(shown, 2 * longest)
+        small, photos = shrink_to(labels, 2 * max_side, labels=True), shrink_to(shown, 2 * max_side)
         assert set(small.unique().tolist()) == {0, 1}
         expected = F.interpolate(labels[None], small.shape[1:], mode="nearest-exact")[0]
         assert torch.equal(small, expected)

@@ -3,7 +3,7 @@ import torch
 
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import MIN_SIZE, STRIDES, TAPS, CompactEncoder, CompactNetwork
-from lookcast.files import shipped
+from lookcast.paths import shipped
 from lookcast.weights import CheckpointError, read_weights, save_weights
 from tests.samples import CROPS, photo, rand
 

@@ -16,7 +16,7 @@ from lookcast.evaluation.evaluate import evaluate_pairs, ready_outputs, stylized
 from lookcast.evaluation.pairs import find_pairs, read_pair
 from lookcast.evaluation.scoring import Scorer, show
 from lookcast.inference.stylizer import Stylizer
-from lookcast.photos.files import read_photo, to_tensor
+from lookcast.photos.read import read_photo, to_tensor
 from tests.encoders.test_teacher import teacher_arrays
 from tests.looks import MeanColor, look, save_look
 from tests.pair_folders import save_mask, save_outputs, save_pairs
@@ -253,19 +253,19 @@ class TestStylizedOutputs:
     def test_contents_shrunk_before(self, folder):
         self.enlarge(folder)
         recorder = Recorder()
-        source = stylized_outputs(recorder, longest=300)
+        source = stylized_outputs(recorder, max_side=300)
         output = source(find_pairs(folder)[0])
         assert output.pixels.shape == (200, 300, 3)
         (_, style, *masks) = recorder.given[0]
         assert style.shape == (64, 96, 3)
         assert [tuple(mask.shape) for mask in masks] == [(1, 9, 200, 300), (1, 9, 64, 96)]
-        small = stylized_outputs(recorder, longest=4000)(find_pairs(folder)[1])
+        small = stylized_outputs(recorder, max_side=4000)(find_pairs(folder)[1])
         assert np.array_equal(small.pixels, read_photo(find_pairs(folder)[1].content).pixels // 2)
 
-    @pytest.mark.parametrize("longest", [0, -5])
-    def test_rejects_a_size_that_is_none(self, longest):
-        with pytest.raises(InputError, match=rf"^longest: expected a positive number of pixels, got {longest}$"):
-            stylized_outputs(Recorder(), longest=longest)
+    @pytest.mark.parametrize("max_side", [0, -5])
+    def test_rejects_a_size_that_is_none(self, max_side):
+        with pytest.raises(InputError, match=rf"^max_side: expected a positive number of pixels, got {max_side}$"):
+            stylized_outputs(Recorder(), max_side=max_side)
 
     def test_without_masks(self, folder):
         recorder = Recorder()

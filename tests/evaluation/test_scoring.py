@@ -7,10 +7,10 @@ import torch
 
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.encoders.teacher import TeacherEncoder
-from lookcast.evaluation.metrics import edge_ssim, psnr
 from lookcast.evaluation.pairs import find_pairs, read_pair
 from lookcast.evaluation.scoring import MEASURES, Scorer, mean_figures, open_encoder, show
-from lookcast.evaluation.style_metrics import gram_distance, sliced_wasserstein
+from lookcast.metrics.photo import edge_ssim, psnr
+from lookcast.metrics.style import gram_distance, sliced_wasserstein
 from lookcast.weights import CheckpointError
 from tests.encoders.test_teacher import teacher_arrays
 from tests.pair_folders import save_pairs

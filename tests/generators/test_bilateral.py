@@ -5,7 +5,7 @@ import torch
 
 from lookcast.checks import InputError, ShapeError
 from lookcast.generators import GENERATORS, BilateralGenerator
-from lookcast.ops.bilateral import slice_apply
+from lookcast.ops.bilateral.reference import slice_apply
 from lookcast.ops.color import luma
 from tests.samples import CROPS, photo, rand
 

@@ -13,13 +13,13 @@ from lookcast.generators.regions import (
     _blur,
     cell_sums,
     depth_shares,
-    read_photo,
+    photo_statistics,
     region_shares,
     with_position,
 )
-from lookcast.ops.bilateral import slice_grid
+from lookcast.ops.bilateral.reference import slice_grid
 from lookcast.ops.color import luma
-from lookcast.ops.thumbnail import thumbnail_of
+from lookcast.ops.resize import thumbnail_of
 from lookcast.ops.transport import color_moments
 from tests.reference import regions as reference
 from tests.samples import photo, rand, randn
@@ -140,7 +140,7 @@ class TestReadPhoto:
         thumbnail = thumbnail_of(torch.cat([photo("coffee"), photo("coffee").flip(-1)]).float(), THUMBNAIL)
         features = CompactEncoder()(thumbnail)
         mask = halves(40, 30).float().expand(2, -1, -1, -1)
-        return thumbnail, features, mask, read_photo(thumbnail, features, mask, 5)
+        return thumbnail, features, mask, photo_statistics(thumbnail, features, mask, 5)
 
     def test_shape(self, case):
         reading = case[3]
@@ -150,7 +150,7 @@ class TestReadPhoto:
         assert reading.moments.shape == (2, 10, FINE, FINE)
         assert reading.shares.shape == (2, 5, FINE, FINE)
         assert reading.mask.shape == (2, 2, FINE, FINE)
-        assert read_photo(*case[:2], None, 5).mask is None
+        assert photo_statistics(*case[:2], None, 5).mask is None
 
     def test_known_value(self, case):
         thumbnail, features, _, reading = case

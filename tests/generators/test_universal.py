@@ -3,15 +3,15 @@ import json
 import pytest
 import torch
 
+from lookcast.checkpoints import load_checkpoint, save_checkpoint
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
-from lookcast.generators.regions import FREE_THUMBNAIL, THUMBNAIL, read_photo
+from lookcast.generators.regions import THUMBNAIL, UNMASKED_THUMBNAIL, photo_statistics
 from lookcast.generators.universal import MOST, START
-from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
+from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.masks import MIN_SHARE
-from lookcast.ops.slicing import apply_grid
-from lookcast.ops.thumbnail import thumbnail_of
+from lookcast.ops.resize import thumbnail_of
 from tests.samples import CROPS, photo, rand, randn
 
 SMALL = {"depth": 4, "channels": 16, "blocks": 1, "heads": 2, "head_width": 8, "regions": 3}
@@ -268,7 +268,7 @@ class TestRead:
         mask = soft_mask((20, 20))
         reading = TRAINED.read(CONTENT, mask)
         small = thumbnail_of(CONTENT, THUMBNAIL)
-        expected = read_photo(small, TRAINED.encoder(small), mask, SMALL["depth"])
+        expected = photo_statistics(small, TRAINED.encoder(small), mask, SMALL["depth"])
         assert all(torch.equal(a, b) for a, b in zip(reading[:-1], expected[:-1], strict=True))
         assert reading.classes is None
 
@@ -277,13 +277,13 @@ class TestRead:
         assert reading.mask is None
         assert torch.equal(reading.classes, TRAINED.regions(reading.places))
 
-    @pytest.mark.parametrize("side", [FREE_THUMBNAIL, THUMBNAIL])
+    @pytest.mark.parametrize("side", [UNMASKED_THUMBNAIL, THUMBNAIL])
     @MASKED
     def test_features_that_are_known_serve_for_a_thumbnail(self, side, masked):
         image, mask = thumbnail_of(STYLE, side), soft_mask((20, 20)) if masked else None
         other = {tap: values + 1 for tap, values in TRAINED.encoder(image).items()}
         reading = TRAINED.read(image, mask)
-        assert reading.thumbnail.shape[-1] == (THUMBNAIL if masked else FREE_THUMBNAIL)
+        assert reading.thumbnail.shape[-1] == (THUMBNAIL if masked else UNMASKED_THUMBNAIL)
         served = masked and side == THUMBNAIL
         torch.testing.assert_close(TRAINED.read(image, mask, other).cells, reading.cells + served)
 

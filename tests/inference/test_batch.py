@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.inference.auto_masks import AutoMasks
 from lookcast.inference.batch import FileOptions, set_up_styles, stylize_file, stylize_files
 from lookcast.inference.jobs import Job, plan_jobs
 from lookcast.inference.stylizer import Stylizer
-from lookcast.photos.color_profiles import to_srgb
-from lookcast.photos.files import Photo, PhotoError, read_photo, write_photo
+from lookcast.photos.color import to_srgb
+from lookcast.photos.read import Photo, PhotoError, read_photo, write_photo
+from lookcast.segmenters.auto_masks import AutoMasks
 from tests.looks import MeanColor, Negative, assert_same_levels, look
 from tests.photo_files import ADOBE_RGB, DISPLAY_P3, PROPHOTO, save_photo
 from tests.runs import GREEN, save_mask

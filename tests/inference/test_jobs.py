@@ -3,7 +3,7 @@ import os
 import pytest
 
 from lookcast.checks import InputError
-from lookcast.inference.jobs import Job, left_to_do, own_share, plan_jobs
+from lookcast.inference.jobs import Job, pending_jobs, plan_jobs, rank_jobs
 from tests.photo_files import save_photo
 from tests.runs import save_mask
 
@@ -64,27 +64,27 @@ class TestLeftToDo:
     def test_known_value(self, tmp_path):
         photos = [save_photo(tmp_path / f"{name}.png") for name in "abc"]
         jobs = plan_jobs(photos, tmp_path / "out")
-        assert left_to_do(jobs) == jobs
+        assert pending_jobs(jobs) == jobs
         for job, age in zip(jobs, (-10, 10), strict=False):  # b's photo has changed since
             save_photo(job.target)
             os.utime(job.source, (0, job.target.stat().st_mtime + age))
-        assert left_to_do(jobs) == jobs[1:]
+        assert pending_jobs(jobs) == jobs[1:]
 
     def test_a_photo_that_is_gone_is_left(self, tmp_path):
         # Whoever reads it says so.
         jobs = [Job(tmp_path / "no.png", tmp_path / "out.png")]
-        assert left_to_do(jobs) == jobs
+        assert pending_jobs(jobs) == jobs
 
 
 class TestOwnShare:
     @pytest.mark.parametrize("count", [1, 2, 3, 20])
     def test_every_photo_is_in_one_part(self, tmp_path, count):
         jobs = [Job(tmp_path / f"{i}.png", tmp_path / "out" / f"{i}.png") for i in range(10)]
-        parts = [own_share(jobs, rank, count) for rank in range(count)]
+        parts = [rank_jobs(jobs, rank, count) for rank in range(count)]
         assert sorted(job for part in parts for job in part) == sorted(jobs)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
     @pytest.mark.parametrize(("rank", "count"), [(2, 2), (-1, 2), (0, 0)])
     def test_rejects_a_part_that_is_none(self, rank, count):
         with pytest.raises(InputError, match=rf"^--share: expected I/N .*, got {rank}/{count}$"):
-            own_share([], rank, count)
+            rank_jobs([], rank, count)

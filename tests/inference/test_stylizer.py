@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 
 import lookcast
+from lookcast.checkpoints import CheckpointError
 from lookcast.checks import InputError, ShapeError
-from lookcast.evaluation.metrics import edge_ssim
-from lookcast.files import shipped
 from lookcast.inference import stylizer as stylizer_module
-from lookcast.inference.checkpoint import CheckpointError
 from lookcast.inference.stylizer import Stylizer, load
+from lookcast.metrics.photo import edge_ssim
 from lookcast.ops.masks import PALETTE
+from lookcast.paths import shipped
 from tests.looks import (
     SMALL,
     MeanColor,

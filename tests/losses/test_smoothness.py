@@ -3,7 +3,7 @@ import torch
 
 from lookcast.checks import ShapeError
 from lookcast.losses.smoothness import gamut_excess, grid_smoothness
-from lookcast.ops.bilateral import identity_grid
+from lookcast.ops.bilateral.reference import identity_grid
 from tests.samples import rand, randn
 
 

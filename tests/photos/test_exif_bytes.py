@@ -4,7 +4,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from lookcast.photos.exif_bytes import make_upright
-from lookcast.photos.files import read_photo, write_photo
+from lookcast.photos.read import read_photo, write_photo
 from tests.photo_files import exif, parsed, save_photo
 
 NOTE = b"Maker\0" + struct.pack(">I", 0) + b"what only the maker understands"

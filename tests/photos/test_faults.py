@@ -9,7 +9,7 @@ import skimage.data
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.photos.files import PHOTO_SUFFIXES, Photo, PhotoError, read_photo, write_photo
+from lookcast.photos.read import PHOTO_SUFFIXES, Photo, PhotoError, read_photo, write_photo
 from tests.photo_files import SRGB, UPRIGHT, XMP, exif, png16
 
 LARGE = skimage.data.chelsea()  # 451 x 300: more than one block, tile and strip of every format

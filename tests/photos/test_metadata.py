@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, PngImagePlugin
 
-from lookcast.photos.files import PHOTO_SUFFIXES, Photo, read_photo, write_photo
+from lookcast.photos.read import PHOTO_SUFFIXES, Photo, read_photo, write_photo
 from tests.photo_files import IPTC, UPRIGHT, XMP, exif, jpeg_with_iptc, parsed, png16, save_photo
 
 UNTRUE = (

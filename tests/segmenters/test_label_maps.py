@@ -10,11 +10,11 @@ class TestThumbnail:
     @pytest.mark.parametrize(
         ("size", "options", "expected"),
         [
-            ((300, 400), {"longest": 200}, (150, 200)),
-            ((37, 61), {"longest": 200}, (37, 61)),  # no photo is enlarged but to the least size
-            ((37, 61), {"longest": 200, "multiple": 8}, (40, 64)),
-            ((1, 300), {"longest": 200}, (16, 200)),
-            ((5, 4), {"longest": 200, "least": 20, "multiple": 8}, (24, 24)),
+            ((300, 400), {"max_side": 200}, (150, 200)),
+            ((37, 61), {"max_side": 200}, (37, 61)),  # no photo is enlarged but to the least size
+            ((37, 61), {"max_side": 200, "multiple": 8}, (40, 64)),
+            ((1, 300), {"max_side": 200}, (16, 200)),
+            ((5, 4), {"max_side": 200, "least": 20, "multiple": 8}, (24, 24)),
         ],
     )
     def test_shape(self, size, options, expected):

@@ -5,7 +5,7 @@ import torch
 
 from lookcast.checks import InputError
 from lookcast.structures import LossTerms
-from lookcast.training.module import LookModule
+from lookcast.training.modules.single import LookModule
 from tests.runs import QUIET, read_metrics
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]

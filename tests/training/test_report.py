@@ -72,7 +72,7 @@ class TestPrintSummary:
 class TestQuieten:
     @pytest.fixture(autouse=True)
     def restore(self):
-        loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lookcast.photos.modes")]
+        loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lookcast.photos.codecs.modes")]
         before = [(logger.level, list(logger.filters)) for logger in loggers]
         with warnings.catch_warnings():
             yield
@@ -83,7 +83,7 @@ class TestQuieten:
     def test_what_is_odd_about_a_photo_is_said_once(self, caplog):
         quieten()
         quieten()
-        photos, others = logging.getLogger("lookcast.photos.modes"), logging.getLogger("lookcast.training")
+        photos, others = logging.getLogger("lookcast.photos.codecs.modes"), logging.getLogger("lookcast.training")
         for path in ("a.png", "b.png", "a.png", "a.png"):
             photos.warning("%s: has 16 bits per colour, read at 8 bits", path)
             others.warning("%s", path)

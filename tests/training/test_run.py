@@ -11,7 +11,7 @@ import lookcast
 from lookcast.checks import InputError
 from lookcast.generators import BilateralGenerator
 from lookcast.structures import LossTerms
-from lookcast.training.module import LookModule
+from lookcast.training.modules.single import LookModule
 from lookcast.training.run import train
 from lookcast.training.schedules import warmup_cosine
 from tests.looks import SMALL

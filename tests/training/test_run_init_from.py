@@ -5,12 +5,12 @@ import torch
 from PIL import Image
 
 import lookcast
+from lookcast.checkpoints import CheckpointError
 from lookcast.checks import InputError
 from lookcast.cli.train import train as main
-from lookcast.generators import BakedGenerator, UniversalGenerator
+from lookcast.generators import FixedStyleGenerator, UniversalGenerator
 from lookcast.inference import stylizer as stylizer_module
-from lookcast.inference.checkpoint import CheckpointError
-from lookcast.photos.files import read_photo, to_tensor
+from lookcast.photos.read import read_photo, to_tensor
 from lookcast.training.run import train
 from tests.looks import SMALL, UNIVERSAL, look, save_look, save_universal, universal_look
 from tests.runs import QUIET, composed, losses, save_photos
@@ -54,7 +54,7 @@ class TestSingleLook:
         )
         result = begin("experiment=single_look", f"init_from={universal}", f"style={tmp_path / 'style.png'}")
         (step, weights), generator = starts[0], universal_look()
-        started = BakedGenerator(generator.encoder, UNIVERSAL)
+        started = FixedStyleGenerator(generator.encoder, UNIVERSAL)
         started.load_state_dict(weights)
         generator.free_thumbnail = generator.thumbnail  # a baked look reads all that there is
         expected = stylize(generator, to_tensor(read_photo(tmp_path / "style.png").pixels))

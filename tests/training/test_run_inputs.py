@@ -9,8 +9,8 @@ from PIL import Image
 from torch.utils.data import get_worker_info
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.data.photo_folder import PhotoFolder
-from lookcast.training.module import LookModule
+from lookcast.data.sources.folder import PhotoFolder
+from lookcast.training.modules.single import LookModule
 from lookcast.training.run import train
 from tests.runs import GREEN, QUIET, break_photo, composed, losses, save_mask, save_masks, save_photos
 

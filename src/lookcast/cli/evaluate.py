@@ -24,9 +24,9 @@ def evaluate(argv: list[str]) -> int:
         config |= {"outputs": str(args.outputs)}
     else:
         stylizer = load(args.checkpoint, args.device)
-        source, checkpoint = stylized_outputs(stylizer, args.masks, args.longest), stylizer.header
+        source, checkpoint = stylized_outputs(stylizer, args.masks, args.max_side), stylizer.header
         config |= {"checkpoint": args.checkpoint or UNIVERSAL, "masks": args.masks}
-        config |= {"longest": args.longest, "device": str(stylizer.device)}
+        config |= {"max_side": args.max_side, "device": str(stylizer.device)}
     encoder, description = open_encoder(args.pairs, args.teacher)
     results, skipped = evaluate_pairs(pairs, source, encoder, args.out)
     report = build_report(results, skipped, config, checkpoint, description)
@@ -55,7 +55,11 @@ def _parser() -> argparse.ArgumentParser:
         "--no-masks", dest="masks", action="store_false", help="stylize without masks; figures stay by region"
     )
     parser.add_argument(
-        "--longest", type=int, metavar="PX", help="shrink contents to this longer side before; default: full size"
+        "--max-side",
+        "--longest",
+        type=int,
+        metavar="PX",
+        help="shrink contents to this longer side before; default: full size",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="the first N pairs only")
     parser.add_argument(

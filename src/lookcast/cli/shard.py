@@ -9,11 +9,11 @@ def shard(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     import logging
 
-    from lookcast.data.shard_encoder import ShardOptions
-    from lookcast.data.shard_writer import make_shards
+    from lookcast.data.store.encoder import ShardOptions
+    from lookcast.data.store.writer import make_shards
 
     logging.basicConfig(format="lookcast: %(message)s")
-    options = ShardOptions(args.format, args.shortest, args.quality, args.shard_mb)
+    options = ShardOptions(args.format, args.min_side, args.quality, args.shard_mb)
     made, size = make_shards(args.folder, args.out, args.masks, options, args.jobs)
     shards = "1 shard" if made.shards == 1 else f"{made.shards} shards"
     size_of = f"{size / 1e6:.1f} MB, {size / made.photos:.0f} bytes a photo"
@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--masks", type=Path, metavar="FOLDER", help="PNGs in the nine colours, named like the photos")
     parser.add_argument(
+        "--min-side",
         "--shortest",
         type=int,
         default=512,

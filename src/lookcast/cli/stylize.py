@@ -14,7 +14,7 @@ def stylize(argv: list[str]) -> int:
 
     from lookcast.inference.batch import FileOptions, set_up_styles, stylize_file, stylize_files
     from lookcast.inference.devices import pick_devices
-    from lookcast.inference.jobs import left_to_do, own_share, plan_jobs
+    from lookcast.inference.jobs import pending_jobs, plan_jobs, rank_jobs
     from lookcast.inference.stylizer import check_strength, load
 
     logging.basicConfig(format="lookcast: %(message)s")
@@ -22,8 +22,8 @@ def stylize(argv: list[str]) -> int:
     jobs = plan_jobs(args.photos, args.out, args.overwrite, args.content_mask, args.save_masks)
     rank, count = args.share or (int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
     single = len(jobs) == 1
-    share = own_share(jobs, rank, count)
-    jobs = left_to_do(share) if args.resume else share
+    share = rank_jobs(jobs, rank, count)
+    jobs = pending_jobs(share) if args.resume else share
     files = FileOptions(args.quality, args.subsampling, args.max_pixels)
     stylizers = [load(args.checkpoint, device, args.precision) for device in pick_devices(args.devices)]
     masks = (args.content_mask, args.auto_masks, args.save_masks)

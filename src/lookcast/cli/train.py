@@ -21,7 +21,7 @@ def train(argv: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from lookcast.checks import InputError
-    from lookcast.files import shipped
+    from lookcast.paths import shipped
     from lookcast.training.refusals import one_line, refused_elsewhere
     from lookcast.training.run_folder import place_run
 

@@ -57,7 +57,7 @@ def collate_pairs(pairs: Sequence[PairSample]) -> PairBatch:
     return PairBatch(collate([pair.content for pair in pairs]), collate([pair.style for pair in pairs]))
 
 
-class Finisher:
+class BatchTransform:
     """Makes the batch that is trained on: windows to squares, graded, masks to one channel a label.
 
     Runs where the batch is. What it draws comes from the samples' own seeds.

@@ -11,9 +11,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset
 
 from lookcast.checks import InputError
-from lookcast.data.batches import Finisher, PairBatch, SampleBatch, collate
+from lookcast.data.batches import BatchTransform, PairBatch, SampleBatch, collate
 from lookcast.data.order import PositionBatches
-from lookcast.data.sources import Cached, Named, open_photos, split
+from lookcast.data.sources.selection import Cached, PhotoSpec, open_photos, split
 from lookcast.data.stream import PhotoStream, WholePhotos
 from lookcast.data.workers import ignore_stopping, usable_cores
 from lookcast.structures import PhotoBatch
@@ -46,7 +46,7 @@ class PhotoDataModule(pl.LightningDataModule):
         content_grade: strength of `random_grade` for the photos trained on, half of which stay as they are.
         val_size: longer side of the held-out photos in pixels.
         batch_size: photos in a batch, in each process.
-        shortest: photos are shrunk to this many pixels on the shorter side while they are decoded; None for whole
+        min_side: photos are shrunk to this many pixels on the shorter side while they are decoded; None for whole
             ones. Twice `size` leaves every window more pixels than it needs.
         num_workers: processes that read photos; None for none where the CPU trains, else as many as there are cores
             for each device, at most 8.
@@ -59,8 +59,8 @@ class PhotoDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        photos: Named,
-        val_photos: Named | None = None,
+        photos: PhotoSpec,
+        val_photos: PhotoSpec | None = None,
         num_val: int = 8,
         masks: str | Path | None = None,
         size: int = 256,
@@ -68,7 +68,7 @@ class PhotoDataModule(pl.LightningDataModule):
         content_grade: float = 0.0,
         val_size: int = 512,
         batch_size: int = 4,
-        shortest: int | None = None,
+        min_side: int | None = None,
         num_workers: int | None = None,
         cache_mb: int = 64,
         seed: int = 0,
@@ -79,9 +79,9 @@ class PhotoDataModule(pl.LightningDataModule):
                 raise InputError(f"{name}: expected at least 1, got {number}")
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.scale, self.val_size, self.cache_bytes = (scale[0], scale[1]), val_size, cache_mb * 2**20
-        self.finisher = Finisher(size, content_grade, 0.0, seed)
+        self.finisher = BatchTransform(size, content_grade, 0.0, seed)
         self.photos = split(
-            open_photos(photos, "photos", masks, shortest),
+            open_photos(photos, "photos", masks, min_side),
             None if val_photos is None else open_photos(val_photos, "val_photos", masks, None),
             num_val,
         )

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from lookcast.checks import InputError
-from lookcast.data.listing import PathList
+from lookcast.data.sources.listing import PathList
 from lookcast.ops.masks import check_aspect
-from lookcast.photos.files import read_mask, read_photo
+from lookcast.photos.read import read_mask, read_photo
 
 CHECKED = 1000
 """So many masks are compared with their photos before a run starts; others that do not fit are passed over."""

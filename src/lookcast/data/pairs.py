@@ -5,9 +5,9 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from lookcast.data.batches import Finisher, collate_pairs
+from lookcast.data.batches import BatchTransform, collate_pairs
 from lookcast.data.datamodule import PhotoDataModule
-from lookcast.data.sources import Cached, Named, open_photos, split
+from lookcast.data.sources.selection import Cached, PhotoSpec, open_photos, split
 from lookcast.data.stream import PairStream, PhotoStream, WholePairs, WholePhotos
 
 
@@ -31,22 +31,22 @@ class PairDataModule(PhotoDataModule):
 
     def __init__(
         self,
-        photos: Named,
-        styles: Named,
-        val_styles: Named | None = None,
+        photos: PhotoSpec,
+        styles: PhotoSpec,
+        val_styles: PhotoSpec | None = None,
         same_share: float = 0.0,
         content_grade: float = 0.5,
         style_grade: float = 1.0,
         **options: Any,
     ) -> None:
         super().__init__(photos, content_grade=content_grade, **options)
-        self.finisher = Finisher(self.finisher.size, content_grade, style_grade, self.seed)
+        self.finisher = BatchTransform(self.finisher.size, content_grade, style_grade, self.seed)
         self.one_source = styles == photos and val_styles is None
         self.same_share = same_share if self.one_source else 0.0
         self.looks = self.photos
         if not self.one_source:
             judged = None if val_styles is None else open_photos(val_styles, "val_styles", None, None)
-            looks = open_photos(styles, "styles", None, options.get("shortest"))
+            looks = open_photos(styles, "styles", None, options.get("min_side"))
             self.looks = split(looks, judged, options.get("num_val", 8), "styles")
 
     @cached_property

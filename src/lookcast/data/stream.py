@@ -12,9 +12,9 @@ from lookcast.checks import InputError
 from lookcast.data.decoded import DecodedPhoto, PhotoSource
 from lookcast.data.order import seed_of, shuffled
 from lookcast.data.transforms import Window, draw_window, shrink_to
-from lookcast.photos.files import PhotoError
+from lookcast.photos.read import PhotoError
 
-MOST_SKIPPED = 100
+MAX_SKIPPED = 100
 """So many photos in a row that can't be read are a fault of something else: of a disk, a mount, a path."""
 
 
@@ -68,7 +68,7 @@ class PhotoStream(Dataset[PhotoSample]):
         """The window at a position.
 
         Raises:
-            InputError: none of the photos, or none of `MOST_SKIPPED`, can be read.
+            InputError: none of the photos, or none of `MAX_SKIPPED`, can be read.
         """
         return self.window(self.number(position), position)
 
@@ -106,16 +106,16 @@ class PairStream(Dataset[PairSample]):
 
 
 class WholePhotos(Dataset[PhotoSample]):
-    """Photos to judge by: whole, in their order, at most `longest` px on the longer side.
+    """Photos to judge by: whole, in their order, at most `max_side` px on the longer side.
 
     Args:
         source: the photos.
         numbers: which of them.
-        longest: in pixels.
+        max_side: in pixels.
     """
 
-    def __init__(self, source: PhotoSource, numbers: Sequence[int], longest: int) -> None:
-        self.source, self.numbers, self.longest = source, list(numbers), longest
+    def __init__(self, source: PhotoSource, numbers: Sequence[int], max_side: int) -> None:
+        self.source, self.numbers, self.max_side = source, list(numbers), max_side
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -126,8 +126,8 @@ class WholePhotos(Dataset[PhotoSample]):
         photo = read_from(self.source, self.numbers[index], skipped)
         sample = _sample(photo, None, index, seed_of("judged", index), skipped)
         return sample._replace(
-            pixels=shrink_to(sample.pixels, self.longest),
-            labels=None if sample.labels is None else shrink_to(sample.labels, self.longest, labels=True),
+            pixels=shrink_to(sample.pixels, self.max_side),
+            labels=None if sample.labels is None else shrink_to(sample.labels, self.max_side, labels=True),
         )
 
 
@@ -154,9 +154,9 @@ def read_from(source: PhotoSource, number: int, skipped: list[str]) -> DecodedPh
     """The photo of this number, or the next that can be read; what is passed over goes to `skipped`.
 
     Raises:
-        InputError: none of the photos, or none of `MOST_SKIPPED`, can be read.
+        InputError: none of the photos, or none of `MAX_SKIPPED`, can be read.
     """
-    for other in range(number, number + min(len(source), MOST_SKIPPED)):
+    for other in range(number, number + min(len(source), MAX_SKIPPED)):
         try:
             return source.read(other % len(source))
         except PhotoError as error:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as vision
 
-from lookcast.data.photo_folder import MIN_SIDE
+from lookcast.data.sources.folder import MIN_SIDE
 
 
 class Window(NamedTuple):
@@ -58,16 +58,16 @@ def resize_windows(windows: list[torch.Tensor], flips: list[bool], size: int) ->
     return torch.where(mirrored, squares.flip(-1), squares)
 
 
-def shrink_to(photo: torch.Tensor, longest: int, labels: bool = False) -> torch.Tensor:
-    """A whole photo or its labels, at most `longest` px on the longer side, but never under `MIN_SIDE` on the shorter.
+def shrink_to(photo: torch.Tensor, max_side: int, labels: bool = False) -> torch.Tensor:
+    """A whole photo or its labels, at most `max_side` px on the longer side, but never under `MIN_SIDE` on the shorter.
 
     Args:
         photo: `(C, H, W)`, uint8.
-        longest: in pixels.
+        max_side: in pixels.
         labels: take the nearest instead of means.
     """
     height, width = photo.shape[-2:]
-    factor = min(1.0, max(longest / max(height, width), MIN_SIDE / min(height, width)))
+    factor = min(1.0, max(max_side / max(height, width), MIN_SIDE / min(height, width)))
     size = [round(d * factor) for d in (height, width)]
     mode = vision.InterpolationMode.NEAREST_EXACT if labels else vision.InterpolationMode.BILINEAR
     shrunk: torch.Tensor = vision.resize(photo, size, mode, antialias=True)

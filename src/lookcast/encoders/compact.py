@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lookcast.encoders.base import Encoder, freeze
-from lookcast.files import shipped
+from lookcast.paths import shipped
 from lookcast.structures import Features
 from lookcast.weights import load_into, read_weights
 

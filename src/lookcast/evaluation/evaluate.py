@@ -17,7 +17,7 @@ from lookcast.evaluation.pairs import CONTENT, OUTPUT, PairFiles, photos_by_name
 from lookcast.evaluation.pictures import write_pictures
 from lookcast.evaluation.scoring import Figures, Scorer
 from lookcast.inference.stylizer import Stylizer
-from lookcast.photos.files import PhotoError, read_mask, read_srgb, to_tensor
+from lookcast.photos.read import PhotoError, read_mask, read_srgb, to_tensor
 
 
 class Output(NamedTuple):
@@ -84,7 +84,7 @@ def ready_outputs(folder: Path) -> OutputSource:
     return read
 
 
-def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, longest: int | None = None) -> OutputSource:
+def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, max_side: int | None = None) -> OutputSource:
     """Outputs of a checkpoint.
 
     A universal checkpoint gets the pair's style photo, and the masks when both exist. A single-look one takes neither:
@@ -93,20 +93,20 @@ def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, longest: int | 
     Args:
         stylizer: the checkpoint.
         use_masks: False stylizes without masks.
-        longest: shrink contents before to so many pixels on the longer side; None leaves them as they are. Outputs that
-            are larger than the comparison are shrunk for it by another filter than the content was: that alone counts
+        max_side: shrink contents first to this many pixels on the longer side; None keeps their size. Outputs that are
+            larger than the comparison are shrunk for it by another filter than the content was: that alone counts
             as .0075 of unexplained variance for a photo left as it is.
 
     Raises:
         InputError: no size to shrink to.
     """
-    if longest is not None and longest < 1:
-        raise InputError(f"longest: expected a positive number of pixels, got {longest}")
+    if max_side is not None and max_side < 1:
+        raise InputError(f"max_side: expected a positive number of pixels, got {max_side}")
 
     def stylize(files: PairFiles) -> Output:
         content = read_srgb(files.content)
-        if longest is not None:
-            content = shrink(content, longest)
+        if max_side is not None:
+            content = shrink(content, max_side)
         style = content_mask = style_mask = None
         if stylizer.generator.takes_style and files.style is not None:
             style = read_srgb(files.style)

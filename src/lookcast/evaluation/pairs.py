@@ -12,7 +12,7 @@ from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.ops.masks import check_aspect, colors_to_mask
-from lookcast.photos.files import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
+from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 
 LONGEST, MULTIPLE = 512, 8
 """Images are compared with this many pixels on the longer side, each side a multiple of 8: the strides of the taps."""
@@ -175,10 +175,10 @@ def resize(image: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Ten
     return F.interpolate(image, tuple(size), mode="bilinear", antialias=True)
 
 
-def shrink(pixels: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
+def shrink(pixels: npt.NDArray[np.uint8], max_side: int) -> npt.NDArray[np.uint8]:
     """Shrink to at most so many pixels on the longer side, at its own aspect ratio."""
     image = Image.fromarray(pixels)
-    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     return np.array(image)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from lookcast.atomic import atomic_write
 from lookcast.evaluation.pairs import CONTENT, MASKS, OUTPUT, STYLE, TRUTH, PairFiles, PairImages
-from lookcast.files import whole_file
 from lookcast.ops.masks import PALETTE
-from lookcast.photos.files import to_pixels
+from lookcast.photos.read import to_pixels
 
 FOLDER = "pictures"
 QUALITY = 85
@@ -43,7 +43,7 @@ def write_pictures(
     for column, image in pictures.items():
         # A name of its own for each: `a` of the column `b_c` and `a_b` of the column `c` must not meet.
         paths[column] = f"{FOLDER}/{column}/{files.name}.jpg"
-        with whole_file(report / paths[column]) as temporary:
+        with atomic_write(report / paths[column]) as temporary:
             Image.fromarray(to_pixels(image)).save(temporary, "JPEG", quality=QUALITY)
     return paths
 

@@ -9,11 +9,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lookcast.atomic import atomic_write
 from lookcast.evaluation.evaluate import PairResult, Skipped
 from lookcast.evaluation.page import render_page
 from lookcast.evaluation.pairs import CONTENT, OUTPUT
 from lookcast.evaluation.scoring import MEASURES, Figures, mean_figures, show
-from lookcast.files import whole_file
 
 JSON, CSV, PAGE = "report.json", "report.csv", "report.html"
 
@@ -91,16 +91,16 @@ def write_report(folder: Path, report: dict[str, Any]) -> None:
     Raises:
         InputError: the folder can't be written.
     """
-    with whole_file(folder / JSON) as temporary:
+    with atomic_write(folder / JSON) as temporary:
         temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    with whole_file(folder / CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(folder / CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["pair", "image", *MEASURES, "seconds", "megapixels"])
         for pair in report["pairs"]:
             for column, figures in pair["figures"].items():
                 made = [pair["seconds"], pair["megapixels"]] if column == OUTPUT else [None, None]
                 writer.writerow([pair["name"], column, *(figures.get(key) for key in MEASURES), *made])
-    with whole_file(folder / PAGE) as temporary:
+    with atomic_write(folder / PAGE) as temporary:
         temporary.write_text(render_page(report), encoding="utf-8")
 
 

@@ -1,19 +1,19 @@
 """Generators by the name that a checkpoint gives."""
 
-from lookcast.generators.baked import BakedGenerator
 from lookcast.generators.base import Generator, GridGenerator, PairGenerator
 from lookcast.generators.bilateral import BilateralGenerator
+from lookcast.generators.fixed_style import FixedStyleGenerator
 from lookcast.generators.transform import TransformGenerator
 from lookcast.generators.universal import UniversalGenerator
 
 GENERATORS: dict[str, type[Generator]] = {
-    kind.name: kind for kind in (BakedGenerator, BilateralGenerator, TransformGenerator, UniversalGenerator)
+    kind.name: kind for kind in (FixedStyleGenerator, BilateralGenerator, TransformGenerator, UniversalGenerator)
 }
 
 __all__ = [
     "GENERATORS",
-    "BakedGenerator",
     "BilateralGenerator",
+    "FixedStyleGenerator",
     "Generator",
     "GridGenerator",
     "PairGenerator",

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lookcast.checks import InputError, check_image
-from lookcast.ops.slicing import apply_grid
+from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.structures import Stylization
 
 

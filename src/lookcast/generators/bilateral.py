@@ -6,8 +6,8 @@ from torch import nn
 
 from lookcast.checks import InputError
 from lookcast.generators.base import GridGenerator
-from lookcast.ops.bilateral import COEFFICIENTS, identity_grid
-from lookcast.ops.thumbnail import thumbnail_of
+from lookcast.ops.bilateral.reference import COEFFICIENTS, identity_grid
+from lookcast.ops.resize import thumbnail_of
 
 
 class ResidualBlock(nn.Module):

@@ -18,18 +18,18 @@ FINE = 64
 """Places a side at which regions are told apart; 4x4 of them make a cell."""
 THUMBNAIL = 256
 """Pixels a side that the encoder sees of a photo with a mask."""
-FREE_THUMBNAIL = 128
+UNMASKED_THUMBNAIL = 128
 """The same without a mask: a quarter of the pixels, and so of the encoder's time, for the same figures on pairs."""
 TAP_CHANNELS = (10, 15, 38, 27)
 """Of the compact encoder, relu1_1 to relu4_1."""
 NUM_FEATURES = sum(TAP_CHANNELS)
 
 
-class Reading(NamedTuple):
+class PhotoStatistics(NamedTuple):
     """A photo as the generator sees it. P = 16 x 16 cells, row by row.
 
     Attributes:
-        thumbnail: `(B, 3, S, S)`, S `THUMBNAIL` or `FREE_THUMBNAIL`.
+        thumbnail: `(B, 3, S, S)`, S `THUMBNAIL` or `UNMASKED_THUMBNAIL`.
         places: features at 64x64 places, `(B, 90, 64, 64)`.
         cells: features at the cells, `(B, 90, 16, 16)`.
         statistics: what attention averages, `(B, P, S)`: features, their squares, shares of luma.
@@ -49,7 +49,9 @@ class Reading(NamedTuple):
     classes: torch.Tensor | None = None
 
 
-def read_photo(thumbnail: torch.Tensor, features: Features, mask: torch.Tensor | None, depth: int) -> Reading:
+def photo_statistics(
+    thumbnail: torch.Tensor, features: Features, mask: torch.Tensor | None, depth: int
+) -> PhotoStatistics:
     """Gather what the generator needs from a thumbnail and its features.
 
     Args:
@@ -68,7 +70,7 @@ def read_photo(thumbnail: torch.Tensor, features: Features, mask: torch.Tensor |
     fine_shares = _shrink(shares, FINE)
     cells = _shrink(places, CELLS)
     statistics = torch.cat([cells, _shrink(places.square(), CELLS), _shrink(fine_shares, CELLS)], 1)
-    return Reading(
+    return PhotoStatistics(
         thumbnail=thumbnail,
         places=places,
         cells=cells,

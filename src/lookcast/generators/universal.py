@@ -13,28 +13,26 @@ from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.regions import (
     CELLS,
     FINE,
-    FREE_THUMBNAIL,
     NUM_FEATURES,
     TAP_CHANNELS,
     THUMBNAIL,
-    Reading,
+    UNMASKED_THUMBNAIL,
+    PhotoStatistics,
     RegionHead,
     cell_sums,
-    read_photo,
+    photo_statistics,
     region_shares,
     with_position,
 )
-from lookcast.ops.bilateral import COEFFICIENTS, identity_grid
+from lookcast.ops.bilateral.dispatch import apply_grid
+from lookcast.ops.bilateral.reference import COEFFICIENTS, identity_grid
 from lookcast.ops.masks import MIN_SHARE
-from lookcast.ops.slicing import apply_grid
-from lookcast.ops.thumbnail import thumbnail_of
+from lookcast.ops.resize import thumbnail_of
 from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
 from lookcast.structures import Features
 
-MOST = 1.25
-"""Strength of the carried colours at most: a little beyond the style's statistics."""
-START = math.log(4)
-"""Its logit before training: 1, the whole way. At .9 the tenth that is missing costs a third of the colour distance."""
+MAX_STRENGTH = 1.25  # of the carried colours: a little beyond the style's statistics
+START = math.log(4)  # logit of the strength 1 before training; at .9 the colour distance is a third worse
 
 
 class Group(NamedTuple):
@@ -87,7 +85,7 @@ class UniversalGenerator(PairGenerator):
     name = "universal"
     needs_encoder = True
     thumbnail = THUMBNAIL
-    free_thumbnail = FREE_THUMBNAIL  # what is left of it where there is no mask
+    free_thumbnail = UNMASKED_THUMBNAIL  # what is left of it where there is no mask
 
     def __init__(
         self,
@@ -133,7 +131,9 @@ class UniversalGenerator(PairGenerator):
         assert self.gates.bias is not None
         nn.init.zeros_(self.gates.bias)
 
-    def read(self, photo: torch.Tensor, mask: torch.Tensor | None = None, features: Features | None = None) -> Reading:
+    def read(
+        self, photo: torch.Tensor, mask: torch.Tensor | None = None, features: Features | None = None
+    ) -> PhotoStatistics:
         """See `PairGenerator.read`.
 
         Args:
@@ -148,11 +148,11 @@ class UniversalGenerator(PairGenerator):
             with torch.no_grad():
                 features = self.encoder(thumbnail)
         with torch.autocast(thumbnail.device.type, enabled=False):  # differences of moments need every digit
-            reading = read_photo(thumbnail.float(), features, mask, self.depth)
+            reading = photo_statistics(thumbnail.float(), features, mask, self.depth)
         # Here and not in `predict_grid`: a style is read once, for many contents.
         return reading._replace(classes=self._classes(reading)) if mask is None else reading
 
-    def predict_grid(self, content: Reading, style: Reading) -> torch.Tensor:
+    def predict_grid(self, content: PhotoStatistics, style: PhotoStatistics) -> torch.Tensor:
         """See `PairGenerator.predict_grid`; `(B, 12, D, 16, 16)`."""
         sharpness = self.sharpness[0 if content.mask is not None else 1].view(-1, 1, 1)
         if content.mask is None or style.mask is None:
@@ -175,7 +175,7 @@ class UniversalGenerator(PairGenerator):
         context = self.context(torch.cat([with_position(content.cells), local], 1))
         hidden = torch.relu(self.blocks(context + self.group(wanted)))
         gates = self.gates(hidden).float().flatten(2)
-        head, strength = gates[:, :-1].softmax(1), MOST * (gates[:, -1:] + START).sigmoid()
+        head, strength = gates[:, :-1].softmax(1), MAX_STRENGTH * (gates[:, -1:] + START).sigmoid()
         size = (context.shape[0], COEFFICIENTS, self.depth, CELLS, CELLS)
         with torch.autocast(maps.device.type, enabled=False):
             blended = torch.einsum("bhp,bhpkc->bpkc", head, maps)
@@ -190,14 +190,14 @@ class UniversalGenerator(PairGenerator):
         return identity + carried + learned
 
     @torch.no_grad()
-    def _draft(self, content: Reading, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def _draft(self, content: PhotoStatistics, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Statistics of the content's groups once their colours have been carried over: what is still missing."""
         image = apply_grid(grid, content.thumbnail).clamp(0, 1)
         features = self.encoder(image)
         with torch.autocast(image.device.type, enabled=False):
-            return _summary(weights, read_photo(image, features, None, self.depth))
+            return _summary(weights, photo_statistics(image, features, None, self.depth))
 
-    def _classes(self, reading: Reading) -> torch.Tensor:
+    def _classes(self, reading: PhotoStatistics) -> torch.Tensor:
         classes: torch.Tensor = self.regions(reading.places) if reading.classes is None else reading.classes
         return classes
 
@@ -205,7 +205,7 @@ class UniversalGenerator(PairGenerator):
         """`(B, H * C, 16, 16)` to `(B, H, P, C)`."""
         return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)
 
-    def _attend(self, query: torch.Tensor, reading: Reading, mask: torch.Tensor, own: torch.Tensor) -> Group:
+    def _attend(self, query: torch.Tensor, reading: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
         """What each cell of the content finds in a photo.
 
         Args:
@@ -228,7 +228,7 @@ class UniversalGenerator(PairGenerator):
         return Group(moments, weights.mean(1))
 
 
-def _summary(weights: torch.Tensor, reading: Reading) -> torch.Tensor:
+def _summary(weights: torch.Tensor, reading: PhotoStatistics) -> torch.Tensor:
     """What the residual blocks see of a group: means and spreads of features and colours, shares of luma.
 
     Args:

@@ -13,12 +13,11 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lookcast.checks import InputError
-from lookcast.inference.auto_masks import AutoMasks
 from lookcast.inference.jobs import Job
 from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.masks import check_aspect
-from lookcast.photos.color_profiles import from_srgb, to_srgb
-from lookcast.photos.files import (
+from lookcast.photos.color import from_srgb, to_srgb
+from lookcast.photos.read import (
     MAX_PIXELS,
     PhotoError,
     check_writable,
@@ -27,8 +26,9 @@ from lookcast.photos.files import (
     read_srgb,
     write_photo,
 )
+from lookcast.segmenters.auto_masks import AutoMasks
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 """Photos at a time unless told otherwise: each takes some 12 bytes a pixel."""
 
 
@@ -165,7 +165,7 @@ def stylize_files(
             are under way are finished first.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(cores, MOST_WORKERS) if workers is None else workers
+    workers = min(cores, MAX_WORKERS) if workers is None else workers
     if workers < 1:
         raise InputError(f"--jobs: expected at least 1 photo at a time, got {workers}")
     failures: dict[int, PhotoError] = {}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.photos.files import PHOTO_SUFFIXES, check_writable
+from lookcast.photos.read import PHOTO_SUFFIXES, check_writable
 
 
 class Job(NamedTuple):
@@ -78,12 +78,12 @@ def list_photos(paths: Sequence[Path]) -> list[Path]:
     return [photo for path in paths for photo in (_photos_in(path) if path.is_dir() else [path])]
 
 
-def left_to_do(jobs: Sequence[Job]) -> list[Job]:
+def pending_jobs(jobs: Sequence[Job]) -> list[Job]:
     """Those whose file is not there yet, or older than its photo. A file that is there is whole."""
     return [job for job in jobs if not (job.target.is_file() and _changed(job.target) >= _changed(job.source))]
 
 
-def own_share(jobs: Sequence[Job], rank: int, count: int) -> list[Job]:
+def rank_jobs(jobs: Sequence[Job], rank: int, count: int) -> list[Job]:
     """The part of process `rank` of `count`: every photo is in one part.
 
     Raises:

@@ -6,16 +6,16 @@ from typing import Any
 
 import torch
 
+from lookcast.checkpoints import CheckpointError, load_checkpoint
 from lookcast.checks import InputError
-from lookcast.files import shipped
 from lookcast.generators import Generator, GridGenerator, PairGenerator
-from lookcast.inference.checkpoint import CheckpointError, load_checkpoint
 from lookcast.inference.devices import halves_well, pick_device
-from lookcast.inference.image_kinds import AnyImage, ImageT, open_image
-from lookcast.inference.looks import Look, list_styles, pair_masks
-from lookcast.ops.bilateral import identity_grid
-from lookcast.ops.slicing import PIXEL_TYPES, apply_grid_to_pixels
-from lookcast.ops.thumbnail import resize_pixels
+from lookcast.inference.styles import EncodedStyle, list_styles, pair_masks
+from lookcast.ops.bilateral.dispatch import PIXEL_TYPES, apply_grid_to_pixels
+from lookcast.ops.bilateral.reference import identity_grid
+from lookcast.ops.resize import resize_pixels
+from lookcast.paths import shipped
+from lookcast.photos.adapters import AnyImage, ImageT, open_image
 
 UNIVERSAL = "universal"
 """The checkpoint that `load` takes by default."""
@@ -74,7 +74,7 @@ class Stylizer:
         self.header = header
         if generator.needs_encoder:
             generator.encoder.half_precision = precision == "auto" and halves_well(self.device)
-        self._looks: tuple[Look, ...] = ()
+        self._looks: tuple[EncodedStyle, ...] = ()
 
     def set_style(
         self,
@@ -150,7 +150,7 @@ class Stylizer:
         self,
         pixels: torch.Tensor,
         content_masks: Sequence[torch.Tensor | None],
-        looks: Sequence[Look],
+        looks: Sequence[EncodedStyle],
         strength: float,
     ) -> torch.Tensor:
         """New pixels `(B, H, W, 3)` of the same type and device."""
@@ -169,7 +169,7 @@ class Stylizer:
         return torch.stack(photos).to(pixels) if len(photos) > 1 else photos[0][None].to(pixels)
 
     def _predict_grid(
-        self, pixels: torch.Tensor, content_masks: Sequence[torch.Tensor | None], looks: Sequence[Look]
+        self, pixels: torch.Tensor, content_masks: Sequence[torch.Tensor | None], looks: Sequence[EncodedStyle]
     ) -> torch.Tensor:
         assert isinstance(self.generator, GridGenerator | PairGenerator)
         size = (self.generator.thumbnail, self.generator.thumbnail)
@@ -200,14 +200,14 @@ class Stylizer:
         style: AnyImage | Sequence[AnyImage],
         style_mask: torch.Tensor | Sequence[torch.Tensor] | None,
         weights: Sequence[float] | None,
-    ) -> tuple[Look, ...]:
+    ) -> tuple[EncodedStyle, ...]:
         assert isinstance(self.generator, PairGenerator)
         looks = []
         for photo in list_styles(style, style_mask, weights):
             mask = None if photo.mask is None else self._place(photo.mask)
             with torch.inference_mode():
                 thumbnail = resize_pixels(photo.pixels[0], (self.generator.thumbnail, self.generator.thumbnail))
-                looks.append(Look(self.generator.read(self._place(thumbnail), mask), photo.weight, photo.mask))
+                looks.append(EncodedStyle(self.generator.read(self._place(thumbnail), mask), photo.weight, photo.mask))
         return tuple(looks)
 
     def _place(self, tensor: torch.Tensor) -> torch.Tensor:

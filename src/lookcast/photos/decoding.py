@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lookcast.photos.color_profiles import to_srgb
-from lookcast.photos.deep_modes import DecodedPixels, decode_deep, is_deep
-from lookcast.photos.heic import decode_deep_heic
-from lookcast.photos.jpeg import decode_jpeg
+from lookcast.photos.codecs.heic import decode_deep_heic
+from lookcast.photos.codecs.jpeg import decode_jpeg
+from lookcast.photos.codecs.modes import find_profile, to_rgb
+from lookcast.photos.codecs.sixteen_bit import DecodedPixels, decode_deep, is_deep
+from lookcast.photos.color import to_srgb
 from lookcast.photos.metadata import read_metadata
-from lookcast.photos.modes import find_profile, to_rgb
 from lookcast.photos.photo import Photo, Pixels, to_8_bits
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def decode_photo(image: Image.Image, path: Path) -> Photo:
     )
 
 
-def decode_shrunk(image: Image.Image, path: Path, shortest: int) -> npt.NDArray[np.uint8]:
+def decode_shrunk(image: Image.Image, path: Path, min_side: int) -> npt.NDArray[np.uint8]:
     """Decode a photo of which only the header was read, and shrink it.
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that leaves enough, which takes a fraction of the time; the
@@ -49,7 +49,7 @@ def decode_shrunk(image: Image.Image, path: Path, shortest: int) -> npt.NDArray[
     Args:
         image: a photo of which only the header was read.
         path: its file.
-        shortest: its shorter side in the result; a photo that is smaller stays as it is.
+        min_side: its shorter side in the result; a photo that is smaller stays as it is.
 
     Returns:
         `(H, W, 3)` in sRGB, upright.
@@ -58,21 +58,21 @@ def decode_shrunk(image: Image.Image, path: Path, shortest: int) -> npt.NDArray[
         PhotoError: as `decode_photo`; besides whatever Pillow raises.
     """
     stored = image.size
-    drafted = image.draft(None, _shrunk(stored, shortest))  # by JPEG only; the box is where the photo lies in the draft
+    drafted = image.draft(None, _shrunk(stored, min_side))  # by JPEG only; the box is where the photo lies in the draft
     reduced = image.size != stored
     colors, _, icc_profile = _decode(image, path, reduced)
     if not reduced:
         drafted, stored = None, (colors.shape[1], colors.shape[0])  # a TIFF is turned by Pillow while it is loaded
     pixels: Any = to_8_bits(to_srgb(colors, icc_profile))
-    if _shrunk(stored, shortest) != stored:
+    if _shrunk(stored, min_side) != stored:
         box = None if drafted is None else drafted[1]
-        pixels = Image.fromarray(pixels).resize(_shrunk(stored, shortest), Image.Resampling.BILINEAR, box)
+        pixels = Image.fromarray(pixels).resize(_shrunk(stored, min_side), Image.Resampling.BILINEAR, box)
     orientation = read_metadata(image, stored, str(path)).orientation
     return to_8_bits(_upright(np.asarray(pixels), orientation))
 
 
-def _shrunk(size: tuple[int, int], shortest: int) -> tuple[int, int]:
-    scale = min(1.0, shortest / min(size))
+def _shrunk(size: tuple[int, int], min_side: int) -> tuple[int, int]:
+    scale = min(1.0, min_side / min(size))
     return round(size[0] * scale), round(size[1] * scale)
 
 

@@ -7,7 +7,7 @@ from lookcast.checks import check_shape
 from lookcast.ops.masks import NUM_LABELS
 
 
-def thumbnail(image: torch.Tensor, longest: int, least: int = 16, multiple: int = 1) -> torch.Tensor:
+def thumbnail(image: torch.Tensor, max_side: int, least: int = 16, multiple: int = 1) -> torch.Tensor:
     """Shrink a photo to what a network looks at; antialiased, in float32.
 
     Keeps the aspect ratio up to rounding, unless a side would fall below `least`: a thin photo is stretched and a small
@@ -15,14 +15,14 @@ def thumbnail(image: torch.Tensor, longest: int, least: int = 16, multiple: int 
 
     Args:
         image: `(B, 3, H, W)`.
-        longest: of the result's long side, in pixels; a smaller photo keeps its size.
+        max_side: of the result's long side, in pixels; a smaller photo keeps its size.
         least: of both sides.
         multiple: of both sides.
 
     Returns:
         `(B, 3, h, w)`.
     """
-    scale = min(1.0, longest / max(image.shape[-2:]))
+    scale = min(1.0, max_side / max(image.shape[-2:]))
     least = -(-least // multiple) * multiple
     size = [max(round(side * scale / multiple) * multiple, least) for side in image.shape[-2:]]
     return F.interpolate(image.float(), size, mode="bilinear", antialias=True)

@@ -15,18 +15,18 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 import lookcast
+from lookcast.checkpoints import load_checkpoint, save_checkpoint
 from lookcast.checks import InputError
 from lookcast.data.datamodule import PhotoDataModule
-from lookcast.data.photo_folder import MIN_SIDE, find_photos
+from lookcast.data.sources.folder import MIN_SIDE, find_photos
 from lookcast.data.transforms import shrink_to
-from lookcast.generators import BakedGenerator, Generator, UniversalGenerator
+from lookcast.generators import FixedStyleGenerator, Generator, UniversalGenerator
 from lookcast.inference import stylizer
-from lookcast.inference.checkpoint import load_checkpoint, save_checkpoint
-from lookcast.photos.files import read_mask, read_srgb
+from lookcast.photos.read import read_mask, read_srgb
 from lookcast.training.arguments import check_arguments
 from lookcast.training.callbacks import work_of
 from lookcast.training.loggers import close_wandb, log_config, log_result
-from lookcast.training.module import LookModule
+from lookcast.training.modules.single import LookModule
 from lookcast.training.report import TrainResult
 from lookcast.training.resume import check_checkpoint, find_checkpoint
 
@@ -148,7 +148,7 @@ def _start_from(checkpoint: str, style: torch.Tensor | None) -> Generator:
     """The generator of a checkpoint instead of a new one; with a style photo a universal one becomes a single look."""
     generator, _ = load_checkpoint(stylizer.find_checkpoint(checkpoint))
     if style is not None and isinstance(generator, UniversalGenerator):
-        return BakedGenerator.bake(generator, style)
+        return FixedStyleGenerator.bake(generator, style)
     return generator
 
 

@@ -6,7 +6,7 @@ import skimage.data
 import torch
 
 from lookcast.checks import InputError
-from lookcast.inference.export.graph import BAR, AnyLook, Look, check_same, graph_of, metadata
+from lookcast.inference.export.graph import BAR, AnyStyleGraph, FixedStyleGraph, check_same, graph_of, metadata
 from lookcast.inference.stylizer import Stylizer
 from tests.looks import look, universal_look
 
@@ -27,13 +27,13 @@ class TestGraphOf:
     def test_single_look(self):
         stylizer = Stylizer(look(), {}, "cpu")
         graph = graph_of(stylizer)
-        assert (type(graph), graph.inputs) == (Look, ("content",))
+        assert (type(graph), graph.inputs) == (FixedStyleGraph, ("content",))
         assert np.allclose(pixels(graph, PHOTO), stylizer.stylize(PHOTO / np.float32(255)), atol=1e-5)
 
     def test_styles_of_a_universal_checkpoint(self):
         stylizer = Stylizer(universal_look(), {}, "cpu", "float32")
         graph = graph_of(stylizer, [STYLE, OTHER], [3, 1])
-        assert (type(graph), graph.inputs) == (Look, ("content",))
+        assert (type(graph), graph.inputs) == (FixedStyleGraph, ("content",))
         expected = stylizer.stylize(PHOTO / np.float32(255), [STYLE, OTHER], weights=[3, 1])
         assert np.allclose(pixels(graph, PHOTO), expected, atol=1e-5)
         assert np.abs(expected - stylizer.stylize(PHOTO / np.float32(255), [STYLE, OTHER])).mean() > 1e-3
@@ -41,7 +41,7 @@ class TestGraphOf:
     def test_any_style(self):
         stylizer = Stylizer(universal_look(), {}, "cpu", "float32")
         graph = graph_of(stylizer)
-        assert (type(graph), graph.inputs) == (AnyLook, ("content", "style"))
+        assert (type(graph), graph.inputs) == (AnyStyleGraph, ("content", "style"))
         expected = stylizer.stylize(PHOTO / np.float32(255), STYLE / np.float32(255))
         assert np.allclose(pixels(graph, PHOTO, STYLE), expected, atol=1e-5)
 

@@ -7,7 +7,7 @@ import skimage.data
 import torch
 
 from lookcast.checks import InputError
-from lookcast.generators import BakedGenerator
+from lookcast.generators import FixedStyleGenerator
 from lookcast.inference.export import onnx as onnx_export
 from lookcast.inference.export.graph import BAR
 from lookcast.inference.export.onnx import export_onnx
@@ -85,7 +85,7 @@ class TestUniversal:
 
     @pytest.mark.nightly
     def test_baked_look(self, tmp_path):
-        generator = BakedGenerator.bake(universal_look(depth=2), planes(STYLE)).eval()
+        generator = FixedStyleGenerator.bake(universal_look(depth=2), planes(STYLE)).eval()
         export_onnx(Stylizer(generator, {}, "cpu", "float32"), tmp_path / "a.onnx")
         assert largest(tmp_path / "a.onnx", generator) < BAR
 

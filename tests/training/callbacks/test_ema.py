@@ -6,7 +6,7 @@ import torch
 import lookcast
 from lookcast.checks import InputError
 from lookcast.training.callbacks import RunProgress, SampleSheet, WeightEMA
-from lookcast.training.module import LookModule
+from lookcast.training.modules.single import LookModule
 from tests.runs import QUIET, read_metrics
 from tests.samples import photo
 from tests.training.callbacks.test_finite import broken

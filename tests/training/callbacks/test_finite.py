@@ -16,7 +16,7 @@ from lookcast.checks import InputError
 from lookcast.structures import PhotoBatch
 from lookcast.training.callbacks import FiniteGuard, RunProgress
 from lookcast.training.callbacks.finite import save_batch
-from lookcast.training.module import LookModule
+from lookcast.training.modules.single import LookModule
 from lookcast.weights import read_weights
 from tests.runs import QUIET, TINY, read_metrics
 from tests.samples import rand

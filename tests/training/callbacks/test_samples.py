@@ -10,7 +10,7 @@ from lookcast.checks import InputError
 from lookcast.generators import Generator
 from lookcast.structures import PhotoBatch, Stylization
 from lookcast.training.callbacks import SampleSheet
-from lookcast.training.module import LookModule
+from lookcast.training.modules.single import LookModule
 from tests.runs import QUIET, save_photos
 from tests.training.callbacks.trainers import trainer
 
@@ -62,7 +62,9 @@ class TestSampleSheet:
 
     def test_matches_the_photos(self, sheet):
         cells, photos, result = sheet
-        style = Image.open(lookcast.data.samples.sample_path("coffee")).resize((512, 341), Image.Resampling.BILINEAR)
+        style = Image.open(lookcast.data.sources.samples.sample_path("coffee")).resize(
+            (512, 341), Image.Resampling.BILINEAR
+        )
         stylizer = lookcast.load(result.checkpoint)
         for row, photo, box in zip(cells, photos, [(30, 0, 60, 60), (0, 19, 90, 41)], strict=False):
             content = Image.open(photo)

@@ -9,7 +9,7 @@ from lookcast.inference.export.onnx import export_onnx
 from lookcast.inference.export.pt2 import export_pt2
 from lookcast.inference.jobs import list_photos
 from lookcast.inference.stylizer import load
-from lookcast.photos.files import read_srgb
+from lookcast.photos.read import read_srgb
 
 
 def export_file(

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import torch
 from kornia.color import rgb_to_lab
 
+from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.files import whole_file
-from lookcast.inference.image_kinds import AnyImage, open_image
 from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.lut import apply_lut, fit_lut
-from lookcast.ops.thumbnail import resize_pixels
+from lookcast.ops.resize import resize_pixels
+from lookcast.photos.adapters import AnyImage, open_image
 
 SIZES = (17, 33, 65)
 """Steps a side that every grading tool reads."""
@@ -70,7 +70,7 @@ def export_cube(
         raise InputError(f"size: expected one of {', '.join(map(str, SIZES))}, got {size}")
     if not photos:
         raise InputError("photos: a .cube is fitted to photos, expected at least one")
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         pairs = [_stylized(stylizer, photo, style, weights) for photo in photos]
         sources, targets = zip(*(_colors(*pair) for pair in pairs), strict=True)
         lut = fit_lut(torch.cat(sources), torch.cat(targets), size)

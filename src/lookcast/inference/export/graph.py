@@ -11,11 +11,11 @@ from torch import nn
 
 from lookcast.checks import InputError
 from lookcast.generators import Generator, PairGenerator
-from lookcast.inference.image_kinds import AnyImage, open_image
-from lookcast.inference.looks import list_styles
+from lookcast.inference.styles import list_styles
 from lookcast.inference.stylizer import Stylizer
-from lookcast.ops.slicing import apply_grid
-from lookcast.ops.thumbnail import resize_pixels
+from lookcast.ops.bilateral.dispatch import apply_grid
+from lookcast.ops.resize import resize_pixels
+from lookcast.photos.adapters import AnyImage, open_image
 
 BAR = 1e-4
 """Largest difference to PyTorch that is accepted: a fortieth of an 8-bit level, ten times what another order of
@@ -27,7 +27,7 @@ _TRACED = (2, 3, 96, 64)
 _SIZES = ((480, 640), (811, 607))
 
 
-class Look(nn.Module):
+class FixedStyleGraph(nn.Module):
     """A single look: content `(B, 3, H, W)` in [0, 1] to the stylized image, clamped.
 
     Args:
@@ -52,7 +52,7 @@ class Look(nn.Module):
         return image.clamp(0, 1)
 
 
-class AnyLook(nn.Module):
+class AnyStyleGraph(nn.Module):
     """A universal generator: content `(B, 3, H, W)` and style `(1, 3, h, w)`, both in [0, 1], to the image, clamped."""
 
     inputs = ("content", "style")
@@ -69,7 +69,7 @@ class AnyLook(nn.Module):
 
 def graph_of(
     stylizer: Stylizer, style: AnyImage | Sequence[AnyImage] | None = None, weights: Sequence[float] | None = None
-) -> Look | AnyLook:
+) -> FixedStyleGraph | AnyStyleGraph:
     """What to export: the single look, a universal generator with its styles baked in, or one that takes any style.
 
     In float32, whatever the stylizer computes in.
@@ -85,9 +85,9 @@ def graph_of(
     if not isinstance(generator, PairGenerator):
         if style is not None:
             generator.check_style(torch.empty(0), None, None)
-        return Look(generator).eval()
+        return FixedStyleGraph(generator).eval()
     if style is None:
-        return AnyLook(generator).eval()
+        return AnyStyleGraph(generator).eval()
     photos = list_styles(style, None, weights)
     with torch.no_grad():
         thumbnails = [resize_pixels(photo.pixels[0], 2 * (generator.thumbnail,)) for photo in photos]
@@ -95,17 +95,22 @@ def graph_of(
             (generator.read(thumbnail.to(stylizer.device)), photo.weight)
             for thumbnail, photo in zip(thumbnails, photos, strict=True)
         ]
-    return Look(generator, readings).eval()
+    return FixedStyleGraph(generator, readings).eval()
 
 
-def example(graph: Look | AnyLook, device: torch.device) -> tuple[tuple[torch.Tensor, ...], tuple[dict[int, Any], ...]]:
+def example(
+    graph: FixedStyleGraph | AnyStyleGraph, device: torch.device
+) -> tuple[tuple[torch.Tensor, ...], tuple[dict[int, Any], ...]]:
     """Inputs to trace a graph with, and their free dimensions."""
     images, free = (_noise(_TRACED, device), _noise((1, 3, 64, 96), device)), (FREE, _FREE_STYLE)
     return images[: len(graph.inputs)], free[: len(graph.inputs)]
 
 
 def check_same(
-    run: Callable[..., torch.Tensor], graph: Look | AnyLook, device: torch.device, photos: Sequence[AnyImage] = ()
+    run: Callable[..., torch.Tensor],
+    graph: FixedStyleGraph | AnyStyleGraph,
+    device: torch.device,
+    photos: Sequence[AnyImage] = (),
 ) -> float:
     """Compare what a written file gives with the graph, at two sizes that it was not traced with.
 

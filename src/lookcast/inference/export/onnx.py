@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
+from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.files import whole_file
-from lookcast.inference.export.graph import AnyLook, Look, check_same, example, graph_of, metadata
-from lookcast.inference.image_kinds import AnyImage
+from lookcast.inference.export.graph import AnyStyleGraph, FixedStyleGraph, check_same, example, graph_of, metadata
 from lookcast.inference.stylizer import Stylizer
+from lookcast.photos.adapters import AnyImage
 
 OPSET = 20
 _LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
@@ -51,12 +51,12 @@ def export_onnx(
     if stylizer.device.type != "cpu":
         raise InputError(f"device: ONNX is exported on the cpu, got {stylizer.device}")
     graph = graph_of(stylizer, style, weights)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         _write(graph, temporary, metadata(stylizer))
         return check_same(_Session(temporary, graph), graph, stylizer.device, photos)
 
 
-def _write(graph: Look | AnyLook, path: Path, properties: dict[str, str]) -> None:
+def _write(graph: FixedStyleGraph | AnyStyleGraph, path: Path, properties: dict[str, str]) -> None:
     inputs, free = example(graph, torch.device("cpu"))
     with torch.no_grad():
         program = torch.onnx.export(
@@ -79,7 +79,7 @@ def _write(graph: Look | AnyLook, path: Path, properties: dict[str, str]) -> Non
 class _Session:
     """A file, run by ONNX Runtime on the CPU."""
 
-    def __init__(self, path: Path, graph: Look | AnyLook) -> None:
+    def __init__(self, path: Path, graph: FixedStyleGraph | AnyStyleGraph) -> None:
         import onnxruntime
 
         self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -9,11 +9,11 @@ from torch._inductor import aoti_compile_and_package, aoti_load_package
 from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InvalidCxxCompiler
 
+from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.files import whole_file
 from lookcast.inference.export.graph import check_same, example, graph_of, metadata
-from lookcast.inference.image_kinds import AnyImage
 from lookcast.inference.stylizer import Stylizer
+from lookcast.photos.adapters import AnyImage
 
 
 def export_pt2(
@@ -53,7 +53,7 @@ def export_pt2(
         "aot_inductor.metadata": metadata(stylizer),
         "aot_inductor.check_lowerbound": False,  # else the check of inputs refuses a batch of one
     }
-    with whole_file(path) as temporary, torch.no_grad():
+    with atomic_write(path) as temporary, torch.no_grad():
         program = torch.export.export(graph, inputs, dynamic_shapes=free)
         aoti_compile_and_package(program, package_path=str(temporary), inductor_configs=options)
         return check_same(aoti_load_package(str(temporary)), graph, stylizer.device, photos)

@@ -8,8 +8,8 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.trainer.states import TrainerFn
 
+from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.files import whole_file
 from lookcast.training.preemption import Preempted, StopSignals
 
 
@@ -82,5 +82,5 @@ class LastCheckpoint(Checkpoint):
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.path, weights_only=False)  # writes nothing, but all have to take part
             return
-        with whole_file(self.path) as temporary:
+        with atomic_write(self.path) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)  # of the optimiser too

@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from lookcast.checks import InputError
-from lookcast.training.module import LookModule
+from lookcast.training.modules.single import LookModule
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from PIL import Image
 from pytorch_lightning.plugins import MixedPrecision
 from torchvision.utils import make_grid
 
+from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.files import whole_file
 from lookcast.structures import PhotoBatch
 from lookcast.weights import save_weights
 
@@ -144,5 +144,5 @@ def save_batch(path: Path, batch: PhotoBatch, header: dict[str, Any]) -> None:
     magenta = torch.tensor([1.0, 0.0, 1.0]).view(3, 1, 1)
     cells = torch.where(cells.isfinite().all(1, keepdim=True), cells, magenta).clamp(0, 1)
     pixels = (make_grid(cells, nrow=8, padding=4, pad_value=1.0) * 255 + 0.5).byte()
-    with whole_file(path.with_suffix(".png")) as temporary:
+    with atomic_write(path.with_suffix(".png")) as temporary:
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(temporary)

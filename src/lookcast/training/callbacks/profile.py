@@ -7,8 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.profiler import ProfilerActivity, profile
 
+from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.files import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +77,9 @@ class StepProfile(pl.Callback):
         recorded, self.running = self.running, None
         recorded.stop()
         by = "self_cpu_time_total" if device == "cpu" else "self_device_time_total"
-        with whole_file(self.folder / "table.txt") as temporary:
+        with atomic_write(self.folder / "table.txt") as temporary:
             temporary.write_text(recorded.key_averages().table(sort_by=by, row_limit=ROWS))
-        with whole_file(self.folder / "trace.json.gz") as temporary:
+        with atomic_write(self.folder / "trace.json.gz") as temporary:
             recorded.export_chrome_trace(str(temporary))
         self.written = True
         log.info("profile of %d steps in %s", self.num_steps, self.folder)

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torchvision.utils import make_grid
 
+from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.files import whole_file
 from lookcast.training.callbacks.ema import averaged
 from lookcast.training.loggers import log_picture
-from lookcast.training.module import LookModule
+from lookcast.training.modules.single import LookModule
 
 
 class SampleSheet(pl.Callback):
@@ -63,7 +63,7 @@ class SampleSheet(pl.Callback):
         grid = make_grid(torch.stack(cells), nrow=3, padding=4, pad_value=1.0)
         picture = Image.fromarray((grid * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy())
         path = self.folder / f"step_{trainer.global_step:06d}.png"
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             picture.save(temporary)
         log_picture(trainer.loggers, "samples", picture, trainer.global_step - 1)  # logs count steps from 0
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.files import whole_file
 from lookcast.structures import PhotoBatch
 
 log = logging.getLogger(__name__)
@@ -102,5 +102,5 @@ class SkippedPhotos(pl.Callback):
             torch.distributed.all_gather_object(lists, list(self.seen))
             self._note(trainer, chain.from_iterable(lists))
         if self.seen and trainer.is_global_zero:
-            with whole_file(self.path) as temporary:
+            with atomic_write(self.path) as temporary:
                 temporary.write_text("\n".join(self.seen) + "\n")

@@ -13,8 +13,8 @@ import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.files import whole_file
 
 
 class MetricsCSV(Logger):
@@ -119,7 +119,7 @@ class MetricsCSV(Logger):
             file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
 
     def _replace(self, columns: list[str], rows: Iterator[list[str]]) -> None:
-        with whole_file(self.path) as temporary, temporary.open("w", newline="") as file:
+        with atomic_write(self.path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(rows)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from lookcast.files import whole_file
+from lookcast.atomic import atomic_write
 
 
 class RunWandb(WandbLogger):
@@ -53,7 +53,7 @@ def wandb_logger(save_dir: str, offline: bool | None = None, id: str | None = No
 def _keep_id(path: Path) -> None:
     """Only the first process talks to wandb, and only it makes an id."""
     if not path.is_file():
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(f"{secrets.token_hex(4)}\n")
 
 

@@ -1,0 +1,1 @@
+"""Sources of training photos: folders, shards, bundled samples."""

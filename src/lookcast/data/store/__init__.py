@@ -1,0 +1,1 @@
+"""The store of photos in shards: written once, read by position."""

@@ -1,0 +1,1 @@
+"""Metrics: pure functions that compare an output with its content, its style or the truth."""

@@ -1,0 +1,1 @@
+"""Bilateral grids: slicing, and applying what was sliced, on every device."""

@@ -1,0 +1,192 @@
+"""The fused kernels for CPUs: guide, slicing, colour transform, clamping and rounding in one pass over the pixels.
+
+A photo is read once and written once, in its own type; no plane of the photo's size exists besides the two. Per row
+the grid is interpolated along y, once; what is left is linear in x and in depth. Where the CPU permutes vectors by
+variable indices (x86 from 2013 on) `_slice_by_block` takes 8 or 16 pixels at a time: for each of the twelve
+coefficients the depths of a cell are lanes of one vector. Elsewhere, and for grids deeper than that vector,
+`_slice_by_pixel` takes one pixel at a time, whose cells are vectors of coefficients; it needs two and a half times the
+time.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from numba import njit
+
+from lookcast.ops.bilateral.cpu_llvm import CELL, LANES, transform_block, transform_pixel
+from lookcast.ops.color import LUMA
+
+_BAND = 64
+"""Least rows for a thread of its own."""
+
+logger = logging.getLogger(__name__)
+
+
+def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """See `dispatch.apply_grid_to_pixels`; one photo, `(12, D, GH, GW)` and `(H, W, 3)` of any strides."""
+    levels = np.float32(1) if pixels.is_floating_point() else np.int32(torch.iinfo(pixels.dtype).max)
+    source = pixels.numpy()
+    result: npt.NDArray[Any] = np.empty_like(source)
+    padded, size = _pad(grid, float(levels)), grid.shape[1:]
+    by_block = padded.shape[3] <= LANES
+    cells = _for_blocks(padded) if by_block else _for_pixels(padded)
+    arguments: tuple[Any, ...] = (source, result)
+    if by_block:  # whose rows are contiguous: views of the photo, or copied one at a time
+        packed = source.flags.c_contiguous
+        shape = (len(source), -1) if packed else (0, 0)
+        arguments += tuple(array.reshape(shape) if packed else np.empty(shape, array.dtype) for array in arguments)
+    threads = max(1, min(torch.get_num_threads(), len(source) // _BAND))
+    bounds = [len(source) * i // threads for i in range(threads + 1)]
+
+    def run(band: tuple[int, int]) -> None:
+        (_slice_by_block if by_block else _slice_by_pixel)(cells, *size, *arguments, *band, levels)
+
+    # Threads of our own: numba's may not be entered by several threads at once, and callers may have several.
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, pairwise(bounds)))
+    return torch.from_numpy(result)
+
+
+def _pad(grid: torch.Tensor, levels: float) -> torch.Tensor:
+    """`(12, D, GH, GW)` to `(GH, GW, 12, D)`: offsets in levels, each side at least 2."""
+    cells = grid.detach().to("cpu", torch.float32).permute(2, 3, 0, 1).clone()
+    cells[:, :, 3::4] *= levels
+    for dim in (0, 1, 3):
+        if cells.shape[dim] == 1:  # a neighbour to interpolate with; its weight is 0
+            cells = cells.repeat_interleave(2, dim)
+    return cells
+
+
+def _for_blocks(cells: torch.Tensor) -> npt.NDArray[np.float32]:
+    """`(GH, GW, 12, LANES)`."""
+    padded = torch.nn.functional.pad(cells, (0, LANES - cells.shape[3]))
+    return np.ascontiguousarray(padded.numpy())
+
+
+def _for_pixels(cells: torch.Tensor) -> npt.NDArray[np.float32]:
+    """`(GH, GW, D, 16)`, columns of the transform, each padded to four."""
+    columns = cells.reshape(*cells.shape[:2], 3, 4, -1).permute(0, 1, 4, 3, 2)
+    return np.ascontiguousarray(torch.nn.functional.pad(columns, (0, 1)).flatten(3).numpy())
+
+
+def _compile(function: Callable[..., Any]) -> Any:
+    """Compiled at the first call, kept for later processes until this file changes: touch it after `bilateral_llvm`."""
+    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError as error:  # no folder that can be written, neither the package's nor the user's
+        logger.warning("kernels are compiled anew in every process: %s", error)
+        return njit(**options)(function)
+
+
+@_compile
+def _slice_by_block(  # type: ignore[no-untyped-def]
+    cells, depth, height, width, source, result, packed_source, packed_result, top, bottom, levels
+):
+    """Rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integers."""
+    rows, columns = source.shape[0], source.shape[1]
+    size = 12 * LANES
+    slope = cells.shape[1] * size
+    grid = cells.reshape(cells.shape[0], slope)
+    values = np.zeros(2 * slope, np.float32)
+    line, changed = np.empty(3 * columns, source.dtype), np.empty(3 * columns, source.dtype)
+    rest, rest_changed = np.zeros(3 * LANES, source.dtype), np.empty(3 * LANES, source.dtype)
+    step = np.float32(width / columns)
+    red, green, blue = LUMA[0] * depth / levels, LUMA[1] * depth / levels, LUMA[2] * depth / levels
+    deep = np.int32(max(depth, 2))
+    for row in range(top, bottom):
+        position = min(max((row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
+        above = min(int(position), cells.shape[0] - 2)
+        weight = np.float32(position - above)
+        # Flat, so that they become vectors: an index that may be negative is looked at element by element.
+        upper, lower = grid[above], grid[above + 1]
+        for i in range(slope):
+            values[i] = upper[i] + weight * (lower[i] - upper[i])
+        here, following, change = values[: slope - size], values[size:slope], values[slope : 2 * slope - size]
+        for i in range(slope - size):
+            change[i] = following[i] - here[i]
+        if len(packed_source):
+            line, changed = packed_source[row], packed_result[row]
+        else:
+            for x in range(columns):
+                for channel in range(3):
+                    line[3 * x + channel] = source[row, x, channel]
+        # From the centre of one cell to that of the next; half a cell before the first, and behind the last.
+        for cell in range(-1, width):
+            first = max(0, int(np.ceil((cell + 0.5) * columns / width - 0.5)))
+            last = min(columns, int(np.ceil((cell + 1.5) * columns / width - 0.5)))
+            left = min(max(cell, 0), cells.shape[1] - 2)
+            for block in range(first, last, LANES):
+                # The last block of a cell does some pixels of the one before once more; narrow cells have none before.
+                narrow = last - first < LANES
+                x = block if narrow else min(block, last - LANES)
+                # Depth 1 is doubled: its guide is clamped to the first of the two.
+                along = np.float32((x + 0.5) * width / columns - 0.5 - left)
+                if not narrow:
+                    transform_block(
+                        values, left * size, slope, line, 3 * x, changed, 3 * x,
+                        along, step, red, green, blue, deep, levels,
+                    )  # fmt: skip
+                    continue
+                count = 3 * (last - x)
+                for i in range(count):
+                    rest[i] = line[3 * x + i]
+                transform_block(
+                    values, left * size, slope, rest, 0, rest_changed, 0,
+                    along, step, red, green, blue, deep, levels,
+                )  # fmt: skip
+                for i in range(count):
+                    changed[3 * x + i] = rest_changed[i]
+        if not len(packed_source):
+            for x in range(columns):
+                for channel in range(3):
+                    result[row, x, channel] = changed[3 * x + channel]
+
+
+@_compile
+def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, levels):  # type: ignore[no-untyped-def]
+    """Rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integers."""
+    rows, columns = source.shape[0], source.shape[1]
+    deep = cells.shape[2]
+    size = cells.shape[1] * deep * CELL
+    flat = cells.reshape(cells.shape[0], size)
+    table = np.zeros(2 * size, np.float32)
+    step, half, zero = np.float32(width / columns), np.float32(0.5), np.float32(0)
+    red_weight, green_weight, blue_weight = (
+        np.float32(LUMA[0] * depth / levels),
+        np.float32(LUMA[1] * depth / levels),
+        np.float32(LUMA[2] * depth / levels),
+    )
+    for row in range(bottom - top):
+        y = np.uintp(top + row)  # unsigned: numba would ask whether a signed one counts from the end
+        position = min(max((top + row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
+        above = min(int(position), cells.shape[0] - 2)
+        weight = np.float32(position - above)
+        for i in range(size):
+            table[i] = flat[above, i] + weight * (flat[above + 1, i] - flat[above, i])
+        for i in range(size - deep * CELL):
+            table[size + i] = table[i + deep * CELL] - table[i]
+        # From the centre of one cell to that of the next; half a cell before the first, and behind the last.
+        for cell in range(-1, width):
+            first = max(0, int(np.ceil((cell + 0.5) * columns / width - 0.5)))
+            last = min(columns, int(np.ceil((cell + 1.5) * columns / width - 0.5)))
+            left = min(max(cell, 0), cells.shape[1] - 2)
+            for i in range(last - first):
+                x = np.uintp(first + i)
+                across = min(max((np.float32(np.int32(x)) + half) * step - half, zero), np.float32(width - 1))
+                red, green, blue = np.float32(source[y, x, 0]), np.float32(source[y, x, 1]), np.float32(source[y, x, 2])
+                guide = red_weight * red + green_weight * green + blue_weight * blue - half
+                guide = min(max(guide, zero), np.float32(depth - 1))
+                # Clamped again as an integer: NaN is no position, but must not lead out of the table.
+                level = max(min(np.int32(guide), np.int32(deep - 2)), np.int32(0))
+                here = (left * deep + np.intp(level)) * CELL
+                along, into = across - np.float32(left), guide - np.float32(level)
+                colour = transform_pixel(table, here, here + CELL, size, red, green, blue, along, into, levels)
+                for channel in range(3):
+                    result[y, x, channel] = colour[channel]

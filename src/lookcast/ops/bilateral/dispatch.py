@@ -1,0 +1,102 @@
+"""Slicing by what the moment asks for: a kernel where one serves, products to export, the reference elsewhere."""
+
+import torch
+
+from lookcast.checks import InputError, check_image, check_shape
+from lookcast.ops.bilateral.reference import COEFFICIENTS, slice_apply, tent
+from lookcast.ops.color import luma
+
+PIXEL_TYPES = (torch.uint8, torch.uint16, torch.float32)
+
+
+def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """Apply a grid to an image whose luma is the guide: what generators and their training call.
+
+    `ops.bilateral.reference.slice_apply(grid, luma(image), image)`; on a GPU by one fused kernel, forward and backward.
+
+    Args:
+        grid: `(B, 12, D, GH, GW)`.
+        image: `(B, 3, H, W)` in [0, 1].
+
+    Returns:
+        `(B, 3, H, W)`, not clamped.
+
+    Raises:
+        ShapeError: dimensions that do not fit.
+    """
+    check_image("image", image)
+    if torch.compiler.is_exporting():
+        return slice_apply_by_depth(grid, luma(image), image)
+    if image.is_cuda:
+        from lookcast.ops.bilateral import cuda as bilateral_cuda  # here, because Triton is not there for every machine
+
+        if bilateral_cuda.supports(grid, image):
+            return bilateral_cuda.apply_grid(grid, image)
+    return slice_apply(grid, luma(image), image)
+
+
+def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Give a photo's pixels the grid's colours, in their own type and, on a CPU or a GPU, without any plane of floats.
+
+    As `apply_grid`, then clamped; integers rounded to the nearest level, of which they may be off by one. No gradient.
+
+    Args:
+        grid: `(12, D, GH, GW)`, of one photo.
+        pixels: `(H, W, 3)` on the grid's device, in any memory layout: uint8, uint16 or float32 in [0, 1].
+
+    Returns:
+        The same shape and type.
+
+    Raises:
+        ShapeError: dimensions that do not fit.
+        InputError: pixels of another type.
+    """
+    check_shape("grid", grid, (COEFFICIENTS, "D", "GH", "GW"))
+    check_shape("pixels", pixels, ("H", "W", 3))
+    if pixels.dtype not in PIXEL_TYPES:
+        raise InputError(f"pixels: expected uint8, uint16 or float32, got {pixels.dtype}")
+    if pixels.device.type == "cpu":
+        from lookcast.ops.bilateral import cpu as bilateral_cpu  # here, because importing numba takes half a second
+
+        return bilateral_cpu.apply_grid_to_pixels(grid, pixels)
+    if pixels.is_cuda and not pixels.is_floating_point():
+        from lookcast.ops.bilateral import cuda as bilateral_cuda
+
+        if bilateral_cuda.supports(grid, pixels):
+            return bilateral_cuda.apply_grid_to_pixels(grid, pixels)
+    levels = 1 if pixels.is_floating_point() else torch.iinfo(pixels.dtype).max
+    image = pixels.permute(2, 0, 1)[None].float() / levels
+    values = apply_grid(grid[None], image)[0].clamp(0, 1).permute(1, 2, 0) * levels
+    return values if pixels.is_floating_point() else values.round().to(pixels.dtype)
+
+
+def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """`ops.bilateral.reference.slice_apply` in products and sums only, one graph for any batch, height and width.
+
+    `a_ij = sum_d max(0, 1 - |g D - .5 - d|) a_ijd`: each coefficient's D planes are enlarged bilinearly, by a matrix
+    product along either side, and weigh by how near the guide is to them. Every runtime has these operations; few have
+    a grid sampler for all their devices. In ONNX Runtime and compiled by Inductor it is as fast as the reference.
+
+    Args:
+        grid: `(B, 12, D, GH, GW)`.
+        guide: `(B, 1, H, W)` in [0, 1].
+        image: `(B, 3, H, W)`.
+
+    Returns:
+        `(B, 3, H, W)`, not clamped.
+    """
+    depth, grid_height, grid_width = grid.shape[-3:]
+    height, width = image.shape[-2:]
+    rows = tent(height, grid_height, grid) @ grid.flatten(1, 2)
+    columns = tent(width, grid_width, grid).T
+    position = (guide * depth - 0.5).clamp(0, depth - 1)
+    weights = [(1 - (position - plane).abs()).clamp_min(0) for plane in range(depth)]
+    # Coefficient after coefficient: all twelve in one operation would be 48 bytes a pixel for every step of it.
+    planes = iter(torch.split(rows, 1, 1))
+    coefficients = [sum((next(planes) @ columns) * weight for weight in weights) for _ in range(COEFFICIENTS)]
+    red, green, blue = torch.split(image, 1, 1)
+    channels = [
+        coefficients[row] * red + coefficients[row + 1] * green + coefficients[row + 2] * blue + coefficients[row + 3]
+        for row in (0, 4, 8)
+    ]
+    return torch.cat(channels, 1)

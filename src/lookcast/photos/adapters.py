@@ -1,0 +1,118 @@
+"""Images as callers have them (PIL, numpy, torch) to pixels, and back to the same kind."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from lookcast.checks import InputError, describe
+from lookcast.photos.codecs.modes import to_rgb
+from lookcast.photos.color import from_srgb, to_srgb
+
+AnyImage = Image.Image | npt.NDArray[Any] | torch.Tensor
+ImageT = TypeVar("ImageT", Image.Image, npt.NDArray[Any], torch.Tensor)
+
+
+class OpenedImage(NamedTuple):
+    """An image as pixels, and the way back.
+
+    Attributes:
+        pixels: `(B, H, W, 3)` in any memory layout: uint8, uint16, or floating point in [0, 1]. May share memory
+            with the image.
+        restore: makes the kind, bit depth and alpha of the image out of such pixels of the same type, which it takes
+            over.
+    """
+
+    pixels: torch.Tensor
+    restore: Callable[[torch.Tensor], Any]
+
+
+def open_image(name: str, image: AnyImage) -> OpenedImage:
+    """Take an image of any kind.
+
+    A look adds colour, so grey comes back as RGB. PIL has no 16-bit or floating point colour, so its modes I;16 and F
+    come back as 8-bit RGB too; hand such a photo over as numpy to keep its depth. Alpha passes through untouched.
+
+    Args:
+        name: the argument's name, for messages.
+        image: PIL of any mode; numpy `(H, W)`, `(H, W, 3)` or `(H, W, 4)`, uint8, uint16 or floating point in [0, 1];
+            torch `(3, H, W)` or `(B, 3, H, W)`, uint8 or floating point in [0, 1].
+
+    Raises:
+        InputError: none of these, or floating point outside [0, 1].
+    """
+    if isinstance(image, Image.Image):
+        return _open_pil(name, image)
+    if isinstance(image, np.ndarray):
+        return _open_numpy(name, image)
+    if isinstance(image, torch.Tensor):
+        return _open_torch(name, image)
+    raise InputError(f"{name}: expected a PIL image, a numpy array or a torch tensor, got {describe(image)}")
+
+
+def _open_pil(name: str, image: Image.Image) -> OpenedImage:
+    rgb, icc_profile = to_rgb(image, name)
+    # EXIF stays as it is: the image is not turned, so its orientation still holds.
+    info: dict[str | tuple[int, int], Any] = {key: image.info[key] for key in ("exif", "dpi") if key in image.info}
+    if icc_profile is not None:
+        info["icc_profile"] = icc_profile
+    values = np.asarray(rgb)
+    own, alpha = values[..., :3], values[..., 3:]
+    # A wide colour profile goes through sRGB, in 16 bits, and back.
+    srgb = to_srgb(own, icc_profile)
+    opened = _open_numpy(name, srgb)
+
+    def restore(pixels: torch.Tensor) -> Image.Image:
+        colors = from_srgb(opened.restore(pixels), srgb, own, icc_profile)
+        result = Image.fromarray(np.concatenate((colors, alpha), axis=2) if alpha.size else colors)
+        result.info = dict(info)
+        return result
+
+    return OpenedImage(opened.pixels, restore)
+
+
+def _open_numpy(name: str, image: npt.NDArray[Any]) -> OpenedImage:
+    grey = image.ndim == 2
+    if not (grey or (image.ndim == 3 and image.shape[2] in (3, 4))) or not image.size:
+        raise InputError(f"{name}: expected an array of (H, W), (H, W, 3) or (H, W, 4), got {image.shape}")
+    dtype = image.dtype.newbyteorder("=")
+    if dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+        raise InputError(f"{name}: expected uint8, uint16 or floating point in [0, 1], got {image.dtype}")
+    # torch takes native numbers, no negative strides, and warns of memory that is read only.
+    plain = image.dtype == dtype and image.flags.writeable and min(image.strides) >= 0
+    values = torch.from_numpy(image if plain else image.astype(dtype, order="C"))
+    colors = values[..., None].expand(-1, -1, 3) if grey else values[..., :3]
+    if colors.is_floating_point():
+        _check_range(name, colors)
+    alpha = image[..., 3:] if not grey and image.shape[2] == 4 else None
+
+    def restore(pixels: torch.Tensor) -> npt.NDArray[Any]:
+        result: npt.NDArray[Any] = np.ascontiguousarray(pixels[0].numpy())
+        return result if alpha is None else np.concatenate((result, alpha), axis=2, dtype=dtype)
+
+    return OpenedImage(colors[None], restore)
+
+
+def _open_torch(name: str, image: torch.Tensor) -> OpenedImage:
+    if image.ndim not in (3, 4) or image.shape[-3] != 3 or not image.numel():
+        raise InputError(f"{name}: expected a tensor of (3, H, W) or (B, 3, H, W), got {describe(image)}")
+    if image.dtype != torch.uint8 and not image.is_floating_point():
+        raise InputError(f"{name}: expected uint8 or floating point in [0, 1], got {image.dtype}")
+    if image.is_floating_point():
+        _check_range(name, image)
+    single = image.ndim == 3
+
+    def restore(pixels: torch.Tensor) -> torch.Tensor:
+        result = pixels.permute(0, 3, 1, 2).contiguous()
+        return result[0] if single else result
+
+    return OpenedImage((image[None] if single else image).detach().permute(0, 2, 3, 1), restore)
+
+
+def _check_range(name: str, values: torch.Tensor) -> None:
+    low, high = (value.item() for value in values.aminmax())
+    if not (low >= 0 and high <= 1):  # written so that NaN is refused
+        raise InputError(f"{name}: floating point images are in [0, 1], this one goes from {low:g} to {high:g}")

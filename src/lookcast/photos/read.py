@@ -1,0 +1,183 @@
+"""Photo files in and out: any format and mode in, the right way up, with what belongs to the photo."""
+
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from lookcast.checks import InputError, check_shape
+from lookcast.ops.masks import check_aspect, colors_to_mask
+from lookcast.photos.codecs.heic import HEADER_BYTES, enable_heic, is_heic
+from lookcast.photos.color import to_srgb
+from lookcast.photos.decoding import decode_photo, decode_shrunk
+from lookcast.photos.photo import Photo, PhotoError, to_8_bits
+from lookcast.photos.write import PHOTO_SUFFIXES, SUBSAMPLINGS, check_writable, write_photo
+
+MAX_PIXELS = 500_000_000
+"""The largest photo that is read by default: five times what the largest cameras take, 3 GB at 16 bits."""
+
+_BROKEN_FILE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, struct.error)
+"""What Pillow's decoders raise for broken bytes."""
+_MASK_SIDE = 1024  # generators look at 64 places along a side
+_MASK_ROWS = 256
+_PILLOW_LIMIT = threading.Lock()
+
+__all__ = [
+    "MAX_PIXELS",
+    "PHOTO_SUFFIXES",
+    "SUBSAMPLINGS",
+    "Photo",
+    "PhotoError",
+    "check_writable",
+    "read_mask",
+    "read_photo",
+    "read_srgb",
+    "to_pixels",
+    "to_tensor",
+    "write_photo",
+]
+
+
+def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Read a photo of any format, mode and orientation, by its content and not by its name.
+
+    PNG and TIFF of 16 bits stay so, HEIC of 10 bits is read as 16. Of several pages the first is read, with a warning
+    in the log.
+
+    Args:
+        path: the file.
+        max_pixels: a photo that says it is larger is refused before it is decoded.
+
+    Raises:
+        PhotoError: missing, a folder, not a photo, broken, truncated, too large, or HEIC without pillow-heif.
+    """
+    path = Path(path)
+    with _opened(path, max_pixels) as image:
+        return decode_photo(image, path)
+
+
+def read_srgb(path: str | Path, max_pixels: int = MAX_PIXELS, min_side: int | None = None) -> npt.NDArray[np.uint8]:
+    """The pixels of a photo in sRGB at 8 bits, `(H, W, 3)`: what training, evaluation and styles look at.
+
+    Args:
+        path: as for `read_photo`.
+        max_pixels: as for `read_photo`.
+        min_side: shrink the photo so that its shorter side has that many pixels; a JPEG is decoded at a part of its
+            size, in a fraction of the time. A smaller photo stays as it is. None for the whole photo.
+
+    Raises:
+        PhotoError: as for `read_photo`.
+        InputError: `min_side` below 1.
+    """
+    if min_side is None:
+        photo = read_photo(path, max_pixels)
+        return to_8_bits(to_srgb(photo.pixels, photo.icc_profile))
+    if min_side < 1:
+        raise InputError(f"min_side: expected at least 1 pixel, got {min_side}")
+    path = Path(path)
+    with _opened(path, max_pixels) as image:
+        return decode_shrunk(image, path, min_side)
+
+
+def read_mask(path: str | Path, size: tuple[int, int] | None = None) -> torch.Tensor:
+    """Read a mask painted in the nine colours of `ops.masks.PALETTE`; the nearest colour wins.
+
+    Args:
+        path: an image file, PNG as a rule: JPEG blurs the edges between labels.
+        size: (height, width) of the photo it belongs to; None keeps the mask's own, up to 1024 on the longer side.
+
+    Returns:
+        One-hot `(1, 9, H, W)`, float32; a mask of one label only is as good as any.
+
+    Raises:
+        PhotoError: the file can't be read.
+        InputError: the aspect ratio is not the photo's.
+    """
+    pixels = read_srgb(path)
+    own = (pixels.shape[0], pixels.shape[1])
+    if size is None:
+        max_side = max(own)
+        size = own if max_side <= _MASK_SIDE else _shrunk(own, _MASK_SIDE / max_side)
+    else:
+        check_aspect(str(path), own, size)
+    if size != own:
+        # Nearest: between two labels lies none that is meant.
+        pixels = np.array(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST))
+    # By strips: the distances to nine colours of 12 megapixels at once would take more than a gigabyte.
+    strips = (to_tensor(pixels[top : top + _MASK_ROWS]) for top in range(0, len(pixels), _MASK_ROWS))
+    return torch.cat([colors_to_mask(strip) for strip in strips], dim=2)
+
+
+def to_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """`(H, W, 3)` uint8 to `(1, 3, H, W)` float32 in [0, 1].
+
+    Raises:
+        InputError: another shape or type.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise InputError(f"pixels: expected (H, W, 3) of uint8, got {pixels.shape} of {pixels.dtype}")
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    return planes.to(torch.float32, memory_format=torch.contiguous_format) / 255
+
+
+def to_pixels(image: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """`(1, 3, H, W)` in [0, 1] to `(H, W, 3)` uint8: clamped, rounded to the nearest level.
+
+    Raises:
+        ShapeError: another shape.
+    """
+    check_shape("image", image, (1, 3, "H", "W"))
+    levels = image.detach()[0].clamp(0, 1).mul(255).round().to(torch.uint8)
+    pixels: npt.NDArray[np.uint8] = levels.permute(1, 2, 0).contiguous().cpu().numpy()
+    return pixels
+
+
+@contextmanager
+def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+    """A photo of which the header was read; whatever fails inside is a `PhotoError` that names it."""
+    try:
+        with _open(path) as image:
+            if image.width * image.height > max_pixels:
+                raise PhotoError(
+                    f"{path}: too large, {image.width}x{image.height} are {image.width * image.height} pixels and the "
+                    f"limit is {max_pixels}; --max-pixels sets another"
+                )
+            yield image
+    except PhotoError:
+        raise
+    except FileNotFoundError as error:
+        raise PhotoError(f"{path}: no such photo") from error
+    except IsADirectoryError as error:
+        raise PhotoError(f"{path}: is a folder, expected a photo") from error
+    except UnidentifiedImageError as error:
+        raise PhotoError(f"{path}: not a photo, or of an unknown format") from error
+    except _BROKEN_FILE as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's errors have a number, Pillow's none
+            raise PhotoError(f"{path}: can't be read ({error.strerror})") from error
+        raise PhotoError(f"{path}: broken or truncated ({' '.join(str(error).split())})") from error
+
+
+def _open(path: Path) -> Image.Image:
+    """Open as far as the header, of whatever size: Pillow's limit is one for the whole process."""
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    if is_heic(header):
+        enable_heic(path)
+    with _PILLOW_LIMIT:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _shrunk(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    short = min(size)
+    factor = max(1, int(short * factor)) / short  # exact there: half a pixel of few would be another aspect ratio
+    return round(size[0] * factor), round(size[1] * factor)

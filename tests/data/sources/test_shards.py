@@ -1,0 +1,445 @@
+import http.server
+import os
+import pickle
+import shutil
+import tarfile
+import threading
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from lookcast.checks import InputError
+from lookcast.data.sources import shards
+from lookcast.data.sources.folder import PhotoFolder, find_photos
+from lookcast.data.sources.shards import PhotoShards
+from lookcast.data.store import storage as ranged_files
+from lookcast.data.store.index import INDEX, VERSION
+from lookcast.photos.read import PhotoError, read_mask, read_srgb
+from tests.shard_sets import SHORTEST, save_folder, save_shards, save_striped_masks
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return save_folder(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory, photos):
+    return save_striped_masks(tmp_path_factory.mktemp("masks"), photos)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, photos, masks):
+    """Shards with masks, not to be changed."""
+    return save_shards(tmp_path_factory.mktemp("shards") / "made", photos, masks)
+
+
+@pytest.fixture
+def copy(tmp_path, made):
+    """Shards to damage."""
+    return Path(shutil.copytree(made, tmp_path / "copy"))
+
+
+@pytest.fixture
+def two_shards(tmp_path, monkeypatch, photos):
+    """As if a photo were half a MiB, so that there are several shards."""
+    from lookcast.data.store import tar as shard_tar
+
+    has_room = shard_tar.ShardTar.has_room
+    monkeypatch.setattr(shard_tar.ShardTar, "has_room", lambda tar, encoded, _: has_room(tar, encoded, 30_000))
+    return save_shards(tmp_path / "several", photos)
+
+
+class RangeHandler(http.server.SimpleHTTPRequestHandler):
+    """Python's own server, taught to serve parts of files, to break off, and to count."""
+
+    failures = 0
+    ranges = True
+    asked: list[tuple[str, str | None]] = []  # noqa: RUF012
+
+    def do_GET(self):
+        kind = type(self)
+        wanted = self.headers.get("Range")
+        kind.asked.append((self.path, wanted))
+        if kind.failures > 0:
+            kind.failures -= 1
+            self.send_error(503)
+            return
+        if wanted is None or not kind.ranges:
+            super().do_GET()
+            return
+        data = Path(self.translate_path(self.path)).read_bytes()
+        first, last = (int(number) for number in wanted.removeprefix("bytes=").split("-"))
+        part = data[first : last + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{first + len(part) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(made, monkeypatch):
+    """URL of the shards on a real server, and its handler."""
+    handler = type("Handler", (RangeHandler,), {"asked": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=made)) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        monkeypatch.setattr(ranged_files, "_PAUSE", 0.01)
+        yield f"http://127.0.0.1:{running.server_port}", handler
+        running.shutdown()
+        thread.join()
+
+
+def assert_same(left, right):
+    assert len(left) == len(right)
+    for number in range(len(left)):
+        a, b = left.read(number), right.read(number)
+        assert np.array_equal(a.pixels, b.pixels)
+        assert np.array_equal(a.labels, b.labels)
+
+
+class TestSameSamples:
+    @pytest.mark.parametrize("kind", ["npy", "png"])
+    def test_bit_for_bit_those_of_the_folder(self, tmp_path, photos, kind):
+        source = PhotoShards(save_shards(tmp_path / "shards", photos, kind=kind))
+        files = find_photos(photos)
+        assert len(source) == len(files) == 7
+        for number, file in enumerate(files):
+            photo = source.read(number)
+            assert np.array_equal(photo.pixels, read_srgb(file, min_side=SHORTEST))
+            assert min(photo.pixels.shape[:2]) == SHORTEST
+            assert photo.labels is None
+            assert source.name(number) == str(file.relative_to(photos))
+
+    def test_jpeg_is_off_by_a_level_or_two(self, tmp_path, photos):
+        source = PhotoShards(save_shards(tmp_path / "shards", photos, kind="jpg"))
+        for number, file in enumerate(find_photos(photos)):
+            error = np.abs(source.read(number).pixels.astype(int) - read_srgb(file, min_side=SHORTEST))
+            assert 0 < error.mean() < 2
+
+    def test_quality(self, tmp_path, photos):
+        sets = [PhotoShards(save_shards(tmp_path / str(q), photos, kind="jpg", quality=q)) for q in (50, 95)]
+        assert sets[0]._records[:, 1].sum() < sets[1]._records[:, 1].sum() * 0.7
+
+    @pytest.mark.parametrize("kind", ["npy", "jpg", "png"])
+    def test_masks(self, tmp_path, photos, masks, kind):
+        source = PhotoShards(save_shards(tmp_path / "shards", photos, masks, kind))
+        assert source.has_masks
+        for number, file in enumerate(find_photos(photos)):
+            photo = source.read(number)
+            expected = read_mask(masks / f"{file.stem}.png", photo.pixels.shape[:2])[0].argmax(0)
+            assert photo.labels.dtype == np.uint8
+            assert np.array_equal(photo.labels, expected.numpy())
+            assert len(np.unique(photo.labels)) == 9
+
+    def test_across_several_shards(self, two_shards, photos):
+        assert len(list(two_shards.glob("*.tar"))) > 2
+        source = PhotoShards(two_shards)
+        for number, file in reversed(list(enumerate(find_photos(photos)))):
+            assert np.array_equal(source.read(number).pixels, read_srgb(file, min_side=SHORTEST))
+            assert source.name(number) == str(file.relative_to(photos))
+
+    def test_a_number_beyond(self, made):
+        for number in (-1, 7):
+            with pytest.raises(IndexError):
+                PhotoShards(made).read(number)
+
+    def test_fingerprint(self, made, photos, two_shards):
+        # A run may go on with the shards of its folder: they are the same photos in the same order.
+        folder = PhotoFolder(find_photos(photos))
+        assert PhotoShards(made).fingerprint == PhotoShards(two_shards).fingerprint == folder.fingerprint
+
+
+class TestFormat:
+    """What other programs make of it."""
+
+    @pytest.mark.parametrize("kind", ["npy", "jpg", "png"])
+    def test_a_plain_tar(self, tmp_path, photos, masks, kind):
+        out = save_shards(tmp_path / "shards", photos, masks, kind)
+        source = PhotoShards(out)
+        with tarfile.open(out / "000000.tar") as tar:
+            assert tar.getnames() == [f"{n:09d}.{end}" for n in range(7) for end in (kind, "mask.png")]
+            for number in range(7):
+                stored = BytesIO(tar.extractfile(f"{number:09d}.{kind}").read())
+                pixels = np.load(stored) if kind == "npy" else np.asarray(Image.open(stored))
+                assert np.array_equal(pixels, source.read(number).pixels)
+
+    def test_a_mask_has_the_nine_colours(self, made, masks, photos):
+        with tarfile.open(made / "000000.tar") as tar:
+            shown = Image.open(tar.extractfile("000000003.mask.png")).convert("RGB")
+        file = find_photos(photos)[3]
+        whole = Image.open(masks / f"{file.stem}.png")
+        assert np.array_equal(np.asarray(shown), np.asarray(whole.resize(shown.size, Image.Resampling.NEAREST)))
+
+    def test_the_same_photos_make_the_same_bytes(self, tmp_path, photos, masks, made):
+        again = save_shards(tmp_path / "again", photos, masks)
+        assert {path.name: path.read_bytes() for path in again.iterdir()} == {
+            path.name: path.read_bytes() for path in made.iterdir()
+        }
+
+
+class TestWorkers:
+    def test_pickle_does_not_grow_with_the_photos(self, made):
+        source = PhotoShards(made)
+        assert len(pickle.dumps(source)) < 3000
+        assert_same(pickle.loads(pickle.dumps(source)), source)
+
+    def test_the_records_of_a_pickle_are_mapped(self, made):
+        records = pickle.loads(pickle.dumps(PhotoShards(made)))._records
+        assert isinstance(records, np.memmap)
+        assert not records.flags.writeable
+
+    @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+    def test_forked_workers(self, made):
+        source = PhotoShards(made)
+        expected = [source.read(number).pixels for number in range(7)]
+        numbers = [*range(7)] * 3
+        loader = DataLoader(
+            _Pixels(source), batch_size=None, num_workers=2, multiprocessing_context="fork", sampler=numbers
+        )
+        for number, pixels in enumerate(loader):
+            assert torch.equal(pixels, torch.from_numpy(expected[number % 7]))
+
+    @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+    def test_forked_workers_read_from_a_server(self, server, made, tmp_path):
+        """After their parent did: connections and the thread that serves them do not fork."""
+        source = PhotoShards(server[0], cache=tmp_path)
+        first = source.read(0)
+        read = list(DataLoader(_Pixels(source), batch_size=None, num_workers=2, multiprocessing_context="fork"))
+        assert np.array_equal(read[0].numpy(), first.pixels)
+        assert len(read) == 7
+
+    def test_no_more_files_are_open_than_said(self, two_shards, monkeypatch):
+        monkeypatch.setattr(ranged_files, "MAX_OPEN", 2)
+        source = PhotoShards(two_shards)
+        before = len([*Path("/proc/self/fd").iterdir()])
+        for number in [*range(7), *range(7)]:
+            source.read(number)
+        assert len([*Path("/proc/self/fd").iterdir()]) <= before + 2
+
+
+class _Pixels(torch.utils.data.Dataset):
+    def __init__(self, source):
+        self.source = source
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, number):
+        return torch.from_numpy(self.source.read(number).pixels)
+
+
+class TestRemote:
+    def test_memory(self, made, tmp_path):
+        system = fsspec.filesystem("memory")
+        system.put(f"{made}/", "/bucket/set/", recursive=True)
+        source = PhotoShards("memory://bucket/set/", cache=tmp_path)
+        assert_same(source, PhotoShards(made))
+        assert source.name(2) == PhotoShards(made).name(2)
+
+    def test_file_url(self, made, tmp_path):
+        assert_same(PhotoShards(f"file://{made}", cache=tmp_path), PhotoShards(made))
+
+    def test_http(self, server, made, tmp_path):
+        assert_same(PhotoShards(server[0], cache=tmp_path), PhotoShards(made))
+
+    def test_a_photo_with_its_mask_is_one_read(self, server, tmp_path):
+        url, handler = server
+        source = PhotoShards(url, cache=tmp_path)
+        handler.asked.clear()
+        source.read(3)
+        assert [(path, "bytes=" in wanted) for path, wanted in handler.asked] == [("/000000.tar", True)]
+
+    def test_the_index_is_copied_once(self, server, tmp_path):
+        url, handler = server
+        PhotoShards(url, cache=tmp_path)
+        records = [wanted for path, wanted in handler.asked if path.endswith(INDEX)]
+        handler.asked.clear()
+        PhotoShards(url, cache=tmp_path).read(0)
+        assert len([wanted for path, wanted in handler.asked if path.endswith(INDEX)]) == len(records) - 1
+        assert [path.suffix for path in tmp_path.iterdir()] == [".records"]
+
+    def test_a_copy_cut_in_half_is_made_again(self, server, made, tmp_path):
+        PhotoShards(server[0], cache=tmp_path)
+        copy = next(tmp_path.iterdir())
+        copy.write_bytes(copy.read_bytes()[:20])
+        assert_same(PhotoShards(server[0], cache=tmp_path), PhotoShards(made))
+
+    def test_failures_are_tried_again(self, server, made, tmp_path):
+        url, handler = server
+        source = PhotoShards(url, cache=tmp_path)
+        handler.failures = ranged_files.ATTEMPTS - 1
+        assert np.array_equal(source.read(1).pixels, PhotoShards(made).read(1).pixels)
+
+    def test_too_many_failures(self, server, tmp_path):
+        url, handler = server
+        source = PhotoShards(url, cache=tmp_path)
+        handler.failures = ranged_files.ATTEMPTS
+        with pytest.raises(PhotoError, match=rf"^{url}/000000\.tar: can't be read \(503.*\), tried 4 times$"):
+            source.read(1)
+        assert source.read(1).pixels.dtype == np.uint8
+
+    def test_a_server_that_is_gone_ends_the_run(self, server, tmp_path, monkeypatch):
+        monkeypatch.setattr(ranged_files, "_PAUSE", 0.01)
+        url, handler = server
+        source = PhotoShards(url, cache=tmp_path)
+        handler.failures = 10**6
+        for copy in (source, pickle.loads(pickle.dumps(source))):
+            expected = rf"^shards: the server does not answer any more: {url}/000000\.tar: can't be read \(503"
+            with pytest.raises(InputError, match=expected) as caught:
+                copy.read(1)
+            assert not isinstance(caught.value, PhotoError)  # which would be passed over, one photo after the other
+
+    def test_a_shard_that_is_gone_is_passed_over(self, made, tmp_path, monkeypatch):
+        monkeypatch.setattr(ranged_files, "_PAUSE", 0.01)
+        system = fsspec.filesystem("memory")
+        system.put(f"{made}/", "/bucket/gone/", recursive=True)
+        source = PhotoShards("memory://bucket/gone", cache=tmp_path)
+        system.rm("/bucket/gone/000000.tar")
+        with pytest.raises(PhotoError, match=r"000000\.tar: can't be read \(it is missing\)$"):
+            source.read(1)
+
+    def test_a_server_that_serves_whole_files_only(self, server, tmp_path):
+        url, handler = server
+        handler.ranges = False
+        with pytest.raises(InputError, match=r"shards\.index: can't be read \(asked for 32 bytes and got .* parts of"):
+            PhotoShards(url, cache=tmp_path)
+
+    def test_nobody_there(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(ranged_files, "_PAUSE", 0.01)
+        with pytest.raises(InputError, match=r"127\.0\.0\.1:9/shards\.index is missing, or not to be reached; "):
+            PhotoShards("http://127.0.0.1:9", cache=tmp_path)
+
+    def test_no_shards_there(self, server, tmp_path):
+        with pytest.raises(InputError, match=r"/nothing/shards\.index is missing, or not to be reached; "):
+            PhotoShards(f"{server[0]}/nothing", cache=tmp_path)
+
+    def test_a_protocol_without_its_package(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+        with pytest.raises(InputError, match=r"^shards: s3://bucket/set needs a .*: pip install 'lookcast\[s3\]'$"):
+            PhotoShards("s3://bucket/set", cache=tmp_path)
+
+    def test_an_unknown_protocol(self, tmp_path):
+        with pytest.raises(InputError, match=r"^shards: gopher://bucket: Protocol not known: gopher"):
+            PhotoShards("gopher://bucket", cache=tmp_path)
+
+    def test_sizes_of_many_shards_are_asked_for_when_they_are_read(self, made, tmp_path, monkeypatch):
+        monkeypatch.setattr(shards, "MOST_CHECKED_AT_ONCE", 0)
+        system = fsspec.filesystem("memory")
+        system.put(f"{made}/", "/bucket/cut/", recursive=True)
+        source = PhotoShards("memory://bucket/cut", cache=tmp_path)
+        system.pipe("/bucket/cut/000000.tar", system.cat("/bucket/cut/000000.tar")[:-1])
+        with pytest.raises(InputError, match=r"000000\.tar has \d+ bytes, its index says \d+: cut") as caught:
+            source.read(0)
+        assert not isinstance(caught.value, PhotoError)  # which would be passed over
+
+
+class TestRejects:
+    def test_missing_folder(self, tmp_path):
+        with pytest.raises(InputError, match=r"^shards: .*nothing does not exist, or is no folder$"):
+            PhotoShards(tmp_path / "nothing")
+
+    def test_a_folder_of_something_else(self, photos):
+        with pytest.raises(
+            InputError, match=r"^shards: .*shards\.index is missing .*; lookcast shard makes shards and"
+        ):
+            PhotoShards(photos)
+
+    def test_index_cut_at_any_length(self, copy):
+        whole = (copy / INDEX).read_bytes()
+        for length in [*range(48), *range(48, len(whole), 7), len(whole) - 1]:
+            (copy / INDEX).write_bytes(whole[:length])
+            with pytest.raises(InputError, match=r"^shards: .*shards\.index: is (cut or damaged; copy it|no index of)"):
+                PhotoShards(copy)
+
+    def test_index_with_a_changed_byte(self, copy):
+        """In its front a byte is noticed at once; behind it, by the photo it is about. Never a wrong photo."""
+        whole = (copy / INDEX).read_bytes()
+        right = PhotoShards(copy)
+        expected = [right.read(number).pixels for number in range(7)]
+        start, end = right.header.records_start, right.header.names_start
+        for place in [*range(0, start, 5), *range(start, end)]:
+            (copy / INDEX).write_bytes(whole[:place] + bytes([whole[place] ^ 5]) + whole[place + 1 :])
+            if place < start and not 28 <= place < 32:  # four bytes are kept for later
+                with pytest.raises(InputError, match=r"shards\.index: (is no index|is cut or damaged|has format)"):
+                    PhotoShards(copy)
+            elif place >= start:
+                source = PhotoShards(copy)
+                for number in range(7):
+                    if (place - start) // 16 == number:
+                        with pytest.raises(PhotoError, match=rf"000000\.tar/00000000{number}\.npy: damaged"):
+                            source.read(number)
+                    elif place % 16 == 0:
+                        assert np.array_equal(source.read(number).pixels, expected[number])
+
+    def test_newer_format(self, copy):
+        data = bytearray((copy / INDEX).read_bytes())
+        data[16] = VERSION + 1
+        (copy / INDEX).write_bytes(data)
+        with pytest.raises(InputError, match=rf"shards\.index: has format {VERSION + 1}, this lookcast reads up to"):
+            PhotoShards(copy)
+
+    def test_foreign_index(self, copy):
+        for text in (b"", b"PK\3\4 something else, which is rather long as such files are"):
+            (copy / INDEX).write_bytes(text)
+            with pytest.raises(InputError, match=r"shards\.index: is no index of shards$"):
+                PhotoShards(copy)
+
+    def test_shard_cut_at_any_length(self, copy):
+        whole = (copy / "000000.tar").read_bytes()
+        for length in (0, 1, 511, 512, len(whole) // 2, len(whole) - 10240, len(whole) - 1):
+            (copy / "000000.tar").write_bytes(whole[:length])
+            with pytest.raises(InputError, match=rf"000000\.tar has {length} bytes, its index says {len(whole)}: cut"):
+                PhotoShards(copy)
+
+    def test_missing_shard(self, copy):
+        (copy / "000000.tar").unlink()
+        with pytest.raises(InputError, match=r"^shards: .*000000\.tar is missing"):
+            PhotoShards(copy)
+
+    def test_shard_cut_while_it_is_read(self, copy):
+        source = PhotoShards(copy)
+        os.truncate(copy / "000000.tar", 9000)
+        assert source.read(0).pixels.shape[2] == 3
+        with pytest.raises(PhotoError, match=r"000000\.tar/000000006\.npy: damaged, not the photo that was written$"):
+            source.read(6)
+
+    @pytest.mark.parametrize("kind", ["npy", "jpg", "png"])
+    def test_zeros_where_a_copy_stopped(self, tmp_path, photos, masks, kind):
+        out = save_shards(tmp_path / "shards", photos, masks, kind)
+        source = PhotoShards(out)
+        right = [source.read(number) for number in range(7)]
+        whole = (out / "000000.tar").read_bytes()
+        records = np.array(source._records, int)
+        last = [512 * block + -(-size // 512) * 512 + 512 + mask for block, size, mask, _ in records]
+        for begin in range(0, len(whole), 1777):
+            (out / "000000.tar").write_bytes(whole[:begin].ljust(len(whole), b"\0"))
+            damaged = PhotoShards(out)
+            for number in range(7):
+                if last[number] <= begin:
+                    assert np.array_equal(damaged.read(number).pixels, right[number].pixels)
+                elif whole[begin : last[number]].strip(b"\0"):
+                    with pytest.raises(PhotoError, match="damaged"):
+                        damaged.read(number)
+
+    def test_shards_that_changed_places(self, two_shards):
+        sizes = {}
+        for path in sorted(two_shards.glob("*.tar")):
+            sizes.setdefault(path.stat().st_size, []).append(path)
+        first, second, *_ = next(paths for paths in sizes.values() if len(paths) > 1)
+        source = PhotoShards(two_shards)
+        first.rename(two_shards / "x"), second.rename(first), (two_shards / "x").rename(second)
+        wrong = [number for number in range(7) if source._shard_of(number) == int(first.stem)]
+        with pytest.raises(PhotoError, match="damaged, not the photo"):
+            PhotoShards(two_shards).read(wrong[0])

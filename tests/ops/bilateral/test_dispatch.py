@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from lookcast.checks import ShapeError
+from lookcast.ops.bilateral.dispatch import apply_grid, slice_apply_by_depth
+from lookcast.ops.bilateral import reference as bilateral
+from lookcast.ops.color import luma
+from tests.samples import rand, randn
+
+
+class Applied(torch.nn.Module):
+    def forward(self, grid, image):
+        return apply_grid(grid, image)
+
+
+class TestSliceApplyByDepth:
+    @pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 33)])
+    @pytest.mark.parametrize("cells", [(8, 16, 16), (1, 1, 1), (3, 2, 5)])
+    def test_matches_reference(self, size, cells):
+        grid, guide, image = randn(2, 12, *cells), rand(2, 1, *size), rand(2, 3, *size, seed=1)
+        expected = bilateral.slice_apply(grid, guide, image)
+        assert torch.allclose(slice_apply_by_depth(grid, guide, image), expected, atol=1e-12)
+
+    def test_guide_at_its_ends(self):
+        grid, image = randn(1, 12, 4, 2, 2), rand(1, 3, 6, 6)
+        guide = torch.linspace(0, 1, 36, dtype=grid.dtype).view(1, 1, 6, 6)
+        expected = bilateral.slice_apply(grid, guide, image)
+        assert torch.allclose(slice_apply_by_depth(grid, guide, image), expected, atol=1e-12)
+
+    def test_identity_gives_the_image_back(self):
+        image = rand(1, 3, 9, 13, dtype=torch.float32)
+        grid = bilateral.identity_grid(1, 8, 16, 16)
+        assert (slice_apply_by_depth(grid, image[:, :1], image) - image).abs().max() < 1e-6
+
+
+class TestApplyGrid:
+    def test_computes_with_the_reference(self):
+        grid, image = randn(1, 12, 4, 3, 3), rand(1, 3, 8, 9)
+        assert torch.equal(apply_grid(grid, image), bilateral.slice_apply(grid, luma(image), image))
+
+    def test_exports_for_every_size(self):
+        free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+        shapes = ({0: torch.export.Dim.DYNAMIC}, free)
+        program = torch.export.export(Applied(), (randn(2, 12, 4, 3, 3), rand(2, 3, 8, 9)), dynamic_shapes=shapes)
+        assert not any("grid_sampler" in str(node.target) for node in program.graph.nodes)
+        grid, image = randn(3, 12, 4, 3, 3, seed=1), rand(3, 3, 31, 20, seed=1)
+        assert torch.allclose(program.module()(grid, image), apply_grid(grid, image), atol=1e-12)
+
+    def test_rejects_what_does_not_fit(self):
+        with pytest.raises(ShapeError, match=r"^image: expected shape"):
+            apply_grid(randn(1, 12, 4, 3, 3), rand(1, 4, 8, 9))
