@@ -5,24 +5,13 @@ import pytest
 
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.paths import shipped
 
 
 def _names(folder):
     return [path.name for path in folder.iterdir()]
 
 
-class TestShipped:
-    def test_known_value(self):
-        assert (shipped("conf") / "train.yaml").is_file()
-        assert shipped("checkpoints").is_dir()
-
-    def test_rejects_a_missing_folder(self):
-        with pytest.raises(FileNotFoundError, match="'recipes' is missing from this installation"):
-            shipped("recipes")
-
-
-class TestWholeFile:
+class TestAtomicWrite:
     def test_known_value(self, tmp_path):
         path = tmp_path / "a" / "b" / "photo.png"  # folders are made
         with atomic_write(path) as temporary:

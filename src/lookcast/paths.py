@@ -1,6 +1,9 @@
-"""The folders that ship with lookcast."""
+"""Paths: the folders that ship with lookcast, and the check of files that come from outside."""
 
+import stat
 from pathlib import Path
+
+from lookcast.checks import InputError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -17,3 +20,28 @@ def shipped(folder: str) -> Path:
         if candidate.is_dir():
             return candidate
     raise FileNotFoundError(f"lookcast's folder {folder!r} is missing from this installation")
+
+
+def check_file(path: str | Path, what: str, error: type[InputError] = InputError) -> Path:
+    """Return `path` if it is a regular file, a link to one included; a pipe or a device could block for ever.
+
+    Args:
+        path: what was named.
+        what: the kind of file that was expected, for the message, such as `photo`.
+        error: the exception to raise.
+
+    Raises:
+        InputError: no such file, a folder, a pipe, a device, or a name that the system refuses.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as missing:
+        raise error(f"{path}: no such {what}") from missing
+    except (OSError, ValueError) as refused:  # ValueError: a null byte in the name
+        raise error(f"{path}: can't be read ({getattr(refused, 'strerror', refused)})") from refused
+    if stat.S_ISDIR(mode):
+        raise error(f"{path}: is a folder, expected a {what}")
+    if not stat.S_ISREG(mode):
+        raise error(f"{path}: is a pipe or a device, expected a {what} in a regular file")
+    return path

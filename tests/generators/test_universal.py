@@ -8,7 +8,7 @@ from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
 from lookcast.generators.regions import THUMBNAIL, UNMASKED_THUMBNAIL, photo_statistics
-from lookcast.generators.universal import MOST, START
+from lookcast.generators.universal import MAX_STRENGTH, START
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.masks import MIN_SHARE
 from lookcast.ops.resize import thumbnail_of
@@ -103,7 +103,7 @@ class TestRegions:
     RED, BLUE, OLIVE, GREY = (0.8, 0.3, 0.2), (0.1, 0.3, 0.7), (0.4, 0.5, 0.1), (0.6, 0.6, 0.6)
 
     def expected(self, content, style):
-        strength = MOST * torch.sigmoid(torch.tensor(START))
+        strength = MAX_STRENGTH * torch.sigmoid(torch.tensor(START))
         assert strength.item() == pytest.approx(1)
         return torch.lerp(torch.tensor(content), torch.tensor(style), strength).view(1, 3, 1, 1)
 

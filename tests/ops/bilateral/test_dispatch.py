@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from lookcast.checks import ShapeError
-from lookcast.ops.bilateral.dispatch import apply_grid, slice_apply_by_depth
 from lookcast.ops.bilateral import reference as bilateral
+from lookcast.ops.bilateral.dispatch import apply_grid, slice_apply_by_depth
 from lookcast.ops.color import luma
 from tests.samples import rand, randn
 

@@ -1,0 +1,46 @@
+import os
+
+import pytest
+
+from lookcast.checks import InputError
+from lookcast.paths import check_file, shipped
+
+
+class TestShipped:
+    def test_known_value(self):
+        assert (shipped("conf") / "train.yaml").is_file()
+        assert shipped("checkpoints").is_dir()
+
+    def test_rejects_a_missing_folder(self):
+        with pytest.raises(FileNotFoundError, match="'recipes' is missing from this installation"):
+            shipped("recipes")
+
+
+class TestCheckFile:
+    def test_gives_back_the_path(self, tmp_path):
+        file = tmp_path / "photo.jpg"
+        file.write_bytes(b"")
+        (tmp_path / "link.jpg").symlink_to(file)
+        assert check_file(str(file), "photo") == file
+        assert check_file(tmp_path / "link.jpg", "photo") == tmp_path / "link.jpg"
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("missing.jpg", "no such photo"),
+            ("folder", "is a folder, expected a photo"),
+            ("pipe", "is a pipe or a device, expected a photo in a regular file"),
+            ("x" * 300, "can't be read (File name too long)"),
+            ("a\0b", "can't be read (embedded null byte)"),
+        ],
+    )
+    def test_rejects_what_is_no_regular_file(self, tmp_path, name, expected):
+        (tmp_path / "folder").mkdir()
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(InputError) as error:
+            check_file(tmp_path / name, "photo")
+        assert str(error.value) == f"{tmp_path / name}: {expected}"
+
+    def test_rejects_a_device(self):
+        with pytest.raises(InputError, match=r"^/dev/zero: is a pipe or a device"):
+            check_file("/dev/zero", "checkpoint")
