@@ -55,7 +55,7 @@ class TestSingleLook:
         (step, weights), generator = starts[0], universal_look()
         started = FixedStyleGenerator(generator.encoder, UNIVERSAL)
         started.load_state_dict(weights)
-        generator.free_thumbnail = generator.thumbnail  # a baked look reads all that there is
+        generator.unmasked_thumbnail = generator.thumbnail  # a baked look reads all that there is
         expected = stylize(generator, to_tensor(read_photo(tmp_path / "style.png").pixels))
         assert step == 0
         assert (stylize(started) - expected).abs().max() < 1e-5

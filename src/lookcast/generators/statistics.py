@@ -1,42 +1,41 @@
-"""What the universal generator knows of a photo: statistics of its cells, region by region."""
+"""The statistics of a photo that the universal generator works with, cell by cell and region by region."""
 
-from functools import reduce
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lookcast.ops.bilateral.reference import cell_position, tent_weight
 from lookcast.ops.color import luma
 from lookcast.ops.masks import resize_mask
+from lookcast.ops.precision import full_precision
+from lookcast.ops.resize import shrink_to_side
 from lookcast.ops.transport import color_moments
 from lookcast.structures import Features
 
 CELLS = 16
-"""Cells a side: what attention compares, and the grid's height and width."""
-FINE = 64
-"""Places a side at which regions are told apart; 4x4 of them make a cell."""
-THUMBNAIL = 256
-"""Pixels a side that the encoder sees of a photo with a mask."""
-UNMASKED_THUMBNAIL = 128
-"""The same without a mask: a quarter of the pixels, and so of the encoder's time, for the same figures on pairs."""
+"""Cells per side: the resolution of the attention and of the grid."""
+PLACES = 64
+"""Places per side: the resolution of the regions; 4x4 places make a cell."""
 TAP_CHANNELS = (10, 15, 38, 27)
-"""Of the compact encoder, relu1_1 to relu4_1."""
+"""Channels of the compact encoder's taps, relu1_1 to relu4_1."""
 NUM_FEATURES = sum(TAP_CHANNELS)
 
 
 class PhotoStatistics(NamedTuple):
-    """A photo as the generator sees it. P = 16 x 16 cells, row by row.
+    """Statistics of a photo. P = 16 x 16 cells, row by row.
 
     Attributes:
-        thumbnail: `(B, 3, S, S)`, S `THUMBNAIL` or `UNMASKED_THUMBNAIL`.
-        places: features at 64x64 places, `(B, 90, 64, 64)`.
+        thumbnail: the thumbnail `(B, 3, S, S)` that they are computed from.
+        places: features at the places, `(B, 90, 64, 64)`.
         cells: features at the cells, `(B, 90, 16, 16)`.
-        statistics: what attention averages, `(B, P, S)`: features, their squares, shares of luma.
+        statistics: features, squared features and luma shares of each cell, `(B, P, 2 * 90 + D)`; attention averages
+            them.
         moments: colour moments at the places, `(B, 10, 64, 64)`.
-        shares: of luma's D steps at the places, `(B, D, 64, 64)`.
-        mask: regions at the places that somebody drew, `(B, K, 64, 64)`, or None.
-        classes: those that the generator tells apart where there is no mask; None until it was asked.
+        shares: shares of the D luma steps at the places, `(B, D, 64, 64)`.
+        mask: the given regions at the places, `(B, K, 64, 64)`, or None without masks.
+        classes: the predicted regions at the places, `(B, K, 64, 64)`; None with a mask, or before they are predicted.
     """
 
     thumbnail: torch.Tensor
@@ -52,49 +51,37 @@ class PhotoStatistics(NamedTuple):
 def photo_statistics(
     thumbnail: torch.Tensor, features: Features, mask: torch.Tensor | None, depth: int
 ) -> PhotoStatistics:
-    """Gather what the generator needs from a thumbnail and its features.
+    """Compute the statistics of a photo from its thumbnail.
 
     Args:
-        thumbnail: `(B, 3, S, S)`, S a power of two, 64 at least.
-        features: of the thumbnail, by tap.
-        mask: `(B, K, H, W)` of any size, or None.
-        depth: D, the grid's.
+        thumbnail: `(B, 3, S, S)`, S a power of two, at least 64.
+        features: features of the thumbnail, by tap.
+        mask: `(B, K, H, W)` of any size, or None without masks.
+        depth: D, the depth of the grid.
     """
-    size = (FINE, FINE)
+    size = (PLACES, PLACES)
     taps = [
-        _shrink(tap, FINE) if tap.shape[-1] >= FINE else F.interpolate(tap, size, mode="bilinear")
-        for tap in (tap.float() for tap in features.values())
+        shrink_to_side(tap, PLACES) if tap.shape[-1] >= PLACES else F.interpolate(tap, size, mode="bilinear")
+        for tap in map(full_precision, features.values())
     ]
     places = torch.cat(taps, 1)
     shares = depth_shares(luma(thumbnail), depth)
-    fine_shares = _shrink(shares, FINE)
-    cells = _shrink(places, CELLS)
-    statistics = torch.cat([cells, _shrink(places.square(), CELLS), _shrink(fine_shares, CELLS)], 1)
+    shares_at_places = shrink_to_side(shares, PLACES)
+    cells = shrink_to_side(places, CELLS)
+    of_cells = [cells, shrink_to_side(places.square(), CELLS), shrink_to_side(shares_at_places, CELLS)]
     return PhotoStatistics(
         thumbnail=thumbnail,
         places=places,
         cells=cells,
-        statistics=statistics.flatten(2).transpose(1, 2),
-        moments=_shrink(color_moments(thumbnail), FINE),
-        shares=fine_shares,
+        statistics=torch.cat(of_cells, 1).flatten(2).transpose(1, 2),
+        moments=shrink_to_side(color_moments(thumbnail), PLACES),
+        shares=shares_at_places,
         mask=None if mask is None else resize_mask(mask.to(places.dtype), size),
     )
 
 
-def _shrink(x: torch.Tensor, side: int) -> torch.Tensor:
-    """Means over squares; all sides here are powers of two, and adaptive pooling is several times slower."""
-    factor = x.shape[-1] // side
-    if factor == 1:
-        return x
-    if x.is_cuda:
-        return F.avg_pool2d(x, factor)
-    # Sums of whole planes use a CPU's vectors, which the pooling's small windows do not: half the time.
-    rows = reduce(torch.add, (x[..., row::factor, :] for row in range(factor)))
-    return reduce(torch.add, (rows[..., column::factor] for column in range(factor))) / factor**2
-
-
 def depth_shares(guide: torch.Tensor, depth: int) -> torch.Tensor:
-    """How much of each pixel lies in each of the grid's D cells along the guide, as slicing would weigh them.
+    """Return the weight of each of the grid's D cells along the guide, as slicing weighs them.
 
     Args:
         guide: `(B, 1, H, W)` in [0, 1].
@@ -103,34 +90,33 @@ def depth_shares(guide: torch.Tensor, depth: int) -> torch.Tensor:
     Returns:
         `(B, D, H, W)`, sums to 1 over D.
     """
-    position = (guide * depth - 0.5).clamp(0, depth - 1)
     centres = torch.arange(depth, device=guide.device, dtype=guide.dtype).view(1, -1, 1, 1)
-    return (1 - (position - centres).abs()).clamp_min(0)
+    return tent_weight(cell_position(guide, depth), centres)
 
 
 def cell_sums(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Sums of weighted values over the places of each cell: `(B, K, 64, 64)`, `(B, C, 64, 64)` to `(B, P, K, C)`."""
+    """Sum weighted values over the places of each cell: `(B, K, 64, 64)`, `(B, C, 64, 64)` to `(B, P, K, C)`."""
     left, right = _by_cell(weights), _by_cell(values)
     return left.transpose(2, 3) @ right
 
 
 def _by_cell(x: torch.Tensor) -> torch.Tensor:
-    """`(B, C, 64, 64)` to `(B, P, 16 places, C)`."""
-    batch, channels, side = x.shape[0], x.shape[1], FINE // CELLS
+    """Group the places by cell: `(B, C, 64, 64)` to `(B, P, 16 places, C)`."""
+    batch, channels, side = x.shape[0], x.shape[1], PLACES // CELLS
     blocks = x.reshape(batch, channels, CELLS, side, CELLS, side)
     return blocks.permute(0, 2, 4, 3, 5, 1).reshape(batch, CELLS * CELLS, side * side, channels)
 
 
 def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> torch.Tensor:
-    """Which regions the pixels of each cell of the grid belong to.
+    """Return the share of each region in the pixels of each cell of the grid.
 
-    A cell that holds no pixel takes the shares of its neighbours, in depth and in the plane: slicing reads it for
-    the pixels between two cells. The same blur keeps the borders between regions soft.
+    A blur gives a cell without pixels the shares of its neighbours, in depth and in the plane, because slicing reads it
+    for the pixels between two cells. The blur also softens the borders between regions.
 
     Args:
-        shares: of luma's D steps, `(B, D, 64, 64)`.
+        shares: shares of the D luma steps, `(B, D, 64, 64)`.
         mask: the regions, `(B, K, 64, 64)`.
-        rounds: of blurring.
+        rounds: number of blurs.
 
     Returns:
         `(B, K, D, 16, 16)`, sums to 1 over K, or to 0 where nothing is labelled.
@@ -140,14 +126,14 @@ def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> 
     plane = volume.sum(2, keepdim=True)
     for _ in range(rounds):
         volume = _blur(volume)
-    # Where even the neighbours hold none: as in the cell at any luma. A little of that everywhere keeps pixels of one
-    # texture, which differ in luma only, from taking different regions' looks.
+    # A cell without pixels near it takes the shares at any luma. A tenth of them everywhere keeps the pixels of one
+    # texture, which differ in luma only, in the same region.
     volume = volume + 0.1 * plane
     return volume / volume.sum(1, keepdim=True).clamp_min(1e-6)
 
 
 def _blur(volume: torch.Tensor) -> torch.Tensor:
-    """[1 2 1] / 4 along depth, height and width; borders repeat."""
+    """Blur by [1 2 1] / 4 along depth, height and width, with replicated borders."""
     padded = F.pad(volume, (1, 1, 1, 1, 1, 1), mode="replicate")
     for dim in (2, 3, 4):
         size = padded.shape[dim] - 2
@@ -156,36 +142,57 @@ def _blur(volume: torch.Tensor) -> torch.Tensor:
 
 
 class RegionHead(nn.Module):
-    """Tells regions apart where nobody gave a mask: the same soft classes in every photo, learned with the look.
+    """Predicts regions without masks: the same soft classes in every photo, learned with the generator.
 
     Args:
         num_regions: K.
-        width: of the hidden layer.
+        width: channels of the hidden layer.
     """
 
     def __init__(self, num_regions: int, width: int = 48) -> None:
         super().__init__()
         last = nn.Conv2d(width, num_regions, 1)
-        with torch.no_grad():  # else every place would belong a little to every class, and none would be learned
+        with torch.no_grad():  # without it, every place would belong to every class alike, and none would be learned
             last.weight.mul_(3)
         self.layers = nn.Sequential(nn.Conv2d(2 * NUM_FEATURES + 2, width, 1), nn.ReLU(), last)
 
     def forward(self, places: torch.Tensor) -> torch.Tensor:
-        """`(B, 90, 64, 64)` to `(B, K, 64, 64)`, sums to 1 over K."""
-        shares: torch.Tensor = self.layers(with_position(places)).float().softmax(1)
-        return shares
+        """Predict the classes: `(B, 90, 64, 64)` to `(B, K, 64, 64)`, sums to 1 over K."""
+        return full_precision(self.layers(with_position(places))).softmax(1)
 
 
 def with_position(features: torch.Tensor) -> torch.Tensor:
-    """Features, the same relative to their photo, and where they are: `(B, C, h, w)` to `(B, 2C + 2, h, w)`.
+    """Append the features relative to their photo, and the position: `(B, C, h, w)` to `(B, 2C + 2, h, w)`.
 
-    Relative ones are the same by day and by night; absolute ones know grass from sky.
+    Relative features are the same by day and by night; absolute ones tell grass from sky.
     """
     height, width = features.shape[-2:]
     centered = features - features.mean((-2, -1), keepdim=True)
-    # The standard deviation; torch's own takes ten times as long on a CPU.
+    # The standard deviation; torch.std takes ten times as long on a CPU.
     spread = torch.linalg.vector_norm(centered, dim=(-2, -1), keepdim=True) / (height * width - 1) ** 0.5
     y = torch.linspace(-1, 1, height, device=features.device, dtype=features.dtype).view(1, 1, -1, 1)
     x = torch.linspace(-1, 1, width, device=features.device, dtype=features.dtype).view(1, 1, 1, -1)
     plane = features[:, :1]
     return torch.cat([features, centered / (spread + 0.1), y.expand_as(plane), x.expand_as(plane)], 1)
+
+
+def group_summary(weights: torch.Tensor, photo: PhotoStatistics) -> torch.Tensor:
+    """Return the input of the residual blocks for a group: means and spreads of features and colours, luma shares.
+
+    Args:
+        weights: weights of the photo's cells in each group, `(B, P, P)`.
+        photo: statistics of the photo.
+    """
+    statistics = weights @ photo.statistics
+    moments = weights @ F.avg_pool2d(photo.moments, PLACES // CELLS).flatten(2).transpose(1, 2)
+    mean, square = statistics[..., :NUM_FEATURES], statistics[..., NUM_FEATURES : 2 * NUM_FEATURES]
+    spread = (square - mean.square()).clamp_min(1e-4).sqrt()
+    center = moments[..., 1:4]
+    deviation = (moments[..., [4, 7, 9]] - center.square()).clamp_min(1e-5).sqrt()
+    # The factors bring all of them to the order of 1.
+    return to_plane(torch.cat([mean, spread, 8 * statistics[..., 2 * NUM_FEATURES :], 4 * center, 8 * deviation], -1))
+
+
+def to_plane(cells: torch.Tensor) -> torch.Tensor:
+    """Arrange cells in a plane: `(B, P, C)` to `(B, C, 16, 16)`."""
+    return cells.transpose(1, 2).reshape(cells.shape[0], -1, CELLS, CELLS)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from lookcast.checks import InputError
-from lookcast.generators.regions import CELLS, FINE
+from lookcast.generators.statistics import CELLS, PLACES
 from lookcast.ops.clusters import joint_kmeans, nearest_center
 from lookcast.structures import Features
 
@@ -49,17 +49,17 @@ class PseudoMasks:
         centers = joint_kmeans(content_cells, style_cells, number, 6, 1, generator)
         labels = [nearest_center(_points(photo), centers) for photo in photos]
         one_hot = [F.one_hot(label, number).transpose(1, 2).float() for label in labels]
-        content_mask, style_mask = (mask.reshape(len(mask), number, FINE, FINE) for mask in one_hot)
+        content_mask, style_mask = (mask.reshape(len(mask), number, PLACES, PLACES) for mask in one_hot)
         return content_mask, style_mask
 
     def _describe(self, image: torch.Tensor, features: Features, color: float, place: float) -> torch.Tensor:
-        size = (FINE, FINE)
+        size = (PLACES, PLACES)
         taps = [F.interpolate(features[tap].float(), size, mode="bilinear", antialias=True) for tap in self.taps]
         places = _relative(torch.cat(taps, 1))
         # The direction says what is there; the length only how far it is from the photo's mean.
         places = places / places.norm(dim=1, keepdim=True).clamp_min(1)
         small = F.interpolate(image.float(), size, mode="nearest")
-        y = torch.linspace(-1, 1, FINE, device=image.device).view(1, 1, -1, 1).expand(len(image), 1, *size)
+        y = torch.linspace(-1, 1, PLACES, device=image.device).view(1, 1, -1, 1).expand(len(image), 1, *size)
         return torch.cat([places, color * _relative(small), place * y], 1)
 
 

@@ -148,7 +148,7 @@ def _start_from(checkpoint: str, style: torch.Tensor | None) -> Generator:
     """The generator of a checkpoint instead of a new one; with a style photo a universal one becomes a single look."""
     generator, _ = checkpoints.load_checkpoint(checkpoints.find_checkpoint(checkpoint))
     if style is not None and isinstance(generator, UniversalGenerator):
-        return FixedStyleGenerator.bake(generator, style)
+        return FixedStyleGenerator.from_universal(generator, style)
     return generator
 
 
