@@ -1,4 +1,4 @@
-"""Shards before all of them are there: what was asked for, and each finished one's part of the index."""
+"""The state of shards that are being written: the options, and a note for each finished shard."""
 
 import json
 import re
@@ -12,41 +12,40 @@ import numpy as np
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
 from lookcast.data.sources.shards import PhotoShards
-from lookcast.data.store.index import INDEX, Part, shard_name
-from lookcast.data.store.tar import Record
+from lookcast.data.store.index import FILE_KEYS, INDEX, ShardPart, shard_name
 
 FOLDER = "unfinished"
 _PLAN = "plan.json"
 
 
 class FinishedShard(NamedTuple):
-    """A shard that is written.
+    """A finished shard.
 
     Attributes:
-        end: number in the folder's listing of the first photo behind it.
-        bytes: of its tar.
-        records: of its photos.
-        names: of its photos.
-        left_out: photos of its stretch of the listing that are not in it, `path: reason`.
+        end: number, in the listing of the folder, of the first photo after this shard.
+        bytes: size of its tar.
+        records: one for each photo, see `data.store.index`.
+        names: names of its photos.
+        left_out: photos of its part of the listing that are not in it, `path: reason`.
     """
 
     end: int
     bytes: int
-    records: Sequence[Record]
+    records: Sequence[Sequence[int]]
     names: Sequence[str]
     left_out: Sequence[str]
 
-    def index_part(self) -> Part:
-        """What the index says of it."""
-        return Part(np.array(self.records, np.uint32), self.bytes, self.names)
+    def index_part(self) -> ShardPart:
+        """Return this shard's part of the index."""
+        return ShardPart(np.array(self.records, np.uint32), self.bytes, self.names)
 
 
 class UnfinishedShards:
-    """The folder of the shards, while they are written.
+    """The output folder while shards are written to it.
 
     Args:
-        out: where shards go: new, empty, or begun with the same plan.
-        plan: what is asked for; plain values.
+        out: the folder: new, empty, or holding shards of the same plan.
+        plan: the options, as plain values by their names.
 
     Raises:
         InputError: the folder holds something else, or shards of another plan.
@@ -54,7 +53,7 @@ class UnfinishedShards:
 
     def __init__(self, out: Path, plan: dict[str, Any]) -> None:
         self.out, self.folder = out, out / FOLDER
-        if re.match(r"[a-z][a-z0-9+.-]+:/", str(out)):  # of the slashes, a path keeps one
+        if re.match(r"[a-z][a-z0-9+.-]+:/", str(out)):  # a path keeps only one of the slashes
             raise InputError(f"out: {out} is a URL; write the shards to a folder, and copy that")
         if out.exists() and not out.is_dir():
             raise InputError(f"out: {out} is a file, expected a folder")
@@ -69,14 +68,14 @@ class UnfinishedShards:
                 raise InputError(f"out: {self.folder} is not empty and holds no shards; name another folder")
             with atomic_write(self.folder / _PLAN) as temporary:
                 temporary.write_text(json.dumps(plan))
-        for leftover in (*out.glob(".[0-9]*.tar"), *out.glob(f".{Path(INDEX).stem}.*.index")):
-            leftover.unlink()  # of a process that was killed
+        for temporary in (*out.glob(".[0-9]*.tar"), *out.glob(f".{Path(INDEX).stem}.*.index")):
+            temporary.unlink()  # of a killed process
 
     def finished(self) -> list[FinishedShard]:
-        """The shards that are there, up to the first that is not."""
+        """Return the finished shards up to the first missing one."""
         found: list[FinishedShard] = []
-        while (path := self._part(len(found))).is_file():
-            shard = FinishedShard(**json.loads(path.read_text()))
+        while (note := self._note(len(found))).is_file():
+            shard = FinishedShard(**json.loads(note.read_text()))
             tar = self.out / shard_name(len(found))
             if not tar.is_file() or tar.stat().st_size != shard.bytes:
                 break
@@ -84,20 +83,23 @@ class UnfinishedShards:
         return found
 
     def add(self, number: int, shard: FinishedShard) -> None:
-        """Note a shard whose tar is in its place."""
-        with atomic_write(self._part(number)) as temporary:
+        """Write the note of a shard whose tar is complete."""
+        with atomic_write(self._note(number)) as temporary:
             temporary.write_text(json.dumps(shard._asdict()))
 
     def remove(self) -> None:
-        """Forget all this, once the index is written."""
+        """Delete the notes, after the index is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _part(self, number: int) -> Path:
+    def _note(self, number: int) -> Path:
         return (self.folder / shard_name(number)).with_suffix(".json")
 
     def _compare(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         if before == now:
             return
-        changes = [f"{key} {before.get(key)}, now {now[key]}" for key in now if before.get(key) != now[key]]
-        what = "with other photos in the folder" if "photos" in changes[0] else f"with {', '.join(changes)}"
-        raise InputError(f"out: {self.out} holds shards that were made {what}; name another folder, or delete it")
+        names = {file_key: name for name, file_key in FILE_KEYS.items()}
+        changes = [
+            f"{names.get(key, key)} {before.get(key)}, now {now[key]}" for key in now if before.get(key) != now[key]
+        ]
+        options = "with other photos in the folder" if "photos" in changes[0] else f"with {', '.join(changes)}"
+        raise InputError(f"out: {self.out} holds shards that were made {options}; name another folder, or delete it")
