@@ -16,6 +16,7 @@ from lookcast.checks import InputError
 from lookcast.data.sources.shards import PhotoShards
 from lookcast.data.store import writer
 from lookcast.data.store.index import INDEX
+from lookcast.data.store.unfinished import JOURNAL
 from lookcast.data.store.writer import make_shards
 from lookcast.photos.read import read_srgb
 from tests.runs import break_photo
@@ -147,8 +148,8 @@ class TestOut:
         )
         assert sorted(photos.iterdir()) == before
 
-    def test_never_takes_a_folder_of_that_name_for_its_own(self, tmp_path, photos, run):
-        mine = tmp_path / "out" / "unfinished" / "symphony.txt"
+    def test_rejects_a_foreign_file_of_the_name_of_its_journal(self, tmp_path, photos, run):
+        mine = tmp_path / "out" / JOURNAL
         mine.parent.mkdir(parents=True)
         mine.write_text("B minor")
         assert run(photos, "-o", tmp_path / "out")[0] == 2
@@ -213,7 +214,7 @@ class TestInterrupted:
         finished = sorted(kept)[:2]
         assert [(out / name).stat().st_mtime_ns for name in finished] == [kept[name] for name in finished]
 
-    @pytest.mark.parametrize("moment", range(0, 24, 3))
+    @pytest.mark.parametrize("moment", range(15))
     def test_stopped_before_any_file_is_renamed(self, tmp_path, many, monkeypatch, moment):
         """The plan, each tar, each part of the index, the index: the process ends just before that one."""
         options = {"min_side": 64, "shard_mb": 1, "jobs": 1}
@@ -250,6 +251,23 @@ class TestInterrupted:
         make_shards(many, tmp_path / "straight", **options)
         assert contents(tmp_path / "shards") == contents(tmp_path / "straight")
 
+    @pytest.mark.parametrize("kept", [0.2, 0.5, 0.97])
+    def test_a_journal_that_was_cut_while_it_was_written(self, tmp_path, many, monkeypatch, kept):
+        options = {"min_side": 64, "shard_mb": 1, "jobs": 1}
+
+        def stop(*_, **__):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "write_index", stop)
+            with pytest.raises(KeyboardInterrupt):
+                make_shards(many, tmp_path / "shards", **options)
+        journal = tmp_path / "shards" / JOURNAL
+        os.truncate(journal, int(journal.stat().st_size * kept))
+        make_shards(many, tmp_path / "shards", **options)
+        make_shards(many, tmp_path / "straight", **options)
+        assert contents(tmp_path / "shards") == contents(tmp_path / "straight")
+
     def test_full_disk(self, tmp_path, many, monkeypatch):
         def full(start, encoded, members):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -258,7 +276,7 @@ class TestInterrupted:
             patch.setattr(writer, "record", full)
             with pytest.raises(InputError, match=r"000000\.tar: can't be written \(No space left on device\)$"):
                 make_shards(many, tmp_path / "shards", jobs=1)
-        assert [path.name for path in (tmp_path / "shards").iterdir()] == ["unfinished"]
+        assert [path.name for path in (tmp_path / "shards").iterdir()] == [JOURNAL]
 
     @pytest.mark.slow
     def test_interrupt_in_a_shell(self, tmp_path, many):

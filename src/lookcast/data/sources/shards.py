@@ -13,7 +13,7 @@ from lookcast.data.sources.base import DecodedPhoto
 from lookcast.data.sources.listing import default_cache
 from lookcast.data.store.codec import decode
 from lookcast.data.store.index import INDEX, Header, map_records, photo_key, read_header, shard_name
-from lookcast.data.store.storage import Storage, open_storage
+from lookcast.data.store.storage import open_storage
 from lookcast.photos.read import PhotoError
 
 MAX_CHECKED_AT_ONCE = 64
@@ -44,7 +44,7 @@ class PhotoShards:
     """
 
     def __init__(self, source: str | Path, masks: bool = True, cache: Path | None = None) -> None:
-        self.storage: Storage = open_storage(source)
+        self.storage = open_storage(source)
         self.header = self._read_header()
         description = self.header.description
         self.min_side, self.has_masks = description.min_side, description.masks

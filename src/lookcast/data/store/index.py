@@ -15,7 +15,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -69,18 +69,22 @@ class Description(NamedTuple):
     records_sha256: str
 
 
-class ShardPart(NamedTuple):
-    """One shard's part of the index.
+class FinishedShard(NamedTuple):
+    """A finished shard.
 
     Attributes:
-        records: `(photos, 4)`.
-        bytes: size of the tar.
-        names: names of the photos.
+        end: number, in the listing of the folder, of the first photo after this shard.
+        bytes: size of its tar.
+        records: one for each photo, as in the index.
+        names: names of its photos.
+        left_out: photos of its part of the listing that are not in it, `path: reason`.
     """
 
-    records: Records
+    end: int
     bytes: int
+    records: Sequence[Sequence[int]]
     names: Sequence[str]
+    left_out: Sequence[str]
 
 
 class Header(NamedTuple):
@@ -117,38 +121,34 @@ def photo_key(number: int) -> str:
     return f"{number:09d}"
 
 
-def write_index(path: Path, parts: Iterable[ShardPart], **description: Any) -> None:
+def write_index(path: Path, shards: Sequence[FinishedShard], **description: Any) -> None:
     """Write the index of shards.
 
     Args:
         path: the file.
-        parts: one for each shard, in order.
-        **description: the fields of `Description` that do not follow from the parts.
+        shards: all of them, in order.
+        **description: the fields of `Description` that do not follow from the shards.
     """
-    rows, records, names = [], [], []
-    photos = names_end = 0
-    for part in parts:
-        photos += len(part.records)
-        names.append(b"\0".join(map(os.fsencode, part.names)))
-        names_end += len(names[-1])
-        rows.append((photos, part.bytes, names_end))
-        records.append(part.records)
-    all_records = np.concatenate(records).astype(_U32)
+    records = np.concatenate([np.array(shard.records, _U32) for shard in shards])
+    names = [b"\0".join(map(os.fsencode, shard.names)) for shard in shards]
+    columns = ([len(shard.records) for shard in shards], [len(chunk) for chunk in names])
+    photos, names_ends = (np.cumsum(column, dtype=_U64) for column in columns)
     fields = Description(
-        photos=photos,
-        shards=len(rows),
-        names_bytes=names_end,
+        photos=len(records),
+        shards=len(shards),
+        names_bytes=int(names_ends[-1]),
         fingerprint=fingerprint_of(b"".join(chunk + b"\0" for chunk in names)),
-        records_sha256=hashlib.sha256(all_records.data).hexdigest(),
+        left_out=sum(len(shard.left_out) for shard in shards),
+        records_sha256=hashlib.sha256(records.data).hexdigest(),
         **description,
     )._asdict()
     text = json.dumps({FILE_KEYS.get(key, key): value for key, value in fields.items()}, indent=1).encode()
     text += b" " * (-(_FIXED_BYTES + len(text)) % 8)
-    table = np.array(rows, _U64).tobytes()
+    table = np.stack([photos, np.array([shard.bytes for shard in shards], _U64), names_ends], 1).tobytes()
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         file.write(_MAGIC + np.array([VERSION, zlib.crc32(text + table), len(text), 0], _U32).tobytes())
         file.write(text + table)
-        file.write(all_records.data)
+        file.write(records.data)
         file.writelines(names)
 
 

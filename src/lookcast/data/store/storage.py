@@ -2,10 +2,10 @@
 
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import fsspec
 
@@ -18,31 +18,7 @@ PAUSES = (0.5, 1.0, 2.0)
 """Seconds before a failed remote read is tried again. s3fs and others retry on their own too, but HTTP does not."""
 
 
-class Storage(Protocol):
-    """Files of one folder. It can be pickled, and used after a fork."""
-
-    remote: bool
-
-    def size(self, name: str) -> int:
-        """Return the size of a file in bytes.
-
-        Raises:
-            InputError: the file is missing, or the folder can't be reached.
-        """
-
-    def read(self, name: str, start: int, length: int) -> bytes:
-        """Read `length` bytes, or fewer at the end of the file.
-
-        Raises:
-            PhotoError: the file can't be read.
-            InputError: no file of the folder can be read any more.
-        """
-
-    def where(self, name: str) -> str:
-        """Return a file's path or URL, for messages."""
-
-
-def open_storage(source: str | Path) -> Storage:
+def open_storage(source: str | Path) -> "LocalStorage | RemoteStorage":
     """Open a folder by its path, or by a URL such as `s3://bucket/folder`.
 
     Raises:
@@ -56,51 +32,48 @@ def open_storage(source: str | Path) -> Storage:
 
 
 class LocalStorage:
-    """Files of a folder on this machine."""
+    """Files of a folder on this machine. It can be pickled, and used after a fork."""
 
     remote = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        self._descriptors: OrderedDict[str, int] = OrderedDict()
+        # An evicted file closes as soon as nothing reads from it.
+        self._open = lru_cache(MAX_OPEN)(lambda name: (self.folder / name).open("rb", buffering=0))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LocalStorage, (self.folder,)
 
-    def __del__(self) -> None:
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)
-
     def where(self, name: str) -> str:
-        """Return a file's path."""
+        """Return a file's path, for messages."""
         return str(self.folder / name)
 
     def size(self, name: str) -> int:
-        """Return the size of a file in bytes; see `Storage`."""
+        """Return the size of a file in bytes.
+
+        Raises:
+            InputError: the file is missing.
+        """
         try:
             return (self.folder / name).stat().st_size
         except OSError as error:
             raise InputError(f"shards: {self.where(name)} is missing ({error.strerror})") from error
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """Read a byte range; see `Storage`."""
+        """Read `length` bytes, or fewer at the end of the file.
+
+        Raises:
+            PhotoError: the file can't be read.
+        """
         try:
-            # pread: forked processes share a descriptor's position.
-            return os.pread(self._descriptor(name), length, start)
+            # pread: forked processes share a file's position.
+            return os.pread(self._open(name).fileno(), length, start)
         except OSError as error:
             raise PhotoError(f"{self.where(name)}: can't be read ({error.strerror})") from error
 
-    def _descriptor(self, name: str) -> int:
-        if name not in self._descriptors:
-            while len(self._descriptors) >= MAX_OPEN:
-                os.close(self._descriptors.popitem(last=False)[1])
-            self._descriptors[name] = os.open(self.folder / name, os.O_RDONLY)
-        self._descriptors.move_to_end(name)
-        return self._descriptors[name]
-
 
 class RemoteStorage:
-    """Files behind a URL. A failed read is tried again after each of `PAUSES`."""
+    """Files behind a URL, like `LocalStorage`. A failed read is tried again after each of `PAUSES`."""
 
     remote = True
 
@@ -110,11 +83,15 @@ class RemoteStorage:
         self._locate("")
 
     def where(self, name: str) -> str:
-        """Return a file's URL."""
+        """Return a file's URL, for messages."""
         return f"{self.url}/{name}"
 
     def size(self, name: str) -> int:
-        """Return the size of a file in bytes; see `Storage`."""
+        """Return the size of a file in bytes.
+
+        Raises:
+            InputError: the file is missing, or the server can't be reached.
+        """
         try:
             size = self._retry(lambda system, path: system.info(path)["size"], name)
         except FileNotFoundError as error:  # some protocols raise this for an unreachable server too
@@ -127,7 +104,12 @@ class RemoteStorage:
         return int(size)
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """Read a byte range; see `Storage`."""
+        """Read `length` bytes, or fewer at the end of the file.
+
+        Raises:
+            PhotoError: the file can't be read.
+            InputError: the server does not answer any more, or serves whole files only.
+        """
         try:
             data: bytes = self._retry(lambda system, path: system.cat_file(path, start=start, end=start + length), name)
         except (FileNotFoundError, PhotoError) as error:

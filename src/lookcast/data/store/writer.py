@@ -19,8 +19,8 @@ from lookcast.data.sources.listing import fingerprint_of
 from lookcast.data.sources.masks import check_names, mask_path, without_masks
 from lookcast.data.sources.shards import PhotoShards
 from lookcast.data.store.codec import MASK_SUFFIX, Format, encode_labels, encode_pixels
-from lookcast.data.store.index import FILE_KEYS, INDEX, Description, photo_key, shard_name, write_index
-from lookcast.data.store.unfinished import FinishedShard, UnfinishedShards
+from lookcast.data.store.index import FILE_KEYS, INDEX, Description, FinishedShard, photo_key, shard_name, write_index
+from lookcast.data.store.unfinished import UnfinishedShards
 from lookcast.photos.read import PhotoError
 from lookcast.processes import usable_cores
 
@@ -82,18 +82,16 @@ def make_shards(
     if not (out / INDEX).is_file():
         encoder = PhotoEncoder(PhotoFolder(photos, masks, min_side), format, quality)
         _write_shards(encoder, names, shard_mb * _MIB, jobs or usable_cores(), unfinished)
-        parts = unfinished.finished()
         write_index(
             out / INDEX,
-            (part.index_part() for part in parts),
+            unfinished.finished,
             format=format,
             quality=quality if format == "jpg" else None,
             min_side=min_side,
             masks=masks is not None,
-            left_out=sum(len(part.left_out) for part in parts),
             plan=plan,
         )
-    unfinished.remove()
+    unfinished.journal.unlink(missing_ok=True)
     header = PhotoShards(out).header
     return ShardSet(header.description, header.bytes + int(header.table[:, 1].sum()))
 
@@ -143,17 +141,16 @@ class PhotoEncoder(Dataset[EncodedPhoto]):
 def _write_shards(
     encoder: PhotoEncoder, names: Sequence[str], max_bytes: int, jobs: int, unfinished: UnfinishedShards
 ) -> None:
-    """Write the missing shards, and a note after each."""
-    finished = unfinished.finished()
-    begin = finished[-1].end if finished else 0
-    written = sum(len(part.records) for part in finished)
+    """Write the missing shards, and a line of the journal after each."""
+    begin = unfinished.finished[-1].end if unfinished.finished else 0
+    written = sum(len(shard.records) for shard in unfinished.finished)
     with tqdm(total=len(names), initial=begin, unit="photo", disable=None) as bar:
         stream = enumerate(_encoded(encoder, begin, jobs, bar), begin)
         pending = next(stream, None)
-        number = len(finished)
         while pending is not None:
             records, own_names, left_out, size = [], [], [], 0
-            with atomic_write(unfinished.out / shard_name(number)) as temporary, temporary.open("wb") as tar:
+            path = unfinished.out / shard_name(len(unfinished.finished))
+            with atomic_write(path) as temporary, temporary.open("wb") as tar:
                 while pending is not None:
                     place, encoded = pending
                     if encoded.error is not None:
@@ -172,8 +169,7 @@ def _write_shards(
                     raise InputError(f"photos: none of the {len(names)} can be read, first {left_out[0]}")
                 tar.write(bytes(tar_size(size) - size))
             end = len(names) if pending is None else pending[0]
-            unfinished.add(number, FinishedShard(end, tar_size(size), records, own_names, left_out))
-            number += 1
+            unfinished.add(FinishedShard(end, tar_size(size), records, own_names, left_out))
 
 
 def _encoded(encoder: PhotoEncoder, begin: int, jobs: int, bar: Any) -> Iterator[EncodedPhoto]:
