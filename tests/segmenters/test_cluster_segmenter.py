@@ -4,7 +4,7 @@ import torch
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.ops.masks import MIN_SHARE, colors_to_mask, mask_to_colors
-from lookcast.segmenters.clusters import ClusterSegmenter, _merge_missing
+from lookcast.segmenters.cluster_segmenter import ClusterSegmenter, _merge_missing
 from tests.samples import photo, rand, recolor
 
 
