@@ -8,7 +8,8 @@ from lookcast.checks import InputError
 from lookcast.encoders.base import Encoder
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.ops.clusters import joint_kmeans, nearest_center
-from lookcast.ops.masks import MIN_SHARE, NUM_LABELS
+from lookcast.ops.masks import NUM_LABELS
+from lookcast.ops.regions import MIN_SHARE
 from lookcast.segmenters.base import MaskPair, Segmenter, check_pair
 from lookcast.segmenters.label_maps import label_map, one_hot_pair, shares, thumbnail
 
