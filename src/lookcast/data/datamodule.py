@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lookcast.checks import InputError
 from lookcast.data.batches import BatchTransform, PairBatch, SampleBatch, collate
+from lookcast.data.loader import TimedLoader
 from lookcast.data.order import PositionBatches
 from lookcast.data.sources.selection import Cached, PhotoSpec, open_photos, split
 from lookcast.data.stream import PhotoStream, WholePhotos
@@ -102,12 +103,12 @@ class PhotoDataModule(pl.LightningDataModule):
         """Samples to judge by."""
         return WholePhotos(self.photos.val, self.photos.judged, self.val_size)
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> TimedLoader:
         """Samples of this process, without end, from where the run stands."""
         trainer = self.trainer
         rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
         workers = self._workers()
-        return DataLoader(
+        return TimedLoader(
             self.train_set,
             batch_sampler=PositionBatches(self._first, self.batch_size, rank, processes),
             num_workers=workers,
