@@ -154,7 +154,7 @@ def benchmark_train(steps: int, folder: Path | None) -> None:
                 optimizer.step()
                 optimizer.zero_grad()
         with _quiet():
-            tally = train(cfg).work.tally
+            stats = train(cfg).work
         whole = statistics.median(b - a for a, b in pairwise(StepTimer.starts))
     parts = watch.medians()
     total = sum(parts.values())
@@ -165,8 +165,8 @@ def benchmark_train(steps: int, folder: Path | None) -> None:
     print(f"  {'sum of the parts':34s} {total * 1e3:8.1f} ms  {total / whole:6.1%}")
     print(f"  {'a whole step of a real run':34s} {whole * 1e3:8.1f} ms")
     print(f"  {'of which encoder, both ways':34s} {encoder_seconds * 1e3:8.1f} ms  {encoder_seconds / whole:6.1%}")
-    print(f"  {'waiting for photos':34s} {tally.waited / tally.steps * 1e3:8.1f} ms  {tally.data_wait:6.1%}")
-    print(f"{tally.images_per_second:.1f} images/s")
+    print(f"  {'waiting for photos':34s} {stats.waited / stats.steps * 1e3:8.1f} ms  {stats.data_wait:6.1%}")
+    print(f"{stats.images_per_second:.1f} images/s")
     weights = sum(weight.numel() for weight in generator.parameters() if weight.requires_grad)
     print(f"gradients that several processes would exchange: {weights * 4 / 2**20:.2f} MiB a step")
     print(f"peak resident memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")

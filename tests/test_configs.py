@@ -283,7 +283,8 @@ class TestInstantiate:
         made = build(composed(choice(name), *NEEDED[:2], f"run_dir={tmp_path}"), "callbacks")
         assert {key: type(callback).__name__ for key, callback in made.items()} == {
             "checkpoint": "ModelCheckpoint", "last": "LastCheckpoint", "resumed_logs": "ResumedLogs",
-            "throughput": "Throughput", "speed": "Speed", "finite": "FiniteGuard", "ema": "WeightEMA",
+            "throughput": "Throughput", "compile_networks": "CompileNetworks", "finite": "FiniteGuard",
+            "ema": "WeightEMA",
             "progress": "RunProgress", "samples": "SampleSheet", "skipped": "SkippedPhotos",
             "learning_rate": "LearningRateMonitor",
         }  # fmt: skip

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from lookcast.checks import InputError, check_call
 from lookcast.data.batches import BatchTransform, PairBatch, SampleBatch, collate
 from lookcast.data.dataset import TrainPhotos, ValPhotos
+from lookcast.data.loader import TimedLoader
 from lookcast.data.sampling import PositionBatches
 from lookcast.data.sources.base import CachedPhotos
 from lookcast.data.sources.folder import MIN_SIDE
@@ -120,12 +121,12 @@ class PhotoDataModule(pl.LightningDataModule):
         """Validation samples."""
         return ValPhotos(self.photos.val, self.photos.val_numbers, self.val_size)
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> TimedLoader:
         """Return a loader of this process's samples, without end, from the run's current position."""
         trainer = self.trainer
         rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
         workers = self._resolved_workers()
-        return DataLoader(
+        return TimedLoader(
             self.train_set,
             batch_sampler=PositionBatches(self._begin, self.batch_size, rank, processes),
             num_workers=workers,
