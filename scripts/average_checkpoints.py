@@ -3,10 +3,10 @@
 
 python scripts/average_checkpoints.py FIRST SECOND [...] --shares .4,.6 [--licence TEXT] -o OUT
 
-The shares choose a look between the weak one of the first stage and the strong one of the second. The average of two late
-stages varies less than either. Averages of weights work because each stage starts from the weights of the previous one
-(Wortsman et al., "Model soups", ICML 2022). The header has the config of every stage. Paths in it are reduced to their
-names, because a path is valid on one machine only.
+The shares choose a look between the weak one of the first stage and the strong one of the second. The average of two
+late stages varies less than either. Averages of weights work because each stage starts from the weights of the previous
+one (Wortsman et al., "Model soups", ICML 2022). The header has the config of every stage. Paths in it are reduced to
+their names, because a path is valid on one machine only.
 """
 
 import argparse

@@ -3,11 +3,11 @@
 
     python scripts/distill_encoder.py --data ../shared/data --out checkpoints/compact_encoder.safetensors
 
-The teacher (`DATA/teacher/vgg19_pca.npz`) has features at relu1_1, relu2_1, relu3_1 and relu4_1. The student predicts its
-live channels, standardised over photographs. Crops are graded at random (gain, gamma, saturation), because the losses
-apply the encoder to outputs that no camera took. Patches of photos are nearly constant, so the problem is badly
-conditioned. Adam is slow (explained variance after 250 steps: .66/.81/.52/.59). SOAP (Vyas et al. 2024) runs Adam in the
-eigenbasis of the gradients' covariance and is fast (.97/.96/.94/.94). Every 14th photo is held out.
+The teacher (`DATA/teacher/vgg19_pca.npz`) has features at relu1_1, relu2_1, relu3_1 and relu4_1. The student predicts
+its live channels, standardised over photographs. Crops are graded at random (gain, gamma, saturation), because the
+losses apply the encoder to outputs that no camera took. Patches of photos are nearly constant, so the problem is badly
+conditioned. Adam is slow (explained variance after 250 steps: .66/.81/.52/.59). SOAP (Vyas et al. 2024) runs Adam in
+the eigenbasis of the gradients' covariance and is fast (.97/.96/.94/.94). Every 14th photo is held out.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def grade(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 @torch.inference_mode()
 def explained_variance(student: CompactNetwork, teacher: TeacherEncoder, photos: list[np.ndarray]) -> dict[str, float]:
-    """Return the explained share of the variance of the teacher's standardised live channels over all photos, by tap."""
+    """Return the explained share of the variance of the teacher's standardised live channels, by tap."""
     residual, first, second, count = (dict.fromkeys(TAPS, 0.0) for _ in range(4))
     sums = {tap: torch.zeros(n, dtype=torch.float64) for tap, n in teacher.channels.items()}
     for photo in photos:
