@@ -1,15 +1,11 @@
 import csv
-import json
-import re
 from html import unescape
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lookcast import cli
 from lookcast.checks import InputError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.evaluation.evaluate_pairs import evaluate_pairs, ready_outputs, stylized_outputs
@@ -18,34 +14,10 @@ from lookcast.evaluation.scoring import Scorer, show
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.read import read_photo, to_tensor
 from tests.encoders.test_teacher import teacher_arrays
+from tests.evaluation.reports import linked, opened
 from tests.looks import MeanColor, look, save_look
-from tests.pair_folders import save_mask, save_outputs, save_pairs
+from tests.pair_folders import save_outputs
 from tests.photo_files import save_photo
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return save_pairs(tmp_path / "pairs")
-
-
-@pytest.fixture
-def run(tmp_path, folder, capsys):
-    """`lookcast evaluate` in this process: exit code, stdout, stderr."""
-
-    def evaluate(*arguments, pairs=folder, out=tmp_path / "report"):
-        code = cli.main(["evaluate", "--pairs", str(pairs), "-o", str(out), *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return evaluate
-
-
-def opened(report):
-    return json.loads((report / "report.json").read_text()), (report / "report.html").read_text()
-
-
-def linked(page):
-    """Where every link and picture of a page leads."""
-    return {unquote(unescape(link)) for link in re.findall(r'(?:src|href)="([^"]+)"', page) if link != "data:,"}
 
 
 class TestOutputs:
@@ -85,7 +57,12 @@ class TestOutputs:
         report, page = opened(tmp_path / "report")
         links = linked(page)
         assert links == {path for pair in report["pairs"] for path in pair["pictures"].values()}
-        assert {"pictures/masks/cat.jpg", "pictures/dpst/cat.jpg", "pictures/output/cup & saucer.jpg"} <= links
+        assert {
+            "pictures/content_mask/cat.jpg",
+            "pictures/style_mask/cat.jpg",
+            "pictures/dpst/cat.jpg",
+            "pictures/output/cup & saucer.jpg",
+        } <= links
         for link in links:
             assert Image.open(tmp_path / "report" / link).size == (96, 64)
         for figures in [*report["means"].values(), *(f for pair in report["pairs"] for f in pair["figures"].values())]:
@@ -93,7 +70,7 @@ class TestOutputs:
                 if key != "num_pairs":
                     assert show(key, value) in page
         for pair in report["pairs"]:
-            assert f'data-value="{pair["figures"]["output"]["gram"]}"' in page
+            assert f'data-gram="{pair["figures"]["output"]["gram"]}"' in page
 
     def test_table(self, tmp_path, run):
         run("--outputs", save_outputs(tmp_path / "outputs"))
@@ -162,59 +139,6 @@ class TestCheckpoint:
             run("--outputs", "out", "--checkpoint", "look.safetensors")
         assert caught.value.code == 2
         assert "not allowed with argument" in capsys.readouterr().err
-
-
-class TestBroken:
-    @pytest.mark.parametrize(
-        ("breaking", "reason"),
-        [
-            (lambda f, o: (f / "content" / "cat.png").write_bytes(b"cut"), "not a photo"),
-            (lambda f, o: (f / "style" / "cat.jpg").unlink(), "no style photo is called 'cat'"),
-            (lambda f, o: (f / "dpst" / "cat.png").write_bytes(b"cut"), "not a photo"),
-            (lambda f, o: (o / "cat.png").unlink(), "no output is called 'cat'"),
-            (lambda f, o: save_mask(f / "content_mask" / "cat.png", size=(64, 64)), "another aspect ratio"),
-            (lambda f, o: Image.new("RGB", (900, 90)).save(f / "content" / "cat.png"), "another aspect ratio"),
-        ],
-    )
-    def test_pair_is_skipped(self, tmp_path, folder, run, breaking, reason):
-        outputs = save_outputs(tmp_path / "outputs")
-        breaking(folder, outputs)
-        code, _, err = run("--outputs", outputs)
-        assert code == 1
-        assert err.startswith("lookcast: skipped: cat: ")
-        assert reason in err
-        assert err.count("\n") == 1
-        report, page = opened(tmp_path / "report")
-        assert [pair["name"] for pair in report["pairs"]] == ["cup & saucer"]
-        assert report["skipped"][0]["pair"] == "cat"
-        assert reason in report["skipped"][0]["reason"]
-        assert reason in unescape(page)
-
-    def test_all_of_them(self, tmp_path, folder, run):
-        for file in (folder / "content").iterdir():
-            file.write_bytes(b"cut")
-        code, out, err = run("--outputs", save_outputs(tmp_path / "outputs"))
-        assert (code, out) == (2, "")
-        assert err.splitlines()[-1].startswith("lookcast: error: cat: ")
-        assert err.endswith("no pair could be scored\n")
-        assert not (tmp_path / "report").exists()
-
-    def test_missing_folders(self, tmp_path, folder, run):
-        outputs = save_outputs(tmp_path / "outputs")
-        for arguments, pairs, named in (
-            (["--outputs", outputs], tmp_path / "no", tmp_path / "no" / "content"),
-            (["--outputs", tmp_path / "none"], folder, tmp_path / "none"),
-        ):
-            code, out, err = run(*arguments, pairs=pairs)
-            assert (code, out) == (2, "")
-            assert err == f"lookcast: error: {named}: can't be read (No such file or directory)\n"
-
-    def test_a_report_that_can_not_be_written(self, tmp_path, run):
-        (tmp_path / "file").write_text("")
-        code, out, err = run("--outputs", save_outputs(tmp_path / "outputs"), out=tmp_path / "file")
-        assert (code, out) == (2, "")
-        assert err.startswith(f"lookcast: error: {tmp_path / 'file'}")
-        assert "can't be written" in err
 
 
 class Recorder(Stylizer):
