@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from lookcast.encoders.compact import TAPS, CompactEncoder
 from lookcast.encoders.teacher import TeacherEncoder
-from lookcast.losses.style import MIN_SHARE, SegmentedStyleLoss
+from lookcast.losses.style import SegmentedStyleLoss
+from lookcast.ops.regions import absent_labels, label_shares
 from lookcast.photos.read import read_mask, read_srgb
 from lookcast.structures import Features
 
@@ -50,7 +51,8 @@ def distances(encoder: CompactEncoder, teacher: TeacherEncoder, pairs: Path) -> 
         content_mask = read_regions(pairs / "content_mask" / path.name, size)
         style_mask = read_regions(pairs / "style_mask" / path.name, style.shape[-2:])
         # As for the published figures, leave out labels that the style lacks.
-        content_mask *= (style_mask.mean((-2, -1), keepdim=True) >= MIN_SHARE).float()
+        absent = absent_labels(label_shares(content_mask), label_shares(style_mask))
+        content_mask = content_mask.masked_fill(absent[..., None, None], 0)
         for image in (content, read_image(pairs / "dpst" / path.name, tuple(size))):
             for network, values in ((encoder, ours), (teacher, theirs)):
                 features: tuple[Features, Features] = network(image), network(style)

@@ -3,8 +3,9 @@ import torch
 
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
-from lookcast.ops.masks import MIN_SHARE, colors_to_mask, mask_to_colors
-from lookcast.segmenters.clusters import ClusterSegmenter, _merge_missing
+from lookcast.ops.masks import colors_to_mask, mask_to_colors
+from lookcast.ops.regions import MIN_SHARE
+from lookcast.segmenters.cluster_segmenter import ClusterSegmenter, _merge_missing
 from tests.samples import photo, rand, recolor
 
 
