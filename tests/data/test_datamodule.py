@@ -358,6 +358,11 @@ class TestRejects:
             PhotoDataModule(twenty, masks=tmp_path / "pipe.png")
 
     @pytest.mark.parametrize("name", ["photos", "val_photos", "masks"])
+    def test_rejects_empty_names(self, twenty, name):
+        with pytest.raises(InputError, match=rf"^{name}: expected a path, got an empty text$"):
+            PhotoDataModule(**{"photos": twenty, name: ""})
+
+    @pytest.mark.parametrize("name", ["photos", "val_photos", "masks"])
     def test_rejects_names_that_the_system_refuses(self, twenty, name):
         with pytest.raises(InputError, match=rf"^{name}: /x+: can't be read \(File name too long\)$"):
             PhotoDataModule(**{"photos": twenty, name: f"/{'x' * 300}"})

@@ -58,16 +58,19 @@ class TestOpenPhotos:
 
 class TestOpenShards:
     @pytest.fixture(scope="class")
-    def photos(self, tmp_path_factory):
+    @classmethod
+    def photos(cls, tmp_path_factory):
         return save_folder(tmp_path_factory.mktemp("photos"))
 
     @pytest.fixture(scope="class")
-    def masked(self, tmp_path_factory, photos):
+    @classmethod
+    def masked(cls, tmp_path_factory, photos):
         masks = save_striped_masks(tmp_path_factory.mktemp("masks"), photos)
         return save_shards(tmp_path_factory.mktemp("masked") / "made", photos, masks)
 
     @pytest.fixture(scope="class")
-    def plain(self, tmp_path_factory, photos):
+    @classmethod
+    def plain(cls, tmp_path_factory, photos):
         return save_shards(tmp_path_factory.mktemp("plain") / "made", photos)
 
     @pytest.mark.parametrize("spelled", [Path, str, lambda path: f"file://{path}"])
