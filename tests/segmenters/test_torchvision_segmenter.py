@@ -1,11 +1,14 @@
 import os
-from urllib.error import URLError
+import socket
+import time
+import urllib.request
 
 import pytest
 import torch
 from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights, lraspp_mobilenet_v3_large
 
 from lookcast.checks import InputError
+from lookcast.segmenters import torchvision_segmenter
 from lookcast.segmenters.torchvision_segmenter import TorchvisionSegmenter
 from lookcast.weights import CheckpointError
 from tests.samples import photo, rand
@@ -63,13 +66,23 @@ class TestTorchvisionSegmenter:
         assert torch.equal(pair.content.sum(1), torch.ones(1, *size, dtype=torch.float64))
         assert len(pair.labels) <= 9
 
-    def test_rejects_a_failed_download(self, monkeypatch):
-        def refuse(*args, **kwargs):
-            raise URLError("no route")
-
-        monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
-        with pytest.raises(InputError, match=r"lraspp_.*\.pth can't be downloaded .*no route.*--segmenter-weights"):
-            TorchvisionSegmenter(MODEL)
+    @pytest.mark.parametrize("silent", [False, True])
+    def test_rejects_a_failed_download(self, tmp_path, monkeypatch, silent):
+        # All requests go to a proxy that either refuses connections or takes them and never answers.
+        with socket.socket() as proxy:
+            proxy.bind(("127.0.0.1", 0))
+            if silent:
+                proxy.listen()
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+            monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of an earlier request
+            monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+            monkeypatch.setattr(torchvision_segmenter, "TIMEOUT", 0.5)
+            start = time.perf_counter()
+            said = "timed out" if silent else "refused"
+            with pytest.raises(InputError, match=rf"lraspp_.*\.pth can't be downloaded .*{said}.*--segmenter-weights"):
+                TorchvisionSegmenter(MODEL)
+            assert time.perf_counter() - start < 5
+        assert socket.getdefaulttimeout() is None
 
     def test_rejects_bad_input(self, weights, tmp_path):
         with pytest.raises(InputError, match="model: 'resnet18' is none of torchvision's segmentation networks: deep"):
