@@ -28,7 +28,7 @@ def network():
 @pytest.fixture(scope="module")
 def weights(network, tmp_path_factory):
     path = tmp_path_factory.mktemp("torchvision") / "lraspp.pth"
-    # torchvision's own files of the larger networks have a second head.
+    # torchvision's files of the larger networks contain a second head.
     torch.save(network.state_dict() | {"aux_classifier.0.weight": torch.zeros(3)}, path)
     return path
 
@@ -40,7 +40,7 @@ class TestTorchvisionSegmenter:
         assert segmenter.rest == "background"
 
     def test_matches_reference(self, weights, network):
-        # torchvision's own preprocessing; a photo of 520 px is resized by neither.
+        # torchvision's own preprocessing. Neither resizes a photo of 520 px.
         image = rand(1, 3, 520, 530, dtype=torch.float32)
         with torch.no_grad():
             expected = network(LRASPP_MobileNet_V3_Large_Weights.DEFAULT.transforms()(image))["out"].softmax(1)
@@ -48,7 +48,7 @@ class TestTorchvisionSegmenter:
         torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-5)
 
     def test_known_value(self, network, tmp_path):
-        # Person everywhere.
+        # A head that predicts a person everywhere.
         state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         for head in ("low", "high"):
             state[f"classifier.{head}_classifier.weight"].zero_()
@@ -68,13 +68,13 @@ class TestTorchvisionSegmenter:
 
     @pytest.mark.parametrize("silent", [False, True])
     def test_rejects_a_failed_download(self, tmp_path, monkeypatch, silent):
-        # All requests go to a proxy that either refuses connections or takes them and never answers.
+        # All requests go to a proxy that refuses connections, or accepts them and never answers.
         with socket.socket() as proxy:
             proxy.bind(("127.0.0.1", 0))
             if silent:
                 proxy.listen()
             monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
-            monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of an earlier request
+            monkeypatch.setattr(urllib.request, "_opener", None)  # it caches the proxies of earlier requests
             monkeypatch.setenv("TORCH_HOME", str(tmp_path))
             monkeypatch.setattr(torchvision_segmenter, "TIMEOUT", 0.5)
             start = time.perf_counter()
@@ -109,7 +109,7 @@ class TestTorchvisionSegmenter:
                 TorchvisionSegmenter(MODEL, tmp_path / name)
         assert not (tmp_path / "ran").exists()
 
-    def test_rejects_what_is_no_regular_file(self, tmp_path):
+    def test_rejects_irregular_files(self, tmp_path):
         os.mkfifo(tmp_path / "pipe.pth")
         with pytest.raises(CheckpointError, match=r"pipe\.pth: is a pipe or a device"):
             TorchvisionSegmenter(MODEL, tmp_path / "pipe.pth")
