@@ -11,7 +11,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def run(tmp_path, folder, capsys):
-    """`lookcast evaluate` in this process: exit code, stdout, stderr."""
+    """Run `lookcast evaluate` in this process; return exit code, stdout and stderr."""
 
     def evaluate(*arguments, pairs=folder, out=tmp_path / "report"):
         code = cli.main(["evaluate", "--pairs", str(pairs), "-o", str(out), *map(str, arguments)])

@@ -1,4 +1,4 @@
-"""Reports of evaluations, read back."""
+"""Readers of reports."""
 
 import json
 import re
@@ -11,5 +11,5 @@ def opened(report):
 
 
 def linked(page):
-    """Where every link and picture of a page leads."""
+    """Return the targets of all links and pictures of a page."""
     return {unquote(unescape(link)) for link in re.findall(r'(?:src|href)="([^"]+)"', page) if link != "data:,"}

@@ -1,4 +1,4 @@
-"""Bad input, and input that is only odd, from the command line to the report."""
+"""Bad and unusual input, from the command line to the report."""
 
 import os
 from html import unescape
@@ -42,7 +42,7 @@ class TestBroken:
     @pytest.mark.parametrize("name", ["content/cat.png", "style/cat.jpg", "content_mask/cat.png", "style_mask/cat.png",
                                       "truth/cat.png", "dpst/cat.png"])  # fmt: skip
     @pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
-    def test_files_that_are_not_regular(self, tmp_path, folder, run, name, kind):
+    def test_pair_with_an_irregular_file_is_skipped(self, tmp_path, folder, run, name, kind):
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.unlink(missing_ok=True)
@@ -53,7 +53,7 @@ class TestBroken:
         assert err.startswith(f"lookcast: skipped: cat: {path}: is {said}, expected a ")
 
     @pytest.mark.parametrize("kind", ["pipe", "folder"])
-    def test_outputs_that_are_not_regular(self, tmp_path, run, kind):
+    def test_irregular_output_is_skipped(self, tmp_path, run, kind):
         path = save_outputs(tmp_path / "outputs") / "cat.png"
         path.unlink()
         {"pipe": os.mkfifo, "folder": Path.mkdir}[kind](path)
@@ -61,7 +61,7 @@ class TestBroken:
         assert (code, err.count("\n")) == (2, 2)
         assert f"{path}: is a " in err
 
-    def test_masks_that_are_not_regular_do_not_block_a_checkpoint(self, tmp_path, folder, run):
+    def test_irregular_masks_do_not_block_a_checkpoint(self, tmp_path, folder, run):
         for name in ("content", "style"):
             (folder / f"{name}_mask" / "cat.png").unlink()
             os.mkfifo(folder / f"{name}_mask" / "cat.png")
@@ -70,7 +70,7 @@ class TestBroken:
         assert (code, err.count("\n")) == (2, 2)
         assert "is a pipe or a device, expected a " in err
 
-    def test_a_pipe_as_the_teacher(self, tmp_path, run):
+    def test_rejects_a_pipe_as_the_teacher(self, tmp_path, run):
         os.mkfifo(tmp_path / "t.npz")
         code, out, err = run("--outputs", save_outputs(tmp_path / "outputs"), "--teacher", tmp_path / "t.npz")
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -78,7 +78,7 @@ class TestBroken:
             f"lookcast: error: {tmp_path / 't.npz'}: is a pipe or a device, expected a file of weights"
         )
 
-    def test_all_of_them(self, tmp_path, folder, run):
+    def test_rejects_pairs_of_which_none_can_be_scored(self, tmp_path, folder, run):
         for file in (folder / "content").iterdir():
             file.write_bytes(b"cut")
         code, out, err = run("--outputs", save_outputs(tmp_path / "outputs"))
@@ -87,7 +87,7 @@ class TestBroken:
         assert err.endswith("no pair could be scored\n")
         assert not (tmp_path / "report").exists()
 
-    def test_missing_folders(self, tmp_path, folder, run):
+    def test_rejects_missing_folders(self, tmp_path, folder, run):
         outputs = save_outputs(tmp_path / "outputs")
         for arguments, pairs, named in (
             (["--outputs", outputs], tmp_path / "no", tmp_path / "no" / "content"),
@@ -98,7 +98,7 @@ class TestBroken:
             assert err == f"lookcast: error: {named}: can't be read (No such file or directory)\n"
 
     @pytest.mark.parametrize("name", ["file", "file/below", 300 * "a", "missing/" + 300 * "a"])
-    def test_a_report_that_can_not_be_written(self, tmp_path, run, name):
+    def test_rejects_a_report_that_can_not_be_written(self, tmp_path, run, name):
         (tmp_path / "file").write_text("")
         code, out, err = run("--outputs", save_outputs(tmp_path / "outputs"), out=tmp_path / name)
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -106,7 +106,7 @@ class TestBroken:
         assert "can't be written" in err
 
     @pytest.mark.parametrize("option", ["--pairs", "--outputs", "--teacher"])
-    def test_names_that_are_too_long(self, tmp_path, run, option):
+    def test_rejects_names_that_are_too_long(self, tmp_path, run, option):
         outputs = [] if option == "--outputs" else ["--outputs", save_outputs(tmp_path / "outputs")]
         code, out, err = run(*outputs, option, 300 * "a")
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -134,25 +134,25 @@ class TestOptions:
 
 
 def snapshot(folder):
-    """Every file of a folder with its bytes."""
+    """Return the content of every file of a folder."""
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 class TestSources:
-    """What is read is never written over, wherever the report goes."""
+    """The report never writes over files that the evaluation reads."""
 
     @pytest.mark.parametrize("where", ["", "report", "content", "dpst", "pictures", "../outputs"])
     def test_report_among_the_sources(self, tmp_path, folder, run, where):
         outputs = save_outputs(tmp_path / "outputs")
         before = snapshot(tmp_path)
-        for _ in range(2):  # the second time there is a report already
+        for _ in range(2):  # the second run finds the report of the first
             assert run("--outputs", outputs, out=folder / where)[0] == 0
         assert before.items() <= snapshot(tmp_path).items()
         report, _ = opened(folder / where)
         assert report["columns"] == ["content", "dpst", "output"]
         assert len(report["pairs"]) == 2
 
-    def test_pictures_of_a_report_as_pairs_and_outputs(self, tmp_path, run):
+    def test_rejects_the_pictures_of_the_report_as_sources(self, tmp_path, run):
         assert run("--outputs", save_outputs(tmp_path / "outputs"))[0] == 0
         report = tmp_path / "report"
         before = snapshot(tmp_path)
@@ -171,7 +171,7 @@ ODD_NAMES = {
     "\x1b[31mred": "\\x1b[31mred",
     "b\udcff": "b\\udcff",
 }
-"""Stems of files, and their names in the report."""
+"""Stems of files and their names in the report."""
 
 
 class TestNames:

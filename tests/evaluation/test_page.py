@@ -33,7 +33,7 @@ def report(*results, skipped=(), header=None, **config):
 
 
 class Parsed(HTMLParser):
-    """Tags of a page; fails where they are not closed in order."""
+    """The tags and the text of a page; fails if the tags are not closed in order."""
 
     def __init__(self, page):
         super().__init__()
@@ -70,7 +70,7 @@ class TestRenderPage:
         made = report(result(NASTY), skipped=[Skipped(NASTY, NASTY)], outputs=NASTY)
         parsed = Parsed(render_page(made))
         assert [tag for tag, _ in parsed.tags].count("script") == 1
-        # Twice where it was skipped; as outputs in title, heading and facts; in its own heading; in three dots.
+        # Two in the list of skipped pairs, three as the outputs (title, heading, facts), one heading, three dots.
         assert parsed.text.count("<script>alert(1)</script>") == 2 + 3 + 1 + 3
         assert all("alert" not in key for _, given in parsed.tags for key in given)
 
@@ -151,7 +151,7 @@ class TestRenderPage:
         ]
         assert keys == ["pair", "edge_ssim", "gram", "swd", "affine", "invented", "feature_distance"]
         assert all(pair.keys() >= set(keys) for pair in pairs)
-        # The parts of a document that the script uses.
+        # A stand-in for the parts of a document that the script uses.
         stub = f"""
         const buttons_ = {json.dumps(keys)}.map((key) => ({{dataset: {{key}}, setAttribute() {{}},
           addEventListener(_, f) {{ this.click = f }}}}));
