@@ -1,4 +1,6 @@
 import logging
+import math
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -307,10 +309,58 @@ class TestCollate:
 
 
 class TestRejects:
-    @pytest.mark.parametrize(("name", "value"), [("num_val", 0), ("batch_size", 0), ("batch_size", -1)])
-    def test_rejects_numbers_below_one(self, twenty, name, value):
-        with pytest.raises(InputError, match=rf"^{name}: expected at least 1, got {value}$"):
-            PhotoDataModule(twenty, **{name: value})
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"num_val": 0}, "num_val: expected at least 1, got 0"),
+            ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+            ({"batch_size": 10**9}, "batch_size: expected at most 16384 photos of 256x256 px, got 1000000000"),
+            ({"size": 8192, "batch_size": 17}, "batch_size: expected at most 16 photos of 8192x8192 px, got 17"),
+            ({"size": 0}, "size: expected at least 16, got 0"),
+            ({"size": 1}, "size: expected at least 16, got 1"),
+            ({"size": -64}, "size: expected at least 16, got -64"),
+            ({"size": 100_000}, "size: expected at most 8192, got 100000"),
+            ({"scale": [1, 0.3]}, "scale: expected the smallest share before the largest, got 1.0, 0.3"),
+            ({"scale": [0.5, 3]}, "scale.1: expected at most 1.0, got 3"),
+            ({"scale": [2, 3]}, "scale.0: expected at most 1.0, got 2; scale.1: expected at most 1.0, got 3"),
+            ({"scale": [0, 1]}, "scale.0: expected more than 0.0, got 0"),
+            ({"scale": [math.nan, 1]}, "scale.0: expected a finite number, got nan"),
+            ({"scale": 0.5}, "scale: expected a valid tuple, got 0.5"),
+            ({"num_workers": -1}, "num_workers: expected at least 0, got -1"),
+            ({"num_workers": 10**6}, "num_workers: expected at most 256, got 1000000"),
+            ({"cache_mb": -5}, "cache_mb: expected at least 0, got -5"),
+            ({"val_size": 1}, "val_size: expected at least 16, got 1"),
+            ({"min_side": 15}, "min_side: expected at least 16, got 15"),
+            ({"content_grade": math.nan}, "content_grade: expected a finite number, got nan"),
+            ({"content_grade": math.inf}, "content_grade: expected a finite number, got inf"),
+            ({"content_grade": -1}, "content_grade: expected at least 0.0, got -1"),
+        ],
+    )
+    def test_rejects_arguments_out_of_range(self, twenty, arguments, message):
+        with pytest.raises(InputError) as error:
+            PhotoDataModule(twenty, **arguments)
+        assert str(error.value) == message
+
+    def test_accepts_the_limits(self, twenty):
+        data = PhotoDataModule(twenty, scale=(1, 1), size=8192, batch_size=16, num_workers=0, cache_mb=0, val_size=16)
+        assert (data.scale, data.batch_transform.size) == ((1.0, 1.0), 8192)
+
+    def test_rejects_pipes(self, twenty, tmp_path):
+        # Opening one would wait for ever for its other end.
+        os.mkfifo(tmp_path / "pipe.png")
+        with pytest.raises(InputError, match=r"^photos: .*pipe\.png: is a pipe or a device, expected a photo in a reg"):
+            PhotoDataModule(tmp_path / "pipe.png")
+        with pytest.raises(InputError, match=r"^val_photos: .*pipe\.png: is a pipe or a device"):
+            PhotoDataModule(twenty, val_photos=[tmp_path / "pipe.png"])
+        with pytest.raises(InputError, match=r"^photos: no photo in "):
+            PhotoDataModule(tmp_path)
+        with pytest.raises(InputError, match=r"^masks: .*pipe\.png is not a folder$"):
+            PhotoDataModule(twenty, masks=tmp_path / "pipe.png")
+
+    @pytest.mark.parametrize("name", ["photos", "val_photos", "masks"])
+    def test_rejects_names_that_the_system_refuses(self, twenty, name):
+        with pytest.raises(InputError, match=rf"^{name}: /x+: can't be read \(File name too long\)$"):
+            PhotoDataModule(**{"photos": twenty, name: f"/{'x' * 300}"})
 
     def test_rejects_missing_folders(self, twenty, tmp_path):
         with pytest.raises(InputError, match=r"^photos: .*nowhere does not exist$"):

@@ -181,6 +181,18 @@ class TestRejects:
         with pytest.raises(InputError, match=r"^styles: none of the 2 can be read, first .*photo00"):
             PairDataModule(contents, tmp_path / "broken")
 
-    def test_rejects_what_its_base_rejects(self, contents):
-        with pytest.raises(InputError, match=r"^batch_size: expected at least 1, got 0$"):
-            PairDataModule(contents, contents, batch_size=0)
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("batch_size", 0, "at least 1"),
+            ("size", 0, "at least 16"),
+            ("style_grade", float("nan"), "a finite number"),
+            ("style_grade", 5, "at most 4.0"),
+            ("content_grade", -0.5, "at least 0.0"),
+            ("same_share", 1.5, "at most 1.0"),
+            ("same_share", -1, "at least 0.0"),
+        ],
+    )
+    def test_rejects_arguments_out_of_range(self, contents, name, value, expected):
+        with pytest.raises(InputError, match=rf"^{name}: expected {expected}, got {value}$"):
+            PairDataModule(contents, contents, **{name: value})

@@ -6,8 +6,7 @@ import skimage.data
 from PIL import Image, ImageCms
 
 from lookcast.checks import InputError
-from lookcast.photos.color import from_srgb, grey_to_srgb, to_srgb
-from lookcast.photos.icc_tags import read_profile
+from lookcast.photos.color import from_srgb, to_srgb
 from tests.photo_files import (
     ADOBE_RGB,
     BLUE_ONLY_RGB,
@@ -131,10 +130,3 @@ class TestFromSrgb:
         flat, photo = DEEP.reshape(-1, 3), to_srgb(DEEP, PROPHOTO)
         assert np.array_equal(to_srgb(flat, PROPHOTO).reshape(photo.shape), photo)
         assert np.array_equal(to_srgb(DEEP[:, ::-1], PROPHOTO), photo[:, ::-1])
-
-
-class TestGreyToSrgb:
-    def test_known_value(self):
-        # 55/255 of the light of white is level 128 in sRGB; as coarse steps near black as the levels themselves.
-        converted = grey_to_srgb(np.array([[0, 257, 55 * 257, 65535]], np.uint16), read_profile(LINEAR_GREY))
-        assert np.abs(converted - [[0, 3266, 32884, 65535]]).max() <= 2

@@ -1,9 +1,13 @@
 import http.server
+import json
 import os
 import pickle
 import shutil
+import struct
+import sys
 import tarfile
 import threading
+import zlib
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +15,9 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+import skimage.data
 import torch
+from moto.server import ThreadedMotoServer
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -22,7 +28,7 @@ from lookcast.data.sources.shards import PhotoShards
 from lookcast.data.store import storage, writer
 from lookcast.data.store.index import INDEX, VERSION
 from lookcast.photos.read import PhotoError, read_mask, read_srgb
-from tests.shard_sets import MIN_SIDE, save_folder, save_shards, save_striped_masks
+from tests.shard_sets import COLORS, MIN_SIDE, save_folder, save_shards, save_striped_masks
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +164,36 @@ class TestSameSamples:
         assert PhotoShards(made).fingerprint == PhotoShards(two_shards).fingerprint == folder.fingerprint
 
 
+class TestVersion1:
+    """Shards that an earlier release wrote; the JSON of their index has other names for some fields."""
+
+    FOLDER = Path(__file__).parent / "shards_version_1"
+
+    @pytest.fixture
+    def folders(self, tmp_path):
+        """The photos and masks that they were made from."""
+        for name, top, left in (("é", 100, 200), ("two", 300, 120)):
+            pixels = skimage.data.astronaut()[top : top + 18, left : left + 20]
+            mask = COLORS[np.arange(20) // 5 + 2][None].repeat(18, 0)
+            for folder, image in (("photos", pixels), ("masks", mask)):
+                (tmp_path / folder).mkdir(exist_ok=True)
+                Image.fromarray(image).save(tmp_path / folder / f"{name}.png")
+        return tmp_path / "photos", tmp_path / "masks"
+
+    def test_can_be_read(self, folders):
+        source = PhotoShards(self.FOLDER)
+        assert (len(source), source.min_side, source.has_masks) == (2, 16, True)
+        assert source.fingerprint == "24ec6080873a827d"
+        assert_same(source, PhotoFolder(find_photos(folders[0]), folders[1], min_side=16))
+        assert [source.name(number) for number in range(2)] == ["two.png", "é.png"]
+
+    def test_are_written_byte_for_byte(self, folders, tmp_path):
+        made = save_shards(tmp_path / "made", *folders, min_side=16)
+        assert {path.name: path.read_bytes() for path in made.iterdir()} == {
+            path.name: path.read_bytes() for path in self.FOLDER.iterdir()
+        }
+
+
 class TestFormat:
     """What other programs make of it."""
 
@@ -248,6 +284,37 @@ class TestRemote:
     def test_file_url(self, made, tmp_path):
         assert_same(PhotoShards(f"file://{made}", cache=tmp_path), PhotoShards(made))
 
+    def test_s3(self, made, tmp_path, monkeypatch):
+        """A real S3 client, and moto's server."""
+        server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        for name, value in (
+            ("AWS_ENDPOINT_URL", f"http://{host}:{port}"), ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_DEFAULT_REGION", "us-east-1"),
+        ):  # fmt: skip
+            monkeypatch.setenv(name, value)
+        try:
+            system = fsspec.filesystem("s3", skip_instance_cache=True)
+            system.mkdir("bucket")
+            system.put(f"{made}/", "bucket/set/", recursive=True)
+            source = PhotoShards("s3://bucket/set", cache=tmp_path)
+            assert_same(source, PhotoShards(made))
+            assert source.name(2) == PhotoShards(made).name(2)
+            loader = DataLoader(_Pixels(source), batch_size=None, num_workers=2, multiprocessing_context="fork")
+            read = [pixels.numpy() for pixels in loader]
+            assert all(np.array_equal(read[n], PhotoShards(made).read(n).pixels) for n in range(7))
+            damaged = bytearray(system.cat("bucket/set/000000.tar"))
+            damaged[2000] ^= 1
+            system.pipe("bucket/set/000000.tar", bytes(damaged))
+            with pytest.raises(PhotoError, match=r"s3://bucket/set/000000\.tar/000000000\.npy: damaged, not the photo"):
+                source.read(0)
+            system.rm("bucket/set/000000.tar")
+            with pytest.raises(PhotoError, match=r"000000\.tar: can't be read \(it is missing\)$"):
+                source.read(1)
+        finally:
+            server.stop()
+
     def test_http(self, server, made, tmp_path):
         assert_same(PhotoShards(server[0], cache=tmp_path), PhotoShards(made))
 
@@ -327,7 +394,8 @@ class TestRemote:
             PhotoShards(f"{server[0]}/nothing", cache=tmp_path)
 
     def test_a_protocol_without_its_package(self, tmp_path, monkeypatch):
-        monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+        monkeypatch.setitem(sys.modules, "s3fs", None)
+        monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
         with pytest.raises(InputError, match=r"^shards: s3://bucket/set needs a .*: pip install 'lookcast\[s3\]'$"):
             PhotoShards("s3://bucket/set", cache=tmp_path)
 
@@ -389,6 +457,20 @@ class TestRejects:
         data[16] = VERSION + 1
         (copy / INDEX).write_bytes(data)
         with pytest.raises(InputError, match=rf"shards\.index: has format {VERSION + 1}, this lookcast reads up to"):
+            PhotoShards(copy)
+
+    @pytest.mark.parametrize(("key", "value"), [("records_sha256", "../escaped"), ("kind", "exe"), ("shards", 2**40)])
+    def test_foreign_values(self, copy, key, value):
+        """An index with a right checksum may come from anybody; the hash of its records becomes a file name."""
+        whole = (copy / INDEX).read_bytes()
+        header = PhotoShards(copy).header
+        fields = json.loads(whole[32 : header.records_start - 24 * header.description.shards])
+        text = json.dumps({**fields, key: value}).encode()
+        text += b" " * (-len(text) % 8)
+        table = whole[header.records_start - 24 * header.description.shards : header.records_start]
+        front = struct.pack("<4I", VERSION, zlib.crc32(text + table), len(text), 0)
+        (copy / INDEX).write_bytes(whole[:16] + front + text + table + whole[header.records_start :])
+        with pytest.raises(InputError, match=r"^shards: .*shards\.index: is cut or damaged; copy it again"):
             PhotoShards(copy)
 
     def test_foreign_index(self, copy):

@@ -96,6 +96,15 @@ class TestCommand:
         assert f"left out: {photos / 'b.jpg'}: has no mask {masks / 'b.png'}\n" in err
         assert f"left out: {photos / 'z.webp'}: {masks / 'z.png'}: is 40x40 pixels, its photo" in err
 
+    def test_pipes_are_left_out(self, tmp_path, photos, run):
+        masks = save_striped_masks(tmp_path / "masks", photos)
+        (masks / "b.png").unlink()
+        os.mkfifo(masks / "b.png")
+        os.mkfifo(photos / "pipe.jpg")
+        code, out, err = run(photos, "-o", tmp_path / "shards", "--masks", masks)
+        assert (code, out[:6]) == (1, "6 of 7")
+        assert err == f"lookcast: left out: {photos / 'b.jpg'}: has no mask {masks / 'b.png'}\n"
+
     def test_masks_inside_the_folder_of_photos(self, tmp_path, photos, run):
         save_striped_masks(photos / "masks", photos)
         code, out, _ = run(photos, "-o", tmp_path / "shards", "--masks", photos / "masks")
@@ -108,6 +117,11 @@ class TestCommand:
             (("--quality", 0), "quality: expected at least 1, got 0"),
             (("--shortest", 3), "min_side: expected at least 16, got 3"),
             (("--shard-mb", 0), "shard_mb: expected at least 1, got 0"),
+            (("--shard-mb", 10**9), "shard_mb: expected at most 1048576, got 1000000000"),
+            (("--quality", 101), "quality: expected at most 100, got 101"),
+            (("--jobs", 10**6), "jobs: expected at most 256, got 1000000"),
+            (("--masks", "x" * 300), f"masks: {'x' * 300}: can't be read (File name too long)"),
+            (("-o", "x" * 300), f"out: {'x' * 300}: can't be read (File name too long)"),
             (("--jobs", 0), "jobs: expected at least 1, got 0"),
             (("--masks", "nothing"), "masks: nothing is not a folder"),
             (("-o", "s3://bucket"), "out: s3:/bucket is a URL; write the shards to a folder, and copy that"),

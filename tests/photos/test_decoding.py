@@ -11,7 +11,7 @@ VALUES = np.random.default_rng(0).integers(0, 65536, (4, 6, 3), dtype=np.uint16)
 ALPHA = np.random.default_rng(1).integers(0, 65536, (4, 6), dtype=np.uint16)
 
 
-class TestDecodeDeep:
+class TestDecodeAbove8Bits:
     @pytest.mark.parametrize(
         "options",
         [
@@ -114,16 +114,15 @@ class TestDecodeDeep:
     @pytest.mark.parametrize(
         ("photometric", "profile", "expected"), [("separated", BLACK_ONLY_CMYK, 118), ("rgb", BLUE_ONLY_RGB, 118)]
     )
-    def test_what_goes_through_tables_is_read_at_8_bits(self, tmp_path, caplog, photometric, profile, expected):
+    def test_what_goes_through_tables_keeps_16_bits(self, tmp_path, photometric, profile, expected):
         # L* = 100 (1 - 128/255) is level 118 in sRGB, for half of the black ink or half of blue.
         color = (10, 200, 30, 128) if photometric == "separated" else (200, 10, 127)
         values = np.broadcast_to(np.array(color, np.uint16) * 257, (3, 5, len(color)))
         tifffile.imwrite(tmp_path / "photo.tif", values, photometric=photometric, iccprofile=profile)
         photo = read_photo(tmp_path / "photo.tif")
-        assert photo.pixels.dtype == np.uint8
-        assert np.abs(photo.pixels.astype(int) - expected).max() <= 1
+        assert photo.pixels.dtype == np.uint16
+        assert np.abs(photo.pixels / 257 - expected).max() < 1
         assert photo.icc_profile is None
-        assert "16 bits per colour, read at 8 bits" in caplog.records[0].getMessage()
 
     def test_a_file_of_the_same_name_is_read_anew(self, tmp_path):
         for level in (1000, 2000):
