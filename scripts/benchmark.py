@@ -464,7 +464,7 @@ def _reading_pass(read: Callable[[int], object], count: int, photos: int) -> tup
     loader = DataLoader(_Numbered(read, count), 4, sampler=order, num_workers=2, collate_fn=list)
     before = _cpu_seconds()
     batches = iter(loader)
-    for _ in range(4):  # until both workers have filled the queue
+    for _ in range(4):  # until both workers are running and their prefetch queues are full
         next(batches)
     start = time.perf_counter()
     done = sum(len(batch) for batch in batches)
