@@ -52,7 +52,7 @@ class TestMakeUpright:
         details = tags.get_ifd(ExifTags.IFD.Exif)
         assert (details[ExifTags.Base.ExifImageWidth], details[ExifTags.Base.ExifImageHeight]) == (64, 96)
         changed = [place for place, (old, new) in enumerate(zip(before, after, strict=False)) if old != new]
-        # Orientation, the way to the second directory, the two sides, the preview: counted from behind `Exif`.
+        # Orientation, the way to the second directory, the two sides, the preview: counted from the end of `Exif`.
         allowed = {*range(30, 32), *range(46, 50), *range(82, 86), *range(94, 98), *range(300, 400)}
         assert {place - 6 for place in changed} <= allowed
         assert len(after) == (306 if preview_last else len(before))

@@ -56,7 +56,7 @@ class TestReadMetadata:
         path = save_photo(tmp_path / "photo.jpg", dpi=(300, 150), exif=exif(6))
         assert read_photo(path).dpi == (150, 300)
 
-    def test_metadata_behind_the_pixels_of_a_png(self, tmp_path):
+    def test_metadata_after_the_pixels_of_a_png(self, tmp_path):
         def chunk(kind, *data):
             made = tmp_path / "chunk"
             with made.open("wb") as file:
