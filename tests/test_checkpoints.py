@@ -1,11 +1,12 @@
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lookcast.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from lookcast.checkpoints import CheckpointError, find_checkpoint, load_checkpoint, save_checkpoint
 from lookcast.encoders.compact import CompactEncoder, CompactNetwork
 from lookcast.generators import UniversalGenerator
 from lookcast.generators.regions import TAP_CHANNELS
@@ -231,3 +232,33 @@ class TestLoadCheckpoint:
         described = {"name": generator.name, "arguments": generator.arguments}
         save_weights(tmp_path / "look.safetensors", "generator", state, {"generator": described})
         self.refuse(tmp_path / "look.safetensors", "lacks the weight 'head.bias'")
+
+
+class TestFindCheckpoint:
+    @pytest.fixture
+    def shipped(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("lookcast.checkpoints.shipped", lambda folder: tmp_path / folder)
+        (tmp_path / "checkpoints").mkdir()
+        for name in ("golden", "universal"):
+            (tmp_path / "checkpoints" / f"{name}.safetensors").touch()
+        return tmp_path / "checkpoints"
+
+    def test_a_name_is_one_of_the_shipped(self, shipped):
+        assert find_checkpoint("golden") == shipped / "golden.safetensors"
+        assert find_checkpoint(None) == shipped / "universal.safetensors"
+
+    @pytest.mark.parametrize("path", ["golden.safetensors", "runs/golden", "last.ckpt", "./golden"])
+    def test_a_path_is_taken_as_it_is(self, path):
+        assert find_checkpoint(path) == Path(path)
+
+    def test_rejects_an_unknown_name(self, shipped):
+        with pytest.raises(CheckpointError, match=r"^sunset: no checkpoint of this name ships with lookcast"):
+            find_checkpoint("sunset")
+        (shipped / "universal.safetensors").unlink()
+        with pytest.raises(CheckpointError, match=r"^this version of lookcast ships no universal checkpoint"):
+            find_checkpoint(None)
+
+    @pytest.mark.parametrize(("value", "said"), [("", "an empty text"), (5, "int"), (True, "bool")])
+    def test_rejects_what_is_no_path(self, value, said):
+        with pytest.raises(CheckpointError, match=f"^checkpoint: expected a path or a name, got {said}$"):
+            find_checkpoint(value)

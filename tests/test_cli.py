@@ -11,7 +11,6 @@ from PIL import Image
 
 import lookcast
 from lookcast import cli
-from lookcast.inference import stylizer as stylizer_module
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.read import read_photo
 from tests.looks import assert_same_levels, look, save_look
@@ -378,7 +377,7 @@ class TestStylizeRefuses:
             assert capsys.readouterr().err.startswith(f"lookcast: error: {checkpoint}: ")
 
     def test_no_checkpoint_where_none_ships(self, tmp_path, monkeypatch, capsys):
-        monkeypatch.setattr(stylizer_module, "shipped", lambda _: tmp_path)
+        monkeypatch.setattr("lookcast.checkpoints.shipped", lambda _: tmp_path)
         photo = save_photo(tmp_path / "a.png")
         assert cli.main(["stylize", str(photo), "-o", str(tmp_path / "out")]) == 2
         assert capsys.readouterr().err == (

@@ -4,13 +4,48 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from lookcast.checks import describe
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, Generator
+from lookcast.paths import shipped
 from lookcast.weights import CheckpointError, load_into, read_weights, save_weights
 
 KIND = "generator"
+UNIVERSAL = "universal"
+"""Name of the shipped checkpoint that serves by default."""
 
-__all__ = ["KIND", "CheckpointError", "load_checkpoint", "save_checkpoint"]
+__all__ = ["KIND", "UNIVERSAL", "CheckpointError", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
+
+
+def find_checkpoint(path_or_name: str | Path | None) -> Path:
+    """Return the file of a checkpoint.
+
+    Args:
+        path_or_name: a path; or the name, without folder and suffix, of a checkpoint that ships with lookcast; or None
+            for the universal one.
+
+    Raises:
+        CheckpointError: no checkpoint of this name ships, an empty text, or neither a path nor a text.
+    """
+    if path_or_name is None:
+        file = shipped("checkpoints") / f"{UNIVERSAL}.safetensors"
+        if not file.is_file():
+            raise CheckpointError(
+                "this version of lookcast ships no universal checkpoint: pass the path of a checkpoint"
+            )
+        return file
+    if not isinstance(path_or_name, str | Path):
+        raise CheckpointError(f"checkpoint: expected a path or a name, got {describe(path_or_name)}")
+    if not str(path_or_name):  # what an unset variable of a shell leaves
+        raise CheckpointError("checkpoint: expected a path or a name, got an empty text")
+    if Path(path_or_name).name != str(path_or_name) or Path(path_or_name).suffix:
+        return Path(path_or_name)
+    file = shipped("checkpoints") / f"{path_or_name}.safetensors"
+    if not file.is_file():
+        raise CheckpointError(
+            f"{path_or_name}: no checkpoint of this name ships with lookcast; a file needs its path and suffix"
+        )
+    return file
 
 
 def save_checkpoint(path: str | Path, generator: Generator, header: dict[str, Any]) -> None:

@@ -494,7 +494,7 @@ class TestLoad:
         assert np.array_equal(load(str(path), "cpu").stylize(PHOTO), stylizer.stylize(PHOTO))
 
     def test_name_of_a_shipped_checkpoint(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(stylizer_module, "shipped", lambda folder: tmp_path / folder)
+        monkeypatch.setattr("lookcast.checkpoints.shipped", lambda folder: tmp_path / folder)
         save_look(tmp_path / "checkpoints" / "golden.safetensors", seed=1)
         save_look(tmp_path / "checkpoints" / "universal.safetensors", seed=2)
         for name, seed in (("golden", 1), (None, 2)):
@@ -502,7 +502,7 @@ class TestLoad:
             assert np.array_equal(load(name, "cpu").stylize(PHOTO), expected)
 
     def test_rejects_default_while_none_ships(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(stylizer_module, "shipped", lambda _: tmp_path)
+        monkeypatch.setattr("lookcast.checkpoints.shipped", lambda _: tmp_path)
         with pytest.raises(CheckpointError, match="ships no universal checkpoint: pass the path of a checkpoint"):
             load()
 

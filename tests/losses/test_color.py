@@ -7,7 +7,7 @@ from skimage.color import rgb2lab
 
 from lookcast.checks import InputError
 from lookcast.losses.color import ColorLoss
-from lookcast.ops.masks import MIN_SHARE
+from lookcast.ops.regions import MIN_SHARE
 from tests.reference import color as reference
 from tests.samples import photo, rand
 
@@ -205,7 +205,7 @@ class TestGradient:
 class TestRejects:
     def test_rejects_one_mask_without_the_other(self):
         for name, masks in {"content_mask": (stripes(0), None), "style_mask": (None, stripes(0))}.items():
-            with pytest.raises(InputError, match=f"{name}: given without the mask of the other photo"):
+            with pytest.raises(InputError, match=f"but {name} is given; masks come in pairs$"):
                 EXACT(OUTPUT, STYLE, *masks)
 
     def test_rejects_masks_with_other_labels(self):

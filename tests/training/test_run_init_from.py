@@ -9,7 +9,6 @@ from lookcast.checkpoints import CheckpointError
 from lookcast.checks import InputError
 from lookcast.cli.train import train as main
 from lookcast.generators import FixedStyleGenerator, UniversalGenerator
-from lookcast.inference import stylizer as stylizer_module
 from lookcast.photos.read import read_photo, to_tensor
 from lookcast.training.run import train
 from tests.looks import SMALL, UNIVERSAL, look, save_look, save_universal, universal_look
@@ -103,7 +102,7 @@ class TestSingleLook:
 
     def test_by_the_name_of_a_shipped_one(self, begin, tmp_path, monkeypatch):
         save_universal(tmp_path / "universal.safetensors")
-        monkeypatch.setattr(stylizer_module, "shipped", lambda _: tmp_path)
+        monkeypatch.setattr("lookcast.checkpoints.shipped", lambda _: tmp_path)
         result = begin("experiment=single_look", "style=sample:coffee")  # init_from: universal
         assert lookcast.load(result.checkpoint).generator.name == "baked"
 
@@ -117,7 +116,7 @@ class TestSingleLook:
         with pytest.raises(CheckpointError, match=r"^sunset: no checkpoint of this name ships with lookcast") as caught:
             begin("experiment=single_look", "init_from=sunset", "style=sample:coffee")
         assert "\n" not in str(caught.value)
-        monkeypatch.setattr(stylizer_module, "shipped", lambda _: tmp_path)
+        monkeypatch.setattr("lookcast.checkpoints.shipped", lambda _: tmp_path)
         with pytest.raises(CheckpointError, match=r"^universal: no checkpoint of this name ships with lookcast"):
             begin("experiment=single_look", "style=sample:coffee")
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from lookcast.checks import InputError, check_image
 from lookcast.ops.bilateral.dispatch import apply_grid
+from lookcast.ops.regions import check_mask_pairing
 from lookcast.structures import Stylization
 
 
@@ -59,9 +60,7 @@ class Generator(nn.Module, ABC):
         if self.takes_style:
             if style is None:
                 raise InputError(f"style: the {self.name} generator needs a style photo")
-            if (content_mask is None) != (style_mask is None):
-                given = "style_mask" if content_mask is None else "content_mask"
-                raise InputError(f"{given}: given without the mask of the other photo; masks come in pairs")
+            check_mask_pairing(content_mask, style_mask)
             return
         for name, value in (("style", style), ("content_mask", content_mask), ("style_mask", style_mask)):
             if value is not None:

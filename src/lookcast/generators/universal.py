@@ -26,7 +26,7 @@ from lookcast.generators.regions import (
 )
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.bilateral.reference import COEFFICIENTS, identity_grid
-from lookcast.ops.masks import MIN_SHARE
+from lookcast.ops.regions import absent_labels, check_mask_pair, label_shares
 from lookcast.ops.resize import thumbnail_of
 from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
 from lookcast.structures import Features
@@ -158,12 +158,10 @@ class UniversalGenerator(PairGenerator):
         if content.mask is None or style.mask is None:
             own_mask, their_mask = self._classes(content), self._classes(style)
         else:
-            labels, theirs_labels = content.mask.shape[1], style.mask.shape[1]
-            if labels != theirs_labels:
-                raise InputError(f"style_mask: has {theirs_labels} labels, content_mask has {labels}")
-            here, there = (photo.mean((-2, -1), keepdim=True) for photo in (content.mask, style.mask))
-            there = there >= here.clamp_max(MIN_SHARE)  # a label as rare in both is no label that one lacks
-            own_mask, their_mask = content.mask, torch.where(there, style.mask, torch.ones_like(style.mask))
+            check_mask_pair(content.mask, style.mask)
+            absent = absent_labels(label_shares(content.mask), label_shares(style.mask))
+            own_mask = content.mask
+            their_mask = torch.where(absent[..., None, None], torch.ones_like(style.mask), style.mask)
         with torch.autocast(content.places.device.type, enabled=False):
             query = self._split(self.query(with_position(content.cells))) * sharpness
             own = self._attend(query, content, own_mask, own_mask)

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 
 from lookcast.checks import InputError, check_shape
-from lookcast.ops.masks import MIN_SHARE, NUM_LABELS, PALETTE, check_aspect
+from lookcast.ops.masks import NUM_LABELS, PALETTE, check_aspect
+from lookcast.ops.regions import MIN_SHARE
 from lookcast.photos.adapters import AnyImage, open_image
 
 _ROUNDING = 1e-3  # what resizing a mask may add

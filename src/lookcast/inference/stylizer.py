@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lookcast.checkpoints import CheckpointError, load_checkpoint
+from lookcast.checkpoints import find_checkpoint, load_checkpoint
 from lookcast.checks import InputError
 from lookcast.generators import Generator, GridGenerator, PairGenerator
 from lookcast.inference.devices import halves_well, pick_device
@@ -14,11 +14,7 @@ from lookcast.inference.styles import EncodedStyle, list_styles, pair_masks
 from lookcast.ops.bilateral.dispatch import PIXEL_TYPES, apply_grid_to_pixels
 from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.resize import resize_pixels
-from lookcast.paths import shipped
 from lookcast.photos.adapters import AnyImage, ImageT, open_image
-
-UNIVERSAL = "universal"
-"""The checkpoint that `load` takes by default."""
 
 _GIVEN = torch.empty(0)  # stands for a style in a check that only asks whether there is one
 
@@ -222,20 +218,3 @@ def check_strength(strength: float) -> None:
     """
     if not 0 <= strength <= 1:
         raise InputError(f"strength: expected a number in [0, 1], got {strength}")
-
-
-def find_checkpoint(path_or_name: str | Path | None) -> Path:
-    """The file of a checkpoint; a bare name without suffix is one of the shipped, None the universal one.
-
-    Raises:
-        CheckpointError: no checkpoint of this name ships.
-    """
-    if path_or_name is not None and (Path(path_or_name).name != str(path_or_name) or Path(path_or_name).suffix):
-        return Path(path_or_name)
-    name = path_or_name or UNIVERSAL
-    file = shipped("checkpoints") / f"{name}.safetensors"
-    if file.is_file():
-        return file
-    if path_or_name is None:
-        raise CheckpointError("this version of lookcast ships no universal checkpoint: pass the path of a checkpoint")
-    raise CheckpointError(f"{name}: no checkpoint of this name ships with lookcast; a file needs its path and suffix")

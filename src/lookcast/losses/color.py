@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from kornia.color import rgb_to_lab
 from torch import nn
 
-from lookcast.losses.style import check_masks
-from lookcast.ops.masks import MIN_SHARE, resize_mask
+from lookcast.ops.masks import resize_mask
+from lookcast.ops.regions import check_mask_pair, fall_back, mean_over_labels
 
 
 class ColorLoss(nn.Module):
@@ -44,17 +44,15 @@ class ColorLoss(nn.Module):
             content_mask: `(B, K, H, W)`.
             style_mask: `(1 or B, K, H', W')`; both masks or neither.
         """
-        check_masks(content_mask, style_mask)
+        check_mask_pair(content_mask, style_mask)
         with torch.autocast(output.device.type, enabled=False):
             directions = F.normalize(torch.randn(self.directions, 3), dim=1).to(output.device)
             own, share = self._quantiles(output.float(), content_mask, directions)
             theirs, style_share = self._quantiles(style.float(), style_mask, directions)
             if style_mask is not None:
                 whole, _ = self._quantiles(style.float(), None, directions)
-                theirs = torch.where(style_share[:, :, None, None] >= MIN_SHARE, theirs, whole)
-            distance = (own - theirs).abs().mean((-2, -1))
-            weight = share * (share >= MIN_SHARE)
-            return ((distance * weight).sum(1) / weight.sum(1).clamp_min(MIN_SHARE)).mean()
+                theirs = fall_back(theirs, whole, style_share)
+            return mean_over_labels((own - theirs).abs().mean((-2, -1)), share).mean()
 
     def _quantiles(
         self, image: torch.Tensor, mask: torch.Tensor | None, directions: torch.Tensor

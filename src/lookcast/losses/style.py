@@ -1,22 +1,20 @@
 """The style term: Gram matrices of corresponding regions."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from lookcast.checks import InputError
 from lookcast.ops.gram import gram_matrix, relative_distance
-from lookcast.ops.masks import MIN_SHARE
+from lookcast.ops.regions import MIN_SHARE, check_mask_pair, fall_back, label_shares, mean_over_labels
 from lookcast.structures import Features
 
 
 def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[str]) -> dict[str, torch.Tensor]:
     """Gram matrices that a style photo asks for, `(B, K, C + 1, C + 1)` by tap.
 
-    A label absent from the style falls back to the whole style photo: a target of zeros would ask for black, and
-    dropping the label would leave its region untouched beside restyled ones.
+    A label absent from the style takes the whole style photo (`ops.regions.fall_back`).
     """
     targets = {}
     for tap in taps:
@@ -24,8 +22,7 @@ def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[
         if mask is None:
             targets[tap] = whole
             continue
-        present = mask.mean((-2, -1)) >= MIN_SHARE
-        targets[tap] = torch.where(present[..., None, None], gram_matrix(features[tap], mask), whole)
+        targets[tap] = fall_back(gram_matrix(features[tap], mask), whole, label_shares(mask))
     return targets
 
 
@@ -68,7 +65,7 @@ class SegmentedStyleLoss(nn.Module):
         Raises:
             InputError: one mask without the other, or with another number of labels.
         """
-        check_masks(content_mask, style_mask)
+        check_mask_pair(content_mask, style_mask)
         style = {tap: self._thin(style[tap]) for tap in self.taps}
         targets = style_targets(style, style_mask, self.taps)
         terms = []
@@ -95,9 +92,7 @@ class SegmentedStyleLoss(nn.Module):
         """Mean over the labels by area, then over the batch."""
         if mask is None:
             return distance.mean()
-        share = mask.to(distance.dtype).mean((-2, -1))
-        share = share * (share >= MIN_SHARE)
-        return ((distance * share).sum(1) / share.sum(1).clamp_min(MIN_SHARE)).mean()
+        return mean_over_labels(distance, label_shares(mask.to(distance.dtype))).mean()
 
 
 class PaperStyleLoss(SegmentedStyleLoss):
@@ -120,20 +115,5 @@ class PaperStyleLoss(SegmentedStyleLoss):
         """Sum over the labels that the content has, mean over the batch."""
         if mask is None:
             return distance.sum(1).mean()
-        present = mask.mean((-2, -1)) >= MIN_SHARE
+        present = label_shares(mask) >= MIN_SHARE
         return (distance * present).sum(1).mean()
-
-
-def check_masks(content_mask: torch.Tensor | None, style_mask: torch.Tensor | None) -> None:
-    """Refuse one mask without the other, or with another number of labels, or of integers."""
-    given: Mapping[str, torch.Tensor | None] = {"content_mask": content_mask, "style_mask": style_mask}
-    for name, mask in given.items():
-        if mask is not None and not mask.is_floating_point():
-            raise InputError(f"{name}: expected floating point in [0, 1], got {mask.dtype}")
-    if content_mask is None or style_mask is None:
-        for name, mask in given.items():
-            if mask is not None:
-                raise InputError(f"{name}: given without the mask of the other photo; masks come in pairs")
-        return
-    if content_mask.shape[1] != style_mask.shape[1]:
-        raise InputError(f"style_mask: has {style_mask.shape[1]} labels, content_mask has {content_mask.shape[1]}")

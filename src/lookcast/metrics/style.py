@@ -5,7 +5,8 @@ from kornia.color import rgb_to_linear_rgb
 
 from lookcast.checks import InputError, check_image, check_mask, check_shape
 from lookcast.ops.gram import gram_matrix, relative_distance
-from lookcast.ops.masks import MIN_SHARE, resize_mask
+from lookcast.ops.masks import resize_mask
+from lookcast.ops.regions import MIN_SHARE, check_mask_pair, label_shares
 from lookcast.structures import Features
 
 NUM_DIRECTIONS, NUM_QUANTILES, MAX_SAMPLES = 32, 256, 60_000
@@ -46,7 +47,7 @@ def gram_distance(
         Luan et al. 2017, eq. 3a-3b.
     """
     _check_taps(output, style)
-    _check_masks(content_mask, style_mask)
+    check_mask_pair(content_mask, style_mask)
     distances = []
     for tap, features in output.items():
         gram, target = gram_matrix(features, content_mask), gram_matrix(style[tap], style_mask)
@@ -55,10 +56,10 @@ def gram_distance(
             distances.append(distance.mean(1))
             continue
         ours, theirs = (
-            resize_mask(mask.to(distance.dtype), maps.shape[-2:]).mean((-2, -1))
+            label_shares(resize_mask(mask.to(distance.dtype), maps.shape[-2:]))
             for mask, maps in ((content_mask, features), (style_mask, style[tap]))
         )
-        weight = ours * ((ours > MIN_SHARE) & (theirs > MIN_SHARE))
+        weight = ours * ((ours >= MIN_SHARE) & (theirs >= MIN_SHARE))
         distances.append((distance * weight).sum(1) / weight.sum(1))
     return torch.stack(distances).mean(0)
 
@@ -92,7 +93,7 @@ def sliced_wasserstein(
     """
     check_image("output", output)
     check_shape("style", style, (output.shape[0] if style.shape[0] != 1 else 1, 3, "H", "W"))
-    _check_masks(content_mask, style_mask)
+    check_mask_pair(content_mask, style_mask)
     if content_mask is not None and style_mask is not None:
         check_mask("content_mask", content_mask, output)
         check_mask("style_mask", style_mask, style)
@@ -186,11 +187,3 @@ def _weighted_distance(ours: _Regions, theirs: _Regions) -> float:
 def _check_taps(first: Features, second: Features) -> None:
     if not first or first.keys() != second.keys():
         raise InputError(f"features: expected the same taps twice, got {list(first)} and {list(second)}")
-
-
-def _check_masks(content_mask: torch.Tensor | None, style_mask: torch.Tensor | None) -> None:
-    if (content_mask is None) != (style_mask is None):
-        name = "content_mask" if style_mask is None else "style_mask"
-        raise InputError(f"{name}: given without the mask of the other photo; masks come in pairs")
-    if content_mask is not None and style_mask is not None and content_mask.shape[1] != style_mask.shape[1]:
-        raise InputError(f"style_mask: has {style_mask.shape[1]} labels, content_mask has {content_mask.shape[1]}")

@@ -20,9 +20,6 @@ PALETTE = (
 
 NUM_LABELS = len(PALETTE)
 
-MIN_SHARE = 0.005
-"""A label on less than this share of a photo counts as absent from it."""
-
 
 def colors_to_mask(colors: torch.Tensor) -> torch.Tensor:
     """Read a mask painted in the nine colours; the nearest colour wins (antialiased edges lie between two).

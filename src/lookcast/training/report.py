@@ -101,7 +101,6 @@ def quieten() -> None:
         ".*find_unused_parameters=True was specified.*did not find any.*",  # other modules have none
     ):
         warnings.filterwarnings("ignore", message=message)
-    for module in ("decoding", "deep_modes", "heic", "metadata", "modes"):
-        logger = logging.getLogger(f"lookcast.photos.{module}")
-        if not any(isinstance(known, _Once) for known in logger.filters):
-            logger.addFilter(_Once())
+    photos = logging.getLogger("lookcast.photos")
+    if not any(isinstance(known, _Once) for known in photos.filters):
+        photos.addFilter(_Once())

@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 import lookcast
-from lookcast.checkpoints import load_checkpoint, save_checkpoint
+from lookcast import checkpoints
+from lookcast.checkpoints import save_checkpoint
 from lookcast.checks import InputError
 from lookcast.data.datamodule import PhotoDataModule
 from lookcast.data.sources.folder import MIN_SIDE, find_photos
 from lookcast.data.transforms import shrink_to
 from lookcast.generators import FixedStyleGenerator, Generator, UniversalGenerator
-from lookcast.inference import stylizer
 from lookcast.photos.read import read_mask, read_srgb
 from lookcast.training.arguments import check_arguments
 from lookcast.training.callbacks import run_stats
@@ -151,7 +151,7 @@ def _check_interval(trainer: DictConfig) -> Any:
 
 def _start_from(checkpoint: str, style: torch.Tensor | None) -> Generator:
     """The generator of a checkpoint instead of a new one; with a style photo a universal one becomes a single look."""
-    generator, _ = load_checkpoint(stylizer.find_checkpoint(checkpoint))
+    generator, _ = checkpoints.load_checkpoint(checkpoints.find_checkpoint(checkpoint))
     if style is not None and isinstance(generator, UniversalGenerator):
         return FixedStyleGenerator.bake(generator, style)
     return generator

@@ -97,7 +97,7 @@ class TestSampleSheet:
             PhotoBatch(torch.full((1, 3, 20, 30), 0.2 * n), style=color.expand(1, 3, 20, 30))
             for n, color in enumerate(colors, 1)
         ]
-        data = SimpleNamespace(val_set=pairs, judged_batch=lambda index, device: pairs[index])
+        data = SimpleNamespace(val_set=pairs, val_batch=lambda index, device: pairs[index])
         run = trainer(datamodule=data, loggers=[], global_step=7)
         SampleSheet(tmp_path, 1, height=20).draw(run, module)
         picture = np.array(Image.open(tmp_path / "step_000007.png"))

@@ -59,7 +59,7 @@ class SampleSheet(pl.Callback):
         cells = []
         generator = module.generator.eval()
         for index in range(min(self.num_photos, len(photos))):
-            batch = trainer.datamodule.judged_batch(index, module.device)  # type: ignore[attr-defined]
+            batch = trainer.datamodule.val_batch(index, module.device)  # type: ignore[attr-defined]
             with averaged(trainer), torch.no_grad():
                 output = module(batch).image.clamp(0, 1)
             cells += [self._cell(image) for image in (batch.content, module.style_of(batch), output)]
