@@ -127,6 +127,9 @@ def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = 
 def photos_by_name(folder: Path) -> dict[str, Path]:
     """Return the photos directly in a folder, by their printable stems, sorted.
 
+    Unlike `photos.folder.list_photos`, it keeps pipes, devices and folders with the name of a photo: leaving out a mask
+    would change figures silently. `read_file` refuses them, and the pair is skipped with a message.
+
     Raises:
         InputError: the folder can't be read, or two photos have one stem.
     """
