@@ -52,6 +52,10 @@ class TestCheckPath:
         for name in (".", "file", "missing", "file/below"):
             assert check_path(str(tmp_path / name), "photos") == tmp_path / name
 
+    def test_rejects_an_empty_text(self):
+        with pytest.raises(InputError, match=r"^photos: expected a path, got an empty text$"):
+            check_path("", "photos")
+
     @pytest.mark.parametrize(("name", "reason"), [("x" * 300, "File name too long"), ("a\0b", "embedded null byte")])
     def test_rejects_names_that_the_system_refuses(self, tmp_path, name, reason):
         with pytest.raises(InputError) as error:

@@ -57,8 +57,10 @@ def check_path(path: str | Path, name: str) -> Path:
         name: the setting that holds it, for the message.
 
     Raises:
-        InputError: the path can't be looked up.
+        InputError: the path can't be looked up, or is empty, which would stand for the current folder.
     """
+    if path == "":
+        raise InputError(f"{name}: expected a path, got an empty text")
     path = Path(path)
     try:
         path.stat()

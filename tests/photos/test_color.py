@@ -7,6 +7,7 @@ from PIL import Image, ImageCms
 
 from lookcast.checks import InputError
 from lookcast.photos.color import from_srgb, to_srgb
+from lookcast.photos.read import read_photo
 from tests.photo_files import (
     ADOBE_RGB,
     BLUE_ONLY_RGB,
@@ -19,6 +20,7 @@ from tests.photo_files import (
     WIDE,
     gamma,
     rgb_profile,
+    tables_both_ways,
 )
 
 PHOTO = skimage.data.astronaut()[:300, :300]  # more than one band
@@ -130,3 +132,45 @@ class TestFromSrgb:
         flat, photo = DEEP.reshape(-1, 3), to_srgb(DEEP, PROPHOTO)
         assert np.array_equal(to_srgb(flat, PROPHOTO).reshape(photo.shape), photo)
         assert np.array_equal(to_srgb(DEEP[:, ::-1], PROPHOTO), photo[:, ::-1])
+
+
+class TestTables:
+    """A profile of tables in both directions, made from Adobe RGB with 17 nodes an axis."""
+
+    def test_matches_the_space_it_was_made_from(self):
+        difference = np.abs(to_srgb(PHOTO, tables_both_ways()).astype(int) - to_srgb(PHOTO, ADOBE_RGB)) / 257
+        # Between 17 nodes the curve of 2.2 is a chord: up to four of 256 levels off near black.
+        assert difference.max() < 5
+        assert difference.mean() < 0.4
+
+    @pytest.mark.parametrize("pixels", [PHOTO, DEEP, COLORS], ids=["8 bits", "16 bits", "every colour"])
+    def test_a_look_of_identity_gives_the_photo_back(self, pixels):
+        srgb = to_srgb(pixels, tables_both_ways())
+        assert srgb.dtype == np.uint16
+        back = from_srgb(srgb, srgb, pixels, tables_both_ways())
+        assert back.dtype == pixels.dtype
+        # One of 65536 levels: float32 holds the sum of two such levels, and the result is rounded once.
+        assert np.abs(back.astype(int) - pixels).max() <= 1
+
+    def test_another_look_matches_the_space_it_was_made_from(self):
+        results = []
+        for profile in (tables_both_ways(), ADOBE_RGB):
+            srgb = to_srgb(PHOTO, profile)
+            results.append(from_srgb((srgb * 0.8).astype(np.uint16), srgb, PHOTO, profile).astype(int))
+        difference = np.abs(results[0] - results[1])
+        assert difference.max() < 8
+        assert difference.mean() < 0.3
+
+    def test_a_photo_keeps_such_a_profile(self, tmp_path, caplog):
+        Image.fromarray(PHOTO).save(tmp_path / "photo.png", icc_profile=tables_both_ways())
+        photo = read_photo(tmp_path / "photo.png")
+        assert photo.icc_profile == tables_both_ways()
+        assert np.array_equal(photo.pixels, PHOTO)
+        assert not caplog.records
+
+    def test_one_direction_only_becomes_srgb(self, tmp_path, caplog):
+        Image.fromarray(PHOTO).save(tmp_path / "photo.png", icc_profile=BLUE_ONLY_RGB)
+        photo = read_photo(tmp_path / "photo.png")
+        assert photo.icc_profile is None
+        assert np.ptp(photo.pixels, axis=2).max() <= 1
+        assert ["none for the way back" in message for message in caplog.messages] == [True]

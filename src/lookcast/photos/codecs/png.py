@@ -14,9 +14,9 @@ from PIL.PngImagePlugin import putchunk
 from lookcast.photos.photo import Photo, with_alpha
 
 _SIGNATURE_AND_HEADER = 8 + 25  # bytes
-# OpenCV's settings, with the filter that suits photos better (the difference from the row above): a third of the time
-# of zlib's own matching, in as many bytes, because photos hold few repeated strings.
-_LEVEL, _RUN_LENGTHS, _UP = 1, 3, 32
+# Level 3 takes half as long again for 3 percent. The filter stores each byte as its difference from the one above,
+# which is fast, and small for photos.
+_LEVEL, _UP = 2, 32
 _INCH = 0.0254
 _LATE_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 
@@ -27,7 +27,7 @@ def encode_png(photo: Photo) -> list[bytes | memoryview]:
     Raises:
         RuntimeError: larger than PNG allows.
     """
-    pixels = memoryview(imagecodecs.png_encode(with_alpha(photo), _LEVEL, strategy=_RUN_LENGTHS, filter=_UP))
+    pixels = memoryview(imagecodecs.png_encode(with_alpha(photo), _LEVEL, filter=_UP))
     chunks = io.BytesIO()
     if photo.icc_profile is not None:
         putchunk(chunks, b"iCCP", b"ICC Profile\0\0", zlib.compress(photo.icc_profile))

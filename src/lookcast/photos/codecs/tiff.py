@@ -7,13 +7,15 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from lookcast.photos.photo import Photo, PhotoError, with_alpha
 
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
+_BIGTIFF, _BIG_ENDIAN_BIGTIFF = b"II+\0", b"MM\0+"
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", _BIGTIFF, _BIG_ENDIAN_BIGTIFF)
+_MAX_CHANNELS = 5  # CMYK and alpha
+_DIRECTORIES = (0x8769, 0x8825)  # of EXIF and GPS
 _STRIP_BYTES = 1 << 20
 _MAX_BYTES = 2**32 - 1  # offsets have 32 bits
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _CHANNELS, _ROWS = 256, 257, 258, 259, 262, 273, 277, 278
@@ -30,23 +32,29 @@ def open_tiff_header(path: Path) -> Image.Image:
     Only the header may be used: size, mode, metadata. libvips decodes the pixels.
 
     Raises:
+        PhotoError: samples of 64 bits, six channels or more, or a BigTIFF in big-endian byte order, which Pillow can't
+            read.
         UnidentifiedImageError: Pillow has no mode for its channels either.
     """
     tags = Image.Exif()
     with path.open("rb") as file:
-        tags.bigtiff = file.read(4) in TIFF_SIGNATURES[2:]
-        file.seek(0)
+        signature = file.read(4)
+        if signature == _BIG_ENDIAN_BIGTIFF:
+            raise PhotoError(f"{path}: a BigTIFF in big-endian byte order is not supported")
+        tags.bigtiff = signature == _BIGTIFF
         if tags.bigtiff:
-            order: Any = "little" if file.read(2) == b"II" else "big"
-            tags.endian = "<" if order == "little" else ">"
+            tags.endian = "<"
             file.seek(8)
-            tags.load_from_fp(file, int.from_bytes(file.read(8), order))
+            tags.load_from_fp(file, int.from_bytes(file.read(8), "little"))
         else:
+            file.seek(0)
             tags.load_from_fp(file)
         values = dict(tags)  # while the file is open
-        for directory in (0x8769, 0x8825):
+        for directory in _DIRECTORIES:
             tags.get_ifd(directory)
     channels, bits = values.get(_CHANNELS, 1), values.get(_BITS, 1)
+    if channels > _MAX_CHANNELS:
+        raise PhotoError(f"{path}: has {channels} channels, expected at most {_MAX_CHANNELS}")
     if max(bits if isinstance(bits, tuple) else (bits,)) > 32:
         raise PhotoError(f"{path}: samples of 64 bits are not supported, expected at most 32")
     for tag in _STORAGE:
