@@ -89,7 +89,7 @@ class TestPhotos:
         broken = [break_photo(folder / f"photo{number:02d}.png") for number in (0, 5)]
         (folder / "notes.jpg").write_text("no photo")
         Image.new("RGB", (1, 1)).save(folder / "one.png")
-        everything = ("data.batch_size=13", "trainer.max_steps=2", "callbacks.skipped.most=1")
+        everything = ("data.batch_size=13", "trainer.max_steps=2", "callbacks.skipped.max_share=1")
         with caplog.at_level(logging.WARNING):
             result = run("data=folder", f"data.photos={folder}", *everything, f"data.num_workers={workers}")
         listed = (result.run_dir / "skipped_photos.txt").read_text().splitlines()

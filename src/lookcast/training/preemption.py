@@ -10,7 +10,7 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_only
 
 from lookcast.checks import InputError
-from lookcast.data.workers import STOPPING
+from lookcast.processes import STOP_SIGNALS
 
 
 class Preempted(Exception):  # noqa: N818 (no error)
@@ -40,7 +40,7 @@ class StopSignals:
     def listen(self) -> None:
         """Take the signals over."""
         self.received = 0
-        self.before = {signum: signal.signal(signum, self._receive) for signum in STOPPING}
+        self.before = {signum: signal.signal(signum, self._receive) for signum in STOP_SIGNALS}
 
     def ignore(self) -> None:
         """Give the signals back."""

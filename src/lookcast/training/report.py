@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lookcast.training.work import Work
+from lookcast.training.stats import RunStats
 
 
 class TrainResult(NamedTuple):
@@ -31,7 +31,7 @@ class TrainResult(NamedTuple):
     checkpoint: Path
     metrics: dict[str, float]
     held_out: bool
-    work: Work
+    work: RunStats
 
 
 def figures_of(metrics: dict[str, float]) -> list[tuple[str, float, float]]:
@@ -65,14 +65,13 @@ def print_summary(result: TrainResult) -> None:
         console.print(f"{name:<10}  {text}", soft_wrap=True)  # a path is to be copied: it keeps its line
 
 
-def _steps(work: Work) -> str:
-    if work.tally is None or work.tally.steps == 0:
-        return f"{work.steps}"
-    done = work.tally
-    since = "" if done.steps == work.steps else f" ({done.steps} since it was resumed)"
+def _steps(stats: RunStats) -> str:
+    if stats.seconds == 0:
+        return f"{stats.steps}"
+    since = f" ({stats.steps - stats.first_step} since it was resumed)" if stats.first_step else ""
     return (
-        f"{work.steps}{since} in {timedelta(seconds=round(done.seconds))}, {done.images_per_second:.1f} images/s, "
-        f"{done.data_wait:.0%} of the time waiting for photos"
+        f"{stats.steps}{since} in {timedelta(seconds=round(stats.seconds))}, {stats.images_per_second:.1f} images/s, "
+        f"{stats.data_wait:.0%} of the time waiting for photos"
     )
 
 
@@ -102,7 +101,6 @@ def quieten() -> None:
         ".*find_unused_parameters=True was specified.*did not find any.*",  # other modules have none
     ):
         warnings.filterwarnings("ignore", message=message)
-    for module in ("decoding", "deep_modes", "heic", "metadata", "modes"):
-        logger = logging.getLogger(f"lookcast.photos.{module}")
-        if not any(isinstance(known, _Once) for known in logger.filters):
-            logger.addFilter(_Once())
+    photos = logging.getLogger("lookcast.photos")
+    if not any(isinstance(known, _Once) for known in photos.filters):
+        photos.addFilter(_Once())

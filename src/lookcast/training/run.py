@@ -24,8 +24,8 @@ from lookcast.data.transforms import shrink_to
 from lookcast.generators import FixedStyleGenerator, Generator, UniversalGenerator
 from lookcast.photos.read import read_mask, read_srgb
 from lookcast.training.arguments import check_arguments
-from lookcast.training.callbacks import work_of
-from lookcast.training.loggers import close_wandb, log_config, log_result
+from lookcast.training.callbacks import run_stats
+from lookcast.training.loggers import run_loggers
 from lookcast.training.modules.single import LookModule
 from lookcast.training.report import TrainResult
 from lookcast.training.resume import check_checkpoint, find_checkpoint
@@ -70,7 +70,8 @@ def train(cfg: DictConfig) -> TrainResult:
         val_check_interval=_check_interval(cfg.trainer),
         **_environment(),
     )
-    log_config(trainer.loggers, config)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(config)
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
         return _finish(trainer, module, datamodule, run_dir, config)
@@ -89,7 +90,8 @@ def train(cfg: DictConfig) -> TrainResult:
             raise error.__context__ from None
         raise
     finally:
-        close_wandb(trainer.loggers)
+        for logger in run_loggers(trainer):
+            logger.close()
 
 
 def _environment() -> dict[str, Any]:
@@ -129,7 +131,10 @@ def _finish(
         header = {"lookcast": lookcast.__version__, "encoder": config["encoder"], "training": config, "steps": steps}
         header |= {"metrics": metrics, "licence": config["licence"]}
         save_checkpoint(path, module.generator, header)
-    return log_result(trainer, TrainResult(run_dir, path, metrics, datamodule.held_out, work_of(trainer)))
+    result = TrainResult(run_dir, path, metrics, datamodule.held_out, run_stats(trainer))
+    for logger in run_loggers(trainer):
+        logger.log_result(result)
+    return result
 
 
 def _judge(trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule) -> dict[str, float]:

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from lookcast.checks import InputError
-from lookcast.data.grades import generators_of, regional_grade
-from lookcast.data.order import seed_of
+from lookcast.data.sampling import seed_of
+from lookcast.data.transforms import generators_of, regional_grade
 from lookcast.generators.universal import UniversalGenerator
 from lookcast.metrics.photo import edge_ssim
 from lookcast.ops.bilateral.dispatch import apply_grid

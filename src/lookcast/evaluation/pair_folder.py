@@ -1,0 +1,227 @@
+"""Folders of content and style pairs: finds the files of each pair and reads them at the size of the comparison."""
+
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from lookcast.checks import InputError
+from lookcast.ops.masks import check_aspect, colors_to_mask
+from lookcast.paths import check_file
+from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
+
+MAX_SIDE, MULTIPLE = 512, 8
+"""Longer side of compared images, in pixels; both sides are multiples of 8 because of the strides of the taps."""
+MIN_SIDE = 16
+"""Minimum side of compared images, in pixels: the encoders' smallest input."""
+CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH = "content", "style", "content_mask", "style_mask", "truth"
+OUTPUT = "output"
+"""The column of the scored images; no folder of references may have this name."""
+_KNOWN = {CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH}
+
+
+class PairFiles(NamedTuple):
+    """The files of one pair; None where the folder has none of that name.
+
+    Attributes:
+        name: the stem of the files, without control characters.
+        content: the photo to change.
+        style: the photo whose look is wanted.
+        content_mask: a mask file in nine colours.
+        style_mask: a mask file in nine colours; masks are used only if both exist.
+        truth: the photo that the output should equal.
+        references: results of other methods, by the name of their folder.
+    """
+
+    name: str
+    content: Path
+    style: Path | None
+    content_mask: Path | None
+    style_mask: Path | None
+    truth: Path | None
+    references: dict[str, Path]
+
+    @property
+    def masked(self) -> bool:
+        """True if both photos have a mask."""
+        return self.content_mask is not None and self.style_mask is not None
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of the pair."""
+        named = (self.content, self.style, self.content_mask, self.style_mask, self.truth)
+        return [file for file in named if file is not None] + list(self.references.values())
+
+
+class PairImages(NamedTuple):
+    """A pair at the size of the comparison.
+
+    Attributes:
+        content: `(1, 3, H, W)`, H and W multiples of 8.
+        style: `(1, 3, H', W')`, at its own aspect ratio.
+        content_mask: one-hot `(1, 9, H, W)`; ones `(1, 1, H, W)` without masks.
+        style_mask: one-hot `(1, 9, H', W')`; ones `(1, 1, H', W')` without masks.
+        truth: `(1, 3, H, W)`.
+        references: each `(1, 3, H, W)`.
+    """
+
+    content: torch.Tensor
+    style: torch.Tensor
+    content_mask: torch.Tensor
+    style_mask: torch.Tensor
+    truth: torch.Tensor | None
+    references: dict[str, torch.Tensor]
+
+
+def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = ()) -> list[PairFiles]:
+    """List the pairs of a folder, sorted by name.
+
+    Every further folder that holds a photo with the name of a pair is taken for results of another method.
+
+    Args:
+        folder: holds `content/NAME.*` and `style/NAME.*`; optionally `content_mask/`, `style_mask/`, `truth/` and
+            folders with results of other methods.
+        limit: the number of pairs to keep; None keeps all.
+        ignore: further folders in it that are not results of other methods.
+
+    Raises:
+        InputError: a folder is missing or empty, two photos have one name, or the limit is not positive.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit: expected at least 1, got {limit}")
+    contents = photos_by_name(folder / CONTENT)
+    styles = photos_by_name(folder / STYLE)
+    if not contents:
+        raise InputError(f"{folder / CONTENT}: no photos directly in this folder")
+    optional = {name: photos_by_name(folder / name) for name in _KNOWN if (folder / name).is_dir()}
+    left_out = {path.resolve() for path in ignore}
+    others = {
+        printable(path.name): photos_by_name(path)
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and path.name not in _KNOWN and path.name[0] != "." and path.resolve() not in left_out
+    }
+    if others.get(OUTPUT, {}).keys() & contents.keys():
+        raise InputError(
+            f"{folder / OUTPUT}: results of other methods need another name than {OUTPUT!r}, a column of the report"
+        )
+    return [
+        PairFiles(
+            name,
+            path,
+            styles.get(name),
+            optional.get(CONTENT_MASK, {}).get(name),
+            optional.get(STYLE_MASK, {}).get(name),
+            optional.get(TRUTH, {}).get(name),
+            {other: photos[name] for other, photos in others.items() if name in photos},
+        )
+        for name, path in list(contents.items())[:limit]
+    ]
+
+
+def photos_by_name(folder: Path) -> dict[str, Path]:
+    """Return the photos directly in a folder, by their printable stems, sorted.
+
+    Unlike `photos.folder.list_photos`, it keeps pipes, devices and folders with the name of a photo: leaving out a mask
+    would change figures silently. `read_file` refuses them, and the pair is skipped with a message.
+
+    Raises:
+        InputError: the folder can't be read, or two photos have one stem.
+    """
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: can't be read ({error.strerror})") from error
+    photos: dict[str, Path] = {}
+    for file in files:
+        if file.suffix.lower() in PHOTO_SUFFIXES and not file.name.startswith("."):
+            name = printable(file.stem)
+            if name in photos:
+                raise InputError(f"{folder}: {photos[name].name} and {file.name} are both called {name!r}")
+            photos[name] = file
+    return photos
+
+
+def printable(text: str) -> str:
+    r"""Escape what a line of text or UTF-8 can't hold: control characters, line breaks, bytes that are not UTF-8.
+
+    Example:
+        >>> print(printable("cat\n"), printable(b"\xff".decode(errors="surrogateescape")), printable("ä"))
+        cat\n \udcff ä
+    """
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
+
+
+def read_pair(files: PairFiles) -> PairImages:
+    """Read a pair and shrink it to 512 px on the longer side; smaller photos are not enlarged.
+
+    Raises:
+        PhotoError: there is no style photo, a file can't be read, or a photo is too small to compare.
+        InputError: a mask has another aspect ratio than its photo.
+    """
+    if files.style is None:
+        raise PhotoError(f"{files.content}: no style photo is called {files.name!r}")
+    content_pixels, style_pixels = read_file(files.content), read_file(files.style)
+    content, style = to_tensor(shrink(content_pixels, MAX_SIDE)), to_tensor(shrink(style_pixels, MAX_SIDE))
+    height, width = (side // MULTIPLE * MULTIPLE for side in content.shape[-2:])
+    for path, sides in ((files.content, (height, width)), (files.style, style.shape[-2:])):
+        if min(sides) < MIN_SIDE:
+            raise PhotoError(f"{path}: too small to compare, at {MAX_SIDE} px on the longer side {sides[1]}x{sides[0]}")
+    size = (height, width)
+    masks = [torch.ones(1, 1, *size), torch.ones(1, 1, *style.shape[-2:])]
+    if files.content_mask is not None and files.style_mask is not None:
+        masks = [
+            _read_mask(files.content_mask, content_pixels, size),
+            _read_mask(files.style_mask, style_pixels, (style.shape[-2], style.shape[-1])),
+        ]
+    truth = None if files.truth is None else read_at(files.truth, size)
+    references = {name: read_at(path, size) for name, path in files.references.items()}
+    return PairImages(resize(content, size), style, masks[0], masks[1], truth, references)
+
+
+def read_file(path: Path) -> npt.NDArray[np.uint8]:
+    """Read a photo or a mask in sRGB, `(H, W, 3)`.
+
+    Raises:
+        PhotoError: no regular file, or no photo that can be read.
+    """
+    return read_srgb(check_file(path, "photo", PhotoError))
+
+
+def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
+    """Read a photo and resize it to (height, width): `(1, 3, height, width)`.
+
+    Raises:
+        PhotoError: the photo can't be read.
+    """
+    return resize(to_tensor(read_file(path)), size).clamp(0, 1)
+
+
+def resize(image: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
+    """Resize to (height, width), bilinear with antialiasing; the aspect ratio may change."""
+    return F.interpolate(image, tuple(size), mode="bilinear", antialias=True)
+
+
+def shrink(pixels: npt.NDArray[np.uint8], max_side: int) -> npt.NDArray[np.uint8]:
+    """Shrink to at most `max_side` pixels on the longer side; the aspect ratio is kept."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    return np.array(image)
+
+
+def _read_mask(path: Path, photo: npt.NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
+    """Read the mask of a photo and resize it to (height, width), whose aspect ratio may differ by rounding.
+
+    Returns:
+        One-hot `(1, 9, height, width)`.
+    """
+    pixels = read_file(path)
+    check_aspect(str(path), (pixels.shape[0], pixels.shape[1]), (photo.shape[0], photo.shape[1]))
+    # Nearest neighbour: the mean of two labels' colours may be the colour of a third.
+    resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST)
+    return colors_to_mask(to_tensor(np.array(resized)))

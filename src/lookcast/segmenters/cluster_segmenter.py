@@ -1,0 +1,138 @@
+"""Masks without any labels: cells of both photos are clustered together by their features."""
+
+import torch
+import torch.nn.functional as F
+from kornia.filters import guided_blur
+
+from lookcast.checks import InputError
+from lookcast.encoders.base import Encoder
+from lookcast.encoders.compact import CompactEncoder
+from lookcast.ops.clusters import joint_kmeans, nearest_center
+from lookcast.ops.masks import NUM_LABELS
+from lookcast.ops.regions import MIN_SHARE
+from lookcast.segmenters.base import MaskPair, Segmenter, check_pair
+from lookcast.segmenters.label_maps import label_map, one_hot_pair, shares, thumbnail
+
+TAPS = ("relu2_1", "relu3_1", "relu4_1")
+CHOICES = (2, 3, 4, 5)
+THUMBNAIL = 256
+"""Longer side of the encoder's input, in pixels: a cell of the deepest tap then covers 1/32 of the photo."""
+HEIGHT_WEIGHT = 0.5
+"""Distance between the top and the bottom of a photo, equal to that of features 60 degrees apart: sky and its
+reflection differ in little else."""
+COMMON_SHARE = 0.02
+"""Minimum share of the cells of each photo in every cluster: a cluster of one photo alone is no correspondence."""
+MIN_GAIN = 0.02
+"""Minimum share of the variance that each further cluster explains: keeps a photo of two regions at two clusters."""
+_TEMPERATURE = 0.1  # of the soft assignment, in squared distances; neighbouring centres are about 0.5 apart
+_GUIDE = 512  # longer side of the guidance image: borders are exact to 1/512 of the photo, in about 30 ms
+_WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # the window spans two cells; edges above 8 of 255 levels count
+
+
+class ClusterSegmenter(Segmenter):
+    """k-means over the encoder's features of both photos. It needs no download and gives regions without names.
+
+    A cell's descriptor is the mean and the standard deviation of the features in it: content and texture. Descriptors
+    are standardised within each photo: otherwise a day and a night photo, which differ in all features, would get one
+    cluster each. (Standardising with the statistics of both photos, fully or by half, finds fewer correspondences
+    between a photo and its recoloured copy.) k-means clusters the direction of the standardised vector and, with a
+    small weight, the height in the photo.
+
+    A cluster that covers less than `MIN_SHARE` of the style is merged into the nearest cluster that both photos have,
+    because a label absent from the style takes the whole style. A cluster that only the style has is kept.
+
+    Args:
+        encoder: gives the features, from all its taps; None uses the shipped `CompactEncoder`.
+        num_clusters: 1 to 9. None chooses 2 to 5: the largest number for which every cluster holds `COMMON_SHARE` of
+            the cells of each photo and each further cluster explains `MIN_GAIN` of the variance.
+
+    Raises:
+        InputError: `num_clusters` is out of range.
+    """
+
+    def __init__(self, encoder: Encoder | None = None, num_clusters: int | None = None) -> None:
+        if num_clusters is not None and not 1 <= num_clusters <= NUM_LABELS:
+            raise InputError(f"num_clusters: expected 1 to {NUM_LABELS}, got {num_clusters}")
+        self.encoder = CompactEncoder(taps=TAPS) if encoder is None else encoder
+        self.num_clusters = num_clusters
+
+    def segment_pair(self, content: torch.Tensor, style: torch.Tensor) -> MaskPair:
+        """See `Segmenter.segment_pair`; the labels are `region 1`, the largest, and so on."""
+        check_pair(content, style)
+        with torch.no_grad():
+            cells = [self._describe(image) for image in (content, style.to(content.device))]
+            points = [photo.flatten(2).transpose(1, 2) for photo in cells]
+            centers = self._centers(*points)
+            labels = [
+                label_map(_soft_regions(image, photo, centers), image.shape[-2:])
+                for image, photo in zip((content, style.to(content.device)), cells, strict=True)
+            ]
+        table = _merge_missing(labels[0], labels[1], centers)
+        masks, kept = one_hot_pair(labels[0], labels[1], table)
+        names = tuple(f"region {k + 1}" for k in range(len(kept)))
+        return MaskPair(masks[0].to(content), masks[1].to(style), names)
+
+    def _describe(self, image: torch.Tensor) -> torch.Tensor:
+        """Return standardised descriptors of the cells of the deepest tap, `(1, C, h, w)`."""
+        deepest = max(self.encoder.strides.values())
+        features = self.encoder.to(image.device)(thumbnail(image, THUMBNAIL, min_side=16, multiple=deepest))
+        height, width = features[self.encoder.taps[-1]].shape[-2:]
+        described = []
+        for tap in self.encoder.taps:
+            mean = F.adaptive_avg_pool2d(features[tap], (height, width))
+            described.append(mean)
+            if features[tap].shape != mean.shape:  # a cell of one value has no standard deviation
+                square = F.adaptive_avg_pool2d(features[tap].square(), (height, width))
+                described.append((square - mean.square()).clamp_min(0).sqrt())
+        cells = torch.cat(described, 1)
+        # The bounds keep flat photos at 0: without them rounding errors would be scaled to unit length.
+        spread = cells.std((2, 3), correction=0, keepdim=True).clamp_min(1e-2)
+        cells = (cells - cells.mean((2, 3), keepdim=True)) / spread
+        cells = cells / cells.norm(dim=1, keepdim=True).clamp_min(1)
+        down = HEIGHT_WEIGHT * torch.linspace(-1 + 1 / height, 1 - 1 / height, height).to(cells)
+        return torch.cat([cells, down.view(1, 1, -1, 1).expand(1, 1, height, width)], 1)
+
+    def _centers(self, content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+        """Return cluster centres `(1, K, C)` of the cells `(1, N, C)` and `(1, M, C)` of two photos."""
+        max_clusters = content.shape[1] + style.shape[1]  # a photo of 16 pixels a side has four cells
+        if self.num_clusters is not None:
+            return joint_kmeans(content, style, min(self.num_clusters, max_clusters))
+        chosen = joint_kmeans(content, style, min(CHOICES[0], max_clusters))
+        total = _unexplained(content, style, joint_kmeans(content, style, 1))
+        for k in range(CHOICES[0] + 1, min(CHOICES[-1], max_clusters) + 1):
+            centers = joint_kmeans(content, style, k)
+            gain = _unexplained(content, style, chosen) - _unexplained(content, style, centers)
+            held_shares = [shares(nearest_center(photo, centers), k).min() for photo in (content, style)]
+            if min(held_shares) >= COMMON_SHARE and gain >= MIN_GAIN * (k - chosen.shape[1]) * total:
+                chosen = centers
+        return chosen
+
+
+def _unexplained(content: torch.Tensor, style: torch.Tensor, centers: torch.Tensor) -> float:
+    """Return the mean squared distance from the nearest centre, averaged over the two photos."""
+    return sum(float(torch.cdist(photo, centers).amin(-1).square().mean()) for photo in (content, style)) / 2
+
+
+def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """Assign cells softly to centres and move the borders to the photo's edges by a guided filter: `(1, K, y, x)`."""
+    distances = torch.cdist(cells.flatten(2).transpose(1, 2), centers).square()
+    soft = (-distances / _TEMPERATURE).softmax(-1).transpose(1, 2).reshape(1, -1, *cells.shape[-2:])
+    # 32: at least twice the filter's radius on the subsampled guide.
+    guide = thumbnail(image, _GUIDE, min_side=32)
+    soft = F.interpolate(soft, guide.shape[-2:], mode="bilinear", antialias=True)
+    return guided_blur(guide, soft, _WINDOW, _EPS, subsample=_SUBSAMPLE, separable=True)
+
+
+def _merge_missing(content: torch.Tensor, style: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """Return the new label of each label: a label absent from the style becomes the nearest one that both photos have.
+
+    If the photos have no label in common, all labels become one.
+    """
+    count = centers.shape[1]
+    of_content, of_style = shares(content, count), shares(style, count)
+    common = ((of_content >= MIN_SHARE) & (of_style >= MIN_SHARE)).nonzero()[:, 0]
+    if not len(common):
+        return torch.zeros(count, dtype=torch.int64)
+    table = torch.arange(count)
+    nearest = common[torch.cdist(centers[0], centers[0])[:, common.to(centers.device)].argmin(1).cpu()]
+    return torch.where((of_style < MIN_SHARE) & (of_content > 0), nearest, table)
