@@ -79,7 +79,9 @@ class TestRunFolder:
     def test_holds_what_is_promised_and_nothing_else(self, curve):
         files = {str(path.relative_to(curve[0].run_dir)) for path in curve[0].run_dir.rglob("*") if path.is_file()}
         pictures = {f"samples/step_{step:06d}.png" for step in (8, 16, 20)}
-        assert files == {"checkpoints/best.ckpt", "checkpoints/last.ckpt", "look.safetensors", "metrics.csv"} | pictures
+        assert files == {
+            ".lock", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "look.safetensors", "metrics.csv", *pictures
+        }  # fmt: skip
 
     def test_metrics(self, curve):
         rows = read_metrics(curve[0].run_dir)

@@ -25,7 +25,7 @@ def sweep(tmp_path, encoder, monkeypatch):
     monkeypatch.setattr(sys, "argv", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr("lookcast.training.report.quieten", lambda: None)
+    monkeypatch.setattr("lookcast.training.log_filters.quieten", lambda: None)
 
     def run(*arguments):
         silent = ("hydra/job_logging=none", "hydra/hydra_logging=none")

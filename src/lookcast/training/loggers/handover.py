@@ -9,7 +9,7 @@ import wandb
 from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from lookcast.training.report import TrainResult, figures_of
+from lookcast.training.summary import TrainResult, figures_of
 
 
 @runtime_checkable

@@ -7,8 +7,13 @@ import pytest
 import torch
 
 from lookcast.checks import InputError
-from lookcast.training.resume import BOUND, FREE, check_checkpoint, find_checkpoint
 from lookcast.training.run import train
+from lookcast.training.training_checkpoint import (
+    MAY_DIFFER,
+    TRAINER_MUST_AGREE,
+    check_training_checkpoint,
+    checkpoint_to_resume,
+)
 from tests.runs import QUIET, TINY, composed, read_metrics, save_photos
 from tests.shard_sets import save_shards
 from tests.training.stops import signal_at
@@ -94,18 +99,18 @@ class TestRunFolder:
         assert state["samples"] == 3 * 4 + 6
 
 
-class TestFindCheckpoint:
+class TestCheckpointToResume:
     def test_known_value(self, tmp_path):
         last = tmp_path / "checkpoints" / "last.ckpt"
-        assert find_checkpoint("auto", tmp_path) is None
+        assert checkpoint_to_resume("auto", tmp_path) is None
         last.parent.mkdir()
         last.touch()
-        assert find_checkpoint("auto", tmp_path) == last
-        assert find_checkpoint(None, tmp_path) is None
-        assert find_checkpoint(str(last), tmp_path / "elsewhere") == last
+        assert checkpoint_to_resume("auto", tmp_path) == last
+        assert checkpoint_to_resume(None, tmp_path) is None
+        assert checkpoint_to_resume(str(last), tmp_path / "elsewhere") == last
 
 
-class TestCheckCheckpoint:
+class TestCheckTrainingCheckpoint:
     @pytest.fixture(scope="class")
     def trained(self, tmp_path_factory, encoder):
         folder = tmp_path_factory.mktemp("trained")
@@ -149,7 +154,7 @@ class TestCheckCheckpoint:
     def test_free_settings_exist(self):
         # A renamed key would be bound without a word.
         known = composed("experiment=universal", "style=somewhere", "data.photos=somewhere", "run_dir=somewhere")
-        for key in (*FREE, *BOUND):
+        for key in (*MAY_DIFFER, *TRAINER_MUST_AGREE):
             node = known
             *groups, last = key.split(".")
             for group in groups:
@@ -164,7 +169,7 @@ class TestCheckCheckpoint:
         path = folder / "run" / "checkpoints" / "last.ckpt"
         config = torch.load(path, weights_only=True)["config"]
         with pytest.raises(InputError, match=r"^resume: .*last\.ckpt: "):
-            check_checkpoint(path, BilateralGenerator(), config)
+            check_training_checkpoint(path, BilateralGenerator(), config)
 
 
 class TestFullDisk:

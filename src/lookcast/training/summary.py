@@ -1,9 +1,7 @@
-"""What a run leaves, and what it says on the console."""
+"""The result of a run, and its summary on the console."""
 
-import logging
 import os
 import shlex
-import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +15,13 @@ from lookcast.training.work import Work
 
 
 class TrainResult(NamedTuple):
-    """What a run leaves.
+    """The result of a run.
 
     Attributes:
-        run_dir: folder with config, checkpoints, pictures and metrics.
+        run_dir: the folder with config, checkpoints, pictures and metrics.
         checkpoint: the `.safetensors` file for inference.
-        metrics: figures of the best weights on the photos to judge by.
-        held_out: whether those photos were kept out of the training.
+        metrics: validation figures of the best weights.
+        held_out: whether the validation photos were kept out of the training.
         work: steps, speed, skipped photos.
     """
 
@@ -35,7 +33,7 @@ class TrainResult(NamedTuple):
 
 
 def figures_of(metrics: dict[str, float]) -> list[tuple[str, float, float]]:
-    """What a look is judged by: the figure, its value for untouched photos, its value for their stylizations."""
+    """Return the main validation figures: name, value for the untouched photos, value for the stylized photos."""
     before, after = metrics["val/style_distance_untouched"], metrics["val/style_distance"]
     return [
         ("style distance to the style photo", before, after),
@@ -45,7 +43,7 @@ def figures_of(metrics: dict[str, float]) -> list[tuple[str, float, float]]:
 
 @rank_zero_only
 def print_summary(result: TrainResult) -> None:
-    """Say how good the look is, what it took and where everything is."""
+    """Print the quality of the look, the cost of the run, and the paths of its files."""
     console = Console(highlight=False, markup=False)
     table = Table("", "untouched", "trained", box=SIMPLE_HEAD, pad_edge=False)
     for name, before, after in figures_of(result.metrics):
@@ -62,7 +60,7 @@ def print_summary(result: TrainResult) -> None:
     lines["run folder"] = run_dir
     lines["try next"] = f"lookcast stylize PHOTO --checkpoint {shlex.quote(checkpoint)} -o stylized.jpg"
     for name, text in lines.items():
-        console.print(f"{name:<10}  {text}", soft_wrap=True)  # a path is to be copied: it keeps its line
+        console.print(f"{name:<10}  {text}", soft_wrap=True)  # a path stays on one line, so that it can be copied
 
 
 def _steps(work: Work) -> str:
@@ -74,35 +72,3 @@ def _steps(work: Work) -> str:
         f"{work.steps}{since} in {timedelta(seconds=round(done.seconds))}, {done.images_per_second:.1f} images/s, "
         f"{done.data_wait:.0%} of the time waiting for photos"
     )
-
-
-class _Once(logging.Filter):
-    """Lets a message pass the first time: a photo is read again and again, what is odd about it is said once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        new = message not in self.said
-        self.said.add(message)
-        return new
-
-
-def quieten() -> None:
-    """Keep back what Lightning says on every run and what needs no action, and what was said before."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",  # on two cores a worker process takes from the network what it gives
-        ".*module.* in eval mode at the start of training.*",  # the encoder is frozen
-        ".*exists and is not empty.*",  # the run folder: Hydra's config lies in it before metrics.csv does
-        ".*The dirpath has changed.*",  # a resumed run has its own folder
-        ".*LeafSpec.*is deprecated.*",
-        ".*find_unused_parameters=True was specified.*did not find any.*",  # other modules have none
-    ):
-        warnings.filterwarnings("ignore", message=message)
-    for module in ("decoding", "deep_modes", "heic", "metadata", "modes"):
-        logger = logging.getLogger(f"lookcast.photos.{module}")
-        if not any(isinstance(known, _Once) for known in logger.filters):
-            logger.addFilter(_Once())
