@@ -1,1 +1,1 @@
-"""Hydra configs of lookcast; a package, so that `pkg://lookcast.conf` finds them."""
+"""Hydra configs of lookcast; a package, so that Hydra finds them as `pkg://lookcast.conf`."""

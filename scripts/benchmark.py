@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +46,7 @@ from tqdm import tqdm
 import lookcast
 from lookcast.data.sources.folder import find_photos
 from lookcast.data.sources.shards import PhotoShards
-from lookcast.data.store.codec import KINDS
-from lookcast.data.store.encoder import ShardOptions
+from lookcast.data.store.codec import Format
 from lookcast.data.store.writer import make_shards
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import BilateralGenerator
@@ -123,7 +122,7 @@ def benchmark_train(steps: int, folder: Path | None) -> None:
             changes += ["data=folder", f"data.photos='{folder}'", "data.batch_size=16"]
         cfg = compose("train", ["experiment=quickstart", *changes])
         data, encoder, generator, loss = (instantiate(cfg[k]) for k in ("data", "encoder", "generator", "loss"))
-        style = data.judged_batch(0, torch.device("cpu")).content
+        style = data.val_batch(0, torch.device("cpu")).content
         style_features = encoder(style)
         loader = iter(data.train_dataloader())
         optimizer = instantiate(cfg.optimizer)(generator.parameters())
@@ -132,7 +131,7 @@ def benchmark_train(steps: int, folder: Path | None) -> None:
             with watch.time("photos: read, cut out"):
                 samples = next(loader)
             with watch.time("photos: resize, grade"):
-                batch = data.finisher.finish(samples, samples.positions[0])
+                batch = data.batch_transform.train_batch(samples, samples.positions[0])
             with watch.time("generator and slicing"):
                 output = generator(batch.content)
             with watch.time("encoder"):
@@ -155,7 +154,7 @@ def benchmark_train(steps: int, folder: Path | None) -> None:
                 optimizer.step()
                 optimizer.zero_grad()
         with _quiet():
-            tally = train(cfg).work.tally
+            stats = train(cfg).work
         whole = statistics.median(b - a for a, b in pairwise(StepTimer.starts))
     parts = watch.medians()
     total = sum(parts.values())
@@ -166,8 +165,8 @@ def benchmark_train(steps: int, folder: Path | None) -> None:
     print(f"  {'sum of the parts':34s} {total * 1e3:8.1f} ms  {total / whole:6.1%}")
     print(f"  {'a whole step of a real run':34s} {whole * 1e3:8.1f} ms")
     print(f"  {'of which encoder, both ways':34s} {encoder_seconds * 1e3:8.1f} ms  {encoder_seconds / whole:6.1%}")
-    print(f"  {'waiting for photos':34s} {tally.waited / tally.steps * 1e3:8.1f} ms  {tally.data_wait:6.1%}")
-    print(f"{tally.images_per_second:.1f} images/s")
+    print(f"  {'waiting for photos':34s} {stats.waited / stats.steps * 1e3:8.1f} ms  {stats.data_wait:6.1%}")
+    print(f"{stats.images_per_second:.1f} images/s")
     weights = sum(weight.numel() for weight in generator.parameters() if weight.requires_grad)
     print(f"gradients that several processes would exchange: {weights * 4 / 2**20:.2f} MiB a step")
     print(f"peak resident memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
@@ -394,10 +393,10 @@ def benchmark_start(repeats: int) -> None:
 
 
 def benchmark_reading(photos: int, folder: Path | None) -> None:
-    """Photos in random order by two worker processes, as training reads them; every file is in the page cache.
+    """Read photos in random order with two worker processes, as training does; all files are in the page cache.
 
-    Rows in turn, the best of three rounds, without the workers' start. The ratio is that of CPU time, which depends
-    less than wall time on what else runs on the machine.
+    The rows take turns; each figure is the best of three rounds, without the start of the workers. The ratio is of CPU
+    time, which other load on the machine changes less than wall time.
     """
     with tempfile.TemporaryDirectory() as temporary:
         if folder is None:
@@ -409,10 +408,10 @@ def benchmark_reading(photos: int, folder: Path | None) -> None:
         size = sum(path.stat().st_size for path in files) / len(files)
         rows["files"] = (partial(_read_file, files, None), size)
         rows["files, shrunk to 512 px"] = (partial(_read_file, files, 512), size)
-        for kind in KINDS:
-            made, size = make_shards(folder, Path(temporary) / kind, options=ShardOptions(kind))
+        for format in get_args(Format):
+            made, size = make_shards(folder, Path(temporary) / format, format=format)
             assert made.photos == len(files)
-            rows[f"shards, {kind}"] = (partial(_read_shard, PhotoShards(Path(temporary) / kind)), size / len(files))
+            rows[f"shards, {format}"] = (partial(_read_shard, PhotoShards(Path(temporary) / format)), size / len(files))
         costs: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
         for _ in range(3):
             for name, (read, _) in rows.items():
@@ -439,8 +438,8 @@ class _Numbered(Dataset[torch.Tensor]):
         return torch.from_numpy(pixels)
 
 
-def _read_file(files: list[Path], shortest: int | None, number: int) -> object:
-    return read_srgb(files[number], shortest=shortest)
+def _read_file(files: list[Path], min_side: int | None, number: int) -> object:
+    return read_srgb(files[number], min_side=min_side)
 
 
 def _read_shard(shards: PhotoShards, number: int) -> object:
@@ -448,7 +447,7 @@ def _read_shard(shards: PhotoShards, number: int) -> object:
 
 
 def _reading_cost(read: Callable[[int], object], count: int, photos: int) -> tuple[float, float]:
-    """Seconds of wall time and of CPU time, of all processes, for a photo; without those of starting the workers."""
+    """Return wall and CPU seconds per photo, over all processes, without the start of the workers."""
     wall, cpu = _reading_pass(read, count, photos + 20)
     _, start = _reading_pass(read, count, 20)
     return wall, (cpu - start) / photos
@@ -459,12 +458,12 @@ def _reading_pass(read: Callable[[int], object], count: int, photos: int) -> tup
     loader = DataLoader(_Numbered(read, count), 4, sampler=order, num_workers=2, collate_fn=list)
     before = _cpu_seconds()
     batches = iter(loader)
-    for _ in range(4):  # until both workers are at work, and have filled what is fetched ahead
+    for _ in range(4):  # until both workers have filled the queue
         next(batches)
     start = time.perf_counter()
     done = sum(len(batch) for batch in batches)
     wall = time.perf_counter() - start
-    del batches  # ends the workers, whose time counts from then on
+    del batches  # ends the workers: only then does their time count
     return wall / done, _cpu_seconds() - before
 
 

@@ -1,18 +1,19 @@
-# Sourced by the other scripts: a virtual environment at .venv, or $LOOKCAST_VENV, with lookcast installed from here.
+# Create a virtual environment at .venv, or at $LOOKCAST_VENV, and install lookcast from this folder into it.
+# The other scripts source this file.
 # usage: source scripts/environment.sh EXTRAS
 venv=${LOOKCAST_VENV:-.venv}
 if [ ! -x "$venv/bin/python" ]; then
   "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-    echo "lookcast needs Python 3.11 or newer; set PYTHON to one" >&2
+    echo "lookcast needs Python 3.11 or newer; set PYTHON to such an interpreter" >&2
     exit 2
   }
-  echo "making a virtual environment in $venv"
+  echo "creating a virtual environment in $venv"
   "${PYTHON:-python3}" -m venv "$venv"
 fi
-# Installing is skipped while neither the dependencies nor the asked-for extras have changed since the last time.
+# Skip the installation if neither the dependencies nor the extras have changed since the last one.
 stamp="$venv/.lookcast-$1"
 if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
-  echo "installing lookcast[$1] (PyTorch is large: minutes on the first run)"
+  echo "installing lookcast[$1] (PyTorch is large: the first run takes minutes)"
   "$venv/bin/python" -m pip install --quiet --editable ".[$1]"
   touch "$stamp"
 fi

@@ -1,12 +1,37 @@
 #!/usr/bin/env bash
 # Set everything up, then lint, type-check and test. Arguments go to pytest: scripts/test.sh -k gram
-# scripts/test.sh -m nightly runs what takes minutes: compiled networks, sweeps, torchrun, killed processes.
+# scripts/test.sh -m nightly runs the tests that take minutes: compiled networks, sweeps, torchrun, killed processes.
+# scripts/test.sh --processors [...] repeats the tests with the vector instructions of older processors and with two
+# threads; the tests must pass everywhere. It takes six times as long: a nightly job.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh dev
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
 "$venv/bin/mypy"
-# Two tests at a time, of one thread each: many wait for processes that they have started. Parallel code compiled by
-# numba, which a test's reference brings, would otherwise set the threads of the whole process.
-OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"
+
+# run_tests VARIABLES THREADS PYTEST_ARGUMENTS...
+# Two test files at a time with one thread each, because many tests wait for processes that they have started, or one file
+# with two threads. Parallel code compiled by numba, which the reference of one test uses, would otherwise set the threads
+# of its process.
+run_tests() {
+  local variables=$1 threads=$2
+  shift 2
+  # shellcheck disable=SC2086 # one argument for each variable
+  env $variables OMP_NUM_THREADS="$threads" NUMBA_NUM_THREADS="$threads" \
+    "$venv/bin/python" -m pytest -n "$((2 / threads))" --dist loadfile "$@"
+}
+
+if [ "${1:-}" != --processors ]; then
+  run_tests "" 1 "$@"
+  exit
+fi
+shift
+failed=0
+for variables in "" "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2" "ATEN_CPU_CAPABILITY=default NUMBA_CPU_NAME=generic"; do
+  for threads in 1 2; do
+    echo "== ${variables:-this processor}, threads: $threads"
+    run_tests "$variables" "$threads" "$@" || failed=1
+  done
+done
+exit "$failed"

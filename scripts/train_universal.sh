@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Train the universal checkpoint from photos: bash scripts/train_universal.sh PHOTOS [RUN_FOLDER] [KEY=VALUE ...]
-# PHOTOS is a folder; they are the contents and the styles. Three stages, then the average of their weights. The same
-# command again goes on from the last checkpoint. About two and a half hours on one CPU core with AMX; trainer=gpu or
-# any other override may follow.
+# PHOTOS is a folder with the contents, which are also the styles. There are three stages; the result is an average of
+# their weights. The same command again resumes from the last checkpoint. The training takes about two and a half hours
+# on one CPU core with AMX. Overrides such as trainer=gpu may follow.
 set -euo pipefail
 usage="usage: bash scripts/train_universal.sh PHOTOS [RUN_FOLDER] [KEY=VALUE ...]"
 photos=$(realpath -e "${1:?$usage}")

@@ -1,4 +1,4 @@
-"""Shards for the tests."""
+"""Shards that tests share."""
 
 from pathlib import Path
 
@@ -6,18 +6,17 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from lookcast.data.store.encoder import ShardOptions
 from lookcast.data.store.writer import make_shards
 from lookcast.ops.masks import PALETTE
 
 COLORS = np.array([rgb for _, rgb in PALETTE], np.uint8)
-SHORTEST = 40
+MIN_SIDE = 40
 NAMES = ("b.jpg", "a photo.png", "deep/é ü 写真.jpg", "deep/two\nlines.png", "z.webp", "'quoted\".tif", "c.jpg")
-"""Of photos, in no order."""
+"""Names of photos, unsorted."""
 
 
 def save_folder(folder: Path, names: tuple[str, ...] = NAMES) -> Path:
-    """Crops of the astronaut of different sizes, 61 px and more on the shorter side."""
+    """Save crops of the astronaut of different sizes, 61 px and more on the shorter side."""
     for number, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         top, left, height, width = 23 * number, 31 * number, 61 + 9 * number, 90 + 5 * number
@@ -26,7 +25,7 @@ def save_folder(folder: Path, names: tuple[str, ...] = NAMES) -> Path:
 
 
 def save_striped_masks(folder: Path, photos: Path, names: tuple[str, ...] = NAMES) -> Path:
-    """A mask for each: nine stripes, which begin with another colour in each."""
+    """Save a mask for each photo: nine stripes, starting with another colour in each."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(names):
         with Image.open(photos / name) as image:
@@ -36,7 +35,7 @@ def save_striped_masks(folder: Path, photos: Path, names: tuple[str, ...] = NAME
     return folder
 
 
-def save_shards(out: Path, photos: Path, masks: Path | None = None, kind: str = "npy", **options: int) -> Path:
-    """A set of shards, several of them for a few dozen kilobytes."""
-    make_shards(photos, out, masks, ShardOptions(kind, **{"min_side": SHORTEST, **options}), workers=1)
+def save_shards(out: Path, photos: Path, masks: Path | None = None, format: str = "npy", **options: int) -> Path:
+    """Write shards with one process."""
+    make_shards(photos, out, masks, format=format, jobs=1, **{"min_side": MIN_SIDE, **options})
     return out

@@ -235,7 +235,7 @@ class TestInstantiate:
     def test_data(self, name):
         cfg = composed(choice(name), *(NEEDED[::2] if name.endswith("samples") else NEEDED), "debug=fast")
         data = build(cfg, "data")
-        batch = data.finisher.finish(next(iter(data.train_dataloader())), 0)
+        batch = data.batch_transform.train_batch(next(iter(data.train_dataloader())), 0)
         assert batch.content.shape == (2, 3, 64, 64)
         assert len(data.val_set) == (2 if name.endswith("samples") else 1)
         if name.endswith("pairs"):
@@ -244,7 +244,7 @@ class TestInstantiate:
         else:
             assert batch.style is None
         train = {data.photos.train.name(number) for number in range(len(data.photos.train))}
-        assert not train & {data.photos.val.name(number) for number in data.photos.judged} or not data.held_out
+        assert not train & {data.photos.val.name(number) for number in data.photos.val_numbers} or not data.held_out
 
     @pytest.mark.parametrize("optimizer", of_group("optimizer"))
     @pytest.mark.parametrize("scheduler", of_group("scheduler"))
@@ -283,7 +283,8 @@ class TestInstantiate:
         made = build(composed(choice(name), *NEEDED[:2], f"run_dir={tmp_path}"), "callbacks")
         assert {key: type(callback).__name__ for key, callback in made.items()} == {
             "checkpoint": "ModelCheckpoint", "last": "LastCheckpoint", "resumed_logs": "ResumedLogs",
-            "throughput": "Throughput", "speed": "Speed", "finite": "FiniteGuard", "ema": "WeightEMA",
+            "throughput": "Throughput", "compile_networks": "CompileNetworks", "finite": "FiniteGuard",
+            "ema": "WeightEMA",
             "progress": "RunProgress", "samples": "SampleSheet", "skipped": "SkippedPhotos",
             "learning_rate": "LearningRateMonitor",
         }  # fmt: skip

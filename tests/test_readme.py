@@ -1,4 +1,4 @@
-"""Run the code of the README and check the names that it uses."""
+"""Run the code of the README; compare names and tables of README and CONTRIBUTING with the code."""
 
 import re
 import shlex
@@ -21,9 +21,11 @@ from lookcast.inference.export import command
 from lookcast.paths import shipped
 from tests.looks import save_look
 from tests.runs import composed
+from tests.test_architecture import ALLOWED, BOTTOM, EVERYTHING
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 PLACEHOLDERS = {
     "PHOTO": "photo.jpg",
     "STYLE_PHOTO": "style.jpg",
@@ -43,9 +45,9 @@ def commands():
     return [shlex.split(line, comments=True) for block in blocks("bash") for line in block.splitlines()]
 
 
-def rows(heading):
+def rows(heading, page=README):
     """Return the rows of the table whose first column has this heading."""
-    table = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\|\n)+)", README, re.MULTILINE)
+    table = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\|\n)+)", page, re.MULTILINE)
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table[1].splitlines()]
 
 
@@ -188,3 +190,21 @@ class TestPaths:
         assert len(files) >= 6
         for file in files:
             assert (ROOT / file).is_file() or (Path(lookcast.__file__).parent / file).is_file(), file
+
+
+class TestContributing:
+    def test_import_table_matches_the_architecture_test(self):
+        basic, *others = rows("room", CONTRIBUTING)
+        assert set(spans(basic[0])) == BOTTOM
+        table = {spans(room)[0]: set(spans(imports)) or {imports} for room, _, imports in others}
+        # The table leaves out the package itself and the modules with a rule of their own.
+        rules = {room: rooms for room, rooms in ALLOWED.items() if room and "." not in room and room not in BOTTOM}
+        allowed = {room: rooms if rooms is EVERYTHING else rooms - BOTTOM - {""} for room, rooms in rules.items()}
+        assert {room: rooms - {""} for room, rooms in table.items()} == allowed
+
+    def test_named_folders_exist(self):
+        package = Path(lookcast.__file__).parent
+        folders = {span for _, contents, _ in rows("room", CONTRIBUTING) for span in spans(contents)}
+        assert len(folders) >= 5
+        for folder in folders:
+            assert (package / folder).is_dir(), folder

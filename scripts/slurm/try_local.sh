@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A real SLURM on this machine alone (loopback, no services, no root needed), and in it scripts/slurm/train.sbatch: two
-# processes on the CPU, taken away three times in three ways, until the training is done. Everything lies in a temporary
-# folder and is gone afterwards. Takes about three minutes; arguments go to `lookcast train`.
+# Run scripts/slurm/train.sbatch in a real SLURM on this machine only (loopback interface, no system services, no root):
+# interrupt a training of two processes on the CPU in three ways, and check that it resumes each time and finishes. All
+# files are in a temporary folder, which is removed at the end. This takes about three minutes. Arguments go to
+# `lookcast train`.
 #
 #   apt-get install slurm-wlm munge
 #   bash scripts/slurm/try_local.sh
 #
-# STEPS (default 1000): more of them where the training is over before it could be interrupted.
+# STEPS (default 1000): increase it if the training ends before it can be interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -17,12 +18,12 @@ for program in munged slurmctld slurmd sbatch; do
   }
 done
 source scripts/environment.sh samples
-venv=$(cd "$venv" && pwd) # what follows runs in another folder
+venv=$(cd "$venv" && pwd) # the commands below run in another folder
 export PATH="$venv/bin:$PATH:/usr/sbin"
 repository=$PWD
 steps=${STEPS:-1000}
 folder=$(mktemp -d)
-chmod 755 "$folder" # munge refuses a socket that nobody can reach
+chmod 755 "$folder" # munge refuses a socket in a folder that other users cannot enter
 mkdir "$folder/state" "$folder/spool" "$folder/work"
 export SLURM_CONF=$folder/slurm.conf
 daemons=()
@@ -36,7 +37,7 @@ fail() {
 }
 stop() {
   trap - EXIT
-  if [ -n "$job" ]; then # first the jobs: what they have started belongs to slurmd
+  if [ -n "$job" ]; then # cancel the jobs first: slurmd owns their processes
     scancel --full --user="$(id -un)" || true
     for _ in $(seq 60); do [ -z "$(squeue --noheader 2>/dev/null)" ] && break || sleep 1; done
   fi
@@ -52,8 +53,8 @@ ports=$("$venv/bin/python" -c 'import socket
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
 print(*(s.getsockname()[1] for s in sockets))')
 (umask 077 && head -c 1024 /dev/urandom >"$folder/munge.key")
-# CPUs: two processes and whatever preempts them share what there is.
-# cred_expire: a requeued job waits as long before it starts again; 120 seconds by default.
+# CPUs: the two processes and the job that preempts them share two CPUs.
+# cred_expire: the time that a requeued job waits before it starts again; 120 seconds by default.
 cat >"$SLURM_CONF" <<CONF
 ClusterName=local
 SlurmctldHost=localhost(127.0.0.1)
@@ -92,7 +93,7 @@ daemons=($! "${daemons[@]}")
 slurmd -D -N localhost 2>/dev/null &
 daemons=($! "${daemons[@]}")
 for _ in $(seq 60); do [ "$(sinfo --noheader --format=%T 2>/dev/null | uniq)" = idle ] && break || sleep 0.5; done
-[ "$(sinfo --noheader --format=%T 2>/dev/null | uniq)" = idle ] || fail "SLURM does not come up"
+[ "$(sinfo --noheader --format=%T 2>/dev/null | uniq)" = idle ] || fail "SLURM does not start"
 say "$(sinfo --version) on 127.0.0.1"
 
 # 2. A training of two processes. ------------------------------------------------------------------------------------
@@ -109,42 +110,42 @@ say "job $job: $steps steps, 2 processes"
 state() { scontrol show job "$job" | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p'; }
 starts() { { cat "$log" 2>/dev/null || true; } | grep -c ', start [0-9]*, on' || true; }
 step_of() { "$venv/bin/python" -c 'import sys, torch; print(torch.load(sys.argv[1], weights_only=True)["global_step"])' "$1"; }
-# wait_for SECONDS WHAT COMMAND...: until the command succeeds.
+# wait_for SECONDS EVENT COMMAND...: wait until the command succeeds.
 wait_for() {
-  local seconds=$1 what=$2
+  local seconds=$1 event=$2
   shift 2
   for _ in $(seq "$((2 * seconds))"); do
     if "$@"; then return; fi
     case "$(state)" in
-      COMPLETED) fail "the training was over before: $what (say STEPS=$((4 * steps)))" ;;
-      FAILED | CANCELLED | TIMEOUT) fail "the job is $(state) before: $what" ;;
+      COMPLETED) fail "the training ended before: $event (try STEPS=$((4 * steps)))" ;;
+      FAILED | CANCELLED | TIMEOUT) fail "the job is $(state) before: $event" ;;
     esac
     sleep 0.5
   done
-  fail "$seconds seconds without: $what"
+  fail "$seconds seconds without: $event"
 }
 has_started() { [ "$(starts)" -ge "$1" ]; }
 has_saved() { [ "$checkpoint" -nt "$folder/mark" ]; }
-is_off() { [ "$(state)" = PENDING ] || has_started "$1"; }
+has_stopped() { [ "$(state)" = PENDING ] || has_started "$1"; }
 
-came_back=() # the steps that the checkpoint had reached when the job waited to start again
-# begin START: wait for it, and for the first checkpoint that it writes by itself.
+reached_steps=() # the step of the checkpoint after each interruption
+# begin START: wait for that start of the job and for the first checkpoint that it writes.
 begin() {
   wait_for 60 "start $1" has_started "$1"
   say "start $1"
   touch "$folder/mark"
   wait_for 300 "a checkpoint of start $1" has_saved
 }
-# back_in_queue START: wait until the job has gone, with that start ahead; note the step it has reached.
+# back_in_queue START: wait until the job has stopped and START is its next start; record the step of its checkpoint.
 back_in_queue() {
-  wait_for 200 "the job is queued again" is_off "$1"
+  wait_for 200 "the job is queued again" has_stopped "$1"
   cp "$checkpoint" "$folder/reached.ckpt"
-  came_back+=("$(step_of "$folder/reached.ckpt")")
-  say "  back in the queue; its checkpoint has step ${came_back[-1]}"
+  reached_steps+=("$(step_of "$folder/reached.ckpt")")
+  say "  back in the queue; its checkpoint has step ${reached_steps[-1]}"
 }
 
 begin 1
-say "a job of a partition with a higher priority comes: SIGTERM, 30 seconds of grace"
+say "preemption by a job in a partition with higher priority: SIGTERM, 30 seconds of grace time"
 sbatch --quiet --partition=urgent --ntasks=2 --output=/dev/null --wrap='sleep 3'
 back_in_queue 2
 begin 2
@@ -153,7 +154,7 @@ scontrol requeue "$job"
 back_in_queue 3
 begin 3
 passed=$(($(date +%s) - $(date +%s --date="$(squeue --noheader --jobs="$job" --format=%S)")))
-say "its time is nearly up: SIGUSR1"
+say "the time limit is near: SIGUSR1"
 scontrol update JobId="$job" TimeLimit=$((passed / 60 + 2))
 back_in_queue 4
 scontrol update JobId="$job" TimeLimit=60
@@ -162,29 +163,29 @@ say "start 4"
 ended() { case "$(state)" in COMPLETED | FAILED | CANCELLED | TIMEOUT) ;; *) return 1 ;; esac }
 for _ in $(seq 1200); do ended && break || sleep 0.5; done
 
-# 3. What came of it. ------------------------------------------------------------------------------------------------
+# 3. The result. -----------------------------------------------------------------------------------------------------
 [ "$(state)" = COMPLETED ] || fail "expected COMPLETED, the job is $(state)"
 say "job $job is $(state) after $(starts) starts"
 [ -f "$run/look.safetensors" ] || fail "$run/look.safetensors is missing"
 [ "$(ls runs/look)" = "slurm-$job" ] || fail "expected one run folder, got: $(ls runs/look)"
 reached=$(step_of "$checkpoint")
 [ "$reached" = "$steps" ] || fail "expected step $steps in $checkpoint, got $reached"
-# The first line of progress of each start comes behind the first step that it trains.
-"$venv/bin/python" - "$log" "$steps" 0 "${came_back[@]}" <<'PYTHON' || fail "a start did not go on where the one before ended"
+# Each start prints its first line of progress after its first step.
+"$venv/bin/python" - "$log" "$steps" 0 "${reached_steps[@]}" <<'PYTHON' || fail "a start resumed from a wrong step"
 import re
 import sys
 from pathlib import Path
 
 log, steps, *expected = sys.argv[1], *map(int, sys.argv[2:])
 starts = re.split(r", start \d+, on", Path(log).read_text())[1:]
-went_on = [int(re.search(rf"^step (\d+)/{steps} ", text, re.MULTILINE).group(1)) - 1 for text in starts]
-print(f"          expected to go on from steps {expected}, went on from {went_on}")
-sys.exit(went_on != expected)
+resumed = [int(re.search(rf"^step (\d+)/{steps} ", text, re.MULTILINE).group(1)) - 1 for text in starts]
+print(f"          expected to resume from steps {expected}, resumed from {resumed}")
+sys.exit(resumed != expected)
 PYTHON
-say "every start went on where the one before ended; step $steps is reached"
+say "every start resumed at the step that the previous one reached; the last step is $steps"
 echo
 echo "---- $log"
-# Of lines of progress only the last before something else.
+# Of consecutive lines of progress, print only the last.
 sed "s#$folder/work/##g; s#$repository/##g" "$log" | awk '
   /^step / { progress = $0; next }
   { if (progress != "") print progress; progress = ""; if ($0 != "") print }

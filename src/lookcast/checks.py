@@ -1,9 +1,14 @@
 """Errors a user can act on, and shape checks at the public borders."""
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import torch
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class InputError(ValueError):
@@ -63,3 +68,43 @@ def check_image(name: str, image: torch.Tensor) -> None:
 def check_mask(name: str, mask: torch.Tensor, image: torch.Tensor) -> None:
     """A mask is `(B, K, H, W)`, with the batch size and the resolution of the image it belongs to."""
     check_shape(name, mask, (image.shape[0], "K", *image.shape[-2:]))
+
+
+def check_call(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate a function or a constructor: arguments that break their annotations raise an `InputError`.
+
+    Annotations may carry pydantic's constraints, such as `Annotated[int, Field(ge=1)]`.
+    """
+    from pydantic import ConfigDict, ValidationError, validate_call
+
+    checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
+    names = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return checked(*args, **kwargs)
+        except ValidationError as error:
+            raise InputError("; ".join(_describe_fault(fault, names) for fault in error.errors())) from error
+
+    return call
+
+
+_LIMITS = {
+    "greater_than_equal": "expected at least {ge}",
+    "greater_than": "expected more than {gt}",
+    "less_than_equal": "expected at most {le}",
+    "less_than": "expected less than {lt}",
+    "finite_number": "expected a finite number",
+    "literal_error": "expected {expected}",
+    "missing": "expected a value",
+}
+
+
+def _describe_fault(fault: Any, names: Sequence[str]) -> str:
+    """Describe one of pydantic's errors as `name: expected ..., got ...`."""
+    first, *rest = fault["loc"]
+    name = ".".join(map(str, (names[first] if isinstance(first, int) else first, *rest)))
+    message = fault["msg"].replace("Input should be", "expected")
+    expected = _LIMITS.get(fault["type"], message).format(**fault.get("ctx", {}))
+    return f"{name}: {expected}, got {fault['input']!r}"

@@ -3,7 +3,7 @@
 import pytorch_lightning as pl
 import torch
 
-from lookcast.data.order import seed_of
+from lookcast.data.sampling import seed_of
 from tests.runs import QUIET
 
 IGNORED = [f"ignore:{line}" for line in (*QUIET, ".*does not have many workers.*")]
@@ -16,21 +16,21 @@ class Seen(pl.LightningModule):
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.trained, self.judged = [], []
+        self.trained, self.val = [], []
 
     def training_step(self, batch, _):
         self.trained.append(batch)
         return self.weight.sum()
 
     def validation_step(self, batch, _):
-        self.judged.append(batch)
+        self.val.append(batch)
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
 def fit(data, steps, resume=None, save=None, **options):
-    """Train for some steps, from a checkpoint and to another; gives what was trained on and judged."""
+    """Train for some steps, from a checkpoint and to another; return the training and validation batches."""
     options = {"limit_val_batches": 0, "num_sanity_val_steps": 0, "max_steps": steps} | options
     trainer = pl.Trainer(
         accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from lookcast.data.batches import BatchTransform, PairBatch, SampleBatch, collate, collate_pairs
-from lookcast.data.grades import grade_some
-from lookcast.data.order import seed_of
-from lookcast.data.stream import PairSample, PhotoSample
+from lookcast.data.dataset import PairSample, PhotoSample
+from lookcast.data.sampling import seed_of
+from lookcast.data.transforms import grade_some
 from lookcast.ops.masks import NUM_LABELS
 from lookcast.structures import PhotoBatch
 from tests.samples import photo
@@ -50,9 +50,9 @@ class TestCollate:
         assert (batch.content.skipped, batch.style.skipped) == (("c3", "c4"), ("s3", "s4"))
 
 
-class TestFinish:
+class TestTrainBatch:
     def test_shape(self):
-        batch = BatchTransform(24, 0.5, 1.0, 0).finish(collate([sample(CHELSEA), sample(COFFEE, 1)]), 0)
+        batch = BatchTransform(24, 0.5, 1.0, 0).train_batch(collate([sample(CHELSEA), sample(COFFEE, 1)]), 0)
         assert isinstance(batch, PhotoBatch)
         assert batch.content.shape == (2, 3, 24, 24)
         assert batch.content.dtype == torch.float32
@@ -61,7 +61,7 @@ class TestFinish:
 
     def test_pairs(self):
         pairs = [PairSample(sample(CHELSEA, 6, skipped=("a",)), sample(COFFEE, 6, use="style", skipped=("b",)))]
-        batch = BatchTransform(24, 0.0, 0.0, 0).finish(collate_pairs(pairs), 4)
+        batch = BatchTransform(24, 0.0, 0.0, 0).train_batch(collate_pairs(pairs), 4)
         assert batch.content.shape == batch.style.shape == (1, 3, 24, 24)
         assert not torch.equal(batch.content, batch.style)
         assert batch.skipped == ("a", "b")
@@ -70,7 +70,7 @@ class TestFinish:
 
     def test_known_value(self):
         square = ASTRONAUT[:, :40, :40]
-        batch = BatchTransform(40, 0.0, 0.0, 0).finish(collate([sample(square), sample(square, 1, True)]), 0)
+        batch = BatchTransform(40, 0.0, 0.0, 0).train_batch(collate([sample(square), sample(square, 1, True)]), 0)
         torch.testing.assert_close(batch.content, torch.stack([square, square.flip(2)]) / 255, rtol=0, atol=1e-7)
 
     def test_masks(self):
@@ -78,7 +78,7 @@ class TestFinish:
         labels[..., 20:] = 8
         square = ASTRONAUT[:, :40, :40]
         samples = [sample(square, 0, False, labels), sample(square, 1, True, labels)]
-        mask = BatchTransform(20, 1.0, 1.0, 0).finish(collate(samples), 0).content_mask
+        mask = BatchTransform(20, 1.0, 1.0, 0).train_batch(collate(samples), 0).content_mask
         assert mask.shape == (2, NUM_LABELS, 20, 20)
         assert mask.dtype == torch.float32
         assert torch.equal(mask.sum(1), torch.ones(2, 20, 20))
@@ -87,18 +87,18 @@ class TestFinish:
         assert torch.equal(mask[1], mask[0].flip(-1))
 
     def test_seed_of_the_step(self):
-        finisher = BatchTransform(16, 0.0, 0.0, 3)
+        transform = BatchTransform(16, 0.0, 0.0, 3)
         batch = collate([sample(CHELSEA, 10)])
         # Of the first position of all processes, not of this one's: a step draws alike in all of them.
-        assert finisher.finish(batch, 8).seed == finisher.finish(collate([sample(CHELSEA, 8)]), 8).seed
-        assert len({finisher.finish(batch, first).seed for first in range(5)}) == 5
-        assert finisher.finish(batch, 8).seed != BatchTransform(16, 0.0, 0.0, 4).finish(batch, 8).seed
+        assert transform.train_batch(batch, 8).seed == transform.train_batch(collate([sample(CHELSEA, 8)]), 8).seed
+        assert len({transform.train_batch(batch, first).seed for first in range(5)}) == 5
+        assert transform.train_batch(batch, 8).seed != BatchTransform(16, 0.0, 0.0, 4).train_batch(batch, 8).seed
 
 
 class TestGrades:
     def graded(self, content_grade, style_grade, count=400):
         pairs = [PairSample(*pair) for pair in zip(many(count), many(count, "style"), strict=True)]
-        return BatchTransform(4, content_grade, style_grade, 0).finish(collate_pairs(pairs), 0)
+        return BatchTransform(4, content_grade, style_grade, 0).train_batch(collate_pairs(pairs), 0)
 
     def test_what_is_trained_on(self):
         batch = self.graded(0.5, 1.0)
@@ -133,10 +133,10 @@ class TestGrades:
         samples = [
             sample(pixels, n, n % 2 == 1) for n, pixels in enumerate([CHELSEA, COFFEE, ASTRONAUT, COFFEE[:, :20]])
         ]
-        finisher = BatchTransform(24, 1.0, 1.0, 0)
-        whole = finisher.finish(collate(samples), 0)
+        transform = BatchTransform(24, 1.0, 1.0, 0)
+        whole = transform.train_batch(collate(samples), 0)
         for part in (slice(0, 2), slice(2, 4), slice(1, 2)):
-            assert torch.equal(finisher.finish(collate(samples[part]), 0).content, whole.content[part])
+            assert torch.equal(transform.train_batch(collate(samples[part]), 0).content, whole.content[part])
 
     def test_leaves_torchs_own_generator_as_it_was(self):
         torch.manual_seed(1)
@@ -145,9 +145,9 @@ class TestGrades:
         assert torch.equal(torch.get_rng_state(), state)
 
 
-class TestJudged:
+class TestValBatch:
     def test_known_value(self):
-        batch = BatchTransform(24, 1.0, 1.0, 0).judged(collate([sample(CHELSEA, 3, skipped=("a",))]))
+        batch = BatchTransform(24, 1.0, 1.0, 0).val_batch(collate([sample(CHELSEA, 3, skipped=("a",))]))
         # Whole, in its own shape, and not graded.
         assert torch.equal(batch.content, CHELSEA[None] / 255)
         assert (batch.content_mask, batch.style, batch.skipped) == (None, None, ("a",))
@@ -155,7 +155,7 @@ class TestJudged:
     def test_pairs_and_masks(self):
         labels = torch.full((1, *CHELSEA.shape[1:]), 2, dtype=torch.uint8)
         pair = PairSample(sample(CHELSEA, labels=labels), sample(COFFEE))
-        batch = BatchTransform(24, 1.0, 1.0, 0).judged(collate_pairs([pair]))
+        batch = BatchTransform(24, 1.0, 1.0, 0).val_batch(collate_pairs([pair]))
         assert torch.equal(batch.style, COFFEE[None] / 255)
         assert torch.equal(batch.content_mask[:, 2], torch.ones(1, *CHELSEA.shape[1:]))
         assert batch.content_mask.sum() == batch.content_mask[:, 2].sum()
@@ -163,4 +163,7 @@ class TestJudged:
     def test_seed_does_not_depend_on_the_run(self):
         # Scores of two runs can be compared.
         batch = collate([sample(CHELSEA, 3)])
-        assert BatchTransform(24, 1.0, 1.0, 0).judged(batch).seed == BatchTransform(32, 0.0, 0.0, 9).judged(batch).seed
+        assert (
+            BatchTransform(24, 1.0, 1.0, 0).val_batch(batch).seed
+            == BatchTransform(32, 0.0, 0.0, 9).val_batch(batch).seed
+        )

@@ -7,7 +7,7 @@ import torch
 from lookcast.checks import InputError
 from lookcast.data.batches import SampleBatch
 from lookcast.data.datamodule import PhotoDataModule
-from lookcast.data.order import seed_of
+from lookcast.data.sampling import seed_of
 from lookcast.data.sources.folder import find_photos
 from lookcast.structures import PhotoBatch
 from tests.data.fits import IGNORED, contents, fit, names, positions
@@ -27,21 +27,21 @@ class TestSplit:
     )
     def test_holds_out_at_most_a_tenth(self, tmp_path, count, num_val, held):
         data = PhotoDataModule(save_photos(tmp_path, count, (16, 16)), num_val=num_val)
-        train, val = names(data.photos.train), names(data.photos.val, data.photos.judged)
+        train, val = names(data.photos.train), names(data.photos.val, data.photos.val_numbers)
         assert data.held_out
         assert len(val) == len(data.val_set) == held
         assert sorted(train + val) == [f"photo{number:02d}" for number in range(count)]
 
     def test_held_out_photos_are_spread(self, tmp_path):
         data = PhotoDataModule(save_photos(tmp_path, 40, (16, 16)))
-        assert names(data.photos.val, data.photos.judged) == ["photo00", "photo10", "photo20", "photo30"]
+        assert names(data.photos.val, data.photos.val_numbers) == ["photo00", "photo10", "photo20", "photo30"]
 
-    @pytest.mark.parametrize(("count", "num_val", "judged"), [(1, 8, 1), (9, 8, 8), (9, 2, 2)])
-    def test_a_small_folder_is_judged_on_what_it_trains_on(self, tmp_path, count, num_val, judged):
+    @pytest.mark.parametrize(("count", "num_val", "expected"), [(1, 8, 1), (9, 8, 8), (9, 2, 2)])
+    def test_a_small_folder_validates_on_training_photos(self, tmp_path, count, num_val, expected):
         data = PhotoDataModule(save_photos(tmp_path, count), num_val=num_val)
         assert not data.held_out
         assert names(data.photos.train) == [f"photo{number:02d}" for number in range(count)]
-        assert len(set(names(data.photos.val, data.photos.judged))) == judged
+        assert len(set(names(data.photos.val, data.photos.val_numbers))) == expected
 
     def test_photos_to_judge_by(self, twenty, tmp_path):
         data = PhotoDataModule(str(twenty), val_photos=["sample:chelsea", save_photos(tmp_path, 2)])
@@ -55,7 +55,10 @@ class TestSplit:
         with caplog.at_level(logging.INFO):
             PhotoDataModule(twenty)
             PhotoDataModule(save_photos(tmp_path, 3))
-        assert caplog.messages == ["23 photos to train on, 2 held out", "3 photos to train on, 3 of them to judge by"]
+        assert caplog.messages == [
+            "23 training photos, 2 held out for validation",
+            "3 training photos, 3 of them for validation too",
+        ]
 
     def test_masks_among_the_photos_are_no_photos(self, tmp_path):
         save_photos(tmp_path, 12)
@@ -118,8 +121,8 @@ class TestTraining:
         photos = save_photos(tmp_path / "photos", 10)
         data = PhotoDataModule(photos, masks=save_masks(tmp_path / "masks", 10), size=24, batch_size=2)
         seen = fit(data, 3, limit_val_batches=1, val_check_interval=3)
-        assert len(seen.judged) == 1
-        for batch in [*seen.trained, *seen.judged]:
+        assert len(seen.val) == 1
+        for batch in [*seen.trained, *seen.val]:
             assert batch.content_mask.shape == (batch.content.shape[0], 9, *batch.content.shape[2:])
             assert torch.equal(batch.content_mask.sum(1), torch.ones_like(batch.content[:, 0]))
             assert batch.content_mask[:, :2].sum() == batch.content_mask.sum()  # blue and green alone
@@ -258,21 +261,21 @@ class TestValDataloader:
         data = PhotoDataModule("sample:coffee", val_photos=[tmp_path / "wide", tmp_path / "tall"], val_size=48)
         seen = fit(data, 1, limit_val_batches=1.0, val_check_interval=1)
         # Whole photos one by one, in their order, each in its own shape.
-        assert [tuple(batch.content.shape) for batch in seen.judged] == [(1, 3, 32, 48), (1, 3, 48, 31)]
+        assert [tuple(batch.content.shape) for batch in seen.val] == [(1, 3, 32, 48), (1, 3, 48, 31)]
 
     def test_is_the_same_every_time(self, twenty):
         data = PhotoDataModule(twenty, content_grade=1.0)
         seen = fit(data, 4, limit_val_batches=1.0, val_check_interval=2)
-        assert len(seen.judged) == 4
-        for first, second in zip(seen.judged[:2], seen.judged[2:], strict=True):
+        assert len(seen.val) == 4
+        for first, second in zip(seen.val[:2], seen.val[2:], strict=True):
             assert torch.equal(first.content, second.content)
             assert (first.seed, first.seeds) == (second.seed, second.seeds)
 
-    def test_judged_batch(self, twenty):
+    def test_val_batch(self, twenty):
         data = PhotoDataModule(twenty, content_grade=1.0, val_size=48)
         seen = fit(data, 1, limit_val_batches=1.0, val_check_interval=1)
-        for index, expected in enumerate(seen.judged):
-            batch = data.judged_batch(index, torch.device("cpu"))
+        for index, expected in enumerate(seen.val):
+            batch = data.val_batch(index, torch.device("cpu"))
             assert torch.equal(batch.content, expected.content)
             assert (batch.seed, batch.seeds) == (expected.seed, expected.seeds)
 
@@ -282,10 +285,10 @@ class TestMemory:
     def test_reaches_the_photos_to_train_on(self, twenty, cache_mb):
         data = PhotoDataModule(twenty, cache_mb=cache_mb)
         source = data.train_set.source
-        assert source.free == cache_mb * 2**20
+        assert source.free_bytes == cache_mb * 2**20
         for position in range(23):
             data.train_set[position]
-        assert len(source.kept) == (0 if cache_mb == 0 else 23)
+        assert len(source.cached) == (0 if cache_mb == 0 else 23)
 
 
 class TestCollate:

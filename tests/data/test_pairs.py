@@ -22,8 +22,8 @@ def styles(tmp_path_factory):
     return save_photos(tmp_path_factory.mktemp("styles"), 30, (64, 48))
 
 
-def judged(split):
-    return names(split.val, split.judged)
+def val_names(split):
+    return names(split.val, split.val_numbers)
 
 
 def style_of(seen):
@@ -33,16 +33,16 @@ def style_of(seen):
 class TestHeldOut:
     def test_one_source_is_held_out_of_both(self, contents):
         data = PairDataModule(contents, contents, num_val=2)
-        assert judged(data.photos) == judged(data.looks) == ["photo00", "photo10"]
+        assert val_names(data.photos) == val_names(data.styles) == ["photo00", "photo10"]
         assert names(data.photos.train) == [f"photo{n:02d}" for n in range(20) if n not in (0, 10)]
         assert data.num_photos == 18
         assert data.train_set.styles.source is data.train_set.contents.source  # decoded and kept once
 
     def test_two_sources_are_held_out_apart(self, contents, styles):
         data = PairDataModule(contents, styles, num_val=3)
-        assert judged(data.photos) == ["photo00", "photo10"]
-        assert judged(data.looks) == ["photo00", "photo10", "photo20"]
-        assert (len(data.photos.train), len(data.looks.train)) == (18, 27)
+        assert val_names(data.photos) == ["photo00", "photo10"]
+        assert val_names(data.styles) == ["photo00", "photo10", "photo20"]
+        assert (len(data.photos.train), len(data.styles.train)) == (18, 27)
         assert data.num_photos == 18 + 27
         assert data.held_out
 
@@ -51,17 +51,17 @@ class TestHeldOut:
             contents, styles, val_photos="sample:chelsea", val_styles=["sample:coffee", "sample:rocket"]
         )
         assert [data.photos.val.name(0).rpartition("/")[2]] == ["chelsea.png"]
-        assert [data.looks.val.name(n).rpartition("/")[2] for n in range(2)] == ["coffee.png", "rocket.jpg"]
-        assert (len(data.photos.train), len(data.looks.train)) == (20, 30)
+        assert [data.styles.val.name(n).rpartition("/")[2] for n in range(2)] == ["coffee.png", "rocket.jpg"]
+        assert (len(data.photos.train), len(data.styles.train)) == (20, 30)
 
     def test_shrunk_as_the_contents_are(self, contents, styles):
         data = PairDataModule(contents, styles, min_side=32)
         assert data.photos.train.read(0).pixels.shape == (32, 48, 3)
-        assert data.looks.train.read(0).pixels.shape == (32, 43, 3)
+        assert data.styles.train.read(0).pixels.shape == (32, 43, 3)
 
     def test_memory_is_that_of_the_contents(self, contents, styles):
         data = PairDataModule(contents, styles, cache_mb=3)
-        assert data.train_set.contents.source.free == data.train_set.styles.source.free == 3 * 2**20
+        assert data.train_set.contents.source.free_bytes == data.train_set.styles.source.free_bytes == 3 * 2**20
 
 
 class TestTraining:
@@ -72,8 +72,8 @@ class TestTraining:
             assert batch.content.shape == batch.style.shape == (3, 3, 24, 24)
             assert (batch.content_mask, batch.style_mask) == (None, None)
         assert positions(seen)[7] == [21, 22, 23]
-        assert [tuple(batch.content.shape) for batch in seen.judged] == [(1, 3, 32, 48)] * 2
-        assert [tuple(batch.style.shape) for batch in seen.judged] == [(1, 3, 36, 48)] * 2
+        assert [tuple(batch.content.shape) for batch in seen.val] == [(1, 3, 32, 48)] * 2
+        assert [tuple(batch.style.shape) for batch in seen.val] == [(1, 3, 36, 48)] * 2
 
     def test_depends_on_the_seed_alone(self, contents, styles):
         def trained(seed):
@@ -97,11 +97,11 @@ class TestTraining:
             changed = (photos(plain) != photos(graded)).flatten(1).any(1).float().mean()
             assert float(changed) == pytest.approx(share, abs=0.13)
 
-    def test_what_is_judged_by_is_not_graded(self, contents):
+    def test_validation_photos_are_not_graded(self, contents):
         data = PairDataModule(contents, contents, content_grade=1.0, style_grade=1.0, val_size=96)
         seen = fit(data, 1, limit_val_batches=1.0, val_check_interval=1)
         expected = [torch.from_numpy(data.photos.val.read(number).pixels).permute(2, 0, 1) / 255 for number in (0, 10)]
-        for index, batch in enumerate(seen.judged):
+        for index, batch in enumerate(seen.val):
             assert torch.equal(batch.content[0], expected[index])
             assert torch.equal(batch.style[0], expected[1 - index])
 
@@ -126,13 +126,13 @@ class TestTraining:
         assert len(lines) > 4  # one in every four contents, and styles besides
 
 
-class TestJudgedBatch:
+class TestValBatch:
     def test_known_value(self, contents, styles):
         data = PairDataModule(contents, styles, num_val=3, val_size=48)
         seen = fit(data, 1, limit_val_batches=1.0, val_check_interval=1)
-        assert len(seen.judged) == len(data.val_set) == 2
-        for index, expected in enumerate(seen.judged):
-            batch = data.judged_batch(index, torch.device("cpu"))
+        assert len(seen.val) == len(data.val_set) == 2
+        for index, expected in enumerate(seen.val):
+            batch = data.val_batch(index, torch.device("cpu"))
             assert torch.equal(batch.content, expected.content)
             assert torch.equal(batch.style, expected.style)
             assert batch.seed == expected.seed

@@ -3,8 +3,18 @@ import torch
 import torch.nn.functional as F
 from torchvision.transforms.v2 import functional as vision
 
-from lookcast.data.transforms import draw_window, resize_windows, shrink_to
-from tests.samples import photo
+from lookcast.data.transforms import (
+    draw_window,
+    generators_of,
+    grade_some,
+    random_grade,
+    regional_grade,
+    resize_windows,
+    shrink_to,
+    uniform,
+)
+from lookcast.ops.color import luma
+from tests.samples import photo, rand
 
 
 def bytes_of(image):
@@ -155,3 +165,196 @@ class TestShrinkTo:
         assert torch.equal(small, expected)
         clear = (photos[:1] < 60) | (photos[:1] > 195)
         assert torch.equal(small[clear] == 1, photos[:1][clear] > 127)
+
+
+def seeded(count, seed=0):
+    """A generator for each photo."""
+    return generators_of(range(1000 * seed, 1000 * seed + count))
+
+
+def many(image, count=300, strength=1.0, seed=0):
+    """Grades of one photo."""
+    return random_grade(image.expand(count, -1, -1, -1), strength, seeded(count, seed))
+
+
+class TestGeneratorsOf:
+    def test_known_value(self):
+        first, second = generators_of([3, 2**64 - 1])
+        assert torch.equal(torch.rand(4, generator=first), torch.rand(4, generator=torch.Generator().manual_seed(3)))
+        assert second.initial_seed() == 2**64 - 1
+
+
+class TestUniform:
+    def test_shape(self):
+        assert uniform(seeded(5), 3).shape == (5, 3)
+
+    def test_is_uniform(self):
+        drawn = uniform(seeded(2000), 2)
+        for column in drawn.T:
+            # Generators of neighbouring seeds are as good as one.
+            counts = torch.histc(column, 10, 0, 1)
+            assert ((counts - 200) ** 2 / 200).sum() < 27.9  # 1 in 1000 at 9 degrees of freedom
+        assert abs(torch.corrcoef(drawn.T)[0, 1]) < 0.08
+
+    def test_goes_on_where_the_last_draw_ended(self):
+        generators = seeded(2)
+        parts = torch.cat([uniform(generators, 1), uniform(generators, 2)], 1)
+        assert torch.equal(parts, uniform(seeded(2), 3))
+
+
+class TestRandomGrade:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_shape(self, dtype):
+        image = rand(2, 3, 9, 7, dtype=dtype)
+        graded = random_grade(image, 1.0, seeded(2))
+        assert graded.shape == image.shape
+        assert graded.dtype == dtype
+
+    def test_strength_0_is_the_identity(self):
+        image = photo("astronaut")
+        torch.testing.assert_close(random_grade(image, 0.0, seeded(1)), image, rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("strength", [0.5, 1.0, 3.0])
+    def test_range(self, strength):
+        for image in (photo("chelsea")[..., :20, :20], torch.zeros(1, 3, 20, 20), torch.ones(1, 3, 20, 20)):
+            graded = many(image, 100, strength)
+            assert 0 <= graded.min() <= graded.max() <= 1
+
+    def test_is_stronger_with_the_strength(self):
+        image = photo("coffee")
+        changes = [(many(image, 60, strength) - image).abs().mean() for strength in (0.1, 0.5, 1.0)]
+        assert 2 * changes[0] < changes[1]
+        assert 1.3 * changes[1] < changes[2]
+
+    def test_known_value_of_black_and_white(self):
+        # No gain, gamma, contrast or saturation moves black; white stays grey or of the light's colour.
+        assert not many(torch.zeros(1, 3, 2, 2).double(), 20).any()
+        white = many(torch.ones(1, 3, 2, 2).double(), 200)
+        assert (white == 1).all((1, 2, 3)).any()
+        assert white.min() > 0.1
+
+    def test_reach_of_the_brightness(self):
+        # Exposure and light of a flat grey: at most a factor exp(.75), then a gamma of at most exp(.7), both ways.
+        grey = torch.full((1, 3, 1, 1), 0.25).double()
+        graded = luma(many(grey, 4000)).flatten()
+        gain, gamma = (torch.tensor(reach).double().exp() for reach in (0.75, 0.7))
+        assert graded.max() <= (0.25 * gain) ** (1 / gamma) + 1e-9
+        assert graded.min() >= (0.25 / gain) ** gamma - 1e-9
+        assert graded.max() > 0.6
+        assert graded.min() < 0.04
+
+    def test_photos_of_a_batch_are_graded_apart(self):
+        graded = many(photo("chelsea")[..., :16, :16], 8)
+        distances = (graded[:, None] - graded[None]).abs().mean((2, 3, 4))
+        assert (distances + torch.eye(8)).min() > 0.005
+
+    def test_invariance_to_what_else_is_in_the_batch(self):
+        # Neither to its photos nor to how many they are.
+        first, second = photo("chelsea")[..., :16, :16], photo("coffee")[..., :16, :16]
+        alone = random_grade(first, 1.0, generators_of([5]))
+        for others, seeds in (([second], [6]), ([second.flip(1)], [7]), ([second, first], [8, 9])):
+            among = random_grade(torch.cat([first, *others]), 1.0, generators_of([5, *seeds]))
+            assert torch.equal(among[:1], alone)
+            assert not torch.equal(among[-1:], alone)
+
+    def test_same_generator_same_grade(self):
+        image = photo("astronaut")[..., :16, :16]
+        assert torch.equal(random_grade(image, 1.0, seeded(1, 3)), random_grade(image, 1.0, seeded(1, 3)))
+        assert not torch.equal(random_grade(image, 1.0, seeded(1, 3)), random_grade(image, 1.0, seeded(1, 4)))
+
+    def test_leaves_torchs_own_generator_as_it_was(self):
+        state = torch.get_rng_state()
+        random_grade(photo("astronaut"), 1.0, seeded(1))
+        assert torch.equal(torch.get_rng_state(), state)
+
+    def test_keeps_the_order_of_greys(self):
+        ramp = torch.linspace(0.05, 0.95, 30).double().expand(1, 3, 1, -1)
+        assert luma(many(ramp)).diff(dim=-1).min() > -1e-9
+
+    def test_now_and_then_grey(self):
+        # A tenth of them at full strength, none without any.
+        image = photo("astronaut")[..., :8, :8]
+        greys = [
+            float((many(image, 1000, strength).std(1).amax((1, 2)) < 1e-6).double().mean())
+            for strength in (1.0, 0.5, 0.0)
+        ]
+        assert greys == [pytest.approx(0.1, abs=0.03), pytest.approx(0.05, abs=0.03), 0]
+
+    def test_changes_the_color_of_the_light(self):
+        means = many(torch.full((1, 3, 1, 1), 0.4).double(), 300).flatten(1)
+        warmth = means[:, 0] - means[:, 2]
+        assert warmth.min() < -0.1
+        assert warmth.max() > 0.1
+
+
+class TestGradeSome:
+    IMAGE = torch.full((600, 3, 2, 2), 0.4)
+
+    @pytest.mark.parametrize("share", [0.0, 0.5, 0.75, 1.0])
+    def test_share(self, share):
+        graded = grade_some(self.IMAGE, 1.0, share, range(600))
+        changed = float((graded != self.IMAGE).flatten(1).any(1).float().mean())
+        assert changed == pytest.approx(share, abs=0.06)
+
+    def test_strength_0_is_the_identity(self):
+        assert grade_some(self.IMAGE, 0.0, 1.0, range(600)) is self.IMAGE
+
+    def test_module_equals_function(self):
+        # Who is graded is drawn first, from the same generator as the grade.
+        image = photo("coffee").expand(6, -1, -1, -1)
+        generators = generators_of(range(6))
+        chosen = uniform(generators, 1)[:, 0] < 0.5
+        expected = random_grade(image, 0.7, generators)
+        given = grade_some(image, 0.7, 0.5, range(6))
+        assert 0 < chosen.sum() < 6
+        assert torch.equal(given[chosen], expected[chosen])
+        assert torch.equal(given[~chosen], image[~chosen])
+
+
+class TestRegionalGrade:
+    def halves(self, size):
+        mask = torch.zeros(1, 2, *size, dtype=torch.float64)
+        mask[:, 0, :, : size[1] // 2] = mask[:, 1, :, size[1] // 2 :] = 1
+        return mask
+
+    def regional(self, image, mask, count, strength=1.0):
+        return regional_grade(image.expand(count, -1, -1, -1), mask.expand(count, -1, -1, -1), strength, seeded(count))
+
+    def test_regions_have_grades_of_their_own(self):
+        grey = torch.full((1, 3, 8, 8), 0.4, dtype=torch.float64)
+        graded = self.regional(grey, self.halves((8, 8)), 400)
+        left, right = graded[..., :4], graded[..., 4:]
+        for half in (left, right):  # one colour each
+            assert float((half - half[..., :1, :1]).abs().max()) < 1e-12
+        apart = (left[..., 0, 0] - right[..., 0, 0]).abs().amax(1) > 1e-6
+        assert float(apart.double().mean()) == pytest.approx(0.5, abs=0.08)  # as often both take the same grade
+
+    def test_matches_reference(self):
+        image, mask = photo("coffee").expand(5, -1, -1, -1), self.halves((33, 50)).expand(5, -1, -1, -1)
+        generators = seeded(5)
+        chosen = uniform(generators, 2) < 0.5
+        first, second = (random_grade(image, 1.0, generators) for _ in range(2))
+        expected = first.clone()
+        for number in range(5):
+            for label, columns in enumerate((slice(0, 25), slice(25, 50))):
+                if chosen[number, label]:
+                    expected[number, ..., columns] = second[number, ..., columns]
+        torch.testing.assert_close(regional_grade(image, mask, 1.0, seeded(5)), expected)
+
+    def test_grades_meet_softly(self):
+        # A mask of a quarter of the size: levels between the two at the border, the two themselves away from it.
+        grey = torch.full((1, 3, 4, 32), 0.4, dtype=torch.float64)
+        graded = self.regional(grey, self.halves((1, 8)), 60)[:, 0, 0]
+        steps = graded.diff(dim=-1)
+        assert float(steps[:, :12].abs().max()) < 1e-12
+        assert float(steps[:, -12:].abs().max()) < 1e-12
+        assert float((steps.abs().amax(1) / (graded[:, 0] - graded[:, -1]).abs().clamp(min=1e-9)).max()) < 0.3
+
+    def test_strength_0_is_the_identity(self):
+        image = photo("coffee")
+        torch.testing.assert_close(self.regional(image, self.halves((8, 8)), 2, 0.0), image.expand(2, -1, -1, -1))
+
+    def test_invariance_to_what_else_is_in_the_batch(self):
+        image, mask = photo("chelsea").expand(3, -1, -1, -1), self.halves((9, 8)).expand(3, -1, -1, -1)
+        whole = regional_grade(image, mask, 1.0, generators_of([4, 5, 6]))
+        assert torch.equal(regional_grade(image[:1], mask[:1], 1.0, generators_of([5])), whole[1:2])

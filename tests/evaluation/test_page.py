@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lookcast.evaluation.evaluate import PairResult, Skipped
+from lookcast.evaluation.evaluate_pairs import PairResult, Skipped
 from lookcast.evaluation.page import render_page
-from lookcast.evaluation.report import PUBLISHED, build_report
+from lookcast.evaluation.report_files import PUBLISHED, build_report
 
 NASTY = "</title><script>alert(1)</script>{{PAIRS}} \"&'#?%"
 VOID = {"meta", "link", "img", "br"}

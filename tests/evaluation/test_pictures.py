@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lookcast.evaluation.pairs import find_pairs, read_pair
+from lookcast.evaluation.pair_folder import find_pairs, read_pair
 from lookcast.evaluation.pictures import overlay, write_pictures
 from tests.pair_folders import save_pairs
 

@@ -7,7 +7,7 @@ import torch
 
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.encoders.teacher import TeacherEncoder
-from lookcast.evaluation.pairs import find_pairs, read_pair
+from lookcast.evaluation.pair_folder import find_pairs, read_pair
 from lookcast.evaluation.scoring import MEASURES, Scorer, mean_figures, open_encoder, show
 from lookcast.metrics.photo import edge_ssim, psnr
 from lookcast.metrics.style import gram_distance, sliced_wasserstein

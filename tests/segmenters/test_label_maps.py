@@ -11,10 +11,10 @@ class TestThumbnail:
         ("size", "options", "expected"),
         [
             ((300, 400), {"max_side": 200}, (150, 200)),
-            ((37, 61), {"max_side": 200}, (37, 61)),  # no photo is enlarged but to the least size
+            ((37, 61), {"max_side": 200}, (37, 61)),  # only enlarged to the minimum size
             ((37, 61), {"max_side": 200, "multiple": 8}, (40, 64)),
             ((1, 300), {"max_side": 200}, (16, 200)),
-            ((5, 4), {"max_side": 200, "least": 20, "multiple": 8}, (24, 24)),
+            ((5, 4), {"max_side": 200, "min_side": 20, "multiple": 8}, (24, 24)),
         ],
     )
     def test_shape(self, size, options, expected):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lookcast.checks import InputError
-from lookcast.data.grades import generators_of, random_grade
+from lookcast.data.transforms import generators_of, random_grade
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators.regions import FINE
 from lookcast.segmenters.pseudo_masks import PseudoMasks

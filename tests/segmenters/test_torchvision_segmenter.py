@@ -1,3 +1,4 @@
+import os
 from urllib.error import URLError
 
 import pytest
@@ -8,6 +9,7 @@ from lookcast.checks import InputError
 from lookcast.segmenters.torchvision_segmenter import TorchvisionSegmenter
 from lookcast.weights import CheckpointError
 from tests.samples import photo, rand
+from tests.segmenters.pickles import save_code
 
 MODEL = "lraspp_mobilenet_v3_large"
 CATEGORIES = LRASPP_MobileNet_V3_Large_Weights.DEFAULT.meta["categories"]
@@ -61,12 +63,12 @@ class TestTorchvisionSegmenter:
         assert torch.equal(pair.content.sum(1), torch.ones(1, *size, dtype=torch.float64))
         assert len(pair.labels) <= 9
 
-    def test_no_network_is_said(self, monkeypatch):
+    def test_rejects_a_failed_download(self, monkeypatch):
         def refuse(*args, **kwargs):
             raise URLError("no route")
 
         monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
-        with pytest.raises(InputError, match=r"lraspp_.*\.pth can't be downloaded .*no route.*pass the file"):
+        with pytest.raises(InputError, match=r"lraspp_.*\.pth can't be downloaded .*no route.*--segmenter-weights"):
             TorchvisionSegmenter(MODEL)
 
     def test_rejects_bad_input(self, weights, tmp_path):
@@ -77,3 +79,34 @@ class TestTorchvisionSegmenter:
         torch.save({"backbone.0.0.weight": torch.zeros(16, 3, 3, 3)}, tmp_path / "other.pth")
         with pytest.raises(CheckpointError, match=r"other\.pth: lacks the weight"):
             TorchvisionSegmenter(MODEL, tmp_path / "other.pth")
+
+    @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+    def test_rejects_broken_files(self, weights, tmp_path, suffix):
+        path = tmp_path / f"weights{suffix}"
+        for content in (b"", b"no weights", weights.read_bytes()[:5000]):
+            path.write_bytes(content)
+            with pytest.raises(CheckpointError, match=rf"^\S+weights{suffix}: [^\n]*$"):
+                TorchvisionSegmenter(MODEL, path)
+
+    def test_runs_no_pickled_code(self, network, tmp_path):
+        torch.save(network, tmp_path / "module.pth")  # the whole module, not its state dict
+        save_code(tmp_path / "code.pth", tmp_path / "ran")
+        for name in ("module.pth", "code.pth"):
+            with pytest.raises(CheckpointError, match=rf"^\S+{name}: [^\n]*$"):
+                TorchvisionSegmenter(MODEL, tmp_path / name)
+        assert not (tmp_path / "ran").exists()
+
+    def test_rejects_what_is_no_regular_file(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe.pth")
+        with pytest.raises(CheckpointError, match=r"pipe\.pth: is a pipe or a device"):
+            TorchvisionSegmenter(MODEL, tmp_path / "pipe.pth")
+        with pytest.raises(CheckpointError, match="is a folder, expected a file of weights"):
+            TorchvisionSegmenter(MODEL, tmp_path)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_rejects_weights_that_are_not_finite(self, network, tmp_path, value):
+        state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        state["backbone.0.0.weight"][0, 0, 0, 0] = value
+        torch.save(state, tmp_path / "nan.pth")
+        with pytest.raises(InputError, match=r"nan\.pth: .*'?backbone\.0\.0\.weight'?.*(NaN|nan|finite)"):
+            TorchvisionSegmenter(MODEL, tmp_path / "nan.pth")

@@ -1,21 +1,30 @@
+import functools
+import http.server
+import json
+import os
+import socket
+import subprocess
 import sys
+import threading
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lookcast.checks import InputError
-from lookcast.segmenters.labels import GROUP_NAMES, GROUPS, OTHER, group_of
+from lookcast.segmenters.class_groups import GROUP_NAMES, GROUPS, OTHER, group_of
 from lookcast.segmenters.transformers_segmenter import TransformersSegmenter
 from tests.samples import photo, rand
+from tests.segmenters.pickles import save_code
 
 transformers = pytest.importorskip("transformers", reason="lookcast[segment] is not installed")
 
-# As many classes as ADE20K has, in an order that is not the table's.
+# As many classes as ADE20K, in another order than in the table of groups.
 NAMES = [*(name for names in zip(*[iter(sorted(sum(GROUPS.values(), ())))] * 2, strict=False) for name in names[::-1])]
 NAMES = [*NAMES, *(f"thing {k}" for k in range(150 - len(NAMES)))]
 
 
-def _network(seed=0):
+def small_segformer(seed=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = transformers.SegformerConfig(
@@ -29,7 +38,7 @@ def _network(seed=0):
         return transformers.SegformerForSemanticSegmentation(config).eval()
 
 
-def _save(folder, network):
+def save_segformer(folder, network):
     network.save_pretrained(folder)
     transformers.SegformerImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
@@ -37,7 +46,7 @@ def _save(folder, network):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return _save(tmp_path_factory.mktemp("segformer"), _network())
+    return save_segformer(tmp_path_factory.mktemp("segformer"), small_segformer())
 
 
 class TestTransformersSegmenter:
@@ -62,24 +71,24 @@ class TestTransformersSegmenter:
 
     @pytest.mark.parametrize(("name", "group"), [("sea", "water"), ("palm", "vegetation"), ("thing 0", OTHER)])
     def test_known_value(self, tmp_path, name, group):
-        network = _network()
+        network = small_segformer()
         with torch.no_grad():
             network.decode_head.classifier.weight.zero_()
             network.decode_head.classifier.bias.zero_()[NAMES.index(name)] = 9
-        pair = TransformersSegmenter(_save(tmp_path, network)).segment_pair(photo("chelsea"), photo("coffee"))
+        pair = TransformersSegmenter(save_segformer(tmp_path, network)).segment_pair(photo("chelsea"), photo("coffee"))
         assert pair.labels == (group,)
         assert torch.equal(pair.content, torch.ones(1, 1, 37, 31, dtype=torch.float64))
         assert torch.equal(pair.style, torch.ones(1, 1, 33, 50, dtype=torch.float64))
 
     def test_a_group_wins_by_the_sum_of_its_classes(self, tmp_path):
         # Sky is the most probable class by itself, lake, sea and river together are more.
-        network = _network()
+        network = small_segformer()
         with torch.no_grad():
             bias = network.decode_head.classifier.bias.zero_()
             network.decode_head.classifier.weight.zero_()
             bias[NAMES.index("sky")] = 12
             bias[[NAMES.index(name) for name in ("lake", "sea", "river")]] = 11.5
-        pair = TransformersSegmenter(_save(tmp_path, network)).segment_pair(photo("chelsea"), photo("coffee"))
+        pair = TransformersSegmenter(save_segformer(tmp_path, network)).segment_pair(photo("chelsea"), photo("coffee"))
         assert pair.labels == ("water",)
 
     @pytest.mark.parametrize("size", [(37, 61), (1, 70), (16, 16)])
@@ -90,17 +99,173 @@ class TestTransformersSegmenter:
         assert torch.equal(pair.content.sum(1), torch.ones(1, *size, dtype=torch.float64))
         assert len(pair.labels) <= 9
 
-    def test_missing_package_is_said(self, monkeypatch, folder):
+    def test_rejects_a_missing_package(self, monkeypatch, folder):
         monkeypatch.setitem(sys.modules, "transformers", None)
         with pytest.raises(InputError, match=r"pip install 'lookcast\[segment\]'"):
             TransformersSegmenter(folder)
 
-    def test_missing_checkpoint_is_said(self, tmp_path):
-        with pytest.raises(InputError, match=r"none' can't be loaded .*pass its folder"):
+    def test_rejects_a_missing_folder(self, tmp_path):
+        with pytest.raises(InputError, match=r"none can't be read \(No such file .*expected the folder of"):
             TransformersSegmenter(tmp_path / "none")
 
-    def test_another_task_is_refused(self, tmp_path):
+    def test_rejects_a_file(self, folder):
+        with pytest.raises(InputError, match=r"safetensors can't be read \(Not a directory\), expected"):
+            TransformersSegmenter(folder / "model.safetensors")
+
+    @pytest.mark.parametrize("name", ["a b/c", f"{'n' * 300}/model", "/none/of/them"])
+    def test_rejects_a_name_that_the_hub_does_not_allow(self, name):
+        with pytest.raises(InputError, match=r"is neither a folder nor a public model of the Hugging Face hub$"):
+            TransformersSegmenter(name)
+
+    def test_rejects_a_cut_file(self, tmp_path):
+        file = save_segformer(tmp_path, small_segformer()) / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:-100])
+        with pytest.raises(InputError, match=r"^segmenter transformers: \S+ can't be loaded \([^\n]+\); [^\n]+$"):
+            TransformersSegmenter(tmp_path)
+
+    def test_runs_no_pickled_code(self, tmp_path):
+        (save_segformer(tmp_path, small_segformer()) / "model.safetensors").unlink()
+        save_code(tmp_path / "pytorch_model.bin", tmp_path / "ran")
+        with pytest.raises(InputError, match=r"^segmenter transformers: \S+ can't be loaded \([^\n]+\); [^\n]+$"):
+            TransformersSegmenter(tmp_path)
+        assert not (tmp_path / "ran").exists()
+
+    def test_runs_no_code_of_a_checkpoint(self, tmp_path):
+        config = save_segformer(tmp_path, small_segformer()) / "config.json"
+        foreign = {"model_type": "foreign", "auto_map": {"AutoConfig": "code.Config"}}
+        config.write_text(json.dumps(json.loads(config.read_text()) | foreign))
+        (tmp_path / "code.py").write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).mkdir()")
+        with pytest.raises(InputError, match=r"^segmenter transformers: \S+ can't be loaded \([^\n]+\); [^\n]+$"):
+            TransformersSegmenter(tmp_path)
+        assert not (tmp_path / "ran").exists()
+
+    @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "model.safetensors"])
+    def test_rejects_a_pipe(self, tmp_path, name):
+        (save_segformer(tmp_path, small_segformer()) / name).unlink()
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match=rf"{name}: is a pipe or a device"):
+            TransformersSegmenter(tmp_path)
+
+    def test_rejects_a_backbone_without_its_head(self, tmp_path):
+        # transformers would draw the head at random.
+        save_segformer(tmp_path, small_segformer())
+        state = load_file(tmp_path / "model.safetensors")
+        kept = {name: tensor for name, tensor in state.items() if "classifier" not in name}
+        save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
+        with pytest.raises(InputError, match=r"lacks the weight 'decode_head\.classifier\.bias' of its network"):
+            TransformersSegmenter(tmp_path)
+
+    def test_rejects_weights_that_are_not_finite(self, tmp_path):
+        network = small_segformer()
+        network.decode_head.classifier.weight.data[0, 0] = float("nan")
+        with pytest.raises(InputError, match=r"weight 'decode_head\.classifier\.weight' has values that are NaN"):
+            TransformersSegmenter(save_segformer(tmp_path, network))
+
+    def test_rejects_another_task(self, tmp_path):
         config = transformers.BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
-        _save(tmp_path, transformers.BertModel(config))
+        save_segformer(tmp_path, transformers.BertModel(config))
         with pytest.raises(InputError, match="can't be loaded"):
             TransformersSegmenter(tmp_path)
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """A hub with one model, `some/model`, whose files are those of a folder; keeps the paths that it was asked for."""
+
+    def __init__(self, folder, asked, *arguments):
+        self.folder, self.asked = folder, asked
+        super().__init__(*arguments)
+
+    def do_GET(self):
+        start, _, name = self.path.rpartition("/")
+        if name != "agent-harnesses":  # huggingface_hub's own matter
+            self.asked.append(self.path)
+        if self.path == "/api/models/some/model":
+            content = json.dumps({"id": "some/model", "_id": "1", "sha": 40 * "a", "siblings": []}).encode()
+        elif start == f"/some/model/resolve/{40 * 'a'}" and (self.folder / name).is_file():
+            content = (self.folder / name).read_bytes()
+        else:
+            content = None
+        self.send_response(404 if content is None else 200)
+        self.send_header("X-Repo-Commit", 40 * "a")
+        self.send_header("ETag", f'"{name}"')
+        self.send_header("Content-Length", str(len(content or b"")))
+        if content is None:
+            self.send_header("X-Error-Code", "EntryNotFound" if "/resolve/" in self.path else "RepoNotFound")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content or b"")
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_):
+        pass
+
+
+class TestHub:
+    """In processes of their own: huggingface_hub reads its address and its cache's place when it is imported."""
+
+    PROGRAM = """
+import sys, time
+from lookcast.checks import InputError
+from lookcast.segmenters import transformers_segmenter
+import transformers, torch
+transformers.AutoModelForSemanticSegmentation  # imported here: only the hub is timed
+transformers_segmenter.TIMEOUT = 1
+start = time.perf_counter()
+try:
+    network = transformers_segmenter.TransformersSegmenter(sys.argv[1]).network
+    print(network.decode_head.classifier.weight.double().sum().item())
+except InputError as error:
+    print(error)
+print(time.perf_counter() - start)
+"""
+
+    @classmethod
+    def open(cls, home, address, name="some/model", **variables):
+        """What it prints, the seconds that it took, and its log."""
+        environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+        environment |= {"HF_HOME": str(home), "HF_ENDPOINT": f"http://{address}", "HF_HUB_DISABLE_XET": "1"}
+        command = [sys.executable, "-c", cls.PROGRAM, name]
+        done = subprocess.run(
+            command, env=environment | variables, capture_output=True, text=True, timeout=120, check=True
+        )
+        said, seconds = done.stdout.splitlines()
+        return said, float(seconds), done.stderr
+
+    @pytest.mark.slow
+    def test_downloads_once_and_then_asks_nothing(self, tmp_path):
+        network, asked = small_segformer(), []
+        folder = save_segformer(tmp_path / "model", network)
+        expected = repr(network.decode_head.classifier.weight.double().sum().item())
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Hub, folder, asked))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            address = f"127.0.0.1:{server.server_port}"
+            assert self.open(tmp_path / "home", address)[::2] == (expected, "")
+            assert f"/some/model/resolve/{40 * 'a'}/model.safetensors" in asked
+            asked.clear()
+            assert self.open(tmp_path / "home", address)[::2] == (expected, "")
+            assert asked == []
+            said, _, log = self.open(tmp_path / "home", address, "some/other")
+            assert said.endswith("'some/other' is neither a folder nor a public model of the Hugging Face hub")
+            assert (len(asked), log) == (1, "")
+        finally:
+            server.shutdown()
+            server.server_close()
+
+    @pytest.mark.parametrize("variables", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["refused", "HF_HUB_OFFLINE"])
+    def test_answers_at_once_without_a_network(self, tmp_path, variables):
+        with socket.socket() as closed:  # bound and not listening: a connection is refused
+            closed.bind(("127.0.0.1", 0))
+            said, seconds, log = self.open(tmp_path, f"127.0.0.1:{closed.getsockname()[1]}", **variables)
+        assert said.startswith("segmenter transformers: 'some/model' is not in the local cache and the hub can't be")
+        assert "pass its folder by --segmenter-weights" in said
+        assert seconds < 5
+        assert log == ""
+
+    def test_a_hub_that_does_not_answer_gets_its_time_once(self, tmp_path):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            said, seconds, log = self.open(tmp_path, f"127.0.0.1:{silent.getsockname()[1]}")
+        assert "the hub can't be reached" in said
+        assert 1 <= seconds < 6
+        assert log == ""

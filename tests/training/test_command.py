@@ -22,7 +22,7 @@ class TestShell:
             (("trainer.max_stepz=3",), r"Could not override 'trainer\.max_stepz'"),
             (("trainer=cpuu",), r"In 'train': Could not find 'trainer/cpuu' .*: auto cpu ddp gpu$"),
             (("data=samples",), r"style: no style photo; say style=PHOTO$"),
-            (("style=sample:coffee", "data.photos=nowhere"), r"photos: nowhere does not exist$"),
+            (("style=sample:coffee", "data.photos=nowhere"), r"data\.photos: nowhere does not exist$"),
             (("data=samples", "style=sample:coffee", "seed=-1"), r"seed: expected at least 0, got -1$"),
             (("foo",), r"foo: expected KEY=VALUE; see lookcast train --help$"),
             (("--nope",), r"train: unrecognized arguments: --nope; see lookcast train --help$"),
@@ -82,7 +82,7 @@ class TestShell:
         photos = save_photos(tmp_path / "photos", 14)
         broken = {break_photo(photos / f"photo{number:02d}.png") for number in (2, 5, 8)}
         two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=6")
-        result = shell(*TINY, "data=folder", f"data.photos={photos}", "callbacks.skipped.most=1", *two)
+        result = shell(*TINY, "data=folder", f"data.photos={photos}", "callbacks.skipped.max_share=1", *two)
         assert result.returncode == 0, result.stderr
         # One folder, one checkpoint, one summary: the second process works for the first.
         runs = list((tmp_path / "runs" / "look").iterdir())
@@ -143,7 +143,7 @@ class TestMain:
             ("optimizer.lr=abc", r"^optimizer\.lr: expected a number or an object with _target_, got 'abc'$"),
             ("trainer.max_steps=many", r"^trainer\.max_steps: expected an integer, got 'many'$"),
             ("trainer.devices=many", r"^trainer: "),
-            ("loss.style_weight=-1", r"^style_weight: expected at least 0, got -1$"),
+            ("loss.style_weight=-1", r"^loss\.style_weight: expected at least 0, got -1$"),
             ("data.photos=${nowhere}", "nowhere"),
             ("hydra.run.dir=file/below", r"^file/below: can't be written \(Not a directory\)$"),
         ],
@@ -160,7 +160,7 @@ class TestMain:
             train("trainer=gpu")
 
     def test_a_sweep_continues_after_a_refused_job(self, train, tmp_path, capsys):
-        with pytest.raises(InputError, match=r"^style_weight: expected at least 0, got -1$"):
+        with pytest.raises(InputError, match=r"^loss\.style_weight: expected at least 0, got -1$"):
             train("-m", "loss.style_weight=-1,1")
         assert not (tmp_path / "sweep" / "0").exists()
         assert (tmp_path / "sweep" / "1" / "look.safetensors").exists()

@@ -26,7 +26,7 @@ class TestTables:
     @classmethod
     def known(cls):
         """Keys and targets of the configs of today."""
-        runs = (("experiment=universal",), ("debug=anomaly",), ("loss=paper",))
+        runs = (("experiment=universal",), ("debug=anomaly",), ("loss=paper",), ("logger=wandb",))
         configs = [composed("style=x", "data.photos=x", "run_dir=x", *run) for run in runs]
         return [pair for config in configs for pair in values(config)]
 

@@ -189,9 +189,7 @@ class TestRemoval:
 
     def test_a_training_that_fails_later_keeps_its_folder(self, run, tmp_path):
         with pytest.raises(InputError, match="not finite in 1 steps in a row"):
-            run(
-                "optimizer.lr=1e30", "callbacks.finite.most_in_a_row=1", "trainer.max_steps=9", "callbacks.samples=null"
-            )
+            run("optimizer.lr=1e30", "callbacks.finite.max_in_a_row=1", "trainer.max_steps=9", "callbacks.samples=null")
         assert (tmp_path / "run" / "metrics.csv").exists()
 
 

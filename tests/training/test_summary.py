@@ -1,7 +1,7 @@
 import pytest
 
+from lookcast.training.stats import RunStats
 from lookcast.training.summary import TrainResult, print_summary
-from lookcast.training.work import Tally, Work
 
 FIGURES = {"val/style_distance": 0.1, "val/style_distance_untouched": 0.4, "val/edge_ssim": 0.987}
 
@@ -13,7 +13,7 @@ class TestPrintSummary:
         (tmp_path / "run" / "samples").mkdir(parents=True)
         for step in (8, 16):
             (tmp_path / "run" / "samples" / f"step_{step:06d}.png").touch()
-        work = Work(16, Tally(16, 64, 80.0, 4.0), 0)
+        work = RunStats(steps=16, images=64, seconds=80.0, waited=4.0)
         print_summary(TrainResult(tmp_path / "run", tmp_path / "run" / "look.safetensors", FIGURES, held_out, work))
         lines = [line.rstrip() for line in capsys.readouterr().out.split("\n")]
         assert said in lines[1]
@@ -44,21 +44,21 @@ class TestPrintSummary:
         return said
 
     def test_without_pictures(self, say):
-        assert not [line for line in say(Work(16, None, 0)) if line.startswith(("picture", "skipped"))]
+        assert not [line for line in say(RunStats(steps=16)) if line.startswith(("picture", "skipped"))]
 
     def test_steps_that_nobody_measured(self, say):
-        assert "steps       16" in say(Work(16, None, 0))
+        assert "steps       16" in say(RunStats(steps=16))
 
     def test_a_resumed_run(self, say):
         assert (
             "steps       16 (6 since it was resumed) in 0:00:03, 4.0 images/s, 0% of the time waiting for photos"
-            in say(Work(16, Tally(6, 12, 3.0, 0.0), 0))
+            in say(RunStats(steps=16, images=12, seconds=3.0, first_step=10))
         )
 
     def test_skipped_photos(self, say):
-        assert "skipped     3 photos that can't be read, see ./skipped_photos.txt" in say(Work(16, None, 3))
+        assert "skipped     3 photos that can't be read, see ./skipped_photos.txt" in say(RunStats(steps=16, skipped=3))
 
     def test_the_next_command_can_be_pasted(self, say):
         folder = "my looks/" + "of a long name " * 6
         command = f"lookcast stylize PHOTO --checkpoint '{folder}/look.safetensors' -o stylized.jpg"
-        assert f"try next    {command}" in say(Work(16, None, 0), folder)
+        assert f"try next    {command}" in say(RunStats(steps=16), folder)

@@ -189,4 +189,4 @@ class TestFullDisk:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-        assert run("trainer.max_steps=4", *length, *keep).work.steps == 4
+        assert run("trainer.max_steps=4", *length, *keep).stats.steps == 4

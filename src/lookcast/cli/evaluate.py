@@ -10,9 +10,9 @@ def evaluate(argv: list[str]) -> int:
     import logging
 
     from lookcast.checkpoints import UNIVERSAL
-    from lookcast.evaluation.evaluate import evaluate_pairs, ready_outputs, stylized_outputs
-    from lookcast.evaluation.pairs import find_pairs
-    from lookcast.evaluation.report import PAGE, build_report, summary_table, write_report
+    from lookcast.evaluation.evaluate_pairs import evaluate_pairs, ready_outputs, stylized_outputs
+    from lookcast.evaluation.pair_folder import find_pairs
+    from lookcast.evaluation.report_files import PAGE, build_report, summary_table, write_report
     from lookcast.evaluation.scoring import open_encoder
     from lookcast.inference.stylizer import load
 

@@ -1,4 +1,4 @@
-"""Samples to batches: collated where they are read, finished on the device of the training."""
+"""Batches of samples: collated by the workers, transformed on the training device."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,22 +6,21 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from lookcast.data.grades import grade_some
-from lookcast.data.order import seed_of
-from lookcast.data.stream import PairSample, PhotoSample
-from lookcast.data.transforms import resize_windows
+from lookcast.data.dataset import PairSample, PhotoSample
+from lookcast.data.sampling import seed_of
+from lookcast.data.transforms import grade_some, resize_windows
 from lookcast.ops.masks import NUM_LABELS
 from lookcast.structures import PhotoBatch
 
 
 class SampleBatch(NamedTuple):
-    """Samples side by side, as they were read.
+    """Samples as they were read, each window at its own size.
 
     Attributes:
         pixels: each `(3, h, w)`, uint8.
-        labels: each `(1, h, w)`, uint8; None without masks.
-        flips, positions, seeds: of each, see `PhotoSample`.
-        skipped: of all.
+        labels: each `(1, h, w)`, uint8; None if unmasked.
+        flips, positions, seeds: one for each sample, see `PhotoSample`.
+        skipped: skipped photos of all samples.
     """
 
     pixels: tuple[torch.Tensor, ...]
@@ -40,7 +39,7 @@ class PairBatch(NamedTuple):
 
 
 def collate(samples: Sequence[PhotoSample]) -> SampleBatch:
-    """Put samples side by side; windows keep their sizes."""
+    """Collect samples into a batch; windows keep their sizes."""
     labels = tuple(sample.labels for sample in samples if sample.labels is not None)
     return SampleBatch(
         tuple(sample.pixels for sample in samples),
@@ -53,47 +52,48 @@ def collate(samples: Sequence[PhotoSample]) -> SampleBatch:
 
 
 def collate_pairs(pairs: Sequence[PairSample]) -> PairBatch:
-    """The same for pairs."""
+    """Collect pairs into a batch."""
     return PairBatch(collate([pair.content for pair in pairs]), collate([pair.style for pair in pairs]))
 
 
 class BatchTransform:
-    """Makes the batch that is trained on: windows to squares, graded, masks to one channel a label.
+    """Make a `PhotoBatch` on the batch's device: resize windows to squares, grade them, expand labels to one-hot masks.
 
-    Runs where the batch is. What it draws comes from the samples' own seeds.
+    All draws come from the samples' own seeds.
 
     Args:
         size: side of the squares in pixels.
-        content_grade: strength of `random_grade` for the contents; half of them stay as they are.
-        style_grade: the same for styles; a quarter of them stay as they are.
-        seed: of the run; the batch gets one for what is drawn for all of it.
+        content_grade: strength of `random_grade` for contents, of which half stay unchanged.
+        style_grade: strength of `random_grade` for styles, of which a quarter stay unchanged.
+        seed: seed of the run; the seed of each training step derives from it.
     """
 
     def __init__(self, size: int, content_grade: float, style_grade: float, seed: int) -> None:
         self.size, self.content_grade, self.style_grade, self.seed = size, content_grade, style_grade, seed
 
-    def finish(self, batch: SampleBatch | PairBatch, first: int) -> PhotoBatch:
-        """What is trained on.
+    def train_batch(self, batch: SampleBatch | PairBatch, first: int) -> PhotoBatch:
+        """Make a training batch.
 
         Args:
-            batch: windows of photos, or pairs of such.
-            first: position of the first sample of all processes' batches.
+            batch: windows of photos or pairs.
+            first: position of the first sample over the batches of all processes.
         """
         contents, styles = _parts(batch)
-        content, content_mask = self._photos(contents, self.content_grade, 0.5)
-        style, style_mask = (None, None) if styles is None else self._photos(styles, self.style_grade, 0.75)
+        content, content_mask = self._squares(contents, self.content_grade, 0.5)
+        style, style_mask = (None, None) if styles is None else self._squares(styles, self.style_grade, 0.75)
         seed = seed_of(self.seed, "step", first)
         return PhotoBatch(content, content_mask, style, style_mask, _skipped(batch), seed, contents.seeds)
 
-    def judged(self, batch: SampleBatch | PairBatch) -> PhotoBatch:
-        """What is judged by: whole photos of one size, as they are."""
+    def val_batch(self, batch: SampleBatch | PairBatch) -> PhotoBatch:
+        """Make a validation batch: whole photos of one size, not graded."""
         contents, styles = _parts(batch)
         content, content_mask = _whole(contents)
         style, style_mask = (None, None) if styles is None else _whole(styles)
+        # "judged" is a part of the seed: another word would change every validation figure.
         seed = seed_of("judged", contents.positions[0])
         return PhotoBatch(content, content_mask, style, style_mask, _skipped(batch), seed, contents.seeds)
 
-    def _photos(self, batch: SampleBatch, grade: float, share: float) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _squares(self, batch: SampleBatch, grade: float, share: float) -> tuple[torch.Tensor, torch.Tensor | None]:
         flips = list(batch.flips)
         photos = resize_windows(list(batch.pixels), flips, self.size) / 255
         mask = None if batch.labels is None else _one_hot(resize_windows(list(batch.labels), flips, self.size))
@@ -115,5 +115,5 @@ def _whole(batch: SampleBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 
 def _one_hot(labels: torch.Tensor) -> torch.Tensor:
-    """`(B, 1, H, W)` to `(B, K, H, W)`."""
+    """Expand `(B, 1, H, W)` to `(B, K, H, W)`."""
     return F.one_hot(labels[:, 0].long(), NUM_LABELS).permute(0, 3, 1, 2).float()

@@ -1,5 +1,6 @@
-"""What happens to a photo before it is trained on or judged."""
+"""Transforms of training photos: random windows, resizing, random grades."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,10 +9,14 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as vision
 
 from lookcast.data.sources.folder import MIN_SIDE
+from lookcast.ops.color import luma
+
+Generators = Sequence[torch.Generator]
+"""One generator for each photo of a batch, so that a photo's draws do not depend on the rest of the batch."""
 
 
 class Window(NamedTuple):
-    """A part of a photo, in pixels, and whether it is mirrored."""
+    """A part of a photo in pixels; `flip` mirrors it."""
 
     top: int
     left: int
@@ -21,25 +26,27 @@ class Window(NamedTuple):
 
 
 def draw_window(size: tuple[int, ...], scale: tuple[float, float]) -> Window:
-    """A window of random place, area and shape (3:4 to 4:3), mirrored half of the time; draws from torch's generator.
+    """Draw a window of random position, area and aspect ratio (3:4 to 4:3), mirrored with probability 1/2.
+
+    Draws from torch's global generator.
 
     Args:
         size: (height, width) of the photo.
-        scale: smallest and largest share of its area.
+        scale: smallest and largest share of the photo's area.
     """
-    # torchvision asks an image for its size only.
+    # torchvision uses the image's size only.
     image = torch.empty(1, *size, device="meta")
     top, left, height, width = RandomResizedCrop.get_params(image, list(scale), [3 / 4, 4 / 3])
     return Window(top, left, height, width, flip=bool(torch.rand(()) < 0.5))
 
 
 def resize_windows(windows: list[torch.Tensor], flips: list[bool], size: int) -> torch.Tensor:
-    """Windows of any size to squares, mirrored where asked for, where the windows are.
+    """Resize windows of any size to squares on their own device, and mirror some of them.
 
     Args:
-        windows: each `(C, h, w)`, uint8: photos by bilinear interpolation with antialiasing; one channel is labels, by
-            the nearest.
-        flips: which are to be mirrored.
+        windows: each `(C, h, w)`, uint8. Three channels are a photo, resized bilinearly with antialiasing; one channel
+            is labels, resized to the nearest.
+        flips: True for each window to mirror.
         size: side in pixels.
 
     Returns:
@@ -59,12 +66,12 @@ def resize_windows(windows: list[torch.Tensor], flips: list[bool], size: int) ->
 
 
 def shrink_to(photo: torch.Tensor, max_side: int, labels: bool = False) -> torch.Tensor:
-    """A whole photo or its labels, at most `max_side` px on the longer side, but never under `MIN_SIDE` on the shorter.
+    """Shrink to at most `max_side` px on the longer side, but never below `MIN_SIDE` on the shorter.
 
     Args:
         photo: `(C, H, W)`, uint8.
-        max_side: in pixels.
-        labels: take the nearest instead of means.
+        max_side: longer side in pixels.
+        labels: True takes the nearest label instead of averaging.
     """
     height, width = photo.shape[-2:]
     factor = min(1.0, max(max_side / max(height, width), MIN_SIDE / min(height, width)))
@@ -72,3 +79,78 @@ def shrink_to(photo: torch.Tensor, max_side: int, labels: bool = False) -> torch
     mode = vision.InterpolationMode.NEAREST_EXACT if labels else vision.InterpolationMode.BILINEAR
     shrunk: torch.Tensor = vision.resize(photo, size, mode, antialias=True)
     return shrunk
+
+
+def generators_of(seeds: Sequence[int]) -> list[torch.Generator]:
+    """Return a seeded generator for each photo."""
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def random_grade(image: torch.Tensor, strength: float, generators: Generators) -> torch.Tensor:
+    """Grade each photo at random: exposure, colour of the light, tone curve, contrast and saturation.
+
+    The grades are stronger than a camera's, as style photos include sunsets, nights and faded prints. The order is:
+    gain per channel, gamma, contrast about the photo's mean, saturation down to grey; then the result is clamped.
+
+    Args:
+        image: `(B, 3, H, W)` in [0, 1].
+        strength: 0 leaves the photos unchanged; at 1 gains reach a factor of 2.1 and gammas 2.
+        generators: one for each photo.
+
+    Returns:
+        The same shape, in [0, 1].
+    """
+
+    def draw(channels: int, limit: float) -> torch.Tensor:
+        """Draw factors `exp(u)`, u uniform in `[-limit, limit] * strength`, `(B, channels, 1, 1)`."""
+        return ((uniform(generators, channels) * 2 - 1) * limit * strength).exp().to(image)[..., None, None]
+
+    graded = image * draw(1, 0.5) * draw(3, 0.25)
+    graded = graded.clamp(0, 1) ** draw(1, 0.7)
+    mean = graded.mean((1, 2, 3), keepdim=True)
+    graded = mean + (graded - mean) * draw(1, 0.4)
+    grey = luma(graded)
+    # A tenth of the photos, at strength 1, loses all colour.
+    colored = (uniform(generators, 1) > 0.1 * strength).to(image)[..., None, None]
+    return (grey + (graded - grey) * draw(1, 0.6) * colored).clamp(0, 1)
+
+
+def grade_some(image: torch.Tensor, strength: float, share: float, seeds: Sequence[int]) -> torch.Tensor:
+    """Grade a random share of the photos and leave the others unchanged.
+
+    Args:
+        image: `(B, 3, H, W)` in [0, 1].
+        strength: see `random_grade`; 0 draws nothing.
+        share: probability that a photo is graded.
+        seeds: one for each photo.
+    """
+    if strength == 0:
+        return image
+    generators = generators_of(seeds)
+    chosen = (uniform(generators, 1) < share).to(image.device)[..., None, None]
+    return torch.where(chosen, random_grade(image, strength, generators), image)
+
+
+def regional_grade(image: torch.Tensor, mask: torch.Tensor, strength: float, generators: Generators) -> torch.Tensor:
+    """Grade a photo with two random grades: each region takes one of them.
+
+    The result is a style photo whose regions have different looks in known places, so it must be matched region by
+    region.
+
+    Args:
+        image: `(B, 3, H, W)` in [0, 1].
+        mask: `(B, K, h, w)` of any size; the grades blend at region borders.
+        strength: see `random_grade`.
+        generators: one for each photo.
+
+    Returns:
+        The same shape as the image, in [0, 1].
+    """
+    chosen = (uniform(generators, mask.shape[1]) < 0.5).to(mask)[..., None, None]
+    where = F.interpolate((mask * chosen).sum(1, keepdim=True), image.shape[-2:], mode="bilinear").clamp(0, 1)
+    return torch.lerp(random_grade(image, strength, generators), random_grade(image, strength, generators), where)
+
+
+def uniform(generators: Generators, number: int) -> torch.Tensor:
+    """Draw `number` values in [0, 1) for each photo, `(B, number)`, on the CPU."""
+    return torch.stack([torch.rand(number, generator=generator) for generator in generators])

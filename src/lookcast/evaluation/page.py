@@ -7,7 +7,7 @@ from string import ascii_uppercase
 from typing import Any
 from urllib.parse import quote
 
-from lookcast.evaluation.pairs import CONTENT, MASKS, OUTPUT, STYLE, TRUTH
+from lookcast.evaluation.pair_folder import CONTENT, MASKS, OUTPUT, STYLE, TRUTH
 from lookcast.evaluation.scatter import scatter_svg
 from lookcast.evaluation.scoring import MEASURES, show
 

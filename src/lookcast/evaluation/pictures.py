@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from lookcast.atomic import atomic_write
-from lookcast.evaluation.pairs import CONTENT, MASKS, OUTPUT, STYLE, TRUTH, PairFiles, PairImages
+from lookcast.evaluation.pair_folder import CONTENT, MASKS, OUTPUT, STYLE, TRUTH, PairFiles, PairImages
 from lookcast.ops.masks import PALETTE
 from lookcast.photos.read import to_pixels
 

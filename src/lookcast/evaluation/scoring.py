@@ -10,7 +10,7 @@ import torch
 from lookcast.encoders.base import Encoder
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.encoders.teacher import TeacherEncoder
-from lookcast.evaluation.pairs import PairImages
+from lookcast.evaluation.pair_folder import PairImages
 from lookcast.metrics.photo import affine_residual, color_ssim, edge_ssim, invented_residual, psnr
 from lookcast.metrics.style import feature_distance, gram_distance, sliced_wasserstein
 from lookcast.structures import Features

@@ -1,10 +1,13 @@
-"""Semantic masks for a pair of photos that came without: by clustering, or by a segmentation network.
+"""Semantic masks for pairs of photos without masks: found by clustering or by a segmentation network.
 
-No module here imports torchvision's or transformers' models before a segmenter that needs them is built.
+Importing this package imports neither torchvision's nor transformers' models; building a segmenter does.
 """
 
+from pathlib import Path
+
+from lookcast.checks import InputError
 from lookcast.segmenters.base import MaskPair, Segmenter
-from lookcast.segmenters.clusters import ClusterSegmenter
+from lookcast.segmenters.cluster_segmenter import ClusterSegmenter
 from lookcast.segmenters.torchvision_segmenter import TorchvisionSegmenter
 from lookcast.segmenters.transformers_segmenter import TransformersSegmenter
 
@@ -22,4 +25,31 @@ __all__ = [
     "Segmenter",
     "TorchvisionSegmenter",
     "TransformersSegmenter",
+    "open_segmenter",
 ]
+
+
+def open_segmenter(name: str, weights: str | Path | None = None) -> Segmenter:
+    """Build the segmenter of a name, with its default network.
+
+    Args:
+        name: a key of `SEGMENTERS`.
+        weights: local weights of the default network: a file for `torchvision`, a folder for `transformers`. None uses
+            the network's own weights, downloaded on first use. `clusters` has none.
+
+    Raises:
+        InputError: an unknown name, weights for `clusters`, or weights that can't be read or downloaded.
+
+    Example:
+        >>> type(open_segmenter("clusters")).__name__
+        'ClusterSegmenter'
+    """
+    if name not in SEGMENTERS:
+        raise InputError(f"segmenter: expected one of {', '.join(SEGMENTERS)}, got {name!r}")
+    if weights is None:
+        return SEGMENTERS[name]()
+    if name == "torchvision":
+        return TorchvisionSegmenter(weights=weights)
+    if name == "transformers":
+        return TransformersSegmenter(Path(weights))
+    raise InputError(f"segmenter weights: {name} has none to replace, got {weights}")

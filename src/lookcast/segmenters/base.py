@@ -1,21 +1,22 @@
-"""What every segmenter gives."""
+"""The interface of all segmenters."""
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from lookcast.checks import InputError, check_image, check_shape
 from lookcast.segmenters.label_maps import label_map, merge_smallest, one_hot_pair, shares
 
 
 class MaskPair(NamedTuple):
-    """Corresponding regions of two photos.
+    """Masks of two photos with the same labels.
 
     Attributes:
         content: one-hot `(1, K, H, W)`, in the dtype and on the device of the content.
-        style: one-hot `(1, K, h, w)`, as the style.
-        labels: K names, 1 to 9 of them, so that a mask can be painted in the nine colours and read again.
+        style: one-hot `(1, K, h, w)`, in the dtype and on the device of the style.
+        labels: K names, 1 to 9 of them, because mask files have nine colours.
     """
 
     content: torch.Tensor
@@ -24,28 +25,28 @@ class MaskPair(NamedTuple):
 
 
 class Segmenter(ABC):
-    """Finds the regions of a content and a style photo that belong together."""
+    """Finds corresponding regions of a content and a style photo."""
 
     @abstractmethod
     def segment_pair(self, content: torch.Tensor, style: torch.Tensor) -> MaskPair:
-        """Masks of both photos with the same labels; the same photos give the same masks.
+        """Return masks of both photos with the same labels. The result is deterministic.
 
         Args:
             content: `(1, 3, H, W)` in [0, 1], of any size.
             style: `(1, 3, h, w)` in [0, 1], of any size.
 
         Raises:
-            ShapeError: not one image each.
-            InputError: not floating point, or without pixels.
+            ShapeError: content or style is not one image.
+            InputError: content or style is not floating point or has no pixels.
         """
 
 
 class ClassSegmenter(Segmenter):
-    """A segmenter that knows classes by name and looks at each photo alone.
+    """A segmenter with named classes that segments each photo by itself.
 
     Attributes:
-        names: what the planes of `probabilities` stand for.
-        rest: the one of `names` for what belongs to no class.
+        names: names of the planes of `probabilities`.
+        rest: the name in `names` for pixels of no class.
     """
 
     names: tuple[str, ...]
@@ -53,7 +54,7 @@ class ClassSegmenter(Segmenter):
 
     @abstractmethod
     def probabilities(self, image: torch.Tensor) -> torch.Tensor:
-        """Probability of every name at every place.
+        """Return the probability of every class at every place.
 
         Args:
             image: `(1, 3, H, W)` in [0, 1], of any size.
@@ -65,9 +66,9 @@ class ClassSegmenter(Segmenter):
     def segment_pair(self, content: torch.Tensor, style: torch.Tensor) -> MaskPair:
         """See `Segmenter.segment_pair`.
 
-        A class that one photo alone has stays: the losses fall back to the whole style for it. Of more than nine
-        classes in a pair the smallest, by their shares of both photos, become the rest, or the most common class
-        where there is no rest: that distorts the statistics of the larger region least.
+        A class that only one photo has is kept: the losses then use the whole style for it. If a pair has more than
+        nine classes, the smallest ones (by the sum of their shares in both photos) are merged into the rest, or into
+        the most common class if there is no rest. This distorts the statistics of the larger region least.
         """
         check_pair(content, style)
         with torch.no_grad():
@@ -80,10 +81,10 @@ class ClassSegmenter(Segmenter):
 
 
 def check_pair(content: torch.Tensor, style: torch.Tensor) -> None:
-    """Refuse what is not one image each, or one without pixels.
+    """Refuse a content or style that is not exactly one image with pixels.
 
     Raises:
-        ShapeError: no image, or several.
+        ShapeError: not an image, or several.
         InputError: not floating point, or without pixels.
     """
     for name, image in (("content", content), ("style", style)):
@@ -91,3 +92,18 @@ def check_pair(content: torch.Tensor, style: torch.Tensor) -> None:
         check_shape(name, image, (1, 3, "H", "W"))
         if not image.numel():
             raise InputError(f"{name}: has no pixels, its shape is {tuple(image.shape)}")
+
+
+def check_finite(network: nn.Module, source: object) -> None:
+    """Refuse a network with weights that are NaN or infinite: its masks would have one label, without any error.
+
+    Args:
+        network: the loaded network.
+        source: where its weights come from, for the message.
+
+    Raises:
+        InputError: names the first such weight.
+    """
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(f"{source}: weight {name!r} has values that are NaN or infinite")

@@ -1,4 +1,4 @@
-"""From a photo to the thumbnail that is segmented, and from soft maps back to the masks of the photo."""
+"""Thumbnails for segmentation networks, and masks from the soft maps that these networks return."""
 
 import torch
 import torch.nn.functional as F
@@ -7,32 +7,32 @@ from lookcast.checks import check_shape
 from lookcast.ops.masks import NUM_LABELS
 
 
-def thumbnail(image: torch.Tensor, max_side: int, least: int = 16, multiple: int = 1) -> torch.Tensor:
-    """Shrink a photo to what a network looks at; antialiased, in float32.
+def thumbnail(image: torch.Tensor, max_side: int, min_side: int = 16, multiple: int = 1) -> torch.Tensor:
+    """Shrink a photo to the size of a network's input; bilinear with antialiasing, in float32.
 
-    Keeps the aspect ratio up to rounding, unless a side would fall below `least`: a thin photo is stretched and a small
-    one enlarged, because networks can't read less.
+    The aspect ratio is kept up to rounding, unless a side would fall below `min_side`: then a thin photo is stretched
+    and a small one enlarged, because networks can't read smaller ones.
 
     Args:
         image: `(B, 3, H, W)`.
-        max_side: of the result's long side, in pixels; a smaller photo keeps its size.
-        least: of both sides.
-        multiple: of both sides.
+        max_side: longer side of the result, in pixels; a smaller photo keeps its size.
+        min_side: minimum of both sides, in pixels.
+        multiple: both sides are multiples of this.
 
     Returns:
         `(B, 3, h, w)`.
     """
     scale = min(1.0, max_side / max(image.shape[-2:]))
-    least = -(-least // multiple) * multiple
-    size = [max(round(side * scale / multiple) * multiple, least) for side in image.shape[-2:]]
+    min_side = -(-min_side // multiple) * multiple
+    size = [max(round(side * scale / multiple) * multiple, min_side) for side in image.shape[-2:]]
     return F.interpolate(image.float(), size, mode="bilinear", antialias=True)
 
 
 def label_map(soft: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
-    """Enlarge soft maps and take the greatest at every pixel: smooth borders, where enlarged labels would be blocks.
+    """Enlarge soft maps and return the label of the largest at every pixel, the first of equals.
 
-    One label after the other, so that a large photo takes three planes and not one for each label. The first of equals
-    wins.
+    Borders are smooth, unlike those of enlarged labels. Labels are enlarged one by one, so that a large photo needs
+    memory for three planes, not for one per label.
 
     Args:
         soft: `(1, K, h, w)`.
@@ -54,19 +54,19 @@ def label_map(soft: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.T
 
 
 def shares(labels: torch.Tensor, count: int) -> torch.Tensor:
-    """Share of the pixels that have each label 0 to `count` - 1, `(count,)` in float64 on the CPU."""
+    """Return the share of the pixels of each label 0 to `count` - 1: `(count,)`, float64 on the CPU."""
     return torch.bincount(labels.flatten(), minlength=count).cpu().double() / labels.numel()
 
 
 def merge_smallest(total: torch.Tensor, rest: int) -> torch.Tensor:
-    """Which label each label becomes, so that at most nine are left.
+    """Return the new label of each label, so that at most nine are left.
 
     Args:
-        total: share of each label, `(K,)`; 0 where it is absent.
-        rest: the label that takes the smallest ones in; where it is absent, the most common one does.
+        total: share of each label, `(K,)`; 0 if it is absent.
+        rest: the label that the smallest ones are merged into; if it is absent, the most common one.
 
     Returns:
-        `(K,)`, int64; labels that stay, and absent ones, are their own.
+        `(K,)`, int64; labels that are kept, and absent ones, map to themselves.
     """
     table = torch.arange(len(total))
     present = [int(k) for k in total.argsort(descending=True, stable=True) if total[k] > 0]
@@ -79,20 +79,20 @@ def merge_smallest(total: torch.Tensor, rest: int) -> torch.Tensor:
 def one_hot_pair(
     content: torch.Tensor, style: torch.Tensor, table: torch.Tensor
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], list[int]]:
-    """Masks of two label maps after merging.
+    """Return the masks of two label maps after merging.
 
     Args:
         content: `(1, H, W)`, uint8.
         style: `(1, h, w)`, uint8.
-        table: which label each label becomes, `(K,)`.
+        table: new label of each label, `(K,)`.
 
     Returns:
-        The masks, one-hot uint8, `(1, k, H, W)` and `(1, k, h, w)`, and the k labels that one of the photos has.
+        The masks, one-hot uint8, `(1, k, H, W)` and `(1, k, h, w)`, and the k labels that occur in either photo.
     """
     table = table.to(torch.uint8)
     merged = [table.to(labels.device)[labels.int()] for labels in (content, style)]
     found = shares(merged[0], len(table)) + shares(merged[1], len(table))
     kept = [k for k in range(len(table)) if found[k] > 0]
-    # Compared plane by plane: F.one_hot would take eight bytes a pixel and label.
+    # Plane by plane: F.one_hot would take eight bytes per pixel and label.
     first, second = (torch.stack([labels == k for k in kept], 1).to(torch.uint8) for labels in merged)
     return (first, second), kept

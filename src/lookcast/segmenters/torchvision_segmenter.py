@@ -1,4 +1,4 @@
-"""torchvision's segmentation networks: 20 kinds of objects, and the background."""
+"""torchvision's segmentation networks: 20 classes of objects and the background."""
 
 from pathlib import Path
 from typing import Any
@@ -6,23 +6,24 @@ from typing import Any
 import torch
 
 from lookcast.checks import InputError
-from lookcast.segmenters.base import ClassSegmenter
+from lookcast.paths import check_file
+from lookcast.segmenters.base import ClassSegmenter, check_finite
 from lookcast.segmenters.label_maps import thumbnail
-from lookcast.weights import load_into, read_state_dict
+from lookcast.weights import CheckpointError, load_into, read_state_dict
 
 THUMBNAIL = 768
-"""Long side of what the network reads: a photo of 3:2 then has about the 520 px of torchvision's tests."""
+"""Longer side of the network's input: a 3:2 photo then has about the 520 px that torchvision tests with."""
 
 
 class TorchvisionSegmenter(ClassSegmenter):
     """A network of `torchvision.models.segmentation`, trained on the 20 classes of Pascal VOC.
 
-    For portraits, animals and vehicles; a landscape is all background to it.
+    Use it for portraits, animals and vehicles. It labels a whole landscape as background.
 
     Args:
-        model: `deeplabv3_mobilenet_v3_large`, `lraspp_mobilenet_v3_large`, or another of that module.
-        weights: a state dict with torchvision's names, `.pth` or `.safetensors`; None downloads torchvision's own on
-            first use (42 MB for the default model) and keeps it in torch's hub folder.
+        model: `deeplabv3_mobilenet_v3_large`, `lraspp_mobilenet_v3_large`, or another network of that module.
+        weights: a state dict with torchvision's names, `.pth` or `.safetensors`. None uses torchvision's own weights,
+            downloaded on first use (42 MB for the default network) to torch's hub folder.
 
     Raises:
         InputError: an unknown model, weights that can't be downloaded, or a file that is missing or does not fit.
@@ -32,18 +33,22 @@ class TorchvisionSegmenter(ClassSegmenter):
     """
 
     def __init__(self, model: str = "deeplabv3_mobilenet_v3_large", weights: str | Path | None = None) -> None:
-        # Here, because importing them takes half a second, which who clusters need not wait for.
+        # Imported here because it takes half a second, which users of other segmenters save.
         from torchvision.models import get_model, get_model_weights, list_models, segmentation
 
         known = list_models(module=segmentation)
         if model not in known:
             raise InputError(f"model: {model!r} is none of torchvision's segmentation networks: {', '.join(known)}")
         trained = get_model_weights(model).DEFAULT
-        state = _download(model, trained) if weights is None else read_state_dict(weights)
-        # The second head of the larger networks serves their training only.
+        if weights is None:
+            state, source = _download(model, trained), str(trained.url)
+        else:
+            state, source = read_state_dict(check_file(weights, "file of weights", CheckpointError)), str(weights)
+        # Larger networks have a second head, which only training uses.
         state = {name: tensor for name, tensor in state.items() if not name.startswith("aux_classifier.")}
         self.network = get_model(model, weights=None, weights_backbone=None).eval().requires_grad_(False)
-        load_into(self.network, state, trained.url if weights is None else weights)
+        load_into(self.network, state, source)
+        check_finite(self.network, source)
         normalise = trained.transforms()
         self.mean = torch.tensor(normalise.mean).view(1, 3, 1, 1)
         self.std = torch.tensor(normalise.std).view(1, 3, 1, 1)
@@ -53,7 +58,7 @@ class TorchvisionSegmenter(ClassSegmenter):
 
     def probabilities(self, image: torch.Tensor) -> torch.Tensor:
         """See `ClassSegmenter.probabilities`."""
-        small = thumbnail(image, THUMBNAIL, least=64)
+        small = thumbnail(image, THUMBNAIL, min_side=64)
         normalised = (small - self.mean.to(small.device)) / self.std.to(small.device)
         output: torch.Tensor = self.network.to(small.device)(normalised)["out"]
         return output.softmax(1)
@@ -65,7 +70,7 @@ def _download(model: str, trained: Any) -> dict[str, torch.Tensor]:
     except Exception as error:  # a network fails in many ways: OSError, HTTPException, a hash that differs
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"segmenter torchvision: {trained.url} can't be downloaded ({reason}); fetch it elsewhere and pass the "
-            f"file as the weights of {model}, or take the segmenter clusters, which needs none"
+            f"segmenter torchvision: {trained.url} can't be downloaded ({reason}); download it elsewhere and "
+            f"pass the file by --segmenter-weights as the weights of {model}, or use the segmenter clusters"
         ) from error
     return state

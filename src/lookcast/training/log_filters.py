@@ -1,6 +1,7 @@
 """Filters for messages that need no action, and for messages that repeat."""
 
 import logging
+import os
 import warnings
 
 _NOT_NEEDED = (
@@ -12,6 +13,7 @@ _NOT_NEEDED = (
     ".*find_unused_parameters=True was specified.*did not find any.*",  # only the universal module leaves some unused
 )
 """Warnings of Lightning and torch in every run."""
+_NO_SLURM_JOB = ".*`srun` command is available on your system but is not used.*"
 
 
 class OnceFilter(logging.Filter):
@@ -37,7 +39,8 @@ class OnceFilter(logging.Filter):
 def quieten() -> None:
     """Silence the messages of every run, and repeated messages about photos, in the handlers of the root logger."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in _NOT_NEEDED:
+    outside = () if "SLURM_JOB_ID" in os.environ else (_NO_SLURM_JOB,)  # a run on a login node is meant
+    for message in (*_NOT_NEEDED, *outside):
         warnings.filterwarnings("ignore", message=message)
     for handler in logging.root.handlers:  # a filter of a logger would not see the records of its children
         if not any(isinstance(known, OnceFilter) for known in handler.filters):

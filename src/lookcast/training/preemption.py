@@ -8,7 +8,7 @@ from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
-from lookcast.data.workers import STOPPING
+from lookcast.processes import STOP_SIGNALS
 from lookcast.training.launchers import requeue, slurm_job
 
 
@@ -39,7 +39,7 @@ class StopSignals:
     def listen(self) -> None:
         """Install the handlers."""
         self.received = 0
-        self.before = {signum: signal.signal(signum, self._receive) for signum in STOPPING}
+        self.before = {signum: signal.signal(signum, self._receive) for signum in STOP_SIGNALS}
 
     def ignore(self) -> None:
         """Restore the former handlers."""

@@ -7,6 +7,9 @@ from typing import Any
 SETTINGS = {
     "data.shortest": "data.min_side",
     "module.pseudo_masks.most": "module.pseudo_masks.max_regions",
+    "callbacks.speed": "callbacks.compile_networks",
+    "callbacks.skipped.most": "callbacks.skipped.max_share",
+    "callbacks.finite.most_in_a_row": "callbacks.finite.max_in_a_row",
 }
 """Settings: the old key, and the one that took its place. A key also stands for everything below it."""
 
@@ -14,6 +17,8 @@ TARGETS = {
     "lookcast.training.module.LookModule": "lookcast.training.modules.single.LookModule",
     "lookcast.training.universal.UniversalModule": "lookcast.training.modules.pairs.UniversalModule",
     "lookcast.training.pseudo_masks.PseudoMasks": "lookcast.segmenters.pseudo_masks.PseudoMasks",
+    "lookcast.training.callbacks.Speed": "lookcast.training.callbacks.CompileNetworks",
+    "lookcast.training.loggers.wandb_logger": "lookcast.training.loggers.RunWandb",
 }
 """Values of `_target_`: the old path of a class, and its path now."""
 

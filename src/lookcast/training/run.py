@@ -23,9 +23,9 @@ from lookcast.data.sources.folder import MIN_SIDE, find_photos
 from lookcast.data.transforms import shrink_to
 from lookcast.generators import FixedStyleGenerator, Generator, UniversalGenerator
 from lookcast.photos.read import PhotoError, read_mask, read_srgb
-from lookcast.training.callbacks import work_of
+from lookcast.training.callbacks import run_stats
 from lookcast.training.config import check_config
-from lookcast.training.loggers import close_wandb, log_config, log_result
+from lookcast.training.loggers import run_loggers
 from lookcast.training.modules.single import LookModule
 from lookcast.training.renamed import rename_config
 from lookcast.training.run_folder import RunFolder
@@ -80,7 +80,8 @@ def train(cfg: DictConfig) -> TrainResult:
             raise
         finally:
             folder.started = trainer.fit_loop.epoch_loop.batch_progress.total.ready > 0
-            close_wandb(trainer.loggers)
+            for logger in run_loggers(trainer):
+                logger.close()
 
 
 def _run(trainer: pl.Trainer, cfg: DictConfig, config: dict[str, Any], run_dir: Path) -> TrainResult:
@@ -101,7 +102,8 @@ def _run(trainer: pl.Trainer, cfg: DictConfig, config: dict[str, Any], run_dir: 
     resume = checkpoint_to_resume(cfg.resume, run_dir)
     if resume is not None:
         check_training_checkpoint(resume, module.generator, config)
-    log_config(trainer.loggers, config)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(config)
     trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     return _finish(trainer, module, datamodule, run_dir, config)
 
@@ -178,7 +180,10 @@ def _finish(
         header = {"lookcast": lookcast.__version__, "encoder": config["encoder"], "training": config, "steps": steps}
         header |= {"metrics": metrics, "licence": config["licence"]}
         checkpoints.save_checkpoint(path, module.generator, header)
-    return log_result(trainer, TrainResult(run_dir, path, metrics, datamodule.held_out, work_of(trainer)))
+    result = TrainResult(run_dir, path, metrics, datamodule.held_out, run_stats(trainer))
+    for logger in run_loggers(trainer):
+        logger.log_result(result)
+    return result
 
 
 def _validate(trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule) -> dict[str, float]:
@@ -226,7 +231,10 @@ def _read_style(cfg: DictConfig) -> dict[str, torch.Tensor | None]:
     style = shrink_to(torch.from_numpy(pixels).permute(2, 0, 1), cfg.style_size)[None].float() / 255
     if cfg.style_mask is None:
         return {"style": style, "style_mask": None}
-    mask = read_mask(cfg.style_mask, pixels.shape[:2])[0]
+    try:
+        mask = read_mask(cfg.style_mask, pixels.shape[:2])[0]
+    except InputError as error:
+        raise InputError(f"style_mask: {error}") from error
     return {"style": style, "style_mask": shrink_to(mask, cfg.style_size, labels=True)[None]}
 
 

@@ -27,7 +27,7 @@ def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05) 
     """
     if total_steps < 1:
         raise InputError(
-            f"scheduler.total_steps: expected at least 1, got {total_steps}; a run without an end needs scheduler=constant"
+            f"scheduler.total_steps: expected at least 1, got {total_steps}; without an end take scheduler=constant"
         )
     if not 0 <= warmup <= 1:
         raise InputError(f"scheduler.warmup: expected a share in [0, 1], got {warmup}")

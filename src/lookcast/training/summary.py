@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lookcast.training.work import Work
+from lookcast.training.stats import RunStats
 
 
 class TrainResult(NamedTuple):
@@ -22,14 +22,14 @@ class TrainResult(NamedTuple):
         checkpoint: the `.safetensors` file for inference.
         metrics: validation figures of the best weights.
         held_out: whether the validation photos were kept out of the training.
-        work: steps, speed, skipped photos.
+        stats: steps, speed, skipped photos.
     """
 
     run_dir: Path
     checkpoint: Path
     metrics: dict[str, float]
     held_out: bool
-    work: Work
+    stats: RunStats
 
 
 def figures_of(metrics: dict[str, float]) -> list[tuple[str, float, float]]:
@@ -51,9 +51,9 @@ def print_summary(result: TrainResult) -> None:
     console.print(f"\non photos that were {'not ' if result.held_out else ''}trained on:", table, sep="\n")
     run_dir, checkpoint = (os.path.relpath(path) for path in (result.run_dir, result.checkpoint))
     samples = sorted((result.run_dir / "samples").glob("*.png"))
-    lines = {"steps": _steps(result.work)}
-    if result.work.skipped:
-        lines["skipped"] = f"{result.work.skipped} photos that can't be read, see {run_dir}/skipped_photos.txt"
+    lines = {"steps": _steps(result.stats)}
+    if result.stats.skipped:
+        lines["skipped"] = f"{result.stats.skipped} photos that can't be read, see {run_dir}/skipped_photos.txt"
     lines["checkpoint"] = checkpoint
     if samples:
         lines["picture"] = f"{os.path.relpath(samples[-1])}  (content | style | output)"
@@ -63,12 +63,11 @@ def print_summary(result: TrainResult) -> None:
         console.print(f"{name:<10}  {text}", soft_wrap=True)  # a path stays on one line, so that it can be copied
 
 
-def _steps(work: Work) -> str:
-    if work.tally is None or work.tally.steps == 0:
-        return f"{work.steps}"
-    done = work.tally
-    since = "" if done.steps == work.steps else f" ({done.steps} since it was resumed)"
+def _steps(stats: RunStats) -> str:
+    if stats.seconds == 0:
+        return f"{stats.steps}"
+    since = f" ({stats.steps - stats.first_step} since it was resumed)" if stats.first_step else ""
     return (
-        f"{work.steps}{since} in {timedelta(seconds=round(done.seconds))}, {done.images_per_second:.1f} images/s, "
-        f"{done.data_wait:.0%} of the time waiting for photos"
+        f"{stats.steps}{since} in {timedelta(seconds=round(stats.seconds))}, {stats.images_per_second:.1f} images/s, "
+        f"{stats.data_wait:.0%} of the time waiting for photos"
     )

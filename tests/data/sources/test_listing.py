@@ -152,7 +152,7 @@ class TestRemembered:
 
     @pytest.fixture
     def root(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(listing, "REMEMBERED", 4)
+        monkeypatch.setattr(listing, "MIN_CACHED", 4)
         return age(save_names(tmp_path / "photos", "a.jpg", "b/c.jpg", "b/d/e.jpg", "f/\udcff\n.jpg"))
 
     @pytest.fixture
@@ -187,7 +187,7 @@ class TestRemembered:
         assert list(list_folder(root, cache)) == walked(root)
 
     def test_few_photos_are_not_kept(self, root, cache, monkeypatch):
-        monkeypatch.setattr(listing, "REMEMBERED", 5)
+        monkeypatch.setattr(listing, "MIN_CACHED", 5)
         assert len(list_folder(root, cache)) == 4
         assert not cache.exists()
 

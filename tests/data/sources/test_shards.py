@@ -19,10 +19,10 @@ from lookcast.checks import InputError
 from lookcast.data.sources import shards
 from lookcast.data.sources.folder import PhotoFolder, find_photos
 from lookcast.data.sources.shards import PhotoShards
-from lookcast.data.store import storage as ranged_files
+from lookcast.data.store import storage, writer
 from lookcast.data.store.index import INDEX, VERSION
 from lookcast.photos.read import PhotoError, read_mask, read_srgb
-from tests.shard_sets import SHORTEST, save_folder, save_shards, save_striped_masks
+from tests.shard_sets import MIN_SIDE, save_folder, save_shards, save_striped_masks
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,9 @@ def copy(tmp_path, made):
 
 @pytest.fixture
 def two_shards(tmp_path, monkeypatch, photos):
-    """As if a photo were half a MiB, so that there are several shards."""
-    from lookcast.data.store import tar as shard_tar
-
-    has_room = shard_tar.ShardTar.has_room
-    monkeypatch.setattr(shard_tar.ShardTar, "has_room", lambda tar, encoded, _: has_room(tar, encoded, 30_000))
-    return save_shards(tmp_path / "several", photos)
+    """Several shards: `--shard-mb 1` with a MiB of 30 kB."""
+    monkeypatch.setattr(writer, "_MIB", 30_000)
+    return save_shards(tmp_path / "several", photos, shard_mb=1)
 
 
 class RangeHandler(http.server.SimpleHTTPRequestHandler):
@@ -65,14 +62,14 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
     asked: list[tuple[str, str | None]] = []  # noqa: RUF012
 
     def do_GET(self):
-        kind = type(self)
+        handler = type(self)
         wanted = self.headers.get("Range")
-        kind.asked.append((self.path, wanted))
-        if kind.failures > 0:
-            kind.failures -= 1
+        handler.asked.append((self.path, wanted))
+        if handler.failures > 0:
+            handler.failures -= 1
             self.send_error(503)
             return
-        if wanted is None or not kind.ranges:
+        if wanted is None or not handler.ranges:
             super().do_GET()
             return
         data = Path(self.translate_path(self.path)).read_bytes()
@@ -95,7 +92,7 @@ def server(made, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=made)) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
-        monkeypatch.setattr(ranged_files, "_PAUSE", 0.01)
+        monkeypatch.setattr(storage, "PAUSES", (0.01,) * 3)
         yield f"http://127.0.0.1:{running.server_port}", handler
         running.shutdown()
         thread.join()
@@ -110,31 +107,31 @@ def assert_same(left, right):
 
 
 class TestSameSamples:
-    @pytest.mark.parametrize("kind", ["npy", "png"])
-    def test_bit_for_bit_those_of_the_folder(self, tmp_path, photos, kind):
-        source = PhotoShards(save_shards(tmp_path / "shards", photos, kind=kind))
+    @pytest.mark.parametrize("format", ["npy", "png"])
+    def test_bit_for_bit_those_of_the_folder(self, tmp_path, photos, format):
+        source = PhotoShards(save_shards(tmp_path / "shards", photos, format=format))
         files = find_photos(photos)
         assert len(source) == len(files) == 7
         for number, file in enumerate(files):
             photo = source.read(number)
-            assert np.array_equal(photo.pixels, read_srgb(file, min_side=SHORTEST))
-            assert min(photo.pixels.shape[:2]) == SHORTEST
+            assert np.array_equal(photo.pixels, read_srgb(file, min_side=MIN_SIDE))
+            assert min(photo.pixels.shape[:2]) == MIN_SIDE
             assert photo.labels is None
             assert source.name(number) == str(file.relative_to(photos))
 
     def test_jpeg_is_off_by_a_level_or_two(self, tmp_path, photos):
-        source = PhotoShards(save_shards(tmp_path / "shards", photos, kind="jpg"))
+        source = PhotoShards(save_shards(tmp_path / "shards", photos, format="jpg"))
         for number, file in enumerate(find_photos(photos)):
-            error = np.abs(source.read(number).pixels.astype(int) - read_srgb(file, min_side=SHORTEST))
+            error = np.abs(source.read(number).pixels.astype(int) - read_srgb(file, min_side=MIN_SIDE))
             assert 0 < error.mean() < 2
 
     def test_quality(self, tmp_path, photos):
-        sets = [PhotoShards(save_shards(tmp_path / str(q), photos, kind="jpg", quality=q)) for q in (50, 95)]
+        sets = [PhotoShards(save_shards(tmp_path / str(q), photos, format="jpg", quality=q)) for q in (50, 95)]
         assert sets[0]._records[:, 1].sum() < sets[1]._records[:, 1].sum() * 0.7
 
-    @pytest.mark.parametrize("kind", ["npy", "jpg", "png"])
-    def test_masks(self, tmp_path, photos, masks, kind):
-        source = PhotoShards(save_shards(tmp_path / "shards", photos, masks, kind))
+    @pytest.mark.parametrize("format", ["npy", "jpg", "png"])
+    def test_masks(self, tmp_path, photos, masks, format):
+        source = PhotoShards(save_shards(tmp_path / "shards", photos, masks, format))
         assert source.has_masks
         for number, file in enumerate(find_photos(photos)):
             photo = source.read(number)
@@ -147,7 +144,7 @@ class TestSameSamples:
         assert len(list(two_shards.glob("*.tar"))) > 2
         source = PhotoShards(two_shards)
         for number, file in reversed(list(enumerate(find_photos(photos)))):
-            assert np.array_equal(source.read(number).pixels, read_srgb(file, min_side=SHORTEST))
+            assert np.array_equal(source.read(number).pixels, read_srgb(file, min_side=MIN_SIDE))
             assert source.name(number) == str(file.relative_to(photos))
 
     def test_a_number_beyond(self, made):
@@ -164,15 +161,15 @@ class TestSameSamples:
 class TestFormat:
     """What other programs make of it."""
 
-    @pytest.mark.parametrize("kind", ["npy", "jpg", "png"])
-    def test_a_plain_tar(self, tmp_path, photos, masks, kind):
-        out = save_shards(tmp_path / "shards", photos, masks, kind)
+    @pytest.mark.parametrize("format", ["npy", "jpg", "png"])
+    def test_a_plain_tar(self, tmp_path, photos, masks, format):
+        out = save_shards(tmp_path / "shards", photos, masks, format)
         source = PhotoShards(out)
         with tarfile.open(out / "000000.tar") as tar:
-            assert tar.getnames() == [f"{n:09d}.{end}" for n in range(7) for end in (kind, "mask.png")]
+            assert tar.getnames() == [f"{n:09d}.{end}" for n in range(7) for end in (format, "mask.png")]
             for number in range(7):
-                stored = BytesIO(tar.extractfile(f"{number:09d}.{kind}").read())
-                pixels = np.load(stored) if kind == "npy" else np.asarray(Image.open(stored))
+                stored = BytesIO(tar.extractfile(f"{number:09d}.{format}").read())
+                pixels = np.load(stored) if format == "npy" else np.asarray(Image.open(stored))
                 assert np.array_equal(pixels, source.read(number).pixels)
 
     def test_a_mask_has_the_nine_colours(self, made, masks, photos):
@@ -221,7 +218,7 @@ class TestWorkers:
         assert len(read) == 7
 
     def test_no_more_files_are_open_than_said(self, two_shards, monkeypatch):
-        monkeypatch.setattr(ranged_files, "MAX_OPEN", 2)
+        monkeypatch.setattr(storage, "MAX_OPEN", 2)
         source = PhotoShards(two_shards)
         before = len([*Path("/proc/self/fd").iterdir()])
         for number in [*range(7), *range(7)]:
@@ -279,19 +276,19 @@ class TestRemote:
     def test_failures_are_tried_again(self, server, made, tmp_path):
         url, handler = server
         source = PhotoShards(url, cache=tmp_path)
-        handler.failures = ranged_files.ATTEMPTS - 1
+        handler.failures = len(storage.PAUSES)
         assert np.array_equal(source.read(1).pixels, PhotoShards(made).read(1).pixels)
 
     def test_too_many_failures(self, server, tmp_path):
         url, handler = server
         source = PhotoShards(url, cache=tmp_path)
-        handler.failures = ranged_files.ATTEMPTS
+        handler.failures = len(storage.PAUSES) + 1
         with pytest.raises(PhotoError, match=rf"^{url}/000000\.tar: can't be read \(503.*\), tried 4 times$"):
             source.read(1)
         assert source.read(1).pixels.dtype == np.uint8
 
     def test_a_server_that_is_gone_ends_the_run(self, server, tmp_path, monkeypatch):
-        monkeypatch.setattr(ranged_files, "_PAUSE", 0.01)
+        monkeypatch.setattr(storage, "PAUSES", (0.01,) * 3)
         url, handler = server
         source = PhotoShards(url, cache=tmp_path)
         handler.failures = 10**6
@@ -302,7 +299,7 @@ class TestRemote:
             assert not isinstance(caught.value, PhotoError)  # which would be passed over, one photo after the other
 
     def test_a_shard_that_is_gone_is_passed_over(self, made, tmp_path, monkeypatch):
-        monkeypatch.setattr(ranged_files, "_PAUSE", 0.01)
+        monkeypatch.setattr(storage, "PAUSES", (0.01,) * 3)
         system = fsspec.filesystem("memory")
         system.put(f"{made}/", "/bucket/gone/", recursive=True)
         source = PhotoShards("memory://bucket/gone", cache=tmp_path)
@@ -313,16 +310,20 @@ class TestRemote:
     def test_a_server_that_serves_whole_files_only(self, server, tmp_path):
         url, handler = server
         handler.ranges = False
-        with pytest.raises(InputError, match=r"shards\.index: can't be read \(asked for 32 bytes and got .* parts of"):
+        with pytest.raises(
+            InputError, match=r"^shards: .*shards\.index: asked for 32 bytes and got \d+: .* parts of files$"
+        ):
             PhotoShards(url, cache=tmp_path)
 
     def test_nobody_there(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(ranged_files, "_PAUSE", 0.01)
-        with pytest.raises(InputError, match=r"127\.0\.0\.1:9/shards\.index is missing, or not to be reached; "):
+        monkeypatch.setattr(storage, "PAUSES", (0.01,) * 3)
+        with pytest.raises(
+            InputError, match=r"127\.0\.0\.1:9/shards\.index is missing, or its server can't be reached; "
+        ):
             PhotoShards("http://127.0.0.1:9", cache=tmp_path)
 
     def test_no_shards_there(self, server, tmp_path):
-        with pytest.raises(InputError, match=r"/nothing/shards\.index is missing, or not to be reached; "):
+        with pytest.raises(InputError, match=r"/nothing/shards\.index is missing, or its server can't be reached; "):
             PhotoShards(f"{server[0]}/nothing", cache=tmp_path)
 
     def test_a_protocol_without_its_package(self, tmp_path, monkeypatch):
@@ -335,7 +336,7 @@ class TestRemote:
             PhotoShards("gopher://bucket", cache=tmp_path)
 
     def test_sizes_of_many_shards_are_asked_for_when_they_are_read(self, made, tmp_path, monkeypatch):
-        monkeypatch.setattr(shards, "MOST_CHECKED_AT_ONCE", 0)
+        monkeypatch.setattr(shards, "MAX_CHECKED_AT_ONCE", 0)
         system = fsspec.filesystem("memory")
         system.put(f"{made}/", "/bucket/cut/", recursive=True)
         source = PhotoShards("memory://bucket/cut", cache=tmp_path)
@@ -415,9 +416,9 @@ class TestRejects:
         with pytest.raises(PhotoError, match=r"000000\.tar/000000006\.npy: damaged, not the photo that was written$"):
             source.read(6)
 
-    @pytest.mark.parametrize("kind", ["npy", "jpg", "png"])
-    def test_zeros_where_a_copy_stopped(self, tmp_path, photos, masks, kind):
-        out = save_shards(tmp_path / "shards", photos, masks, kind)
+    @pytest.mark.parametrize("format", ["npy", "jpg", "png"])
+    def test_zeros_where_a_copy_stopped(self, tmp_path, photos, masks, format):
+        out = save_shards(tmp_path / "shards", photos, masks, format)
         source = PhotoShards(out)
         right = [source.read(number) for number in range(7)]
         whole = (out / "000000.tar").read_bytes()

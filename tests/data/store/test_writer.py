@@ -14,10 +14,9 @@ from PIL import Image
 from lookcast import cli
 from lookcast.checks import InputError
 from lookcast.data.sources.shards import PhotoShards
-from lookcast.data.store import writer as shard_writer
-from lookcast.data.store.encoder import ShardOptions
+from lookcast.data.store import writer
 from lookcast.data.store.index import INDEX
-from lookcast.data.store.tar import ShardTar
+from lookcast.data.store.unfinished import JOURNAL
 from lookcast.data.store.writer import make_shards
 from lookcast.photos.read import read_srgb
 from tests.runs import break_photo
@@ -56,7 +55,12 @@ class TestCommand:
         assert run(photos, "-o", tmp_path / "shards", *arguments)[0] == 0
         source = PhotoShards(tmp_path / "shards")
         description = source.header.description
-        assert (description.kind, description.quality, description.min_side, description.masks) == ("jpg", 80, 32, True)
+        assert (description.format, description.quality, description.min_side, description.masks) == (
+            "jpg",
+            80,
+            32,
+            True,
+        )
         assert min(source.read(0).pixels.shape[:2]) == 32
         assert source.read(0).labels.shape == source.read(0).pixels.shape[:2]
 
@@ -100,10 +104,10 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (("--format", "bmp"), "format: bmp is unknown; there are npy, jpg, png"),
-            (("--quality", 0), "quality: expected 1 to 100, got 0"),
+            (("--format", "bmp"), "format: expected 'npy', 'jpg' or 'png', got 'bmp'"),
+            (("--quality", 0), "quality: expected at least 1, got 0"),
             (("--shortest", 3), "min_side: expected at least 16, got 3"),
-            (("--shard-mb", 0), "shard-mb: expected at least 1, got 0"),
+            (("--shard-mb", 0), "shard_mb: expected at least 1, got 0"),
             (("--jobs", 0), "jobs: expected at least 1, got 0"),
             (("--masks", "nothing"), "masks: nothing is not a folder"),
             (("-o", "s3://bucket"), "out: s3:/bucket is a URL; write the shards to a folder, and copy that"),
@@ -144,8 +148,8 @@ class TestOut:
         )
         assert sorted(photos.iterdir()) == before
 
-    def test_never_takes_a_folder_of_that_name_for_its_own(self, tmp_path, photos, run):
-        mine = tmp_path / "out" / "unfinished" / "symphony.txt"
+    def test_rejects_a_foreign_file_of_the_name_of_its_journal(self, tmp_path, photos, run):
+        mine = tmp_path / "out" / JOURNAL
         mine.parent.mkdir(parents=True)
         mine.write_text("B minor")
         assert run(photos, "-o", tmp_path / "out")[0] == 2
@@ -180,13 +184,12 @@ class TestInterrupted:
 
     @pytest.fixture(autouse=True)
     def small_shards(self, monkeypatch):
-        has_room = ShardTar.has_room
-        monkeypatch.setattr(ShardTar, "has_room", lambda tar, encoded, limit: has_room(tar, encoded, 100_000))
+        monkeypatch.setattr(writer, "_MIB", 100_000)
 
     def test_killed(self, tmp_path, many):
         """By a real kill -9, at moments that come as they come."""
-        options = ShardOptions(min_side=64)
-        make_shards(many, tmp_path / "straight", options=options, workers=1)
+        options = {"min_side": 64, "shard_mb": 1, "jobs": 1}
+        make_shards(many, tmp_path / "straight", **options)
         straight = contents(tmp_path / "straight")
         assert len(straight) > 8
         out = tmp_path / "shards"
@@ -194,7 +197,7 @@ class TestInterrupted:
             child = os.fork()
             if child == 0:
                 os.setsid()
-                make_shards(many, out, options=options, workers=1)
+                make_shards(many, out, **options)
                 os._exit(0)
             deadline = time.monotonic() + 60
             while not list(out.glob(f"*{number:06d}*.tar")):
@@ -203,19 +206,19 @@ class TestInterrupted:
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
             assert not (out / INDEX).exists()
-            with pytest.raises(InputError, match="the same command again goes on"):
+            with pytest.raises(InputError, match="the same command again resumes"):
                 PhotoShards(out)
         kept = {path.name: path.stat().st_mtime_ns for path in out.glob("[0-9]*.tar")}
-        assert make_shards(many, out, options=options, workers=1).description.left_out == 1
+        assert make_shards(many, out, **options).description.left_out == 1
         assert contents(out) == straight
         finished = sorted(kept)[:2]
         assert [(out / name).stat().st_mtime_ns for name in finished] == [kept[name] for name in finished]
 
-    @pytest.mark.parametrize("moment", range(0, 24, 3))
+    @pytest.mark.parametrize("moment", range(15))
     def test_stopped_before_any_file_is_renamed(self, tmp_path, many, monkeypatch, moment):
         """The plan, each tar, each part of the index, the index: the process ends just before that one."""
-        options = ShardOptions(min_side=64)
-        make_shards(many, tmp_path / "straight", options=options, workers=1)
+        options = {"min_side": 64, "shard_mb": 1, "jobs": 1}
+        make_shards(many, tmp_path / "straight", **options)
         count = iter(range(1000))
         replace = Path.replace
 
@@ -227,36 +230,53 @@ class TestInterrupted:
         with monkeypatch.context() as patch:
             patch.setattr(Path, "replace", stop)
             try:
-                make_shards(many, tmp_path / "shards", options=options, workers=1)
+                make_shards(many, tmp_path / "shards", **options)
             except KeyboardInterrupt:
                 assert not (tmp_path / "shards" / INDEX).exists()
-        make_shards(many, tmp_path / "shards", options=options, workers=1)
+        make_shards(many, tmp_path / "shards", **options)
         assert contents(tmp_path / "shards") == contents(tmp_path / "straight")
 
     def test_a_shard_that_went_missing_is_made_again(self, tmp_path, many, monkeypatch):
-        options = ShardOptions(min_side=64)
+        options = {"min_side": 64, "shard_mb": 1, "jobs": 1}
 
         def stop(*_, **__):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(shard_writer, "write_index", stop)
+            patch.setattr(writer, "write_index", stop)
             with pytest.raises(KeyboardInterrupt):
-                make_shards(many, tmp_path / "shards", options=options, workers=1)
+                make_shards(many, tmp_path / "shards", **options)
         os.truncate(tmp_path / "shards" / "000003.tar", 512)
-        make_shards(many, tmp_path / "shards", options=options, workers=1)
-        make_shards(many, tmp_path / "straight", options=options, workers=1)
+        make_shards(many, tmp_path / "shards", **options)
+        make_shards(many, tmp_path / "straight", **options)
+        assert contents(tmp_path / "shards") == contents(tmp_path / "straight")
+
+    @pytest.mark.parametrize("kept", [0.2, 0.5, 0.97])
+    def test_a_journal_that_was_cut_while_it_was_written(self, tmp_path, many, monkeypatch, kept):
+        options = {"min_side": 64, "shard_mb": 1, "jobs": 1}
+
+        def stop(*_, **__):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "write_index", stop)
+            with pytest.raises(KeyboardInterrupt):
+                make_shards(many, tmp_path / "shards", **options)
+        journal = tmp_path / "shards" / JOURNAL
+        os.truncate(journal, int(journal.stat().st_size * kept))
+        make_shards(many, tmp_path / "shards", **options)
+        make_shards(many, tmp_path / "straight", **options)
         assert contents(tmp_path / "shards") == contents(tmp_path / "straight")
 
     def test_full_disk(self, tmp_path, many, monkeypatch):
-        def full(tar, number, encoded):
+        def full(start, encoded, members):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         with monkeypatch.context() as patch:
-            patch.setattr(ShardTar, "add", full)
+            patch.setattr(writer, "record", full)
             with pytest.raises(InputError, match=r"000000\.tar: can't be written \(No space left on device\)$"):
-                make_shards(many, tmp_path / "shards", workers=1)
-        assert [path.name for path in (tmp_path / "shards").iterdir()] == ["unfinished"]
+                make_shards(many, tmp_path / "shards", jobs=1)
+        assert [path.name for path in (tmp_path / "shards").iterdir()] == [JOURNAL]
 
     @pytest.mark.slow
     def test_interrupt_in_a_shell(self, tmp_path, many):

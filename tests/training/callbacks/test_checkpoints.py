@@ -46,7 +46,10 @@ class TestLastCheckpoint:
         callback.on_validation_end(run, None)
         assert steps == []
 
-    @pytest.mark.parametrize("every", [0, -1])
-    def test_rejects_intervals_below_one(self, tmp_path, every):
-        with pytest.raises(InputError, match=rf"^every_n_steps: expected at least 1, got {every}$"):
+    @pytest.mark.parametrize(
+        ("every", "limit"),
+        [(0, "greater than or equal to 1"), (-1, "greater than or equal to 1"), (0.5, "a valid integer")],
+    )
+    def test_rejects_other_intervals(self, tmp_path, every, limit):
+        with pytest.raises(InputError, match=rf"^every_n_steps: must be {limit}, got {every}$"):
             LastCheckpoint(tmp_path / "last.ckpt", every)

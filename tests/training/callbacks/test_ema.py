@@ -117,9 +117,12 @@ class TestAverage:
         assert (len(taken), updates) == (5, 4)
         assert_close(averages, averages_of(taken))
 
-    @pytest.mark.parametrize("decay", [-0.1, 1, float("nan")])
-    def test_rejects_other_shares(self, decay):
-        with pytest.raises(InputError, match=rf"^decay: expected a share in \[0, 1\), got {decay}$"):
+    @pytest.mark.parametrize(
+        ("decay", "limit"),
+        [(-0.1, "greater than or equal to 0"), (1, "less than 1"), (float("nan"), "a finite number")],
+    )
+    def test_rejects_other_shares(self, decay, limit):
+        with pytest.raises(InputError, match=rf"^decay: must be {limit}, got {decay}$"):
             WeightEMA(decay)
 
 
@@ -198,5 +201,5 @@ class TestMemory:
         assert module.generator.name == "baked"
         frozen = {name for name, _ in module.generator.named_buffers()}
         assert any("encoder" in name for name in frozen)
-        assert ema.others.keys() == dict(module.generator.named_parameters()).keys()
-        assert not ema.others.keys() & frozen
+        assert ema.stored.keys() == dict(module.generator.named_parameters()).keys()
+        assert not ema.stored.keys() & frozen

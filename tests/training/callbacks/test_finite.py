@@ -138,7 +138,7 @@ class TestGradNorm:
 
 class TestTooManyInARow:
     def test_end_the_run_with_the_photos_at_hand(self, run, tmp_path):
-        stop = ("callbacks.finite.most_in_a_row=3", "trainer.max_steps=9")
+        stop = ("callbacks.finite.max_in_a_row=3", "trainer.max_steps=9")
         with pytest.raises(InputError, match=r"were not finite in 3 steps in a row, 4 to 6; .* are in ") as caught:
             run(*stop, *broken(1, 3, 4, 9, share=0.25))  # two in a row do not
         assert "\n" not in str(caught.value)
@@ -162,7 +162,7 @@ class TestTooManyInARow:
             assert np.abs(cell[:, 16:] - expected).max() <= 0.51
 
     def test_accumulated_batches_are_all_kept(self, run, tmp_path):
-        stop = ("callbacks.finite.most_in_a_row=1", "trainer.accumulate_grad_batches=2", "trainer.max_steps=3")
+        stop = ("callbacks.finite.max_in_a_row=1", "trainer.accumulate_grad_batches=2", "trainer.max_steps=3")
         with pytest.raises(InputError, match="in 1 steps in a row, 1 to 1; "):
             run(*stop, *broken(1, 2))
         assert len(list((tmp_path / "run" / "bad_batch").glob("*.png"))) == 2
@@ -175,10 +175,10 @@ class TestTooManyInARow:
         tensors, _ = read_weights(next((tmp_path / "run" / "bad_batch").glob("*.safetensors")), "batch")
         assert tensors["content"].isfinite().all()  # the photos were not it
 
-    @pytest.mark.parametrize("most", [0, -1])
-    def test_rejects_numbers_below_one(self, tmp_path, most):
-        with pytest.raises(InputError, match=rf"^most_in_a_row: expected at least 1, got {most}$"):
-            FiniteGuard(tmp_path, most)
+    @pytest.mark.parametrize("number", [0, -1])
+    def test_rejects_numbers_below_one(self, tmp_path, number):
+        with pytest.raises(InputError, match=rf"^max_in_a_row: must be greater than or equal to 1, got {number}$"):
+            FiniteGuard(tmp_path, number)
 
 
 class TestSaveBatch:
@@ -202,7 +202,7 @@ class TestTwoProcesses:
     def test_skip_together_and_stop_together(self, tmp_path, encoder):
         overrides = [
             *TINY, f"encoder.weights={encoder}", f"run_dir={tmp_path}", "trainer=ddp", "trainer.accelerator=cpu",
-            "trainer.devices=2", "trainer.max_steps=8", "callbacks.finite.most_in_a_row=2",
+            "trainer.devices=2", "trainer.max_steps=8", "callbacks.finite.max_in_a_row=2",
             *broken(1, 2, 4, 8, process=1, share=0.1, folder=tmp_path),
         ]  # fmt: skip
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}

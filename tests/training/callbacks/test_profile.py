@@ -41,5 +41,5 @@ class TestStepProfile:
 
     @pytest.mark.parametrize("name", ["first_step", "num_steps"])
     def test_rejects_numbers_below_one(self, tmp_path, name):
-        with pytest.raises(InputError, match=rf"^{name}: expected at least 1, got 0$"):
+        with pytest.raises(InputError, match=rf"^{name}: must be greater than or equal to 1, got 0$"):
             StepProfile(tmp_path, **{name: 0})

@@ -97,7 +97,7 @@ class TestSampleSheet:
             PhotoBatch(torch.full((1, 3, 20, 30), 0.2 * n), style=color.expand(1, 3, 20, 30))
             for n, color in enumerate(colors, 1)
         ]
-        data = SimpleNamespace(val_set=pairs, judged_batch=lambda index, device: pairs[index])
+        data = SimpleNamespace(val_set=pairs, val_batch=lambda index, device: pairs[index])
         run = trainer(datamodule=data, loggers=[], global_step=7)
         SampleSheet(tmp_path, 1, height=20).draw(run, module)
         picture = np.array(Image.open(tmp_path / "step_000007.png"))
@@ -111,7 +111,17 @@ class TestSampleSheet:
         names = sorted(path.name for path in (result.run_dir / "samples").iterdir())
         assert names == ["step_000002.png", "step_000004.png", "step_000005.png"]
 
-    @pytest.mark.parametrize("every", [0, -1, 0.5])
-    def test_rejects_intervals_below_one(self, tmp_path, every):
-        with pytest.raises(InputError, match=rf"^every_n_steps: expected at least 1, got {every}$"):
-            SampleSheet(tmp_path, every)
+    @pytest.mark.parametrize(
+        ("name", "value", "limit"),
+        [
+            ("every_n_steps", 0, "greater than or equal to 1"),
+            ("every_n_steps", 0.5, "a valid integer"),
+            ("num_photos", 0, "greater than or equal to 1"),
+            ("num_photos", -4, "greater than or equal to 1"),
+            ("height", 0, "greater than or equal to 1"),
+            ("height", 10**9, "less than or equal to 4096"),
+        ],
+    )
+    def test_rejects_other_numbers(self, tmp_path, name, value, limit):
+        with pytest.raises(InputError, match=rf"^{name}: must be {limit}, got {value}$"):
+            SampleSheet(tmp_path, **{"every_n_steps": 1, name: value})

@@ -64,14 +64,14 @@ class TestTooMany:
         assert not (tmp_path / "run" / "look.safetensors").exists()
 
     def test_as_many_as_the_config_allows(self, run, photos):
-        result = run(*self.LENGTH, f"data.photos={photos}", "callbacks.skipped.most=0.1")
-        assert result.work.steps == 30
+        result = run(*self.LENGTH, f"data.photos={photos}", "callbacks.skipped.max_share=0.1")
+        assert result.stats.steps == 30
         assert len((result.run_dir / "skipped_photos.txt").read_text().splitlines()) == 3
 
     def test_a_single_one_stops_nothing(self, run, photos):
         for number in (3, 7):
             (photos / f"photo{number:02d}.png").unlink()
-        assert run(*self.LENGTH, f"data.photos={photos}").work.skipped == 1
+        assert run(*self.LENGTH, f"data.photos={photos}").stats.skipped == 1
 
     def test_the_first_of_many(self, tmp_path):
         # 8 of the first 20 of 100,000: less than 1 % of a thousand. Of 3,000 read, 31 are too many.
@@ -88,7 +88,10 @@ class TestTooMany:
         with pytest.raises(InputError, match=r"^photos: 31 of 3001 can't be read, more than 1%;"):
             read(1, "31: broken")
 
-    @pytest.mark.parametrize("most", [-0.1, 1.1])
-    def test_rejects_what_is_no_share(self, tmp_path, most):
-        with pytest.raises(InputError, match=rf"^most: expected a share in \[0, 1\], got {most}$"):
-            SkippedPhotos(tmp_path / "list", most)
+    @pytest.mark.parametrize(
+        ("share", "limit"),
+        [(-0.1, "greater than or equal to 0"), (1.1, "less than or equal to 1"), (float("nan"), "a finite number")],
+    )
+    def test_rejects_other_shares(self, tmp_path, share, limit):
+        with pytest.raises(InputError, match=rf"^max_share: must be {limit}, got {share}$"):
+            SkippedPhotos(tmp_path / "list", share)

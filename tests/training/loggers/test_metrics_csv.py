@@ -1,9 +1,11 @@
 import csv
 import multiprocessing
 import os
+import resource
 import signal
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -114,9 +116,59 @@ class TestMetricsCSV:
 
     def test_rejects_another_table(self, tmp_path):
         (tmp_path / "metrics.csv").write_text("a,b\n1,2\n")
-        with pytest.raises(InputError, match=r"metrics\.csv: expected a table with a column `step`, got 'a,b'$"):
+        with pytest.raises(InputError, match=r"metrics\.csv: expected a table .*; its columns are 'a,b'$"):
             MetricsCSV(tmp_path).resume_at(3)
         assert text(tmp_path) == "a,b\n1,2\n"
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b"step,loss\n1,\xff\n",  # not UTF-8
+            b"step,loss\n1,2,3\n",  # a cell too many
+            b"step,loss\none,2\n",
+            b"step,loss\n1," + b"9" * 200_000 + b"\n",  # longer than Python's csv reads
+            b"x" * 3_000_000,  # one line without an end
+        ],
+        ids=["empty", "bytes", "cells", "words", "long", "endless"],
+    )
+    def test_rejects_other_files_and_leaves_them(self, tmp_path, data):
+        (tmp_path / "metrics.csv").write_bytes(data)
+        with pytest.raises(InputError, match=r"metrics\.csv: expected a table with a column `step`; .*$") as caught:
+            MetricsCSV(tmp_path).resume_at(3)
+        assert len(str(caught.value).splitlines()) == 1
+        assert (tmp_path / "metrics.csv").read_bytes() == data
+        assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+
+    @pytest.mark.parametrize(
+        ("make", "said"),
+        [
+            (Path.mkdir, "is a folder, expected a table of figures"),
+            (os.mkfifo, "is a pipe or a device, expected a table of figures in a regular file"),
+            (lambda path: path.symlink_to("/dev/full"), "is a pipe or a device, expected a table of figures"),
+        ],
+        ids=["folder", "pipe", "device"],
+    )
+    def test_rejects_what_is_no_file(self, tmp_path, make, said):
+        make(tmp_path / "metrics.csv")
+        with pytest.raises(InputError, match=rf"metrics\.csv: {said}"):
+            log(MetricsCSV(tmp_path), (0, {"loss": 1.0}))
+
+    def test_a_full_disk_is_one_line_and_half_a_row_is_dropped_later(self, tmp_path):
+        logger = MetricsCSV(tmp_path)
+        log(logger, (0, {"loss": 1.0}))
+        before, limit = text(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 3, limit[1]))  # three bytes of the row fit
+        try:
+            with pytest.raises(InputError, match=r"metrics\.csv: can't be written \(No space left on device\)$"):
+                log(logger, (1, {"loss": 0.5}))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        assert text(tmp_path) == f"{before}1,0"
+        resumed = MetricsCSV(tmp_path)
+        resumed.resume_at(1)
+        log(resumed, (1, {"loss": 0.5}))
+        assert text(tmp_path) == "step,loss\n0,1.0\n1,0.5\n"
 
     def test_rejects_a_folder_that_cannot_be_written(self, tmp_path):
         (tmp_path / "file").touch()

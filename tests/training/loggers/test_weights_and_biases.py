@@ -9,27 +9,28 @@ import pytest
 import wandb
 from omegaconf import OmegaConf
 from PIL import Image
+from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from wandb.proto import wandb_internal_pb2
 
 from lookcast.structures import LossTerms
-from lookcast.training.loggers import wandb_logger, weights_and_biases
+from lookcast.training.loggers import RunWandb
 from tests.runs import QUIET, composed, losses
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
 
 
-class TestWandbLogger:
+class TestRunWandb:
     @pytest.fixture
     def decide(self, monkeypatch, no_key, tmp_path):
-        """Whether a logger would be offline, in this environment and with this netrc file."""
-        monkeypatch.setattr(weights_and_biases, "RunWandb", lambda **kwargs: kwargs)
+        """Whether Lightning's logger is told to be offline, in this environment and with this netrc file."""
+        monkeypatch.setattr(WandbLogger, "__init__", lambda self, **kwargs: vars(self).update(told=kwargs))
 
         def offline(environment, netrc="", given=None):
             (tmp_path / "netrc").write_text(netrc)
             for name, value in environment.items():
                 monkeypatch.setenv(name, value)
-            return wandb_logger(str(tmp_path / "new"), given)["offline"]
+            return RunWandb(str(tmp_path / "new"), given).told["offline"]
 
         return offline
 
@@ -68,22 +69,22 @@ class TestWandbLogger:
         assert (tmp_path / "new").is_dir()
 
     def test_hands_the_rest_on(self, decide, tmp_path):
-        made = wandb_logger(str(tmp_path), id="b", project="lookcast", tags=["a"])
+        made = RunWandb(str(tmp_path), id="b", project="lookcast", tags=["a"]).told
         assert made == {
             "save_dir": str(tmp_path), "offline": True, "id": "b", "resume": "allow",
             "project": "lookcast", "tags": ["a"],
         }  # fmt: skip
 
     def test_a_run_folder_keeps_the_id(self, decide, tmp_path, monkeypatch):
-        first, again = (wandb_logger(str(tmp_path / "a"))["id"] for _ in range(2))
+        first, again = (RunWandb(str(tmp_path / "a")).told["id"] for _ in range(2))
         assert first == again == (tmp_path / "a" / "wandb_id.txt").read_text().strip()
-        assert wandb_logger(str(tmp_path / "b"))["id"] != first
+        assert RunWandb(str(tmp_path / "b")).told["id"] != first
         monkeypatch.setenv("WANDB_RUN_ID", "given")
-        assert wandb_logger(str(tmp_path / "a"))["id"] == "given"
+        assert RunWandb(str(tmp_path / "a")).told["id"] == "given"
 
     def test_one_process_makes_the_id(self, decide, tmp_path, monkeypatch):
         monkeypatch.setattr(rank_zero_only, "rank", 1)
-        assert wandb_logger(str(tmp_path / "a"))["id"] is None
+        assert RunWandb(str(tmp_path / "a")).told["id"] is None
         assert not (tmp_path / "a" / "wandb_id.txt").exists()
 
 

@@ -1,4 +1,4 @@
-"""Photos that are files: in folders, by name, or the bundled samples."""
+"""Photos in files: of a folder, by path, or the bundled samples."""
 
 import os
 from collections.abc import Sequence
@@ -6,27 +6,28 @@ from functools import cached_property
 from pathlib import Path
 
 from lookcast.checks import InputError
-from lookcast.data.decoded import DecodedPhoto
-from lookcast.data.masks import mask_path, read_labels
+from lookcast.data.sources.base import DecodedPhoto
 from lookcast.data.sources.listing import PathList, fingerprint_of, list_folder
+from lookcast.data.sources.masks import mask_path, read_labels
 from lookcast.data.sources.samples import PREFIX, sample_path
+from lookcast.paths import check_file
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb
 
 MIN_SIDE = 16
-"""The encoders' deepest taps need that many pixels."""
+"""Shortest side of a photo, in pixels: the deepest taps of the encoders need it."""
 
 
 def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos") -> Sequence[Path]:
-    """Photo files of a source, sorted by name within a folder.
+    """Find the photo files of a source, sorted by name within a folder.
 
     Args:
         source: a folder (searched recursively, hidden files left out), a file, `sample:NAME` of a bundled photo, or a
-            list of such.
-        name: the setting that names the source, for the message.
+            list of these.
+        name: the setting that holds the source, for messages.
 
     Raises:
-        InputError: a file or folder that does not exist or can't be listed, or no photo in it; says what was looked
-            for.
+        InputError: a file or folder does not exist or can't be listed, a file is not a regular one, or a folder has no
+            photo; the message says which suffixes count.
     """
     if not isinstance(source, str | Path):
         parts = [find_photos(part, name) for part in source]
@@ -34,17 +35,19 @@ def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos")
     if str(source).startswith(PREFIX):
         return [sample_path(str(source).removeprefix(PREFIX))]
     path = Path(source)
-    if path.is_file():
-        return [path]
     if not path.is_dir():
-        raise InputError(f"{name}: {path} does not exist")
+        try:
+            return [check_file(path, "photo")]
+        except InputError as error:
+            reason = f"{path} does not exist" if not os.path.lexists(path) else str(error)
+            raise InputError(f"{name}: {reason}") from error
     try:
         found = list_folder(path)
     except OSError as error:
         raise InputError(f"{name}: {os.fsdecode(error.filename)} can't be listed ({error.strerror})") from error
     if not found:
-        kinds = " ".join(sorted(PHOTO_SUFFIXES))
-        raise InputError(f"{name}: no photo in {path}; looked in it and below it for files ending in {kinds}")
+        suffixes = " ".join(sorted(PHOTO_SUFFIXES))
+        raise InputError(f"{name}: no photo in {path}; looked in it and below it for files ending in {suffixes}")
     return found
 
 
@@ -53,9 +56,9 @@ class PhotoFolder:
 
     Args:
         photos: the files.
-        masks: folder of masks in the nine colours, see `data.masks`; None without.
-        min_side: photos come shrunk to this many pixels on the shorter side, decoded at a reduced size where the format
-            can; None for whole ones.
+        masks: folder of masks in the nine colours, see `data.sources.masks`; None for unmasked photos.
+        min_side: photos are shrunk to this many pixels on the shorter side, while decoding where the format allows;
+            None keeps their size.
 
     Raises:
         InputError: no photos.
@@ -71,20 +74,21 @@ class PhotoFolder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the photos' names below their folder, which may move between a run and its continuation."""
+        """Hash the names below the folder, not its path: a folder may move before a run is resumed."""
         if isinstance(self.photos, PathList):
             return fingerprint_of(self.photos.names.tobytes())
         return fingerprint_of(b"".join(os.fsencode(path.name) + b"\0" for path in self.photos))
 
     def name(self, number: int) -> str:
-        """The photo's path."""
+        """Return a photo's path."""
         return str(self.photos[number])
 
     def read(self, number: int) -> DecodedPhoto:
-        """Decode a photo, and its mask to the size that the photo has then.
+        """Decode a photo, and read its mask at the photo's size.
 
         Raises:
-            PhotoError: one of the two can't be read, or a side of the photo is shorter than `MIN_SIDE`.
+            PhotoError: the photo or its mask can't be read, the mask does not fit or is not in the nine colours, or a
+                side of the photo is shorter than `MIN_SIDE`.
         """
         path = self.photos[number]
         pixels = read_srgb(path, min_side=self.min_side)
@@ -93,8 +97,9 @@ class PhotoFolder:
             raise PhotoError(f"{path}: {width}x{height} pixels, too small to train on")
         if self.masks is None:
             return DecodedPhoto(pixels, None)
-        mask = mask_path(path, self.masks)
         try:
-            return DecodedPhoto(pixels, read_labels(mask, (height, width)))
-        except InputError as error:  # of another shape than the photo
+            return DecodedPhoto(pixels, read_labels(mask_path(path, self.masks), (height, width)))
+        except PhotoError:
+            raise
+        except InputError as error:  # of the mask; training skips a photo for a PhotoError only
             raise PhotoError(f"{path}: {error}") from error

@@ -1,6 +1,5 @@
-"""Lists of photo files: streamed from folders of millions, kept in one piece of memory, remembered between runs."""
+"""Lists of photo files: streamed from folders of millions, stored compactly, cached between runs."""
 
-import errno
 import json
 import logging
 import os
@@ -15,24 +14,24 @@ from tqdm import tqdm
 
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.photos.read import PHOTO_SUFFIXES
+from lookcast.photos.folder import scan_folder
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 20_000
-"""Folders with fewer photos are listed anew each time: that takes less than a second."""
-_RACY_NS = 2_000_000_000  # a folder that changed this shortly before may change again at the same time stamp
+MIN_CACHED = 20_000
+"""Shorter lists are not cached: listing fewer photos takes less than a second."""
+_MIN_AGE_NS = 2_000_000_000  # a folder that changed later than this may change again with the same time stamp
 _VERSION = 1
 
 
 class PathList(Sequence[Path]):
-    """Paths below a folder, about 40 bytes each plus 8, in arrays that worker processes share instead of copying.
+    """Paths below a folder in two arrays, about 48 bytes a path, which worker processes share.
 
-    A Python list of paths takes ten times as much, in every worker: reading an object writes its reference count.
+    A Python list takes ten times as much in every worker: reading an object writes its reference count.
 
     Args:
         root: the folder.
-        names: paths relative to it, as the file system spells them, each ended by a zero byte.
+        names: paths relative to the folder, as the file system spells them, each followed by a zero byte.
     """
 
     def __init__(self, root: Path, names: npt.NDArray[np.uint8]) -> None:
@@ -41,8 +40,8 @@ class PathList(Sequence[Path]):
 
     @classmethod
     def of(cls, root: Path, names: Iterable[bytes]) -> "PathList":
-        """Put names one behind the other."""
-        joined = bytearray()  # bytes.join would first make a list of all of them, at four times the memory
+        """Build a list from single names."""
+        joined = bytearray()  # bytes.join would build a list of all names first, at four times the memory
         for name in names:
             joined += name + b"\0"
         return cls(root, np.frombuffer(joined, np.uint8))
@@ -59,78 +58,66 @@ class PathList(Sequence[Path]):
 
 
 def fingerprint_of(names: bytes) -> str:
-    """Short hash of names in their order, each ended by a zero byte."""
+    """Return a short hash of names in order, each followed by a zero byte."""
     return blake2b(names, digest_size=8).hexdigest()
 
 
 def list_folder(root: Path, cache: Path | None = None) -> PathList:
-    """Every photo in a folder and below it, in the order of their names; no photo is opened.
+    """List all photos in a folder and below it, sorted by name; no photo is opened.
 
-    A list of at least `REMEMBERED` photos is kept in the cache folder and used again while no folder has changed.
+    A list of at least `MIN_CACHED` photos is cached and used again until a folder changes.
 
     Args:
         root: the folder.
-        cache: `default_cache()` where None.
+        cache: folder for cached lists; None is `default_cache()`.
+
+    Raises:
+        OSError: a folder can't be listed.
     """
-    path = (
-        default_cache() if cache is None else cache
-    ) / f"{blake2b(os.fsencode(root.resolve()), digest_size=12).hexdigest()}.photos"
-    known = _recall(root, path)
-    if known is not None:
-        return known
+    cache = default_cache() if cache is None else cache
+    path = cache / f"{blake2b(os.fsencode(root.resolve()), digest_size=12).hexdigest()}.photos"
+    cached = _load_list(root, path)
+    if cached is not None:
+        return cached
     began, changed = time.time_ns(), dict[str, int]()
-    # Said only where it takes long; a bar for every folder of ten photos would be noise.
+    # The bar appears after two seconds: small folders need none.
     bar = tqdm(_walk(root, b"", changed, set()), desc=f"listing {root}", unit=" photos", delay=2, leave=False)
     photos = PathList.of(root, bar)
-    if len(photos) >= REMEMBERED and max(changed.values()) < began - _RACY_NS:
+    if len(photos) >= MIN_CACHED and max(changed.values()) < began - _MIN_AGE_NS:
         header = json.dumps({"version": _VERSION, "changed": changed}).encode()
         try:
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 file.write(len(header).to_bytes(8, "little") + header)
                 photos.names.tofile(file)
-        except InputError as error:  # home folders of cluster nodes are often read-only
+        except InputError as error:  # home folders on cluster nodes are often read-only
             log.warning("the list of %d photos is not kept for the next run: %s", len(photos), error)
     return photos
 
 
 def default_cache() -> Path:
-    """`$LOOKCAST_CACHE`, else `lookcast` in the user's cache folder."""
+    """Return `$LOOKCAST_CACHE`, or else `lookcast` in the user's cache folder."""
     given = os.environ.get("LOOKCAST_CACHE")
     return Path(given or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lookcast")
 
 
-def _walk(root: Path, below: bytes, changed: dict[str, int], within: set[tuple[int, int]]) -> Iterator[bytes]:
-    """Names of photos relative to the root, sorted in each folder; notes when each folder was changed."""
+def _walk(root: Path, below: bytes, changed: dict[str, int], parents: set[tuple[int, int]]) -> Iterator[bytes]:
+    """Yield photo names relative to the root, sorted within each folder; record each folder's time of change."""
     folder = os.path.join(os.fsencode(root), below)  # noqa: PTH118 (bytes: names need not be UTF-8)
     status = os.stat(folder)  # noqa: PTH116
-    if (status.st_dev, status.st_ino) in within:  # a link to a folder that holds it
+    if (status.st_dev, status.st_ino) in parents:  # a link to a parent folder
         return
-    within = within | {(status.st_dev, status.st_ino)}
+    parents = parents | {(status.st_dev, status.st_ino)}
     changed[os.fsdecode(below)] = status.st_mtime_ns
-    with os.scandir(folder) as entries:
-        found = sorted((entry.name, *_kind(entry)) for entry in entries)
-    for name, is_folder, is_file in found:
-        path = below + b"/" + name if below else name
-        if name.startswith(b"."):  # temporary files, and what systems leave beside photos
-            continue
-        if is_folder:
-            yield from _walk(root, path, changed, within)
-        elif is_file and os.path.splitext(os.fsdecode(name))[1].lower() in PHOTO_SUFFIXES:  # noqa: PTH122
+    for entry in scan_folder(folder):
+        path = below + b"/" + entry.name if below else entry.name
+        if entry.is_folder:
+            yield from _walk(root, path, changed, parents)
+        else:
             yield path
 
 
-def _kind(entry: os.DirEntry[bytes]) -> tuple[bool, bool]:
-    """Whether it is a folder, and whether a file."""
-    try:
-        return entry.is_dir(), entry.is_file()
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-            raise
-        return False, False  # a link that leads nowhere; one to a file that is gone raises nothing
-
-
-def _recall(root: Path, path: Path) -> PathList | None:
-    """The remembered list, mapped from its file; None without one, or when a folder has changed since."""
+def _load_list(root: Path, path: Path) -> PathList | None:
+    """Map a cached list from its file; return None without one, or if a folder has changed."""
     if not path.is_file():
         return None
     data = np.asarray(np.memmap(path, np.uint8, "r"))  # a plain view: memmap's own slices are slow

@@ -1,6 +1,6 @@
-"""Real photographs that come with scikit-image and scikit-learn: enough to try lookcast without any data.
+"""Sample photographs of scikit-image and scikit-learn, to try lookcast without data.
 
-They are installed by `pip install lookcast[samples]`, not copied here.
+`pip install lookcast[samples]` installs both packages.
 """
 
 from importlib.resources import files
@@ -16,9 +16,9 @@ class Sample(NamedTuple):
     """One bundled photo.
 
     Attributes:
-        package: the package that holds it, with the folder.
-        file: its file name there.
-        terms: whose it is, and under which licence.
+        package: the package and folder that hold the file.
+        file: the file name.
+        terms: author and licence.
     """
 
     package: str
@@ -39,7 +39,7 @@ SAMPLES = {
 
 
 def sample_path(name: str) -> Path:
-    """Where a bundled photo lies on this machine.
+    """Return the path of a sample photo on this machine.
 
     Raises:
         InputError: no such sample, or its package is not installed.

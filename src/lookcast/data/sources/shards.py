@@ -1,4 +1,4 @@
-"""Photos in shards: tar files and an index, so that any photo is one read away."""
+"""Photos in shards: tar files and an index, so that any photo takes one read."""
 
 import os
 import zlib
@@ -9,59 +9,59 @@ import numpy as np
 
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
-from lookcast.data.decoded import DecodedPhoto
+from lookcast.data.sources.base import DecodedPhoto
 from lookcast.data.sources.listing import default_cache
-from lookcast.data.store.codec import decode_member
+from lookcast.data.store.codec import decode
 from lookcast.data.store.index import INDEX, Header, map_records, photo_key, read_header, shard_name
-from lookcast.data.store.storage import RangedFiles, open_folder
+from lookcast.data.store.storage import open_storage
 from lookcast.photos.read import PhotoError
 
-MOST_CHECKED_AT_ONCE = 64
-"""Shards behind a URL whose sizes are asked for when a set is opened; those of more when each is first read."""
+MAX_CHECKED_AT_ONCE = 64
+"""The sizes of more remote shards are not checked at the start, but before the first read of each."""
 
-_BLOCK = 512  # of tar: each file begins at a multiple of it, behind a header as long
+_BLOCK = 512  # a tar's members begin at multiples of it, after a header of the same size
 _CHUNK = 64 * 2**20
 
 
 class PhotoShards:
-    """Photos that `lookcast shard` wrote, by their number: photo k is the k-th of the folder they were made from.
+    """Photos that `lookcast shard` wrote, by number: photo k is the k-th photo of the original folder.
 
-    What it holds in memory does not grow with the number of photos: the index is mapped, and the worker processes of a
-    machine share its pages. Behind a URL the index is copied once to `cache`.
+    Memory does not grow with the number of photos: the index is mapped, and the workers of a machine share its pages.
+    The index of remote shards is copied once to `cache`.
 
     Args:
         source: the folder of the shards: a path, or a URL that fsspec knows, such as `s3://bucket/folder`.
-        masks: whether photos come with the labels of their masks; False leaves them where they are.
+        masks: False leaves the masks in the shards unread.
         cache: folder for the indexes of remote shards; None is `listing.default_cache()`.
 
     Attributes:
-        min_side: shorter side that larger photos were shrunk to; None for whole photos.
-        has_masks: whether there are masks in the shards.
-        fingerprint: of number and names of the photos, in their order.
+        min_side: shorter side that larger photos were shrunk to; None for photos of full size.
+        has_masks: True if the shards hold masks.
+        fingerprint: hash of the photos' number and names, in order.
 
     Raises:
-        InputError: no shards there, shards that are missing or cut, an index that is damaged or of a newer format.
+        InputError: no shards, missing or cut shards, an index that is damaged or of a newer format.
     """
 
     def __init__(self, source: str | Path, masks: bool = True, cache: Path | None = None) -> None:
-        self.files: RangedFiles = open_folder(source)
+        self.storage = open_storage(source)
         self.header = self._read_header()
         description = self.header.description
         self.min_side, self.has_masks = description.min_side, description.masks
         self.fingerprint, self.masks = description.fingerprint, masks
-        if self.files.remote:
+        if self.storage.remote:
             self._records_file, self._records_start = self._cached_records(cache or default_cache()), 0
         else:
-            self._records_file, self._records_start = Path(self.files.where(INDEX)), self.header.records_start
+            self._records_file, self._records_start = Path(self.storage.where(INDEX)), self.header.records_start
         self._records = map_records(self._records_file, self.header, self._records_start)
         self._checked: set[int] = set()
         self._names: tuple[int, list[str]] = (-1, [])
-        if not self.files.remote or description.shards <= MOST_CHECKED_AT_ONCE:
+        if not self.storage.remote or description.shards <= MAX_CHECKED_AT_ONCE:
             for shard in range(description.shards):
                 self._check_size(shard)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A pickled map would be a copy of all of it.
+        # Pickling a memory map would copy it.
         return {**self.__dict__, "_records": None, "_names": (-1, [])}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -72,45 +72,44 @@ class PhotoShards:
         return self.header.description.photos
 
     def read(self, number: int) -> DecodedPhoto:
-        """Read and decode one photo, by one read of its shard.
+        """Decode one photo, with one read of its shard.
 
         Raises:
-            PhotoError: the read fails, or what it gives is not this photo.
-            InputError: its shard is missing, or has not the size it should have.
+            PhotoError: the read fails, or its result is not this photo.
+            InputError: the shard is missing, or its size is wrong.
         """
         block, length, mask_length, checksum = (int(value) for value in self._records[self._check_number(number)])
         shard = self._shard_of(number)
         if shard not in self._checked:
             self._check_size(shard)
-        kind, start = self.header.description.kind, _BLOCK * block
-        mask_start = -(-length // _BLOCK) * _BLOCK + _BLOCK  # from the photo's first byte: the mask's header is between
-        needed = mask_start + mask_length if mask_length else length
+        format, start = self.header.description.format, _BLOCK * block
+        mask_start = -(-length // _BLOCK) * _BLOCK + _BLOCK  # relative to `start`; the mask's header comes before
+        size = mask_start + mask_length if mask_length else length
         damaged = PhotoError(f"{self._member(shard, number)}: damaged, not the photo that was written")
-        if not _BLOCK <= start <= int(self.header.table[shard][1]) - needed:
+        if not _BLOCK <= start <= int(self.header.table[shard][1]) - size:
             raise damaged
-        data = memoryview(self.files.read(shard_name(shard), start - _BLOCK, _BLOCK + needed))
+        data = memoryview(self.storage.read(shard_name(shard), start - _BLOCK, _BLOCK + size))
         header, data = bytes(data[:_BLOCK]), data[_BLOCK:]
-        right = header.startswith(f"{photo_key(number)}.{kind}\0".encode()) and header[124:135] == b"%011o" % length
-        if not right or len(data) != needed or zlib.crc32(data) != checksum:
+        right = header.startswith(f"{photo_key(number)}.{format}\0".encode()) and header[124:135] == b"%011o" % length
+        if not right or len(data) != size or zlib.crc32(data) != checksum:
             raise damaged
         try:
-            return decode_member(data[:length], data[mask_start:] if mask_length and self.masks else None, kind)
+            return decode(data[:length], data[mask_start:] if mask_length and self.masks else None, format)
         except ValueError as error:
             raise PhotoError(f"{self._member(shard, number)}: can't be decoded ({error})") from error
 
     def name(self, number: int) -> str:
-        """Path of a photo's file in the folder that the shards were made from.
+        """Return the path of a photo's file in the original folder.
 
         Raises:
             PhotoError: the index can't be read.
         """
         shard = self._shard_of(self._check_number(number))
+        first, start = (int(value) for value in self.header.table[shard - 1][[0, 2]]) if shard else (0, 0)
         if self._names[0] != shard:
-            _, _, end = self.header.table[shard]
-            start = int(self.header.table[shard - 1][2]) if shard else 0
-            data = self.files.read(INDEX, self.header.names_start + start, int(end) - start)
+            data = self.storage.read(INDEX, self.header.names_start + start, int(self.header.table[shard][2]) - start)
             self._names = shard, [os.fsdecode(name) for name in data.split(b"\0")]
-        return self._names[1][number - self._first_of(shard)]
+        return self._names[1][number - first]
 
     def _check_number(self, number: int) -> int:
         if not 0 <= number < len(self):
@@ -120,40 +119,36 @@ class PhotoShards:
     def _shard_of(self, number: int) -> int:
         return int(np.searchsorted(self.header.table[:, 0], number, side="right"))
 
-    def _first_of(self, shard: int) -> int:
-        return int(self.header.table[shard - 1][0]) if shard else 0
-
     def _member(self, shard: int, number: int) -> str:
-        return f"{self.files.where(shard_name(shard))}/{photo_key(number)}.{self.header.description.kind}"
+        return f"{self.storage.where(shard_name(shard))}/{photo_key(number)}.{self.header.description.format}"
 
     def _check_size(self, shard: int) -> None:
         name, expected = shard_name(shard), int(self.header.table[shard][1])
-        size = self.files.size(name)
+        size = self.storage.size(name)
         if size != expected:
-            raise InputError(
-                f"shards: {self.files.where(name)} has {size} bytes, its index says {expected}: cut, or of other shards"
-            )
+            where = self.storage.where(name)
+            raise InputError(f"shards: {where} has {size} bytes, its index says {expected}: cut, or of other shards")
         self._checked.add(shard)
 
     def _read_header(self) -> Header:
-        where = f"shards: {self.files.where(INDEX)}"
         try:
-            size = self.files.size(INDEX)
+            size = self.storage.size(INDEX)
         except InputError as error:
-            hint = "lookcast shard makes shards and writes the index last; the same command again goes on"
+            hint = "lookcast shard makes shards and writes the index last; the same command again resumes"
             raise InputError(f"{error}; {hint}") from error
         try:
-            return read_header(lambda start, length: self.files.read(INDEX, start, length), size, where)
-        except PhotoError as error:  # no photo is at fault
+            where = f"shards: {self.storage.where(INDEX)}"
+            return read_header(lambda start, length: self.storage.read(INDEX, start, length), size, where)
+        except PhotoError as error:  # it would make training skip a photo
             raise InputError(f"shards: {error}") from error
 
     def _cached_records(self, cache: Path) -> Path:
-        """Copy the records of a remote index, unless these very ones are there: their name is their hash."""
+        """Copy the records of a remote index, unless the cache has them under their hash."""
         path = cache / f"{self.header.description.records_sha256}.records"
         start, end = self.header.records_start, self.header.names_start
         if path.is_file() and path.stat().st_size == end - start:
             return path
         with atomic_write(path) as temporary, temporary.open("wb") as file:
-            for place in range(start, end, _CHUNK):
-                file.write(self.files.read(INDEX, place, min(_CHUNK, end - place)))
+            for chunk in range(start, end, _CHUNK):
+                file.write(self.storage.read(INDEX, chunk, min(_CHUNK, end - chunk)))
         return path

@@ -1,22 +1,23 @@
-"""The index of a set of shards: one file that says where each photo lies, mapped into memory and not read.
+"""The index of a set of shards: one file that says where each photo is, mapped into memory.
 
     16 bytes   `lookcast shards` and a line feed
      4 x u32   format version, CRC-32 of description and table, bytes of the description, 0
      n bytes   description: JSON, padded with spaces to a multiple of 8
     24 a shard table: u64 number after its last photo, u64 bytes of its tar, u64 end of its names
     16 a photo records: u32 block of 512 bytes in the tar, u32 bytes, u32 bytes of the mask or 0, u32 CRC-32
-     n bytes   names: a shard's are one after the other, with a zero byte between two
+     n bytes   names: those of a shard are joined by zero bytes
 
-Everything is little-endian.
+All numbers are little-endian.
 """
 
 import hashlib
 import json
 import os
+import re
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -24,40 +25,40 @@ import numpy.typing as npt
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
 from lookcast.data.sources.listing import fingerprint_of
+from lookcast.data.store.codec import Format
 
 INDEX = "shards.index"
 VERSION = 1
-BYTES_PER_PHOTO = 16
-"""Of the index, without the names."""
 
 _MAGIC = b"lookcast shards\n"
-_FIXED = len(_MAGIC) + 16
-_TABLE_ROW = 3 * 8
-_UNSIGNED, _LONG = np.dtype("<u4"), np.dtype("<u8")
+_FIXED_BYTES = len(_MAGIC) + 16
+_ROW_BYTES, _RECORD_BYTES = 3 * 8, 16
+_U32, _U64 = np.dtype("<u4"), np.dtype("<u8")
+# Version 1 was published with these keys of the JSON.
+FILE_KEYS = {"format": "kind", "min_side": "shortest"}
 
 Records = npt.NDArray[np.uint32]
 
 
 class Description(NamedTuple):
-    """What holds for the whole set.
+    """Facts about the whole set.
 
     Attributes:
-        photos: how many.
-        shards: how many.
-        kind: how pixels are stored, one of `shard_codec.KINDS`.
-        quality: of JPEG; None for other kinds.
-        min_side: shorter side that larger photos were shrunk to; None for whole photos.
-        masks: whether each photo has one.
-        left_out: photos of the folder that could not be read.
-        names_bytes: of all names.
-        fingerprint: of number and names of the photos, in their order.
-        plan: what was asked for when they were made.
-        records_sha256: of the records, so that a copy can be told from that of other shards.
+        photos, shards: their numbers.
+        format: of the pixels.
+        quality: of JPEG; None for other formats.
+        min_side: shorter side that larger photos were shrunk to; None for photos of full size.
+        masks: True if every photo has a mask.
+        left_out: number of photos of the folder that could not be read.
+        names_bytes: size of all names.
+        fingerprint: hash of the photos' number and names, in order.
+        plan: the options that the shards were made with.
+        records_sha256: hash of the records, which identifies a copy of them.
     """
 
     photos: int
     shards: int
-    kind: str
+    format: Format
     quality: int | None
     min_side: int | None
     masks: bool
@@ -68,27 +69,31 @@ class Description(NamedTuple):
     records_sha256: str
 
 
-class Part(NamedTuple):
-    """A shard's share of the index.
+class FinishedShard(NamedTuple):
+    """A finished shard.
 
     Attributes:
-        records: `(photos, 4)`.
-        bytes: of its tar.
-        names: of its photos.
+        end: number, in the listing of the folder, of the first photo after this shard.
+        bytes: size of its tar.
+        records: one for each photo, as in the index.
+        names: names of its photos.
+        left_out: photos of its part of the listing that are not in it, `path: reason`.
     """
 
-    records: Records
+    end: int
     bytes: int
+    records: Sequence[Sequence[int]]
     names: Sequence[str]
+    left_out: Sequence[str]
 
 
 class Header(NamedTuple):
-    """The front of an index.
+    """The beginning of an index.
 
     Attributes:
         description: of the set.
         table: `(shards, 3)`: number after the last photo, bytes, end of the names.
-        records_start: byte of the file at which the records begin.
+        records_start: offset of the records in the file.
     """
 
     description: Description
@@ -97,103 +102,103 @@ class Header(NamedTuple):
 
     @property
     def names_start(self) -> int:
-        """Byte of the file at which the names begin, which is where the records end."""
-        return self.records_start + BYTES_PER_PHOTO * self.description.photos
+        """Offset of the names in the file."""
+        return self.records_start + _RECORD_BYTES * self.description.photos
 
     @property
     def bytes(self) -> int:
-        """Of the whole file."""
+        """Size of the whole file."""
         return self.names_start + self.description.names_bytes
 
 
 def shard_name(number: int) -> str:
-    """File name of a shard."""
+    """Return the file name of a shard."""
     return f"{number:06d}.tar"
 
 
 def photo_key(number: int) -> str:
-    """What a photo is called inside its shard, without a suffix."""
+    """Return the name of a photo inside its shard, without suffix."""
     return f"{number:09d}"
 
 
-def write_index(path: Path, parts: Iterable[Part], **description: Any) -> Description:
+def write_index(path: Path, shards: Sequence[FinishedShard], **description: Any) -> None:
     """Write the index of shards.
 
     Args:
         path: the file.
-        parts: of the shards, in order.
-        **description: the fields of `Description` that do not follow from the parts.
+        shards: all of them, in order.
+        **description: the fields of `Description` that do not follow from the shards.
     """
-    rows, records, names = [], [], []
-    photos = names_end = 0
-    for part in parts:
-        photos += len(part.records)
-        names.append(b"\0".join(map(os.fsencode, part.names)))
-        names_end += len(names[-1])
-        rows.append((photos, part.bytes, names_end))
-        records.append(part.records)
-    everything = np.concatenate(records).astype(_UNSIGNED)
-    described = Description(
-        photos=photos,
-        shards=len(rows),
-        names_bytes=names_end,
+    records = np.concatenate([np.array(shard.records, _U32) for shard in shards])
+    names = [b"\0".join(map(os.fsencode, shard.names)) for shard in shards]
+    columns = ([len(shard.records) for shard in shards], [len(chunk) for chunk in names])
+    photos, names_ends = (np.cumsum(column, dtype=_U64) for column in columns)
+    fields = Description(
+        photos=len(records),
+        shards=len(shards),
+        names_bytes=int(names_ends[-1]),
         fingerprint=fingerprint_of(b"".join(chunk + b"\0" for chunk in names)),
-        records_sha256=hashlib.sha256(everything.data).hexdigest(),
+        left_out=sum(len(shard.left_out) for shard in shards),
+        records_sha256=hashlib.sha256(records.data).hexdigest(),
         **description,
-    )
-    text = json.dumps(described._asdict(), indent=1).encode()
-    text += b" " * (-(_FIXED + len(text)) % 8)
-    table = np.array(rows, _LONG).tobytes()
+    )._asdict()
+    text = json.dumps({FILE_KEYS.get(key, key): value for key, value in fields.items()}, indent=1).encode()
+    text += b" " * (-(_FIXED_BYTES + len(text)) % 8)
+    table = np.stack([photos, np.array([shard.bytes for shard in shards], _U64), names_ends], 1).tobytes()
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        file.write(_MAGIC + np.array([VERSION, zlib.crc32(text + table), len(text), 0], _UNSIGNED).tobytes())
+        file.write(_MAGIC + np.array([VERSION, zlib.crc32(text + table), len(text), 0], _U32).tobytes())
         file.write(text + table)
-        file.write(everything.data)
+        file.write(records.data)
         file.writelines(names)
-    return described
 
 
 def read_header(read: Callable[[int, int], bytes], size: int, where: str) -> Header:
-    """The front of an index, checked.
+    """Read and check the beginning of an index.
 
     Args:
-        read: gives so many bytes from a place of the file.
-        size: of the file.
-        where: what messages call it.
+        read: reads `length` bytes from `start` of the file.
+        size: bytes of the file.
+        where: the file's name in messages.
 
     Raises:
-        InputError: not an index, of a newer version, cut or damaged.
+        InputError: not an index, a newer version, cut or damaged.
     """
-    fixed = read(0, _FIXED)
+    fixed = read(0, _FIXED_BYTES)
     if fixed[: len(_MAGIC)] != _MAGIC[: len(fixed)] or not fixed:
         raise InputError(f"{where}: is no index of shards")
     damaged = InputError(f"{where}: is cut or damaged; copy it again, or make the shards again")
-    if len(fixed) < _FIXED:
+    if len(fixed) < _FIXED_BYTES:
         raise damaged
-    version, checksum, length, _ = (int(number) for number in np.frombuffer(fixed, _UNSIGNED, offset=len(_MAGIC)))
+    version, checksum, length, _ = (int(number) for number in np.frombuffer(fixed, _U32, offset=len(_MAGIC)))
     if version > VERSION:
         raise InputError(f"{where}: has format {version}, this lookcast reads up to {VERSION}; a newer one may read it")
-    text = read(_FIXED, length)
+    if length > size:
+        raise damaged
+    text = read(_FIXED_BYTES, length)
     try:
-        description = Description(**json.loads(text))
-        rest = read(_FIXED + length, _TABLE_ROW * description.shards)
-    except (ValueError, TypeError) as error:
+        fields = json.loads(text)
+        description = Description(**{key: fields.pop(FILE_KEYS.get(key, key)) for key in Description._fields})
+        table_bytes = _ROW_BYTES * description.shards
+        rest = read(_FIXED_BYTES + length, table_bytes) if table_bytes < size else b""
+        table = np.frombuffer(rest, _U64).reshape(-1, 3)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged from error
-    table = np.frombuffer(rest[: len(rest) // _TABLE_ROW * _TABLE_ROW], _LONG).reshape(-1, 3)
-    header = Header(description, table, _FIXED + length + len(rest))
+    header = Header(description, table, _FIXED_BYTES + length + len(rest))
+    # The hash becomes a file name in the cache.
+    if description.format not in get_args(Format) or not re.fullmatch("[0-9a-f]{64}", description.records_sha256):
+        raise damaged
     if zlib.crc32(text + rest) != checksum or header.bytes != size:
         raise damaged
     return header
 
 
 def map_records(path: Path, header: Header, offset: int) -> Records:
-    """Records in a file, from a byte on: pages of memory that all processes of a machine share.
+    """Map the records of a file into memory, which all processes of a machine share.
 
     Raises:
-        InputError: the file is shorter.
+        InputError: the file can't be read, or is too short.
     """
-    shape = (header.description.photos, 4)
     try:
-        records: Records = np.memmap(path, _UNSIGNED, mode="r", offset=offset, shape=shape)
+        return np.memmap(path, _U32, mode="r", offset=offset, shape=(header.description.photos, 4))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read ({error})") from error
-    return records

@@ -1,194 +1,164 @@
-"""Parts of the files of a folder, one read each: on this machine, or behind a URL that fsspec knows."""
+"""Byte ranges of the files of a folder: on this machine, or behind a URL that fsspec knows."""
 
 import os
 import time
-from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import fsspec
 
 from lookcast.checks import InputError
 from lookcast.photos.read import PhotoError
 
 MAX_OPEN = 64
 """Files that a process keeps open."""
-ATTEMPTS = 4
-"""How often a remote read is tried, with pauses of 0.5, 1 and 2 seconds between."""
-_PAUSE = 0.5
+PAUSES = (0.5, 1.0, 2.0)
+"""Seconds before a failed remote read is tried again. s3fs and others retry on their own too, but HTTP does not."""
 
 
-class RangedFiles(Protocol):
-    """Files of one folder. Pickles without what it holds open, and may be used after a fork."""
-
-    remote: bool
-
-    def size(self, name: str) -> int:
-        """Bytes of a file.
-
-        Raises:
-            InputError: it is missing, or the folder can't be reached.
-        """
-
-    def read(self, name: str, start: int, length: int) -> bytes:
-        """That many bytes, or fewer where the file ends.
-
-        Raises:
-            PhotoError: it can't be read.
-            InputError: neither can any other file of the folder.
-        """
-
-    def where(self, name: str) -> str:
-        """What messages call a file."""
-
-
-def open_folder(source: str | Path, name: str = "shards") -> RangedFiles:
-    """A folder by its path, or by a URL such as `s3://bucket/folder`.
+def open_storage(source: str | Path) -> "LocalStorage | RemoteStorage":
+    """Open a folder by its path, or by a URL such as `s3://bucket/folder`.
 
     Raises:
         InputError: no such folder, or a URL that no installed package reads.
     """
     if "://" in str(source):
-        return RemoteFiles(str(source), name)
+        return RemoteStorage(str(source))
     if not Path(source).is_dir():
-        raise InputError(f"{name}: {source} does not exist, or is no folder")
-    return LocalFiles(Path(source), name)
+        raise InputError(f"shards: {source} does not exist, or is no folder")
+    return LocalStorage(Path(source))
 
 
-class LocalFiles:
-    """Files of a folder on this machine."""
+class LocalStorage:
+    """Files of a folder on this machine. It can be pickled, and used after a fork."""
 
     remote = False
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder.absolute(), name
-        self._open: OrderedDict[str, int] = OrderedDict()
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        # An evicted file closes as soon as nothing reads from it.
+        self._open = lru_cache(MAX_OPEN)(lambda name: (self.folder / name).open("rb", buffering=0))
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "name": self.name}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
-
-    def __del__(self) -> None:
-        for handle in self._open.values():
-            os.close(handle)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LocalStorage, (self.folder,)
 
     def where(self, name: str) -> str:
-        """Its path."""
+        """Return a file's path, for messages."""
         return str(self.folder / name)
 
     def size(self, name: str) -> int:
-        """As the protocol says."""
+        """Return the size of a file in bytes.
+
+        Raises:
+            InputError: the file is missing.
+        """
         try:
             return (self.folder / name).stat().st_size
         except OSError as error:
-            raise InputError(f"{self.name}: {self.where(name)} is missing ({error.strerror})") from error
+            raise InputError(f"shards: {self.where(name)} is missing ({error.strerror})") from error
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """As the protocol says."""
+        """Read `length` bytes, or fewer at the end of the file.
+
+        Raises:
+            PhotoError: the file can't be read.
+        """
         try:
-            return os.pread(
-                self._handle(name), length, start
-            )  # no position to share: forked processes may read at once
+            # pread: forked processes share a file's position.
+            return os.pread(self._open(name).fileno(), length, start)
         except OSError as error:
             raise PhotoError(f"{self.where(name)}: can't be read ({error.strerror})") from error
 
-    def _handle(self, name: str) -> int:
-        if name in self._open:
-            self._open.move_to_end(name)
-            return self._open[name]
-        while len(self._open) >= MAX_OPEN:
-            os.close(self._open.popitem(last=False)[1])
-        self._open[name] = os.open(self.folder / name, os.O_RDONLY)
-        return self._open[name]
 
-
-class RemoteFiles:
-    """Files behind a URL. A read that fails is tried again."""
+class RemoteStorage:
+    """Files behind a URL, like `LocalStorage`. A failed read is tried again after each of `PAUSES`."""
 
     remote = True
 
-    def __init__(self, url: str, name: str) -> None:
-        self.url, self.name = url.rstrip("/"), name
-        self._system: Any = None
-        self._process = 0
-        self._seen: str | None = None
-        self._connect()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url, "name": self.name, "_system": None, "_process": 0, "_seen": self._seen}
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._existing: str | None = None
+        self._locate("")
 
     def where(self, name: str) -> str:
-        """Its URL."""
+        """Return a file's URL, for messages."""
         return f"{self.url}/{name}"
 
     def size(self, name: str) -> int:
-        """As the protocol says."""
+        """Return the size of a file in bytes.
+
+        Raises:
+            InputError: the file is missing, or the server can't be reached.
+        """
         try:
-            size = self._try(lambda system, path: system.info(path)["size"], name)
-        except FileNotFoundError as error:  # some protocols say so of a server that does not answer, too
-            raise InputError(f"{self.name}: {self.where(name)} is missing, or not to be reached") from error
+            size = self._retry(lambda system, path: system.info(path)["size"], name)
+        except FileNotFoundError as error:  # some protocols raise this for an unreachable server too
+            raise InputError(f"shards: {self.where(name)} is missing, or its server can't be reached") from error
         except PhotoError as error:
-            raise InputError(f"{self.name}: {error}") from error
+            raise InputError(f"shards: {error}") from error
         if size is None:
-            raise InputError(f"{self.name}: {self.where(name)}: the server does not say how large it is")
-        self._seen = self._seen or name  # the index, which every reader starts with
+            raise InputError(f"shards: {self.where(name)}: the server does not say how large it is")
+        self._existing = self._existing or name
         return int(size)
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """As the protocol says."""
+        """Read `length` bytes, or fewer at the end of the file.
 
-        def fetch(system: Any, path: str) -> bytes:
-            data: bytes = system.cat_file(path, start=start, end=start + length)
-            if len(data) > length:
-                raise OSError(f"asked for {length} bytes and got {len(data)}: the server does not serve parts of files")
-            return data
-
+        Raises:
+            PhotoError: the file can't be read.
+            InputError: the server does not answer any more, or serves whole files only.
+        """
         try:
-            data: bytes = self._try(fetch, name)
+            data: bytes = self._retry(lambda system, path: system.cat_file(path, start=start, end=start + length), name)
         except (FileNotFoundError, PhotoError) as error:
-            missing = f"{self.where(name)}: can't be read (it is missing)"
-            failure = error if isinstance(error, PhotoError) else PhotoError(missing)
-            if self._is_there():
+            missing = PhotoError(f"{self.where(name)}: can't be read (it is missing)")
+            failure = error if isinstance(error, PhotoError) else missing
+            if self._answers():
                 raise failure from error
-            raise InputError(f"{self.name}: the server does not answer any more: {failure}") from error
+            raise InputError(f"shards: the server does not answer any more: {failure}") from error
+        if len(data) > length:
+            raise InputError(
+                f"shards: {self.where(name)}: asked for {length} bytes and got {len(data)}: the server does not serve "
+                "parts of files"
+            )
         return data
 
-    def _is_there(self) -> bool:
-        """Whether what once answered still does: else one photo after the other would be tried, for an hour."""
-        if self._seen is None:
+    def _answers(self) -> bool:
+        """Return True if the server still serves the file whose size was read first, the index."""
+        if self._existing is None:
             return True
-        system, root = self._connect()
+        system, path = self._locate(self._existing)
         try:
-            system.cat_file(f"{root}/{self._seen}", start=0, end=1)
-        except Exception:  # every protocol brings its own
+            system.cat_file(path, start=0, end=1)
+        except Exception:  # every protocol has its own errors
             return False
         return True
 
-    def _try(self, call: Any, name: str) -> Any:
-        system, root = self._connect()
-        for attempt in range(ATTEMPTS):
+    def _retry(self, call: Callable[[Any, str], Any], name: str) -> Any:
+        system, path = self._locate(name)
+        for pause in (*PAUSES, None):
             try:
-                return call(system, f"{root}/{name}")
-            except Exception as error:  # every protocol brings its own
-                if attempt == ATTEMPTS - 1:
-                    if isinstance(error, FileNotFoundError):
-                        raise
-                    reason = " ".join(str(error).split()) or type(error).__name__
-                    raise PhotoError(f"{self.where(name)}: can't be read ({reason}), tried {ATTEMPTS} times") from error
-                time.sleep(_PAUSE * 2**attempt)
+                return call(system, path)
+            except Exception as error:  # every protocol has its own errors
+                if pause is not None:
+                    time.sleep(pause)
+                    continue
+                if isinstance(error, FileNotFoundError):
+                    raise
+                reason = " ".join(str(error).split()) or type(error).__name__
+                times = f"tried {len(PAUSES) + 1} times"
+                raise PhotoError(f"{self.where(name)}: can't be read ({reason}), {times}") from error
         raise AssertionError
 
-    def _connect(self) -> Any:
-        """File system and the path in it, by fsspec; anew in a forked process, because connections do not fork."""
-        if self._process != os.getpid():
-            import fsspec
-
-            try:
-                self._system = fsspec.core.url_to_fs(self.url)
-            except ImportError as error:
-                hint = "pip install 'lookcast[s3]'" if self.url.startswith("s3") else str(error)
-                raise InputError(f"{self.name}: {self.url} needs a package that is not installed: {hint}") from error
-            except ValueError as error:
-                raise InputError(f"{self.name}: {self.url}: {error}") from error
-            self._process = os.getpid()
-        return self._system
+    def _locate(self, name: str) -> tuple[Any, str]:
+        """Return the file system and the path in it. fsspec caches one for each process, as connections do not fork."""
+        try:
+            system, root = fsspec.core.url_to_fs(self.url)
+        except ImportError as error:
+            hint = "pip install 'lookcast[s3]'" if self.url.startswith("s3") else str(error)
+            raise InputError(f"shards: {self.url} needs a package that is not installed: {hint}") from error
+        except ValueError as error:
+            raise InputError(f"shards: {self.url}: {error}") from error
+        return system, f"{root}/{name}"

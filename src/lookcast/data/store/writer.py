@@ -1,90 +1,99 @@
-"""A folder of photos to shards: several processes shrink and encode, one writes; what is finished stays."""
+"""Write a folder of photos as shards: worker processes shrink and encode, one process writes, finished shards stay."""
 
 import os
 import sys
+import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from torch.utils.data import DataLoader
+from pydantic import Field
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from lookcast.atomic import atomic_write
-from lookcast.checks import InputError
-from lookcast.data.masks import check_names, without_masks
-from lookcast.data.sources.folder import find_photos
+from lookcast.checks import InputError, check_call
+from lookcast.data.sources.folder import MIN_SIDE, PhotoFolder, find_photos
 from lookcast.data.sources.listing import fingerprint_of
+from lookcast.data.sources.masks import check_names, mask_path, without_masks
 from lookcast.data.sources.shards import PhotoShards
-from lookcast.data.store.encoder import Encoded, PhotoEncoder, ShardOptions
-from lookcast.data.store.index import INDEX, Description, shard_name, write_index
-from lookcast.data.store.tar import ShardTar
-from lookcast.data.store.unfinished import FinishedShard, UnfinishedShards
-from lookcast.data.workers import usable_cores
+from lookcast.data.store.codec import MASK_SUFFIX, Format, encode_labels, encode_pixels
+from lookcast.data.store.index import FILE_KEYS, INDEX, Description, FinishedShard, photo_key, shard_name, write_index
+from lookcast.data.store.unfinished import UnfinishedShards
+from lookcast.photos.read import PhotoError
+from lookcast.processes import usable_cores
 
-_BATCH = 8  # photos that a process hands over at once
-_DEFAULT = ShardOptions()
+_BATCH = 8  # photos that a worker hands over at once
+_BLOCK = tarfile.BLOCKSIZE
+_MIB = 2**20
 
 
-class Sharding(NamedTuple):
-    """What became of a folder.
+class ShardSet(NamedTuple):
+    """The result of `make_shards`.
 
     Attributes:
         description: of the shards.
-        bytes: of the shards and their index.
+        bytes: size of the shards and their index.
     """
 
     description: Description
     bytes: int
 
 
+@check_call
 def make_shards(
     folder: Path,
     out: Path,
     masks: Path | None = None,
-    options: ShardOptions = _DEFAULT,
-    workers: int | None = None,
-) -> Sharding:
-    """Write the photos of a folder as shards, with a progress bar on a terminal; go on with what an earlier call began.
+    *,
+    format: Format = "npy",
+    min_side: Annotated[int, Field(ge=MIN_SIDE)] = 512,
+    quality: Annotated[int, Field(ge=1, le=100)] = 95,
+    shard_mb: Annotated[int, Field(ge=1, le=2**20)] = 256,
+    jobs: Annotated[int, Field(ge=1, le=256)] | None = None,
+) -> ShardSet:
+    """Write the photos of a folder as shards, with a progress bar on a terminal; resume an earlier, interrupted call.
 
     A photo that can't be read, or whose mask is missing or does not fit, is reported and left out. Photos keep the
-    order of `find_photos`. The index is written last: without it nothing counts as shards.
+    order of `find_photos`. The index is written last: a folder without it does not count as shards.
 
     Args:
         folder: the photos, searched recursively.
-        out: folder for the shards; new, empty, or that of an interrupted call with the same arguments.
-        masks: folder of colour masks, one PNG for each photo, named like it.
-        options: what shards are made of.
-        workers: processes; None is one for each core.
+        out: folder for the shards: new, empty, or of an interrupted call with the same arguments.
+        masks: folder of colour masks, one PNG for each photo, of the photo's stem.
+        format: format of the pixels.
+        min_side: larger photos are shrunk to this many pixels on the shorter side.
+        quality: of JPEG.
+        shard_mb: largest size of a shard in MiB; a single larger photo has a shard of its own.
+        jobs: worker processes; None is one for each core.
 
     Raises:
-        InputError: no photo, none that can be read, photos that would share a mask, `out` holds something else or
-            can't be written, options out of range.
+        InputError: an argument out of range, no photo, no readable photo, photos that would share a mask, or an `out`
+            that holds something else or can't be written.
     """
-    options.check()
-    workers = usable_cores() if workers is None else workers
-    if workers < 1:
-        raise InputError(f"jobs: expected at least 1, got {workers}")
     photos = _list_photos(folder, masks)
     names = [photo.relative_to(folder).as_posix() for photo in photos]
     fingerprint = fingerprint_of(b"".join(os.fsencode(name) + b"\0" for name in names))
-    plan = {**options._asdict(), "masks": masks is not None, "photos": fingerprint}
+    options = {"format": format, "min_side": min_side, "quality": quality, "shard_mb": shard_mb}
+    plan = {**options, "masks": masks is not None, "photos": fingerprint}
+    plan = {FILE_KEYS.get(key, key): value for key, value in plan.items()}
     unfinished = UnfinishedShards(out, plan)
     if not (out / INDEX).is_file():
-        _write_shards(photos, names, out, masks, options, workers, unfinished)
-        parts = unfinished.finished()
+        encoder = PhotoEncoder(PhotoFolder(photos, masks, min_side), format, quality)
+        _write_shards(encoder, names, shard_mb * _MIB, jobs or usable_cores(), unfinished)
         write_index(
             out / INDEX,
-            (part.index_part() for part in parts),
-            kind=options.kind,
-            quality=options.quality if options.kind == "jpg" else None,
-            min_side=options.min_side,
+            unfinished.finished,
+            format=format,
+            quality=quality if format == "jpg" else None,
+            min_side=min_side,
             masks=masks is not None,
-            left_out=sum(len(part.left_out) for part in parts),
             plan=plan,
         )
-    unfinished.remove()
-    shards = PhotoShards(out)
-    return Sharding(shards.header.description, shards.header.bytes + int(shards.header.table[:, 1].sum()))
+    unfinished.journal.unlink(missing_ok=True)
+    header = PhotoShards(out).header
+    return ShardSet(header.description, header.bytes + int(header.table[:, 1].sum()))
 
 
 def _list_photos(folder: Path, masks: Path | None) -> Sequence[Path]:
@@ -100,53 +109,96 @@ def _list_photos(folder: Path, masks: Path | None) -> Sequence[Path]:
     return photos
 
 
+class EncodedPhoto(NamedTuple):
+    """A photo and its mask as bytes; `error` says why there are none."""
+
+    photo: bytes
+    mask: bytes
+    error: str | None
+
+
+class PhotoEncoder(Dataset[EncodedPhoto]):
+    """Photos of a folder, shrunk and encoded, for the workers of a `DataLoader`."""
+
+    def __init__(self, source: PhotoFolder, format: Format, quality: int) -> None:
+        self.source, self.format, self.quality = source, format, quality
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, number: int) -> EncodedPhoto:
+        photo = self.source.photos[number]
+        try:
+            if self.source.masks is not None and not (mask := mask_path(photo, self.source.masks)).is_file():
+                raise PhotoError(f"{photo}: has no mask {mask}")
+            pixels, labels = self.source.read(number)
+        except PhotoError as error:  # of the photo or of its mask
+            return EncodedPhoto(b"", b"", str(error))
+        encoded = encode_pixels(pixels, self.format, self.quality)
+        return EncodedPhoto(encoded, b"" if labels is None else encode_labels(labels), None)
+
+
 def _write_shards(
-    photos: Sequence[Path],
-    names: Sequence[str],
-    out: Path,
-    masks: Path | None,
-    options: ShardOptions,
-    workers: int,
-    unfinished: UnfinishedShards,
+    encoder: PhotoEncoder, names: Sequence[str], max_bytes: int, jobs: int, unfinished: UnfinishedShards
 ) -> None:
-    """The shards that are missing, each followed by its part of the index."""
-    finished = unfinished.finished()
-    begin = finished[-1].end if finished else 0
-    written = sum(len(part.records) for part in finished)
-    loader: DataLoader[Any] = DataLoader(
-        PhotoEncoder(photos, masks, options),
-        _BATCH,
-        sampler=range(begin, len(photos)),
-        num_workers=workers,
-        collate_fn=list,
-    )
-    with tqdm(total=len(photos), initial=begin, unit="photo", disable=None) as bar:
-        stream = ((begin + k, encoded) for k, encoded in enumerate(_one_by_one(loader, bar)))
+    """Write the missing shards, and a line of the journal after each."""
+    begin = unfinished.finished[-1].end if unfinished.finished else 0
+    written = sum(len(shard.records) for shard in unfinished.finished)
+    with tqdm(total=len(names), initial=begin, unit="photo", disable=None) as bar:
+        stream = enumerate(_encoded(encoder, begin, jobs, bar), begin)
         pending = next(stream, None)
-        number = len(finished)
         while pending is not None:
-            records, own_names, left_out = [], [], []
-            with atomic_write(out / shard_name(number)) as temporary, ShardTar(temporary, options.kind) as tar:
-                while pending is not None and (pending[1].error or tar.has_room(pending[1], options.shard_mb * 2**20)):
+            records, own_names, left_out, size = [], [], [], 0
+            path = unfinished.out / shard_name(len(unfinished.finished))
+            with atomic_write(path) as temporary, temporary.open("wb") as tar:
+                while pending is not None:
                     place, encoded = pending
                     if encoded.error is not None:
                         left_out.append(encoded.error)
                         tqdm.write(f"lookcast: left out: {encoded.error}", file=sys.stderr)
                     else:
-                        records.append(tar.add(written, encoded))
+                        members = tar_members(written, encoder.format, encoded)
+                        if size and tar_size(size + len(members)) > max_bytes:
+                            break
+                        records.append(record(size, encoded, members))
                         own_names.append(names[place])
+                        size += tar.write(members)
                         written += 1
                     pending = next(stream, None)
                 if not records:
-                    raise InputError(f"photos: none of the {len(photos)} can be read, first {left_out[0]}")
-            end = len(photos) if pending is None else pending[0]
-            size = (out / shard_name(number)).stat().st_size
-            unfinished.add(number, FinishedShard(end, size, records, own_names, left_out))
-            number += 1
+                    raise InputError(f"photos: none of the {len(names)} can be read, first {left_out[0]}")
+                tar.write(bytes(tar_size(size) - size))
+            end = len(names) if pending is None else pending[0]
+            unfinished.add(FinishedShard(end, tar_size(size), records, own_names, left_out))
 
 
-def _one_by_one(loader: DataLoader[Any], bar: Any) -> Iterator[Encoded]:
+def _encoded(encoder: PhotoEncoder, begin: int, jobs: int, bar: Any) -> Iterator[EncodedPhoto]:
+    loader: DataLoader[Any] = DataLoader(
+        encoder, _BATCH, sampler=range(begin, len(encoder)), num_workers=jobs, collate_fn=list
+    )
     for batch in loader:
         for encoded in batch:
             yield encoded
             bar.update()
+
+
+def tar_members(number: int, format: Format, encoded: EncodedPhoto) -> bytes:
+    """Return `000000123.jpg` and `000000123.mask.png` as members of a tar: header, data, padding to full blocks."""
+    parts = []
+    for suffix, data in ((format, encoded.photo), (MASK_SUFFIX, encoded.mask)):
+        if data:
+            member = tarfile.TarInfo(f"{photo_key(number)}.{suffix}")
+            member.size = len(data)
+            parts += [member.tobuf(tarfile.USTAR_FORMAT), data, bytes(-len(data) % _BLOCK)]
+    return b"".join(parts)
+
+
+def tar_size(size: int) -> int:
+    """Return the size of a tar with members of `size` bytes: two empty blocks end it, and records fill it up."""
+    return -(-(size + 2 * _BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+
+
+def record(start: int, encoded: EncodedPhoto, members: bytes) -> tuple[int, int, int, int]:
+    """Return the index's record of a photo whose members begin at `start`; see `data.store.index`."""
+    end = len(members) - -len(encoded.mask or encoded.photo) % _BLOCK  # without the padding
+    return start // _BLOCK + 1, len(encoded.photo), len(encoded.mask), zlib.crc32(memoryview(members)[_BLOCK:end])

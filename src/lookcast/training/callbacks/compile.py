@@ -1,4 +1,4 @@
-"""Ways to compute the same steps faster: compiled networks, channels last."""
+"""Faster steps with the same results: compiled networks and weights in channels-last order."""
 
 from typing import Any
 
@@ -8,23 +8,23 @@ import torch
 from lookcast.training.modules.single import LookModule
 
 STAGES = ("predict_grid", "read")
-"""Of the generators that have a grid. What slices it stays as it is: by hand, one kernel forward and one backward."""
+"""Methods to compile of generators with a grid. Slicing has kernels of its own."""
 
 
-class Speed(pl.Callback):
-    """Compiles generator and encoder in place, and lays out their weights for the hardware; the results are the same.
+class CompileNetworks(pl.Callback):
+    """Compile generator and encoder in place, and order their weights for the hardware.
 
-    Names in checkpoints do not change. Only the steps of the training run compiled: their crops are all of one size,
-    and each graph is compiled once. The photos of validations and pictures have any size, each of which would be
-    compiled anew, and run as they are written. The number of a batch's regions (`pseudo_masks`) is the one size that
-    changes from step to step: from its second value on it is compiled as a variable.
+    Results and names in checkpoints stay the same. Only training steps run compiled: their crops have one size, so each
+    graph is compiled once. Validation and sample photos have many sizes, each of which would be compiled again, so they
+    run uncompiled. Only the number of regions (`pseudo_masks`) changes between steps; it is compiled as a variable from
+    its second value on.
 
-    Channels last is the order in which tensor cores and oneDNN convolve. It is enough that the weights have it: a
-    convolution gives its output the order of its weights, whatever its input has.
+    Tensor cores and oneDNN convolve in channels-last order. Only the weights need it: a convolution gives its output
+    the order of its weights.
 
     Args:
-        compile: whether to compile. The first steps then take a minute or more.
-        channels_last: whether to order the weights so.
+        compile: compile the networks; the first steps then take a minute or more.
+        channels_last: store the weights in channels-last order.
     """
 
     def __init__(self, compile: bool = False, channels_last: bool = False) -> None:
@@ -32,7 +32,7 @@ class Speed(pl.Callback):
         self.compiled = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Before the optimiser knows the weights."""
+        """Prepare the networks before the optimiser gets their weights."""
         assert isinstance(module, LookModule)
         if self.channels_last:
             module.to(memory_format=torch.channels_last)
@@ -43,28 +43,28 @@ class Speed(pl.Callback):
             torch.compiler.set_stance("force_eager")
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """From here on compiled."""
+        """Run the step compiled."""
         if self.compile:
             torch.compiler.set_stance("default")
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """What comes between two steps is not."""
+        """Run everything between two steps uncompiled."""
         if self.compile:
             torch.compiler.set_stance("force_eager")
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Leave the process as it was."""
+        """Restore the mode of the process."""
         if self.compile:
             torch.compiler.set_stance("default")
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        """The same where the run breaks off."""
+        """Restore the mode of the process after a failure."""
         if self.compile:
             torch.compiler.set_stance("default")
 
 
 def compile_networks(module: LookModule) -> None:
-    """Compile what the steps call of generator and encoder, in place."""
+    """Compile, in place, the parts of generator and encoder that training steps call."""
     stages = [name for name in STAGES if hasattr(module.generator, name)]
     for name in stages:
         setattr(module.generator, name, torch.compile(getattr(module.generator, name)))

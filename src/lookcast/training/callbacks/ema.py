@@ -1,136 +1,129 @@
-"""What ships is not the last step's weights but their running mean."""
+"""Exponential moving average of the weights: what validation measures and what ships."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
+from pydantic import Field
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from lookcast.checks import InputError
+from lookcast.training.limits import limited
 from lookcast.training.modules.single import LookModule
-
-log = logging.getLogger(__name__)
 
 
 class WeightEMA(pl.Callback):
-    """Keeps an exponential moving average of the generator's weights; validations, pictures and what ships show it.
+    """Average the generator's weights; validations, pictures and the final checkpoint use the average.
 
-    `a <- d a + (1 - d) w` after every step of the optimiser, `d = min(decay, (1 + t) / (10 + t))` for the t-th: a short
-    run does not lag behind, and what the weights were at its start is soon forgotten. A skipped step (`FiniteGuard`)
-    does not count.
+    `a <- d a + (1 - d) w` after every step t of the optimiser, with `d = min(decay, (1 + t) / (10 + t))`. This warm-up
+    soon forgets the initial weights. A step that `FiniteGuard` skips does not count.
 
-    Lightning's `EMAWeightAveraging` copies the whole module with its encoder, is seen by validations only, and has no
-    warm-up. Here it is one copy of the generator's parameters; what is frozen has none. While the average is in use,
-    the two change places, so that no memory is needed for a third.
+    Lightning's `WeightAveraging` loses the raw weights when training ends, so a finished run can't be resumed to the
+    bit, and its average replaces the best weights when these are loaded and validated. It also copies the frozen
+    encoder and averages skipped steps: a subclass would override nearly every method.
 
-    Checkpoints: `state_dict` is the average, which is what is loaded for anything but to go on; the weights of the step
-    are in this callback's state, and a resumed run takes them from there, to the bit.
+    Checkpoints: `state_dict` holds the averaged weights; resuming restores the raw ones from this callback's state.
 
     Args:
-        decay: share of the average that stays, in a long run.
-
-    Raises:
-        InputError: a decay outside [0, 1).
+        decay: share of the average that each step keeps, after the warm-up.
 
     Reference:
         Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992; the warm-up is TensorFlow's.
     """
 
-    def __init__(self, decay: float = 0.999) -> None:
-        if not 0 <= decay < 1:
-            raise InputError(f"decay: expected a share in [0, 1), got {decay}")
+    @limited
+    def __init__(self, decay: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.999) -> None:
         self.decay = decay
         self.updates, self.step = 0, 0
-        self.weights: dict[str, nn.Parameter] = {}  # the generator's own
-        self.others: dict[str, torch.Tensor] = {}  # the average; the weights of the step while the average is in use
-        self.in_use = False
+        self.weights: dict[str, nn.Parameter] = {}  # the generator's parameters
+        self.stored: dict[str, torch.Tensor] = {}  # the average; the raw weights while the generator has the average
+        self.swapped = False
         self.loaded: dict[str, torch.Tensor] | None = None
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep what a checkpoint holds until the generator is on its device."""
+        """Keep the raw weights of a checkpoint until the generator is on its device."""
         self.updates, self.loaded = state_dict["updates"], state_dict["weights"]
 
     @torch.no_grad()
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Begin with the generator as it is; in a resumed run that is the average."""
+        """Begin with the generator's weights; in a resumed run they are the average."""
         assert isinstance(module, LookModule)
         self.weights = dict(module.generator.named_parameters())
-        self.others = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        self.stored = {name: weight.detach().clone() for name, weight in self.weights.items()}
         if self.loaded is not None:
             for name, weight in self.weights.items():
                 weight.copy_(self.loaded[name])
             self.loaded = None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Know the step that a resumed run stands at."""
+        """Note the step at which a resumed run starts."""
         self.step = trainer.global_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Follow the weights."""
-        self._follow(trainer)
+        """Update the average after a step."""
+        self._update(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Judge the average; after the training the generator has it anyway."""
+        """Validate the average; after training the generator has it already."""
         if trainer.state.fn == TrainerFn.FITTING:
-            self._change_places()
+            self._swap()
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Back to the weights of the step."""
+        """Return to the raw weights."""
         if trainer.state.fn == TrainerFn.FITTING:
-            self._change_places()
+            self._swap()
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """The generator ends as the average, also where a finished run was started again and nothing was left to do."""
-        self._change_places()
+        """Leave the average in the generator, even if no step was left to train."""
+        self._swap()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """The average where weights are looked for, the weights of the step in the callback's state."""
-        self._follow(trainer)  # whoever saves may have its turn before this callback
-        own = {name: weight.detach() for name, weight in self.weights.items()}
-        average, weights = (own, self.others) if self.in_use else (self.others, own)
+        """Save the average as the generator's weights and the raw weights as this callback's state."""
+        self._update(trainer)  # a callback that saves may run before this one
+        current = {name: weight.detach() for name, weight in self.weights.items()}
+        average, raw = (current, self.stored) if self.swapped else (self.stored, current)
         checkpoint["state_dict"] |= {f"generator.{name}": tensor for name, tensor in average.items()}
-        checkpoint["callbacks"][self.state_key] = {"updates": self.updates, "weights": weights}
+        checkpoint["callbacks"][self.state_key] = {"updates": self.updates, "weights": raw}
 
     @contextmanager
     def average(self) -> Iterator[None]:
-        """The generator with the average for the time of the block."""
-        if self.in_use:
+        """Give the generator the average within the block."""
+        if self.swapped:
             yield
             return
-        self._change_places()
+        self._swap()
         try:
             yield
         finally:
-            self._change_places()
+            self._swap()
 
     @torch.no_grad()
-    def _follow(self, trainer: pl.Trainer) -> None:
-        if trainer.global_step == self.step or self.in_use:  # gradients are still accumulated
+    def _update(self, trainer: pl.Trainer) -> None:
+        if trainer.global_step == self.step or self.swapped:  # gradients are accumulated over several batches
             return
         self.step = trainer.global_step
         weights = list(self.weights.values())
-        if all(weight.grad is None for weight in weights):  # skipped
+        if all(weight.grad is None for weight in weights):  # a skipped step
             return
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        update(list(self.others.values()), weights, self.updates)
+        update(list(self.stored.values()), weights, self.updates)
         self.updates += 1
 
     @torch.no_grad()
-    def _change_places(self) -> None:
-        for weight, other in zip(self.weights.values(), self.others.values(), strict=True):
-            former = other.clone()
-            other.copy_(weight)
+    def _swap(self) -> None:
+        for weight, stored in zip(self.weights.values(), self.stored.values(), strict=True):
+            former = stored.clone()
+            stored.copy_(weight)
             weight.copy_(former)
-        self.in_use = not self.in_use
+        self.swapped = not self.swapped
 
 
 def averaged(trainer: pl.Trainer) -> Any:
-    """A block in which the generator is as it would ship: with the average, where a run keeps one."""
-    keepers = [callback for callback in trainer.callbacks if isinstance(callback, WeightEMA)]  # type: ignore[attr-defined]
-    return keepers[0].average() if keepers else nullcontext()
+    """Return a block in which the generator has the weights that ship: the average, if the run keeps one."""
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    averages = [callback.average() for callback in callbacks if isinstance(callback, WeightEMA)]
+    return averages[0] if averages else nullcontext()

@@ -1,4 +1,4 @@
-"""NaN and infinity in losses and gradients: the step is left out; too many in a row end the run."""
+"""NaN and infinity in losses and gradients: the step is skipped; too many in a row end the run."""
 
 import logging
 from pathlib import Path
@@ -14,71 +14,71 @@ from torchvision.utils import make_grid
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
 from lookcast.structures import PhotoBatch
+from lookcast.training.limits import Count, limited
 from lookcast.weights import save_weights
 
 log = logging.getLogger(__name__)
 
 
 class FiniteGuard(pl.Callback):
-    """Skips every step whose loss or gradients are not finite, logs the gradients' length, and stops a lost run.
+    """Skip every step whose loss or gradients are not finite, log the gradient norm, and end a failed run.
 
-    A skipped step changes neither weights nor the optimiser's moments, to the bit: the optimiser gets no gradients. The
-    step counts as one all the same, so that schedule and data go on. A loss that is not finite counts whatever its
-    gradients are: behind a clamp, or in a term that the weights do not move, it leaves no trace in them. The processes
-    decide together, by one all-reduce of a number, so that a photo that breaks one of them is skipped by all.
+    A skipped step changes neither the weights nor the optimiser's moments, to the bit: the optimiser gets no gradients.
+    It still counts as a step, so schedule and data continue. A loss that is not finite counts even if its gradients are
+    finite, as after a clamp or in a term that does not depend on the weights. The processes decide together, by one
+    all-reduce of a number: a photo that breaks one of them makes all of them skip.
 
-    The decision has to be known before the optimiser runs: on a GPU this waits once a step for the backward pass. What
-    runs late is the launch of the optimiser's kernels and of the next step's first.
+    The decision must be known before the optimiser runs. On a GPU, each step therefore waits once for the backward
+    pass, which delays the launch of the optimiser's kernels and of the first kernels of the next step.
 
-    With `16-mixed`, gradients that overflow are what the scale is found by: the scaler skips those steps itself, and
-    they count as a fault only once the scale has fallen to 1. A loss that is not finite counts at any scale.
+    With `16-mixed`, overflowing gradients are normal while the scaler finds its scale, and the scaler skips those steps
+    itself. They count as a fault only when the scale has fallen to 1. A loss that is not finite counts at any scale.
 
-    Logs `train/grad_norm`, before clipping, and `train/skipped_steps`, of the whole run.
+    Logs `train/grad_norm`, before clipping, and `train/skipped_steps`, the number in the whole run.
 
     Args:
-        folder: where each process puts its photos of the step that ends the run: tensors and losses
+        folder: folder for the photos of the step that ends the run; each process writes tensors and losses
             (`lookcast.weights.read_weights(path, "batch")`) and a picture.
-        most_in_a_row: skipped steps in a row that end the run.
+        max_in_a_row: skipped steps in a row that end the run.
 
     Raises:
-        InputError: `most_in_a_row` below 1; and, in the training, that many skipped steps in a row.
+        InputError: during training, after that many skipped steps in a row.
     """
 
-    def __init__(self, folder: str | Path, most_in_a_row: int = 10) -> None:
-        if most_in_a_row < 1:
-            raise InputError(f"most_in_a_row: expected at least 1, got {most_in_a_row}")
-        self.folder, self.most_in_a_row = Path(folder), most_in_a_row
+    @limited
+    def __init__(self, folder: str | Path, max_in_a_row: Count = 10) -> None:
+        self.folder, self.max_in_a_row = Path(folder), max_in_a_row
         self.skipped = self.in_a_row = 0
-        self.batches: list[PhotoBatch] = []  # of the step: several where gradients are accumulated
-        self.lost: torch.Tensor | None = None  # whether a loss of the step was not finite; on the device
+        self.batches: list[PhotoBatch] = []  # batches of the step; several if gradients are accumulated
+        self.fault: torch.Tensor | None = None  # on the device: true if a loss of the step was not finite
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts."""
+        """Return the counts."""
         return {"skipped": self.skipped, "in_a_row": self.in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Continue the counts of a checkpoint."""
         self.skipped, self.in_a_row = state_dict["skipped"], state_dict["in_a_row"]
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: pl.LightningModule, batch: PhotoBatch, batch_index: int
     ) -> None:
-        """Hold on to the batch until its step is known to be good."""
+        """Keep the batch until its step is known to be finite."""
         self.batches.append(batch)
 
     def on_before_backward(self, trainer: pl.Trainer, module: pl.LightningModule, loss: torch.Tensor) -> None:
-        """Take note of the loss without waiting for it."""
-        lost = ~loss.detach().isfinite()
-        self.lost = lost if self.lost is None else self.lost | lost
+        """Test the loss, without waiting for the result."""
+        fault = ~loss.detach().isfinite()
+        self.fault = fault if self.fault is None else self.fault | fault
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Skip the step or let it pass."""
+        """Skip the step or let the optimiser run."""
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        assert self.lost is not None
-        fault = self.lost if _is_searching(trainer) else self.lost | ~norm.isfinite().to(self.lost.device)
+        assert self.fault is not None
+        fault = self.fault if _is_scaling(trainer) else self.fault | ~norm.isfinite().to(self.fault.device)
         if skip := _any_process(trainer, fault):
             for parameter in parameters:
                 parameter.grad = None
@@ -89,30 +89,30 @@ class FiniteGuard(pl.Callback):
         module.log("train/skipped_steps", float(self.skipped), on_step=True, on_epoch=False, batch_size=1)
         if skip:
             self._warn_or_stop(trainer)
-        self.batches, self.lost = [], None
+        self.batches, self.fault = [], None
 
     def _warn_or_stop(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
         if trainer.is_global_zero:
             log.warning(
                 "step %d is skipped: its loss or gradients are not finite; %d in a row, %d end the run",
-                step, self.in_a_row, self.most_in_a_row,
+                step, self.in_a_row, self.max_in_a_row,
             )  # fmt: skip
-        if self.in_a_row < self.most_in_a_row:
+        if self.in_a_row < self.max_in_a_row:
             return
         metrics = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("train/")}
         for number, batch in enumerate(self.batches):
             name = f"step_{step:06d}_process_{trainer.global_rank}_batch_{number}"
             save_batch(self.folder / f"{name}.safetensors", batch, {"step": step, "metrics": metrics})
-        trainer.strategy.barrier()  # the first process to end takes the others with it
+        trainer.strategy.barrier()  # the first process that ends terminates the others
         raise InputError(
             f"training: loss or gradients were not finite in {self.in_a_row} steps in a row, "
             f"{step - self.in_a_row + 1} to {step}; the photos of the last are in {self.folder}"
         )
 
 
-def _is_searching(trainer: pl.Trainer) -> bool:
-    """Whether a scaler still looks for a scale at which half-precision gradients do not overflow."""
+def _is_scaling(trainer: pl.Trainer) -> bool:
+    """Return True while a scaler can still lower its scale until half-precision gradients do not overflow."""
     plugin = trainer.precision_plugin
     return isinstance(plugin, MixedPrecision) and plugin.scaler is not None and plugin.scaler.get_scale() > 1
 
@@ -126,12 +126,12 @@ def _any_process(trainer: pl.Trainer, flag: torch.Tensor) -> bool:
 
 
 def save_batch(path: Path, batch: PhotoBatch, header: dict[str, Any]) -> None:
-    """Write a batch's tensors, and beside them a picture of its photos: content, style, content, style, ...
+    """Write the tensors of a batch and a picture of its photos: content, style, content, style, ...
 
     Args:
         path: a `.safetensors` file; the picture is the `.png` of the same name. Pixels that are not finite are magenta.
         batch: the photos.
-        header: JSON values that go with them.
+        header: JSON values for the file's header.
     """
     fields = batch._asdict()
     tensors = {name: value for name, value in fields.items() if isinstance(value, torch.Tensor)}

@@ -1,4 +1,4 @@
-"""Where the time of a step goes."""
+"""Profile of training steps."""
 
 import logging
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from torch.profiler import ProfilerActivity, profile
 
 from lookcast.atomic import atomic_write
-from lookcast.checks import InputError
+from lookcast.training.limits import Count, limited
 
 log = logging.getLogger(__name__)
 
@@ -16,35 +16,30 @@ ROWS = 40
 
 
 class StepProfile(pl.Callback):
-    """Records some steps in the middle of a run by torch's profiler: `table.txt`, most expensive first, and a trace.
+    """Record some steps with torch's profiler: a table, most expensive operation first, and a trace.
 
-    A step is what lies between the ends of two: the wait for its batch is part of it. Lightning's `PyTorchProfiler`
-    counts its steps inside of the optimiser's, where that wait is torn in two, and anew for every validation.
+    A step lasts from the end of one step to the end of the next, so it includes the wait for its batch. Lightning's
+    `PyTorchProfiler` begins a step inside the optimiser's, which splits that wait, and restarts at every validation.
 
     Args:
-        folder: where `table.txt` and `trace.json.gz` (chrome://tracing, ui.perfetto.dev) go; of the first process.
-        first_step: steps of this run before the first that is recorded: allocations and compilation come first.
-        num_steps: how many are recorded.
-
-    Raises:
-        InputError: a number of steps below 1.
+        folder: folder for `table.txt` and `trace.json.gz` (chrome://tracing, ui.perfetto.dev) of the first process.
+        first_step: steps of this run before the first recorded one: allocations and compilation come first.
+        num_steps: number of recorded steps.
     """
 
-    def __init__(self, folder: str | Path, first_step: int = 6, num_steps: int = 3) -> None:
-        for name, number in (("first_step", first_step), ("num_steps", num_steps)):
-            if number < 1:
-                raise InputError(f"{name}: expected at least 1, got {number}")
+    @limited
+    def __init__(self, folder: str | Path, first_step: Count = 6, num_steps: Count = 3) -> None:
         self.folder, self.first_step, self.num_steps = Path(folder), first_step, num_steps
         self.step = -1
         self.running: profile | None = None
         self.written = False
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Count from where the run begins."""
+        """Count from the step at which the run starts."""
         self.begin = trainer.global_step + self.first_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Begin, go on to the next step, or end."""
+        """Start recording, mark the next step, or stop."""
         step = trainer.global_step
         if not trainer.is_global_zero or step == self.step:  # gradients are accumulated over several batches
             return
@@ -61,14 +56,14 @@ class StepProfile(pl.Callback):
             self.running.step()
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Say so where the run was too short."""
+        """Stop recording; warn if the run was too short."""
         if self.running is not None:
             self._end(module.device.type)
         if trainer.is_global_zero and not self.written:
             log.warning("no profile: the run ended before its step %d", self.first_step + 1)
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        """Nothing to write of a run that breaks off."""
+        """Stop the profiler; a failed run writes no profile."""
         if self.running is not None:
             self.running.stop()
 

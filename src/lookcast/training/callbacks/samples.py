@@ -1,34 +1,38 @@
-"""Pictures of how far the look has come."""
+"""Sample pictures during training."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from pydantic import Field
 from torchvision.utils import make_grid
 
 from lookcast.atomic import atomic_write
-from lookcast.checks import InputError
 from lookcast.training.callbacks.ema import averaged
-from lookcast.training.loggers import log_picture
+from lookcast.training.limits import Count, limited
+from lookcast.training.loggers import run_loggers
 from lookcast.training.modules.single import LookModule
+
+RowHeight = Annotated[int, Field(ge=1, le=4096)]
 
 
 class SampleSheet(pl.Callback):
-    """Every n steps and at the end, a picture of the photos to judge by: content | style | output, a row a photo.
+    """Draw validation photos every n steps and at the end: content | style | output, one row per photo.
 
     Args:
-        folder: where `step_000250.png` and so on go.
+        folder: folder for `step_000250.png` and so on.
         every_n_steps: steps between pictures.
-        num_photos: rows.
-        height: of a row in pixels.
+        num_photos: number of rows.
+        height: height of a row in pixels.
     """
 
-    def __init__(self, folder: str | Path, every_n_steps: int, num_photos: int = 4, height: int = 240) -> None:
-        if every_n_steps < 1:
-            raise InputError(f"every_n_steps: expected at least 1, got {every_n_steps}")
+    @limited
+    def __init__(
+        self, folder: str | Path, every_n_steps: Count, num_photos: Count = 4, height: RowHeight = 240
+    ) -> None:
         self.folder, self.every_n_steps, self.num_photos, self.height = (
             Path(folder), every_n_steps, num_photos, height
         )  # fmt: skip
@@ -41,11 +45,11 @@ class SampleSheet(pl.Callback):
             self.draw(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Draw the final state."""
+        """Draw the final weights."""
         self.draw(trainer, module)
 
     def draw(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write the picture and hand it to the loggers."""
+        """Write the picture and show it in the loggers."""
         assert isinstance(module, LookModule)
         # Gradient accumulation keeps global_step over several batches.
         if not trainer.is_global_zero or trainer.global_step == self.drawn:
@@ -55,7 +59,7 @@ class SampleSheet(pl.Callback):
         cells = []
         generator = module.generator.eval()
         for index in range(min(self.num_photos, len(photos))):
-            batch = trainer.datamodule.judged_batch(index, module.device)  # type: ignore[attr-defined]
+            batch = trainer.datamodule.val_batch(index, module.device)  # type: ignore[attr-defined]
             with averaged(trainer), torch.no_grad():
                 output = module(batch).image.clamp(0, 1)
             cells += [self._cell(image) for image in (batch.content, module.style_of(batch), output)]
@@ -65,10 +69,11 @@ class SampleSheet(pl.Callback):
         path = self.folder / f"step_{trainer.global_step:06d}.png"
         with atomic_write(path) as temporary:
             picture.save(temporary)
-        log_picture(trainer.loggers, "samples", picture, trainer.global_step - 1)  # logs count steps from 0
+        for logger in run_loggers(trainer):
+            logger.log_picture("samples", picture, trainer.global_step - 1)  # logs count steps from 0
 
     def _cell(self, image: torch.Tensor) -> torch.Tensor:
-        """One photo, whole, on a white card of 3:2."""
+        """Return the whole photo on a white background of 3:2."""
         height, width = self.height, self.height * 3 // 2
         factor = min(height / image.shape[-2], width / image.shape[-1])
         size = [max(1, round(d * factor)) for d in image.shape[-2:]]

@@ -1,4 +1,4 @@
-"""The list of photos that could not be read, and the end of a run that can't read too many."""
+"""The list of photos that could not be read, and the end of a run with too many of them."""
 
 import logging
 from collections.abc import Iterable
@@ -12,42 +12,42 @@ import torch
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
 from lookcast.structures import PhotoBatch
+from lookcast.training.limits import Share, limited
 
 log = logging.getLogger(__name__)
 
-AT_LEAST = 1000
-"""The share is one of so many photos at least, or of all there are: the first of a large set may be broken."""
+MIN_PHOTOS = 1000
+"""The share refers to this many photos at least, or to all of a smaller set: a large set may begin with broken ones."""
 
 
 class SkippedPhotos(pl.Callback):
-    """Names each photo that could not be read, once, writes their list, and stops a run that can't read too many.
+    """Name each photo that could not be read once, list them in a file, and end a run with too many of them.
 
     Args:
-        path: the list, one `path: reason` a line; not written when every photo could be read.
-        most: share of the photos that may be unreadable; a single one always may.
+        path: the list, one `path: reason` per line; it is written only if a photo was skipped.
+        max_share: share of the photos that may be unreadable, in [0, 1]; a single photo always may.
 
     Raises:
-        InputError: a share outside [0, 1]; and, in the training, more unreadable photos than that.
+        InputError: during training, if more photos are unreadable.
     """
 
-    def __init__(self, path: str | Path, most: float = 0.01) -> None:
-        if not 0 <= most <= 1:
-            raise InputError(f"most: expected a share in [0, 1], got {most}")
-        self.path, self.most = Path(path), most
+    @limited
+    def __init__(self, path: str | Path, max_share: Share = 0.01) -> None:
+        self.path, self.max_share = Path(path), max_share
         self.seen, self.counted, self.read = dict[str, None](), 0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What was skipped until now, so that a resumed run goes on with the list."""
+        """Return the list, so that a resumed run continues it."""
         return {"seen": list(self.seen), "read": self.read}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the list."""
+        """Continue the list of a checkpoint."""
         self.seen, self.read = dict.fromkeys(state_dict["seen"]), state_dict["read"]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: PhotoBatch, batch_index: int
     ) -> None:
-        """Take note of what the making of this batch skipped; from time to time see whether it is too much."""
+        """Note the photos that this batch skipped; check the share from time to time."""
         self._note(trainer, batch.skipped)
         self.read += trainer.world_size * len(batch.content) * (1 if batch.style is None else 2)
         if (batch_index + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
@@ -56,7 +56,7 @@ class SkippedPhotos(pl.Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: PhotoBatch, *_: Any
     ) -> None:
-        """The same among the photos to judge by."""
+        """Note the validation photos that this batch skipped."""
         self._note(trainer, batch.skipped)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -68,7 +68,7 @@ class SkippedPhotos(pl.Callback):
         self._write(trainer)
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Count them."""
+        """Log the number of skipped photos."""
         if trainer.is_global_zero and len(self.seen) > self.counted:
             self.counted = len(self.seen)
             log.warning("%d photos could not be read and were skipped; listed in %s", self.counted, self.path)
@@ -81,19 +81,19 @@ class SkippedPhotos(pl.Callback):
                     log.warning("skipped %s", line)
 
     def _check(self, trainer: pl.Trainer) -> None:
-        photos = min(trainer.datamodule.num_photos, max(self.read, AT_LEAST))  # type: ignore[attr-defined]
-        allowed = max(1, int(self.most * photos))
-        # Each process has skipped others; what they are is asked only when together they may be too many.
-        together = trainer.strategy.reduce(
+        photos = min(trainer.datamodule.num_photos, max(self.read, MIN_PHOTOS))  # type: ignore[attr-defined]
+        allowed = max(1, int(self.max_share * photos))
+        # Each process skips other photos. They exchange the lists only if the sum of their lengths is too large.
+        total = trainer.strategy.reduce(
             torch.tensor(len(self.seen), device=trainer.strategy.root_device), reduce_op="sum"
         )
-        if int(together) <= allowed:
+        if int(total) <= allowed:
             return
         self._write(trainer)
         if len(self.seen) > allowed:
             raise InputError(
-                f"photos: {len(self.seen)} of {photos} can't be read, more than {self.most:.0%}; they are listed in "
-                f"{self.path}; callbacks.skipped.most says how many may"
+                f"photos: {len(self.seen)} of {photos} can't be read, more than {self.max_share:.0%}; they are listed "
+                f"in {self.path}; callbacks.skipped.max_share sets the limit"
             )
 
     def _write(self, trainer: pl.Trainer) -> None:

@@ -1,161 +1,139 @@
-"""How fast a run is, and what it waits for."""
+"""Speed of a run, and the share of its time spent waiting for data."""
 
 import resource
 import sys
 import time
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.profilers import Profiler
 
+from lookcast.data.loader import TimedLoader
 from lookcast.structures import PhotoBatch
-from lookcast.training.work import Tally
-
-NEXT_BATCH = "[_TrainingEpochLoop].train_dataloader_next"
-"""Lightning's name for what its training loop does when it asks the loader for a batch."""
+from lookcast.training.callbacks.skipped import SkippedPhotos
+from lookcast.training.stats import RunStats
 
 
 class Throughput(pl.Callback):
-    """Logs images/s, share of the time spent waiting for data, seconds a step, and memory.
+    """Log images per second, the share of time spent waiting for data, seconds per step, and memory.
 
-    Data wait is the time inside the loader's `next`, as Lightning's training loop calls it. The transfer of a batch and
-    what the device makes of it (crops, grades) is no part of it. A GPU works on behind the loop's back; there it counts
-    as far as the GPU had run out of work, measured by events in its own queue.
+    Data wait is the time between a request to the run's `TimedLoader` and the arrival of the batch. It excludes the
+    transfer to the device and the crops and grades made there. On a GPU, only idle time counts (measured with CUDA
+    events).
 
-    Keys, every `trainer.log_every_n_steps` steps over the steps since the last time: `train/images_per_second` over
-    all processes; `train/data_wait` and `train/step_seconds`, their mean; `train/gpu_memory_gib`, the most that torch
-    has allocated on one of the GPUs, and `train/host_memory_gib`, the most that one of the processes has held.
+    Lightning's `ThroughputMonitor` does not measure data wait, and it waits for the GPU in every step.
+
+    Every `trainer.log_every_n_steps` steps it logs, over the steps since the last time:
+    `train/images_per_second`, over all processes; `train/data_wait` and `train/step_seconds`, means over the processes;
+    `train/gpu_memory_gib`, the maximum that torch has allocated on one GPU; `train/host_memory_gib`, the maximum that
+    one process has used.
     """
 
     def __init__(self) -> None:
-        self.step, self.logged = 0, Tally()
-        self.waits = _Waits()
-        self._steps = self._images = 0
-        self._seconds, self._began = 0.0, None  # type: float, float | None
-
-    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Listen to the training loop as a profiler does."""
-        if stage == "fit":
-            trainer.profiler = _Listener(trainer.profiler, self)  # type: ignore[attr-defined]
-
-    def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Give the run's own profiler back."""
-        if isinstance(trainer.profiler, _Listener):  # type: ignore[attr-defined]
-            trainer.profiler = trainer.profiler.inner  # type: ignore[attr-defined]
+        self._stats, self._logged = RunStats(), RunStats()
+        self._started: float | None = None  # time at which the clock was started; None while it is stopped
+        self._wait = _DataWait()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Note where a resumed run stands."""
-        self.step = trainer.global_step
-        self.waits.on_gpu = module.device.type == "cuda"
+        """Attach to the loader; in a resumed run, count from its step."""
+        self._stats = self._logged = RunStats(steps=trainer.global_step, first_step=trainer.global_step)
+        self._wait = _DataWait(on_gpu=module.device.type == "cuda")
+        loader = trainer.train_dataloader
+        assert isinstance(loader, TimedLoader)
+        loader.stopwatch = self
+
+    def before_batch(self) -> None:
+        """Start the clock unless it runs, and start to wait."""
+        if self._started is None:
+            self._started = time.perf_counter()
+        self._wait.start()
+
+    def after_batch(self) -> None:
+        """Stop to wait."""
+        self._wait.stop()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: PhotoBatch, batch_index: int
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: object, batch: PhotoBatch, batch_index: int
     ) -> None:
-        """Count, and log at the end of the steps that Lightning logs."""
-        self._images += len(batch.content) * trainer.world_size
-        if trainer.global_step == self.step:  # gradients are accumulated
+        """Count, and log after the steps that Lightning logs."""
+        stats = self._stats._replace(images=self._stats.images + len(batch.content) * trainer.world_size)
+        self._stats = stats._replace(steps=trainer.global_step)
+        if trainer.global_step == stats.steps:  # gradients are accumulated over several batches
             return
-        self._steps += trainer.global_step - self.step
-        self.step = trainer.global_step
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every > 0 and self.step % every == 0:
+        if every > 0 and trainer.global_step % every == 0:
             self._log(trainer, module)
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """The clock stands still until the next batch is asked for."""
-        self.pause()
+        """Stop the clock until the next batch is requested."""
+        self._stop()
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Stop the clock."""
-        self.pause()
+        self._stop()
 
     @property
-    def tally(self) -> Tally:
-        """So far."""
-        running = 0.0 if self._began is None else time.perf_counter() - self._began
-        return Tally(self._steps, self._images, self._seconds + running, self.waits.seconds())
+    def stats(self) -> RunStats:
+        """Counts and times up to now."""
+        running = 0.0 if self._started is None else time.perf_counter() - self._started
+        return self._stats._replace(seconds=self._stats.seconds + running, waited=self._wait.seconds())
 
-    def pause(self) -> None:
-        """What follows is no training."""
-        if self._began is not None:
-            self._seconds += time.perf_counter() - self._began
-            self._began = None
-
-    def go_on(self) -> None:
-        """A batch is asked for: the training goes on."""
-        if self._began is None:
-            self._began = time.perf_counter()
+    def _stop(self) -> None:
+        self._stats, self._started = self.stats, None
 
     def _log(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        now = self.tally
-        new, self.logged = now.since(self.logged), now
-        means, most = {"data_wait": new.data_wait, "step_seconds": new.seconds / new.steps}, {}
-        if self.waits.on_gpu:
-            most["gpu_memory_gib"] = torch.cuda.max_memory_allocated(module.device) / 2**30
-        most["host_memory_gib"] = _host_memory() / 2**30
+        now = self.stats
+        new, self._logged = now.since(self._logged), now
+        means = {"data_wait": new.data_wait, "step_seconds": new.seconds / new.steps}
+        maxima = {"gpu_memory_gib": torch.cuda.max_memory_allocated(module.device) / 2**30} if self._wait.on_gpu else {}
+        maxima["host_memory_gib"] = _max_host_memory() / 2**30
         values = {"images_per_second": new.images_per_second}
-        for figures, operation in ((means, "mean"), (most, "max")):
-            together = torch.tensor(list(figures.values()), device=module.device)
-            values |= zip(figures, trainer.strategy.reduce(together, reduce_op=operation).tolist(), strict=True)
+        for figures, operation in ((means, "mean"), (maxima, "max")):
+            over_processes = torch.tensor(list(figures.values()), device=module.device)
+            values |= zip(figures, trainer.strategy.reduce(over_processes, reduce_op=operation).tolist(), strict=True)
         for logger in trainer.loggers:
-            # Steps are counted from 0 in the logs.
-            logger.log_metrics({f"train/{key}": value for key, value in values.items()}, step=self.step - 1)
+            # Logs count steps from 0.
+            logger.log_metrics({f"train/{key}": value for key, value in values.items()}, step=now.steps - 1)
 
 
-class _Waits:
+def run_stats(trainer: pl.Trainer) -> RunStats:
+    """Return counts and speed of a run from its callbacks; a run without `Throughput` has no times."""
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    measured = [callback.stats for callback in callbacks if isinstance(callback, Throughput)]
+    skipped = sum(len(callback.seen) for callback in callbacks if isinstance(callback, SkippedPhotos))
+    return (measured or [RunStats()])[0]._replace(steps=trainer.global_step, skipped=skipped)
+
+
+class _DataWait:
     """Seconds in which the device had to wait for a batch."""
 
-    def __init__(self) -> None:
-        self.on_gpu = False
-        self._seconds, self._began = 0.0, 0.0
-        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []  # not reached by the GPU yet
+    def __init__(self, on_gpu: bool = False) -> None:
+        self.on_gpu = on_gpu
+        self._seconds, self._started = 0.0, 0.0
+        self._pending: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []  # the GPU has not reached them yet
 
-    def begin(self) -> None:
-        self._began = time.perf_counter()
+    def start(self) -> None:
+        self._started = time.perf_counter()
         if self.on_gpu:
-            # The GPU reaches the first when its work is done, the second when the batch is there.
+            # The GPU reaches the first event when its work is done, the second one when the batch is there.
             pair = (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True))  # type: ignore[no-untyped-call]
             pair[0].record()
-            self._events.append(pair)
+            self._pending.append(pair)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         if self.on_gpu:
-            self._events[-1][1].record()
+            self._pending[-1][1].record()
         else:
-            self._seconds += time.perf_counter() - self._began
+            self._seconds += time.perf_counter() - self._started
 
     def seconds(self) -> float:
-        """So far, without holding up the GPU."""
-        while self._events and self._events[0][1].query():  # type: ignore[no-untyped-call]
-            before, after = self._events.pop(0)
+        """Return the sum so far, without waiting for the GPU."""
+        while self._pending and self._pending[0][1].query():  # type: ignore[no-untyped-call]
+            before, after = self._pending.pop(0)
             self._seconds += before.elapsed_time(after) / 1000
         return self._seconds
 
 
-class _Listener(Profiler):
-    """Hands everything on to the run's own profiler, and hears when a batch is asked for and when it comes."""
-
-    def __init__(self, inner: Profiler, throughput: Throughput) -> None:
-        super().__init__()
-        self.inner, self.throughput = inner, throughput
-
-    def start(self, action_name: str) -> None:
-        self.inner.start(action_name)
-        if action_name == NEXT_BATCH:
-            self.throughput.go_on()
-            self.throughput.waits.begin()
-
-    def stop(self, action_name: str) -> None:
-        if action_name == NEXT_BATCH:
-            self.throughput.waits.end()
-        self.inner.stop(action_name)
-
-    def summary(self) -> str:
-        return self.inner.summary()
-
-
-def _host_memory() -> int:
-    """The most that this process has held, in bytes."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+def _max_host_memory() -> int:
+    """Return the maximum memory that this process has used, in bytes."""
+    maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return maximum if sys.platform == "darwin" else maximum * 1024

@@ -1,6 +1,7 @@
-"""Figures of a run as a table that outlives interruptions."""
+"""Figures of a run as a table that survives interruptions."""
 
 import csv
+import errno
 import io
 import os
 from argparse import Namespace
@@ -10,67 +11,77 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
+from lookcast.paths import check_file
+from lookcast.training.loggers.base import RunLogger
+
+MAX_LINE = 2**20
+"""Characters of a line that are read at once; no row is longer."""
 
 
-class MetricsCSV(Logger):
-    """Writes `metrics.csv`: a row for what is logged together, `step` first, the other columns by name.
+class MetricsCSV(RunLogger):
+    """Write `metrics.csv`: one row for what is logged together, `step` first, then the other columns by name.
 
-    Lightning's `CSVLogger` deletes the table of an interrupted run and, when a column is added, overwrites it in place.
-    Here a row is added by a single write, and whatever changes more than that makes a new file which takes the place
-    of the old one: the table can be read at any time, also after a kill. A row costs the same however long the table
-    is; a new column copies it, row by row, which happens a few times at the beginning of a run.
+    Lightning's `CSVLogger` deletes the table of an interrupted run, gives every call a row of its own, and overwrites
+    the table in place when a column is added. Here one write adds a row, and every larger change replaces the file
+    atomically: the table can be read at any time, also after a kill. A new column copies the table, row by row, which
+    happens a few times at the beginning of a run.
 
     Args:
         save_dir: the run folder.
 
     Raises:
-        InputError: the folder holds a `metrics.csv` of something else, or it can't be written.
+        InputError: the folder holds a `metrics.csv` that is no such table, or the table can't be read or written.
     """
 
     def __init__(self, save_dir: str | Path) -> None:
         super().__init__()
         self.path = Path(save_dir) / "metrics.csv"
-        self._columns: list[str] | None = None  # None until it is known what to keep of an earlier table
+        self._columns: list[str] | None = None  # None until `resume_at`
         self._row: dict[str, Any] = {}
 
     @property
     def name(self) -> str:
-        """A run has one table."""
+        """Return an empty name: a run has one table."""
         return ""
 
     @property
     def version(self) -> str:
-        """A run has one table."""
+        """Return an empty version: a run has one table."""
         return ""
 
     @property
     def save_dir(self) -> str:
-        """The run folder."""
+        """Return the run folder."""
         return str(self.path.parent)
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Keep the rows before this step; those behind are trained again. Without this, the first row decides."""
+        """Keep the rows before `step`; the others are trained again. Without this call, the first row decides."""
         self._columns = []
-        if not self.path.is_file():
+        if not os.path.lexists(self.path):
             return
-        self._drop_half_a_row()
-        rows = self._rows()
-        columns = next(rows, [])
-        if "step" not in columns:
-            raise InputError(f"{self.path}: expected a table with a column `step`, got {','.join(columns)[:80]!r}")
-        if step > 0:  # from the first step on it is another table, whose columns are not known yet
-            place = columns.index("step")
-            self._replace(columns, (row for row in rows if int(row[place]) < step))
+        check_file(self.path, "table of figures")
+        try:
+            rows = self._rows()
+            columns = next(rows, [])
+            if "step" not in columns:
+                raise ValueError(f"its columns are {','.join(columns)[:80]!r}")
+            if step > 0:  # from the first step on it is a new table, whose columns are not known yet
+                self._replace(columns, _rows_before(step, rows, columns))
+        except InputError:
+            raise
+        except OSError as error:
+            raise InputError(f"{self.path}: can't be read ({error.strerror})") from error
+        except (ValueError, csv.Error) as error:
+            raise InputError(f"{self.path}: expected a table with a column `step`; {error}") from error
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        """Add to the row of this step; Lightning calls `save` when it has logged what it has of a step."""
+        """Add to the row of a step; Lightning calls `save` when it has logged everything of a step."""
         assert step is not None  # Lightning always has one
         if self._row.get("step", step) != step:
             self.save()
@@ -90,18 +101,21 @@ class MetricsCSV(Logger):
             self._add_columns(new)
         line = io.StringIO()
         csv.DictWriter(line, self._columns, lineterminator="\n").writerow(row)
+        data = line.getvalue().encode()
         try:
             with self.path.open("ab", buffering=0) as file:
-                file.write(line.getvalue().encode())
+                if file.write(data) < len(data):  # the next write would say why, but into the same line
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise InputError(f"{self.path}: can't be written ({error.strerror})") from error
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Not in the table: Hydra has put the config into the run folder."""
+        """Do nothing: Hydra writes the config into the run folder."""
 
     def _rows(self) -> Iterator[list[str]]:
-        with self.path.open(newline="") as file:
-            yield from csv.reader(file)
+        with self.path.open(encoding="utf-8", newline="") as file:
+            lines = iter(lambda: file.readline(MAX_LINE), "")
+            yield from csv.reader(line for line in lines if line.endswith("\n"))  # a full disk leaves half a row
 
     def _add_columns(self, new: set[str]) -> None:
         assert self._columns is not None
@@ -110,17 +124,18 @@ class MetricsCSV(Logger):
         rows = islice(self._rows(), 1, None) if self._columns else iter(())
         self._replace(columns, (["" if place is None else row[place] for place in places] for row in rows))
 
-    def _drop_half_a_row(self) -> None:
-        """What a full disk leaves of a row."""
-        with self.path.open("rb+") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 2**16))  # longer than any row
-            tail = file.read()
-            file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
-
     def _replace(self, columns: list[str], rows: Iterator[list[str]]) -> None:
         with atomic_write(self.path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(rows)
         self._columns = columns
+
+
+def _rows_before(step: int, rows: Iterator[list[str]], columns: list[str]) -> Iterator[list[str]]:
+    place = columns.index("step")
+    for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"a row has {len(row)} cells, its header {len(columns)}")
+        if int(row[place]) < step:
+            yield row

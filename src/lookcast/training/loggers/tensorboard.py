@@ -1,21 +1,25 @@
-"""TensorBoard, whose curves go on in one piece when a run is resumed."""
+"""TensorBoard, with continuous curves of a resumed run."""
 
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from lookcast.checks import InputError
+from lookcast.training.loggers.base import RESULT_COLUMNS, RunLogger, result_rows
+from lookcast.training.summary import TrainResult
 
 
-class RunTensorBoard(TensorBoardLogger):
-    """Event files of a run, one for each time that it was started.
+class RunTensorBoard(RunLogger, TensorBoardLogger):
+    """Event files of a run, one for each start.
 
     Args:
         save_dir: the run folder; the files go to `tensorboard` in it.
-        kwargs: as for `pytorch_lightning.loggers.TensorBoardLogger`.
+        kwargs: arguments of `pytorch_lightning.loggers.TensorBoardLogger`.
 
     Raises:
         InputError: TensorBoard is not installed.
@@ -28,9 +32,9 @@ class RunTensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Have TensorBoard hide what earlier files hold of this step and of those behind it.
+        """Make TensorBoard hide `step` and later steps of earlier files.
 
-        `purge_step` of `SummaryWriter` does the same, but has to be known before it is made.
+        `purge_step` of `SummaryWriter` does the same, but must be known when the writer is built.
         """
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
@@ -38,6 +42,27 @@ class RunTensorBoard(TensorBoardLogger):
         self.experiment.file_writer.add_event(Event(step=step, session_log=start))
 
     @rank_zero_only
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """Do nothing: Hydra writes the config into the run folder."""
+
+    @rank_zero_only
+    def log_picture(self, name: str, picture: Image.Image, step: int) -> None:
+        """Add an image."""
+        self.experiment.add_image(name, np.asarray(picture), step, dataformats="HWC")
+
+    @rank_zero_only
+    def log_result(self, result: TrainResult) -> None:
+        """Add a table of the figures as text."""
+        lines = [RESULT_COLUMNS, ["---"] * 3, *([name, *map(_cell, numbers)] for name, *numbers in result_rows(result))]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        self.experiment.add_text("result", table, result.stats.steps)
+        self.save()
+
+    @rank_zero_only
     def save(self) -> None:
-        """Write out what was logged; without the `hparams.yaml` that Lightning adds, Hydra has written the config."""
+        """Flush, without the `hparams.yaml` that Lightning writes."""
         self.experiment.flush()
+
+
+def _cell(number: float | None) -> str:
+    return "" if number is None else f"{number:.4f}"

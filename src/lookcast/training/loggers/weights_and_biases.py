@@ -1,4 +1,4 @@
-"""Weights & Biases: the decision that it needs before it starts, and one run of it for a run that is resumed."""
+"""Weights & Biases: online or offline, decided before a run starts, and one run over all resumes."""
 
 import netrc
 import os
@@ -8,50 +8,74 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from lookcast.atomic import atomic_write
+from lookcast.training.loggers.base import RESULT_COLUMNS, RunLogger, result_rows
+from lookcast.training.summary import TrainResult
 
 
-class RunWandb(WandbLogger):
-    """Counts wandb's own steps by those of the training, where Lightning has wandb count calls.
+class RunWandb(RunLogger, WandbLogger):
+    """Weights & Biases; offline if there is no key, instead of a question in the middle of a job.
 
-    So what belongs to one step stands in one row, wandb leaves out what a resumed run logs a second time, and
-    `wandb sync --append` puts the parts of an interrupted offline run one behind the other.
-    """
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log figures, pictures or tables of this step."""
-        self.experiment.log({**metrics, "trainer/global_step": step}, step=step)
-
-
-def wandb_logger(save_dir: str, offline: bool | None = None, id: str | None = None, **kwargs: Any) -> RunWandb:
-    """Weights & Biases; offline where no key is at hand, instead of a question in the middle of a job.
+    wandb's own steps are those of the training; Lightning lets wandb count calls. So figures of one step share a row,
+    wandb ignores what a resumed run logs a second time, and `wandb sync --append` joins the parts of an offline run.
 
     Args:
         save_dir: the run folder; `wandb sync` uploads an offline run from there later.
-        offline: None decides by whether there is a key (`WANDB_API_KEY`, or one for the server of `WANDB_BASE_URL` in
-            the netrc file) or a `WANDB_MODE`.
-        id: of the run at wandb; None takes `WANDB_RUN_ID`, or the one that the run folder keeps in `wandb_id.txt`, so
-            that a resumed run goes on in the same curves; in a new folder a new one.
-        kwargs: as for `pytorch_lightning.loggers.WandbLogger`: project, name, tags, ...
+        offline: None means offline unless there is a key (`WANDB_API_KEY`, or a key for the server of
+            `WANDB_BASE_URL` in the netrc file) or a `WANDB_MODE`.
+        id: id of the run at wandb; None takes `WANDB_RUN_ID`, or the id in `wandb_id.txt` of the run folder, so that a
+            resumed run continues its curves. A new folder gets a new id.
+        kwargs: arguments of `pytorch_lightning.loggers.WandbLogger`: project, name, tags, ...
     """
-    if offline is None:
-        offline = "WANDB_MODE" not in os.environ and not _has_key()
-    Path(save_dir).mkdir(parents=True, exist_ok=True)  # wandb would fall back to a temporary folder
-    id = id or os.environ.get("WANDB_RUN_ID")
-    if id is None:
-        path = Path(save_dir) / "wandb_id.txt"
-        _keep_id(path)
-        id = path.read_text().strip() if path.is_file() else None
-    return RunWandb(save_dir=save_dir, offline=offline, id=id, resume="allow", **kwargs)
+
+    def __init__(self, save_dir: str, offline: bool | None = None, id: str | None = None, **kwargs: Any) -> None:
+        if offline is None:
+            offline = "WANDB_MODE" not in os.environ and not _has_key()
+        Path(save_dir).mkdir(parents=True, exist_ok=True)  # wandb would use a temporary folder
+        id = id or os.environ.get("WANDB_RUN_ID") or _id_of(Path(save_dir))
+        super().__init__(save_dir=save_dir, offline=offline, id=id, resume="allow", **kwargs)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log figures, pictures or tables of a step."""
+        self.experiment.log({**metrics, "trainer/global_step": step}, step=step)
+
+    def log_picture(self, name: str, picture: Image.Image, step: int) -> None:
+        """Log a picture."""
+        self.log_image(name, [picture], step)
+
+    @rank_zero_only
+    def log_result(self, result: TrainResult) -> None:
+        """Log a table of the figures, and the checkpoint for inference as an artifact."""
+        import wandb
+
+        step = result.stats.steps
+        self.log_table("result", list(RESULT_COLUMNS), [list(row) for row in result_rows(result)], step=step)
+        figures = {**result.metrics, "steps": step}
+        artifact = wandb.Artifact(f"look-{self.experiment.id}", "model", metadata=figures)
+        # "mutable" would copy the file into the home folder until it is uploaded.
+        artifact.add_file(str(result.checkpoint), policy="immutable")
+        self.experiment.log_artifact(artifact)
+
+    @rank_zero_only
+    def close(self) -> None:
+        """Finish the run at wandb, which Lightning leaves open."""
+        self.experiment.finish()
+
+
+def _id_of(run_dir: Path) -> str | None:
+    path = run_dir / "wandb_id.txt"
+    _make_id(path)
+    return path.read_text().strip() if path.is_file() else None
 
 
 @rank_zero_only
-def _keep_id(path: Path) -> None:
-    """Only the first process talks to wandb, and only it makes an id."""
+def _make_id(path: Path) -> None:
+    """Write an id; only the first process talks to wandb, so only that one needs one."""
     if not path.is_file():
         with atomic_write(path) as temporary:
             temporary.write_text(f"{secrets.token_hex(4)}\n")
@@ -65,5 +89,5 @@ def _has_key() -> bool:
     try:
         entry = netrc.netrc(path).authenticators(host) if path.is_file() else None
     except (netrc.NetrcParseError, OSError):
-        return False  # wandb could not read a key from it either
+        return False  # wandb can't read a key from it either
     return entry is not None and bool(entry[2])

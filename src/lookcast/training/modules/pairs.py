@@ -7,8 +7,8 @@ import torch
 from pydantic import Field
 
 from lookcast.checks import InputError
-from lookcast.data.grades import generators_of, regional_grade
-from lookcast.data.order import seed_of
+from lookcast.data.sampling import seed_of
+from lookcast.data.transforms import generators_of, regional_grade
 from lookcast.generators.universal import UniversalGenerator
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.segmenters.pseudo_masks import PseudoMasks
@@ -68,14 +68,14 @@ class UniversalModule(LookModule):
             with torch.no_grad():
                 target = target._replace(style=style, style_features=self.encoder(style))
         masked = bool(torch.rand(()) < self.masked_share)
-        return target, self._apply(target, target.masks if masked else (None, None))
+        return target, self._stylize(target, target.masks if masked else (None, None))
 
     def val_variants(self, batch: PhotoBatch, target: Target) -> Iterator[tuple[str, Stylization]]:
         """Yield the output with masks (`val`) and without (`val/unmasked`)."""
-        yield "val", self._apply(target, target.masks)
-        yield "val/unmasked", self._apply(target, (None, None))
+        yield "val", self._stylize(target, target.masks)
+        yield "val/unmasked", self._stylize(target, (None, None))
 
-    def _apply(self, target: Target, masks: Masks) -> Stylization:
+    def _stylize(self, target: Target, masks: Masks) -> Stylization:
         photos = zip(
             (target.content, target.style), masks, (target.content_features, target.style_features), strict=True
         )

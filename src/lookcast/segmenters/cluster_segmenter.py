@@ -1,4 +1,4 @@
-"""Masks without any labels: both photos' features clustered together."""
+"""Masks without any labels: cells of both photos are clustered together by their features."""
 
 import torch
 import torch.nn.functional as F
@@ -16,34 +16,35 @@ from lookcast.segmenters.label_maps import label_map, one_hot_pair, shares, thum
 TAPS = ("relu2_1", "relu3_1", "relu4_1")
 CHOICES = (2, 3, 4, 5)
 THUMBNAIL = 256
-"""Long side of what the encoder reads, in pixels: a cell of the deepest tap is then 1/32 of the photo."""
+"""Longer side of the encoder's input, in pixels: a cell of the deepest tap then covers 1/32 of the photo."""
 HEIGHT_WEIGHT = 0.5
-"""Top and bottom of a photo are as far apart as features at 60 degrees: sky and its reflection differ little else."""
+"""Distance between the top and the bottom of a photo, equal to that of features 60 degrees apart: sky and its
+reflection differ in little else."""
 COMMON_SHARE = 0.02
-"""Of the cells of either photo, in every cluster: what is in one photo alone is no correspondence."""
+"""Minimum share of the cells of each photo in every cluster: a cluster of one photo alone is no correspondence."""
 MIN_GAIN = 0.02
-"""Of the variance, explained by every further cluster: a photo of two things is not cut into five."""
-_TEMPERATURE = 0.1  # of the soft assignment, in squared distances; those between neighbouring centres are about 0.5
-_GUIDE = 512  # long side of the guidance: borders within 1/512 of the photo, in some 30 ms
-_WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # twice a cell, at every 4th pixel; edges above 8 of 255 levels count
+"""Minimum share of the variance that each further cluster explains: keeps a photo of two regions at two clusters."""
+_TEMPERATURE = 0.1  # of the soft assignment, in squared distances; neighbouring centres are about 0.5 apart
+_GUIDE = 512  # longer side of the guidance image: borders are exact to 1/512 of the photo, in about 30 ms
+_WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # the window spans two cells; edges above 8 of 255 levels count
 
 
 class ClusterSegmenter(Segmenter):
-    """k-means over the encoder's features of both photos: no weights but the encoder's, no names, always there.
+    """k-means over the encoder's features of both photos. It needs no download and gives regions without names.
 
-    A cell is described by the mean and the spread of the features in it: what is there, and how rough it is. Both are
-    standardised within each photo, so that night and day, which move all features of a photo together, don't
-    part the clusters by photo. (Standardising with both photos' statistics, wholly or by half, finds fewer
-    correspondences between a photo and its recoloured copy.) The direction of the standardised vector and, with a
-    small weight, the height in the photo are clustered.
+    A cell's descriptor is the mean and the standard deviation of the features in it: content and texture. Descriptors
+    are standardised within each photo: otherwise a day and a night photo, which differ in all features, would get one
+    cluster each. (Standardising with the statistics of both photos, fully or by half, finds fewer correspondences
+    between a photo and its recoloured copy.) k-means clusters the direction of the standardised vector and, with a
+    small weight, the height in the photo.
 
-    A cluster on less than `MIN_SHARE` of the style becomes part of the nearest cluster that both photos have: it would
-    otherwise ask for the whole style. One that the style alone has stays.
+    A cluster that covers less than `MIN_SHARE` of the style is merged into the nearest cluster that both photos have,
+    because a label absent from the style takes the whole style. A cluster that only the style has is kept.
 
     Args:
-        encoder: what describes the photos, by all its taps; None takes the shipped `CompactEncoder`.
-        num_clusters: 1 to 9; None chooses 2 to 5: the most of which each holds `COMMON_SHARE` of the cells of either
-            photo and every further one explains `MIN_GAIN` of the variance.
+        encoder: gives the features, from all its taps; None uses the shipped `CompactEncoder`.
+        num_clusters: 1 to 9. None chooses 2 to 5: the largest number for which every cluster holds `COMMON_SHARE` of
+            the cells of each photo and each further cluster explains `MIN_GAIN` of the variance.
 
     Raises:
         InputError: `num_clusters` is out of range.
@@ -72,19 +73,19 @@ class ClusterSegmenter(Segmenter):
         return MaskPair(masks[0].to(content), masks[1].to(style), names)
 
     def _describe(self, image: torch.Tensor) -> torch.Tensor:
-        """Standardised descriptions of the cells of the deepest tap, `(1, C, h, w)`."""
+        """Return standardised descriptors of the cells of the deepest tap, `(1, C, h, w)`."""
         deepest = max(self.encoder.strides.values())
-        features = self.encoder.to(image.device)(thumbnail(image, THUMBNAIL, least=16, multiple=deepest))
+        features = self.encoder.to(image.device)(thumbnail(image, THUMBNAIL, min_side=16, multiple=deepest))
         height, width = features[self.encoder.taps[-1]].shape[-2:]
         described = []
         for tap in self.encoder.taps:
             mean = F.adaptive_avg_pool2d(features[tap], (height, width))
             described.append(mean)
-            if features[tap].shape != mean.shape:  # else a cell is one value, without a spread
+            if features[tap].shape != mean.shape:  # a cell of one value has no standard deviation
                 square = F.adaptive_avg_pool2d(features[tap].square(), (height, width))
                 described.append((square - mean.square()).clamp_min(0).sqrt())
         cells = torch.cat(described, 1)
-        # The bounds keep what is flat at 0: without them rounding errors would be stretched to unit length.
+        # The bounds keep flat photos at 0: without them rounding errors would be scaled to unit length.
         spread = cells.std((2, 3), correction=0, keepdim=True).clamp_min(1e-2)
         cells = (cells - cells.mean((2, 3), keepdim=True)) / spread
         cells = cells / cells.norm(dim=1, keepdim=True).clamp_min(1)
@@ -92,38 +93,41 @@ class ClusterSegmenter(Segmenter):
         return torch.cat([cells, down.view(1, 1, -1, 1).expand(1, 1, height, width)], 1)
 
     def _centers(self, content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
-        """Centres of the clusters of two photos' cells, `(1, N, C)` and `(1, M, C)`."""
-        most = content.shape[1] + style.shape[1]  # a photo of 16 pixels a side has four cells
+        """Return cluster centres `(1, K, C)` of the cells `(1, N, C)` and `(1, M, C)` of two photos."""
+        max_clusters = content.shape[1] + style.shape[1]  # a photo of 16 pixels a side has four cells
         if self.num_clusters is not None:
-            return joint_kmeans(content, style, min(self.num_clusters, most))
-        chosen = joint_kmeans(content, style, min(CHOICES[0], most))
+            return joint_kmeans(content, style, min(self.num_clusters, max_clusters))
+        chosen = joint_kmeans(content, style, min(CHOICES[0], max_clusters))
         total = _unexplained(content, style, joint_kmeans(content, style, 1))
-        for k in range(CHOICES[0] + 1, min(CHOICES[-1], most) + 1):
+        for k in range(CHOICES[0] + 1, min(CHOICES[-1], max_clusters) + 1):
             centers = joint_kmeans(content, style, k)
             gain = _unexplained(content, style, chosen) - _unexplained(content, style, centers)
-            held = [shares(nearest_center(photo, centers), k).min() for photo in (content, style)]
-            if min(held) >= COMMON_SHARE and gain >= MIN_GAIN * (k - chosen.shape[1]) * total:
+            held_shares = [shares(nearest_center(photo, centers), k).min() for photo in (content, style)]
+            if min(held_shares) >= COMMON_SHARE and gain >= MIN_GAIN * (k - chosen.shape[1]) * total:
                 chosen = centers
         return chosen
 
 
 def _unexplained(content: torch.Tensor, style: torch.Tensor, centers: torch.Tensor) -> float:
-    """Mean squared distance from the nearest centre, mean of the two photos."""
+    """Return the mean squared distance from the nearest centre, averaged over the two photos."""
     return sum(float(torch.cdist(photo, centers).amin(-1).square().mean()) for photo in (content, style)) / 2
 
 
 def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Soft assignment of the cells with borders moved to the photo's edges by a guided filter, `(1, K, y, x)`."""
+    """Assign cells softly to centres and move the borders to the photo's edges by a guided filter: `(1, K, y, x)`."""
     distances = torch.cdist(cells.flatten(2).transpose(1, 2), centers).square()
     soft = (-distances / _TEMPERATURE).softmax(-1).transpose(1, 2).reshape(1, -1, *cells.shape[-2:])
-    # 32: a side of at least twice the filter's reach, on the pixels that it keeps.
-    guide = thumbnail(image, _GUIDE, least=32)
+    # 32: at least twice the filter's radius on the subsampled guide.
+    guide = thumbnail(image, _GUIDE, min_side=32)
     soft = F.interpolate(soft, guide.shape[-2:], mode="bilinear", antialias=True)
     return guided_blur(guide, soft, _WINDOW, _EPS, subsample=_SUBSAMPLE, separable=True)
 
 
 def _merge_missing(content: torch.Tensor, style: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Which label each label becomes: what the style lacks, the nearest that both photos have; else all become one."""
+    """Return the new label of each label: a label absent from the style becomes the nearest one that both photos have.
+
+    If the photos have no label in common, all labels become one.
+    """
     count = centers.shape[1]
     of_content, of_style = shares(content, count), shares(style, count)
     common = ((of_content >= MIN_SHARE) & (of_style >= MIN_SHARE)).nonzero()[:, 0]

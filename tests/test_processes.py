@@ -4,7 +4,7 @@ import signal
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from lookcast.data.workers import ignore_stopping
+from lookcast.processes import ignore_stop_signals
 from lookcast.training import preemption
 
 
@@ -24,8 +24,8 @@ class ProcessIds(Dataset):
 
 
 def test_they_are_the_signals_that_a_run_listens_to():
-    dataset = ProcessIds(preemption.STOPPING)
-    loader = DataLoader(dataset, batch_size=None, num_workers=1, worker_init_fn=ignore_stopping)
+    dataset = ProcessIds(preemption.STOP_SIGNALS)
+    loader = DataLoader(dataset, batch_size=None, num_workers=1, worker_init_fn=ignore_stop_signals)
     processes = list(loader)
     assert len(processes) == 4
     assert len(set(processes)) == 1

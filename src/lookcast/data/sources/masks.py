@@ -1,4 +1,4 @@
-"""Which mask belongs to which photo."""
+"""Masks of training photos: which file belongs to which photo, and whether it fits."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,40 +14,47 @@ from lookcast.data.sources.listing import PathList
 from lookcast.ops.masks import check_aspect
 from lookcast.photos.read import read_mask, read_photo
 
-CHECKED = 1000
-"""So many masks are compared with their photos before a run starts; others that do not fit are passed over."""
+NUM_CHECKED = 1000
+"""The sizes of this many masks are checked before a run starts; training skips other masks that do not fit."""
 
 
 def mask_path(photo: Path, folder: str | Path) -> Path:
-    """The PNG of the photo's stem in the folder of masks."""
+    """Return the path of a photo's mask: a PNG with the photo's stem."""
     return Path(folder) / f"{photo.stem}.png"
 
 
 def read_labels(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """The label of each pixel of a mask at its photo's size, `(H, W)`: 0 to 8, as in `ops.masks.PALETTE`.
+    """Read the label of each pixel of a mask at its photo's size.
+
+    Args:
+        path: the mask, in the nine colours of `ops.masks.PALETTE`.
+        size: (height, width) of the photo.
+
+    Returns:
+        `(H, W)`, uint8, 0 to 8.
 
     Raises:
         PhotoError: the file can't be read.
-        InputError: the aspect ratio is not the photo's.
+        InputError: the mask has another aspect ratio than its photo.
     """
     labels: npt.NDArray[np.uint8] = read_mask(path, size)[0].argmax(0).numpy().astype(np.uint8)
     return labels
 
 
 def without_masks(photos: Sequence[Path], folder: str | Path) -> Sequence[Path]:
-    """Photos without those that would be their own mask: the folder of masks may lie inside that of the photos.
+    """Drop the masks from a list of photos: the folder of masks may lie inside the folder of photos.
 
     Raises:
-        InputError: nothing is left.
+        InputError: all of the files are masks.
     """
-    own = Path(folder).resolve()
+    masks = Path(folder).resolve()
     inside: dict[Path, bool] = {}
 
     def is_mask(photo: Path) -> bool:
         if photo.suffix != ".png":
             return False
         if photo.parent not in inside:
-            inside[photo.parent] = photo.parent.resolve() == own
+            inside[photo.parent] = photo.parent.resolve() == masks
         return inside[photo.parent]
 
     kept = [photo for photo in photos if not is_mask(photo)]
@@ -59,33 +66,33 @@ def without_masks(photos: Sequence[Path], folder: str | Path) -> Sequence[Path]:
 
 
 def check_masks(photos: Sequence[Path], folder: str | Path) -> None:
-    """Refuse masks that do not fit before a run starts: every name, and of the first ones the headers.
+    """Check masks before a run starts: the names of all, the headers of the first `NUM_CHECKED`.
 
     Raises:
-        InputError: the folder is missing, a photo has no mask in it, two photos share one, or a mask can't be read or
-            has another aspect ratio than its photo.
+        InputError: the folder is missing, a photo has no mask, two photos share one, or a mask can't be read or has
+            another aspect ratio than its photo.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"masks: {folder} is not a folder")
-    with os.scandir(folder) as entries:  # one listing instead of a question for each photo
-        there = {entry.name for entry in entries if entry.is_file()}
-    missing = [name for name in _names(photos, folder) if name not in there]
+    with os.scandir(folder) as entries:  # one listing is faster than a request for each photo
+        existing = {entry.name for entry in entries if entry.is_file()}
+    missing = [name for name in _names(photos, folder) if name not in existing]
     if missing:
         count = f"{len(missing)} of {len(photos)}"
         raise InputError(f"masks: {count} photos have none in {folder}, the first that is missing is {missing[0]}")
     check_names(photos, folder)
-    for photo in islice(photos, CHECKED):
+    for photo in islice(photos, NUM_CHECKED):
         mask, size = mask_path(photo, folder), _stored_size(photo)
-        if size is not None:  # else it is passed over when its turn comes
+        if size is not None:  # training skips a photo that can't be read
             check_aspect(str(mask), _stored_size(mask) or read_photo(mask).pixels.shape[:2], size)
 
 
 def check_names(photos: Sequence[Path], folder: Path) -> None:
-    """Refuse two photos that would share a mask.
+    """Check that no two photos share a mask.
 
     Raises:
-        InputError: names them.
+        InputError: two photos do; the message names them.
     """
     if len(set(_names(photos, folder))) == len(photos):
         return
@@ -101,10 +108,10 @@ def _names(photos: Sequence[Path], folder: Path) -> Iterator[str]:
 
 
 def _stored_size(path: Path) -> tuple[int, int] | None:
-    """(height, width) of an upright photo by its header alone; None for a file that can't be read."""
+    """Return the (height, width) of an upright photo from its header; None for a file that can't be read."""
     try:
         with Image.open(path) as image:
-            lies = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            return (image.width, image.height) if lies else (image.height, image.width)
-    except Exception:  # broken headers raise whatever they lead Pillow to
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except Exception:  # Pillow raises many types for broken headers
         return None

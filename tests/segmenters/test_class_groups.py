@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from lookcast.segmenters.labels import GROUP_NAMES, GROUPS, OTHER, group_of
+from lookcast.segmenters.class_groups import GROUP_NAMES, GROUPS, OTHER, group_of
 
 
 class TestGroupOf:

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.evaluation.pairs import find_pairs, photos_by_name, read_at, read_pair
+from lookcast.evaluation.pair_folder import find_pairs, photos_by_name, read_at, read_pair
 from lookcast.photos.read import PhotoError
 from tests.pair_folders import save_mask, save_pairs
 from tests.photo_files import save_photo

@@ -12,8 +12,8 @@ from PIL import Image
 from lookcast import cli
 from lookcast.checks import InputError
 from lookcast.encoders.compact import CompactEncoder
-from lookcast.evaluation.evaluate import evaluate_pairs, ready_outputs, stylized_outputs
-from lookcast.evaluation.pairs import find_pairs, read_pair
+from lookcast.evaluation.evaluate_pairs import evaluate_pairs, ready_outputs, stylized_outputs
+from lookcast.evaluation.pair_folder import find_pairs, read_pair
 from lookcast.evaluation.scoring import Scorer, show
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.read import read_photo, to_tensor

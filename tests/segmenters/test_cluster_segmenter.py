@@ -5,7 +5,7 @@ from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.ops.masks import colors_to_mask, mask_to_colors
 from lookcast.ops.regions import MIN_SHARE
-from lookcast.segmenters.clusters import ClusterSegmenter, _merge_missing
+from lookcast.segmenters.cluster_segmenter import ClusterSegmenter, _merge_missing
 from tests.samples import photo, rand, recolor
 
 

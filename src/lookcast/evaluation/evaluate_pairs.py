@@ -13,7 +13,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lookcast.checks import InputError
 from lookcast.encoders.base import Encoder
-from lookcast.evaluation.pairs import CONTENT, OUTPUT, PairFiles, photos_by_name, read_pair, resize, shrink
+from lookcast.evaluation.pair_folder import CONTENT, OUTPUT, PairFiles, photos_by_name, read_pair, resize, shrink
 from lookcast.evaluation.pictures import write_pictures
 from lookcast.evaluation.scoring import Figures, Scorer
 from lookcast.inference.stylizer import Stylizer

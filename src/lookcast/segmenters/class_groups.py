@@ -1,4 +1,4 @@
-"""Names of classes, merged into the groups whose looks correspond."""
+"""Groups of class names whose regions correspond in a content and a style photo."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "sky": ("sky",),
@@ -26,20 +26,22 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("swivel chair", "bar", "ottoman", "buffet", "stool", "cradle", "oven", "washer", "dishwasher", "blanket"),
     ),
 }
-"""ADE20K's and Cityscapes' classes by group, after the merging of Luan et al.: water is water, whatever holds it."""
+"""Class names of ADE20K and Cityscapes by group, after Luan et al.: sea, river and lake are all water."""
 
 OTHER = "other"
-"""The group of every class in no other one."""
+"""The group of all other classes."""
 
 GROUP_NAMES = (*GROUPS, OTHER)
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 
 
 def group_of(name: str) -> str:
-    """The group of a class; of a name with synonyms, `building;edifice` or `door, double door`, the first known counts.
+    """Return the group of a class name.
+
+    In a name with synonyms, such as `building;edifice` or `door, double door`, the first known one counts.
 
     Args:
-        name: as a checkpoint has it; case and outer blanks don't matter.
+        name: class name of a checkpoint; case and outer blanks don't matter.
 
     Returns:
         One of `GROUP_NAMES`.

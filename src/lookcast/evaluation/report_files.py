@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lookcast.atomic import atomic_write
-from lookcast.evaluation.evaluate import PairResult, Skipped
+from lookcast.evaluation.evaluate_pairs import PairResult, Skipped
 from lookcast.evaluation.page import render_page
-from lookcast.evaluation.pairs import CONTENT, OUTPUT
+from lookcast.evaluation.pair_folder import CONTENT, OUTPUT
 from lookcast.evaluation.scoring import MEASURES, Figures, mean_figures, show
 
 JSON, CSV, PAGE = "report.json", "report.csv", "report.html"

@@ -1,7 +1,7 @@
-"""What is trained on when: every draw of a run is a function of its seed and of a place in its stream of samples.
+"""The order of training samples: every random draw is a function of the run's seed and a position.
 
-A *position* counts the samples of a run, over all processes, from 0 on without end. Nothing depends on what was drawn
-before: a run that is taken up again anywhere, by any number of processes, goes on as if nothing had happened.
+A *position* counts the samples of a run over all processes, from 0 on without end. No draw depends on an earlier one,
+so a run that is resumed anywhere, by any number of processes, sees the same samples as an uninterrupted one.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ _ROUNDS = 8
 
 
 def seed_of(*key: int | str) -> int:
-    """64 bits that depend on the whole key and look random; the same on every machine.
+    """Return 64 pseudorandom bits that depend on the whole key; the same on every machine.
 
     Example:
         >>> seed_of(0, "photo", 7) == seed_of(0, "photo", 7) != seed_of(0, "photo", 8)
@@ -23,11 +23,16 @@ def seed_of(*key: int | str) -> int:
 
 
 def shuffled(position: int, number: int, seed: int) -> int:
-    """Which of `number` photos stands at a position: each once in every `number` positions, in an order of its own.
+    """Return the photo at a position; every `number` positions hold each photo once, in an order of their own.
 
-    A permutation that is computed, not stored: a Feistel network over the next power of four, walked until it comes out
-    below `number` (on average less than four times). It needs no memory, and no time at the start of an epoch, however
-    many photos there are: 30 to 130 microseconds a sample.
+    The permutation is computed, not stored: a Feistel network over the next power of four is applied until its result
+    is below `number`, on average less than four times. It needs no memory and no time at the start of an epoch, for any
+    number of photos, and 30 to 130 microseconds a sample.
+
+    Args:
+        position: of the sample.
+        number: of photos.
+        seed: of the run.
 
     Example:
         >>> sorted(shuffled(position, 5, seed=0) for position in range(5))
@@ -40,7 +45,7 @@ def shuffled(position: int, number: int, seed: int) -> int:
     if number == 1:
         return 0
     bits = max(2, ((number - 1).bit_length() + 1) // 2)
-    mask, key = (1 << bits) - 1, _key(seed, epoch)
+    mask, key = (1 << bits) - 1, _epoch_key(seed, epoch)
     while True:
         left, right = place >> bits, place & mask
         for step in range(_ROUNDS):
@@ -52,19 +57,19 @@ def shuffled(position: int, number: int, seed: int) -> int:
 
 
 @lru_cache(maxsize=16)
-def _key(seed: int, epoch: int) -> bytes:
+def _epoch_key(seed: int, epoch: int) -> bytes:
     return seed_of(seed, "order", epoch).to_bytes(8, "big")
 
 
 class PositionBatches:
-    """Batch sampler of a process: batch b has the positions `begin + (b W + r) n ... + n - 1`, without end.
+    """Batch sampler of a process: batch b holds the positions `begin + (b W + r) n ... + n - 1`, without end.
 
-    W processes with n samples each train on the same positions as one with W n.
+    W processes with n samples each see the same positions as one process with W n samples.
 
     Args:
-        begin: gives the first position of the whole batch; asked whenever an iteration begins.
+        begin: returns the position of the first sample; called at the start of every iteration.
         batch_size: n.
-        rank: r, of this process.
+        rank: r, the rank of this process.
         num_processes: W.
     """
 

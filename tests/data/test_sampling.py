@@ -3,7 +3,7 @@ from itertools import islice, pairwise, permutations
 
 import pytest
 
-from lookcast.data.order import PositionBatches, seed_of, shuffled
+from lookcast.data.sampling import PositionBatches, seed_of, shuffled
 
 
 def epoch(number, index=0, seed=0):

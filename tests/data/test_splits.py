@@ -1,16 +1,13 @@
-import pickle
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.data.sources.folder import PhotoFolder, find_photos
 from lookcast.data.sources.listing import PathList
-from lookcast.data.sources.selection import Cached, Subset, open_photos, split
 from lookcast.data.sources.shards import PhotoShards
-from lookcast.photos.read import PhotoError
+from lookcast.data.splits import open_photos, split
 from tests.runs import break_photo, save_masks, save_photos
 from tests.shard_sets import save_folder, save_shards, save_striped_masks
 
@@ -90,23 +87,23 @@ class TestOpenShards:
 
 
 class TestSplit:
-    @pytest.mark.parametrize(("num_val", "judged"), [(8, [0, 12]), (1, [0]), (2, [0, 12])])
-    def test_holds_out_at_most_a_tenth(self, twenty, num_val, judged):
+    @pytest.mark.parametrize(("num_val", "val_numbers"), [(8, [0, 12]), (1, [0]), (2, [0, 12])])
+    def test_holds_out_at_most_a_tenth(self, twenty, num_val, val_numbers):
         photos = folder(twenty)
         train, val, numbers, held_out = split(photos, None, num_val)
-        assert (val, list(numbers), held_out) == (photos, judged, True)
-        assert names(train) == numbered(*(number for number in range(25) if number not in judged))
+        assert (val, list(numbers), held_out) == (photos, val_numbers, True)
+        assert names(train) == numbered(*(number for number in range(25) if number not in val_numbers))
 
     def test_given_photos_are_taken_as_they_are(self, twenty, tmp_path):
-        photos, judged = folder(twenty), folder(save_photos(tmp_path, 3))
-        assert split(photos, judged, 1) == (photos, judged, range(3), True)
+        photos, val_photos = folder(twenty), folder(save_photos(tmp_path, 3))
+        assert split(photos, val_photos, 1) == (photos, val_photos, range(3), True)
 
     @pytest.mark.parametrize(
-        ("count", "num_val", "judged"), [(1, 8, [0]), (9, 8, [0, 1, 2, 3, 4, 5, 6, 7]), (9, 2, [0, 4])]
+        ("count", "num_val", "val_numbers"), [(1, 8, [0]), (9, 8, [0, 1, 2, 3, 4, 5, 6, 7]), (9, 2, [0, 4])]
     )
-    def test_few_photos_serve_twice(self, tmp_path, count, num_val, judged):
+    def test_few_photos_serve_twice(self, tmp_path, count, num_val, val_numbers):
         photos = folder(save_photos(tmp_path, count))
-        assert split(photos, None, num_val) == (photos, photos, judged, False)
+        assert split(photos, None, num_val) == (photos, photos, val_numbers, False)
 
     def test_a_broken_photo_is_not_held_out(self, tmp_path):
         # Alone among the photos to judge by it would end the run at the first validation.
@@ -114,8 +111,8 @@ class TestSplit:
         break_photo(found[0])
         found[1].write_text("no photo")
         Image.new("RGB", (1, 1)).save(found[10])
-        train, val, judged, _ = split(PhotoFolder(found), None, 8)
-        assert names(val, judged) == numbered(2, 11)
+        train, val, val_numbers, _ = split(PhotoFolder(found), None, 8)
+        assert names(val, val_numbers) == numbered(2, 11)
         assert names(train) == numbered(*(number for number in range(20) if number not in (2, 11)))
 
     def test_a_stretch_of_broken_photos_gives_none(self, tmp_path):
@@ -123,12 +120,12 @@ class TestSplit:
         for path in found:
             if path.stem < "photo10":
                 break_photo(path)
-        assert list(split(PhotoFolder(found), None, 8).judged) == [10]
+        assert list(split(PhotoFolder(found), None, 8).val_numbers) == [10]
 
     def test_given_photos_are_not_opened(self, twenty, tmp_path):
         found = find_photos(save_photos(tmp_path, 3))
         break_photo(found[1])
-        assert list(split(folder(twenty), PhotoFolder(found), 1).judged) == [0, 1, 2]
+        assert list(split(folder(twenty), PhotoFolder(found), 1).val_numbers) == [0, 1, 2]
 
     @pytest.mark.parametrize("count", [3, 12])
     def test_rejects_only_broken_photos(self, tmp_path, count):
@@ -136,77 +133,3 @@ class TestSplit:
             break_photo(path)
         with pytest.raises(InputError, match=rf"^photos: none of the {count} can be read, first .*photo00"):
             split(folder(tmp_path), None, 1)
-
-
-class TestWithout:
-    @pytest.mark.parametrize("left_out", [[], [0], [24], [0, 1, 2], [3, 4, 9, 24], list(range(24)), [0, 12]])
-    def test_matches_reference(self, twenty, left_out):
-        photos = Subset(folder(twenty), left_out)
-        kept = [number for number in range(25) if number not in left_out]
-        assert len(photos) == len(kept)
-        assert names(photos) == numbered(*kept)
-        assert np.array_equal(photos.read(0).pixels, folder(twenty).read(kept[0]).pixels)
-
-    def test_fingerprint(self, twenty):
-        photos = folder(twenty)
-        sets = [photos, *(Subset(photos, left_out) for left_out in ([0], [1], [0, 1], [1, 2], [0, 12], [0, 13]))]
-        assert len({photos.fingerprint for photos in sets}) == len(sets)
-        assert Subset(photos, [0, 12]).fingerprint == sets[5].fingerprint
-
-    def test_pickles(self, twenty):
-        assert names(pickle.loads(pickle.dumps(Subset(folder(twenty), range(20))))) == numbered(*range(20, 25))
-
-
-class TestCached:
-    BYTES = 24 * 20 * 3
-
-    class Counted(PhotoFolder):
-        """Notes which photos were read from their files."""
-
-        def read(self, number):
-            self.__dict__.setdefault("reads", []).append(number)
-            return super().read(number)
-
-    @pytest.fixture
-    def three(self, twenty):
-        return self.Counted(list(find_photos(twenty))[:3])
-
-    @pytest.mark.parametrize(
-        ("max_bytes", "kept"), [(0, 0), (BYTES - 1, 0), (BYTES, 1), (2 * BYTES + 1, 2), (3 * BYTES, 3), (10**6, 3)]
-    )
-    def test_known_value(self, three, max_bytes, kept):
-        photos = Cached(three, max_bytes)
-        for _ in range(2):
-            for number in range(3):
-                assert np.array_equal(photos.read(number).pixels, PhotoFolder(three.photos).read(number).pixels)
-        assert three.reads == [0, 1, 2, *range(kept, 3)]
-
-    def test_a_smaller_photo_still_fits(self, tmp_path):
-        large = save_photos(tmp_path / "large", 2)
-        small = save_photos(tmp_path / "small", 1, (16, 16))
-        source = self.Counted(find_photos([large, small]))
-        photos = Cached(source, (96 * 64 + 16 * 16) * 3)
-        for number in (0, 1, 2, 0, 1, 2):
-            photos.read(number)
-        assert source.reads == [0, 1, 2, 1]
-
-    def test_labels_count(self, tmp_path):
-        source = self.Counted(find_photos(save_photos(tmp_path / "photos", 2)), save_masks(tmp_path / "masks", 2))
-        photos = Cached(source, 96 * 64 * 7)
-        for number in (0, 1, 0, 1):
-            assert photos.read(number).labels.shape == (64, 96)
-        assert source.reads == [0, 1, 1]
-
-    def test_a_broken_photo_stays_broken(self, tmp_path):
-        found = find_photos(save_photos(tmp_path, 1))
-        break_photo(found[0])
-        photos = Cached(PhotoFolder(found), 10**6)
-        for _ in range(2):
-            with pytest.raises(PhotoError, match="broken or truncated"):
-                photos.read(0)
-
-    def test_is_otherwise_its_source(self, three):
-        photos = Cached(three, 10**6)
-        assert len(photos) == 3
-        assert photos.fingerprint == three.fingerprint
-        assert names(photos) == names(three)

@@ -1,6 +1,6 @@
 import json
 
-from lookcast.evaluation.report import CSV, JSON, PAGE, PUBLISHED, summary_table, write_report
+from lookcast.evaluation.report_files import CSV, JSON, PAGE, PUBLISHED, summary_table, write_report
 from tests.evaluation.test_page import report, result
 
 

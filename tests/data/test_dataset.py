@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.data import stream
+from lookcast.data import dataset
+from lookcast.data.dataset import TrainPairs, TrainPhotos, ValPairs, ValPhotos, torch_seed
+from lookcast.data.sources.base import CachedPhotos
 from lookcast.data.sources.folder import PhotoFolder, find_photos
-from lookcast.data.sources.selection import Cached
-from lookcast.data.stream import PairStream, PhotoStream, WholePairs, WholePhotos, drawing_from
 from tests.runs import break_photo, save_mask, save_masks, save_photos
 
 WHOLE = (1.0, 1.0)
@@ -19,12 +19,12 @@ WHOLE = (1.0, 1.0)
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    return Cached(PhotoFolder(find_photos(save_photos(tmp_path_factory.mktemp("photos"), 12, (48, 48)))), 10**6)
+    return CachedPhotos(PhotoFolder(find_photos(save_photos(tmp_path_factory.mktemp("photos"), 12, (48, 48)))), 10**6)
 
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory):
-    return Cached(PhotoFolder(find_photos(save_photos(tmp_path_factory.mktemp("others"), 4, (40, 40)))), 10**6)
+    return CachedPhotos(PhotoFolder(find_photos(save_photos(tmp_path_factory.mktemp("others"), 4, (40, 40)))), 10**6)
 
 
 def same(first, second):
@@ -42,10 +42,10 @@ def which(sample, photos):
 class TestPhotoStream:
     def test_same_position_same_window(self, photos):
         # Whoever asks, in whatever order, whatever was drawn before.
-        first = PhotoStream(photos, (0.2, 0.8), seed=3)
+        first = TrainPhotos(photos, (0.2, 0.8), seed=3)
         windows = {position: first[position] for position in (0, 1, 5, 100, 10**12)}
         torch.manual_seed(7)
-        again = pickle.loads(pickle.dumps(PhotoStream(photos, (0.2, 0.8), seed=3)))
+        again = pickle.loads(pickle.dumps(TrainPhotos(photos, (0.2, 0.8), seed=3)))
         for position in (10**12, 5, 0, 100, 1):
             assert same(again[position], windows[position])
             torch.rand(3)
@@ -53,20 +53,20 @@ class TestPhotoStream:
     def test_windows_differ(self, photos):
         # Between positions of one photo, between seeds, and between uses.
         source = PhotoFolder([photos.source.photos[0]])
-        samples = [PhotoStream(source, (0.2, 0.8), seed)[position] for position in range(3) for seed in (0, 1)]
-        samples.append(PhotoStream(source, (0.2, 0.8), 0, "style")[0])
+        samples = [TrainPhotos(source, (0.2, 0.8), seed)[position] for position in range(3) for seed in (0, 1)]
+        samples.append(TrainPhotos(source, (0.2, 0.8), 0, "style")[0])
         assert len({sample.seed for sample in samples}) == len(samples)
         assert not any(torch.equal(a.pixels, b.pixels) for i, a in enumerate(samples) for b in samples[:i])
 
     def test_every_photo_has_its_turn(self, photos):
-        contents = PhotoStream(photos, WHOLE, 0)
+        contents = TrainPhotos(photos, WHOLE, 0)
         orders = [[which(contents[position], photos) for position in range(12 * n, 12 * n + 12)] for n in range(3)]
         assert all(sorted(order) == list(range(12)) for order in orders)
         assert orders[0] != orders[1] != orders[2] != orders[0]
-        assert orders[0] == [contents.number(position) for position in range(12)]
+        assert orders[0] == [contents.photo_number(position) for position in range(12)]
 
     def test_is_as_it_is_stored(self, photos):
-        sample = PhotoStream(photos, (0.3, 0.5), 0)[4]
+        sample = TrainPhotos(photos, (0.3, 0.5), 0)[4]
         assert sample.pixels.dtype == torch.uint8
         assert sample.pixels.is_contiguous()
         # The window alone travels to the other process, not the photo it was cut out of.
@@ -75,21 +75,21 @@ class TestPhotoStream:
 
     def test_a_photo_that_is_shrunk(self, photos):
         # Its pixels are Pillow's own memory, which torch must not write to and would warn of.
-        contents = PhotoStream(PhotoFolder(photos.source.photos, min_side=32), WHOLE, 0)
+        contents = TrainPhotos(PhotoFolder(photos.source.photos, min_side=32), WHOLE, 0)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             sample = contents[0]
-        expected = contents.source.read(contents.number(0)).pixels
+        expected = contents.source.read(contents.photo_number(0)).pixels
         assert torch.equal(sample.pixels, torch.tensor(expected).permute(2, 0, 1))
 
     def test_flips_half_of_them(self, photos):
-        contents = PhotoStream(photos, WHOLE, 0)
+        contents = TrainPhotos(photos, WHOLE, 0)
         assert 70 < sum(contents[position].flip for position in range(200)) < 130
 
     def test_labels_follow_the_window(self, tmp_path):
         # The photo is its own mask: where it is blue the label is 0, where it is green 1.
         path = save_mask(tmp_path / "masks" / "photo.png", (48, 40))
-        contents = PhotoStream(PhotoFolder([path], path.parent), (0.1, 0.6), 0)
+        contents = TrainPhotos(PhotoFolder([path], path.parent), (0.1, 0.6), 0)
         seen = set()
         for position in range(20):
             sample = contents[position]
@@ -100,13 +100,13 @@ class TestPhotoStream:
 
     def test_passes_over_what_cannot_be_read(self, tmp_path):
         found = find_photos(save_photos(tmp_path, 5, (48, 48)))
-        whole = Cached(PhotoFolder([found[0], found[3]]), 10**6)
+        whole = CachedPhotos(PhotoFolder([found[0], found[3]]), 10**6)
         whole.read(0), whole.read(1)
         break_photo(found[1])
         found[2].write_text("no photo")
         Image.new("RGB", (1, 1)).save(found[4])
-        contents = PhotoStream(PhotoFolder(found), WHOLE, 0)
-        samples = {contents.number(position): contents[position] for position in range(5)}
+        contents = TrainPhotos(PhotoFolder(found), WHOLE, 0)
+        samples = {contents.photo_number(position): contents[position] for position in range(5)}
         # Behind the last comes the first.
         assert [which(samples[number], whole) for number in range(5)] == [0, 1, 1, 1, 0]
         assert samples[0].skipped == samples[3].skipped == ()
@@ -117,9 +117,9 @@ class TestPhotoStream:
 
     def test_a_file_that_has_gone_is_passed_over(self, tmp_path):
         found = find_photos(save_photos(tmp_path, 2, (48, 48)))
-        contents = PhotoStream(PhotoFolder(found), WHOLE, 0)
+        contents = TrainPhotos(PhotoFolder(found), WHOLE, 0)
         found[0].unlink()
-        (position,) = (position for position in range(2) if contents.number(position) == 0)
+        (position,) = (position for position in range(2) if contents.photo_number(position) == 0)
         assert contents[position].skipped == (f"{found[0]}: no such photo",)
         assert which(contents[position], PhotoFolder([found[1]])) == 0
 
@@ -127,7 +127,7 @@ class TestPhotoStream:
         found = find_photos(save_photos(tmp_path / "photos", 2, (48, 48)))
         masks = save_masks(tmp_path / "masks", 2, (48, 48))
         save_mask(masks / "photo01.png", (20, 48))
-        contents = PhotoStream(PhotoFolder(found, masks), WHOLE, 0)
+        contents = TrainPhotos(PhotoFolder(found, masks), WHOLE, 0)
         skipped = sorted(line for position in range(2) for line in contents[position].skipped)
         assert len(skipped) == 1
         assert skipped[0].startswith(f"{found[1]}: {masks / 'photo01.png'}: is 20x48 pixels")
@@ -136,32 +136,32 @@ class TestPhotoStream:
         found = find_photos(save_photos(tmp_path, 3))
         for path in found:
             path.write_text("no photo")
-        contents = PhotoStream(PhotoFolder(found), WHOLE, 0)
+        contents = TrainPhotos(PhotoFolder(found), WHOLE, 0)
         with pytest.raises(InputError, match=r"^photos: none of the 3 can be read, first .*photo0\d\.png: not a photo"):
             contents[1]
 
     def test_rejects_too_many_broken_photos_in_a_row(self, tmp_path, monkeypatch):
         # A disk that is gone: not every one of millions has to be tried.
-        monkeypatch.setattr(stream, "MAX_SKIPPED", 4)
+        monkeypatch.setattr(dataset, "MAX_SKIPPED", 4)
         found = find_photos(save_photos(tmp_path, 10, (48, 48)))
         for path in list(found)[2:7]:
             break_photo(path)
-        contents = PhotoStream(PhotoFolder(found), WHOLE, 0)
-        positions = {contents.number(position): position for position in range(10)}
+        contents = TrainPhotos(PhotoFolder(found), WHOLE, 0)
+        positions = {contents.photo_number(position): position for position in range(10)}
         assert len(contents[positions[4]].skipped) == 3
         for number in (2, 3):
             with pytest.raises(
-                InputError, match=r"^photos: 4 in a row, not one, of the 10 can be read, first .*photo0"
+                InputError, match=r"^photos: 4 in a row, of 10 in all, can't be read, the first of them .*photo0"
             ):
                 contents[positions[number]]
 
 
 class TestPairStream:
     def pairs(self, contents, styles, share=0.0, seed=0, scale=WHOLE):
-        return PairStream(PhotoStream(contents, scale, seed), PhotoStream(styles, scale, seed, "style"), share)
+        return TrainPairs(TrainPhotos(contents, scale, seed), TrainPhotos(styles, scale, seed, "style"), share)
 
     def test_contents_are_those_without_styles(self, photos, others):
-        pairs, contents = self.pairs(photos, others), PhotoStream(photos, WHOLE, 0)
+        pairs, contents = self.pairs(photos, others), TrainPhotos(photos, WHOLE, 0)
         assert all(same(pairs[position].content, contents[position]) for position in range(20))
 
     def test_same_position_same_pair(self, photos, others):
@@ -210,45 +210,45 @@ class TestPairStream:
 
 class TestWholePhotos:
     def test_known_value(self, photos):
-        judged = WholePhotos(photos, [7, 2], 512)
-        assert len(judged) == 2
-        assert [which(judged[index], photos) for index in range(2)] == [7, 2]
-        assert [(judged[index].position, judged[index].flip, judged[index].skipped) for index in range(2)] == [
+        val = ValPhotos(photos, [7, 2], 512)
+        assert len(val) == 2
+        assert [which(val[index], photos) for index in range(2)] == [7, 2]
+        assert [(val[index].position, val[index].flip, val[index].skipped) for index in range(2)] == [
             (0, False, ()), (1, False, ()),
         ]  # fmt: skip
 
     def test_shrinks_photo_and_labels(self, tmp_path):
         found = find_photos(save_photos(tmp_path / "photos", 1))
-        sample = WholePhotos(PhotoFolder(found, save_masks(tmp_path / "masks", 1)), [0], 48)[0]
+        sample = ValPhotos(PhotoFolder(found, save_masks(tmp_path / "masks", 1)), [0], 48)[0]
         assert sample.pixels.shape == (3, 32, 48)
         assert sample.labels.shape == (1, 32, 48)
         assert torch.equal(sample.labels[0, :, 0], torch.arange(32).ge(16).byte())
 
     def test_is_the_same_every_time(self, photos):
-        first, again = (WholePhotos(photos, range(12), 30) for _ in range(2))
+        first, again = (ValPhotos(photos, range(12), 30) for _ in range(2))
         assert all(same(first[index], again[index]) for index in range(12))
         assert len({first[index].seed for index in range(12)}) == 12
 
     def test_passes_over_what_cannot_be_read(self, tmp_path):
         found = find_photos(save_photos(tmp_path, 3))
         break_photo(found[1])
-        judged = WholePhotos(PhotoFolder(found), [0, 1], 512)
-        assert torch.equal(judged[1].pixels, WholePhotos(PhotoFolder(found), [2], 512)[0].pixels)
-        assert [line.split(": ")[0] for line in judged[1].skipped] == [str(found[1])]
+        val = ValPhotos(PhotoFolder(found), [0, 1], 512)
+        assert torch.equal(val[1].pixels, ValPhotos(PhotoFolder(found), [2], 512)[0].pixels)
+        assert [line.split(": ")[0] for line in val[1].skipped] == [str(found[1])]
         for path in found:
             path.unlink()
         with pytest.raises(
             InputError, match=r"^photos: none of the 3 can be read, first .*photo01\.png: no such photo"
         ):
-            judged[1]
+            val[1]
 
 
 class TestWholePairs:
-    def judged(self, photos, count):
-        return WholePhotos(photos, range(count), 512)
+    def val(self, photos, count):
+        return ValPhotos(photos, range(count), 512)
 
     def test_known_value(self, photos, others):
-        pairs = WholePairs(self.judged(photos, 5), self.judged(others, 4))
+        pairs = ValPairs(self.val(photos, 5), self.val(others, 4))
         assert len(pairs) == 5
         for _ in range(2):
             for index, other in enumerate([2, 3, 0, 1, 2]):  # half the list away
@@ -257,28 +257,28 @@ class TestWholePairs:
 
     @pytest.mark.parametrize("count", [2, 3, 8])
     def test_no_photo_is_its_own_style(self, photos, count):
-        pairs = WholePairs(self.judged(photos, count), self.judged(photos, count))
+        pairs = ValPairs(self.val(photos, count), self.val(photos, count))
         assert all(which(pairs[n].content, photos) != which(pairs[n].style, photos) for n in range(count))
 
     def test_a_single_style_serves_all(self, photos, others):
-        pairs = WholePairs(self.judged(photos, 3), self.judged(others, 1))
+        pairs = ValPairs(self.val(photos, 3), self.val(others, 1))
         assert [which(pairs[n].style, others) for n in range(3)] == [0, 0, 0]
 
 
-class TestDrawingFrom:
+class TestTorchSeed:
     def test_leaves_torchs_own_generator_as_it_was(self):
         torch.manual_seed(5)
         before = torch.rand(3)
         expected = torch.rand(3)
         torch.manual_seed(5)
         assert torch.equal(torch.rand(3), before)
-        with drawing_from(2**64 - 1):
+        with torch_seed(2**64 - 1):
             torch.rand(100)
         assert torch.equal(torch.rand(3), expected)
 
     def test_leaves_it_when_something_fails(self):
         state = torch.get_rng_state()
-        with pytest.raises(KeyError), drawing_from(1):
+        with pytest.raises(KeyError), torch_seed(1):
             raise KeyError(torch.rand(1))
         assert torch.equal(torch.get_rng_state(), state)
 
@@ -286,7 +286,7 @@ class TestDrawingFrom:
         drawn = []
         for seed in (1, 2, 1):
             torch.rand(7)
-            with drawing_from(seed):
+            with torch_seed(seed):
                 drawn.append(torch.rand(5))
         assert torch.equal(drawn[0], drawn[2])
         assert not torch.equal(drawn[0], drawn[1])
@@ -294,7 +294,7 @@ class TestDrawingFrom:
     def test_a_stream_leaves_numpys_too(self, photos):
         np.random.seed(3)  # noqa: NPY002
         state, ours = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
-        contents = PhotoStream(photos, (0.2, 0.8), 0)
+        contents = TrainPhotos(photos, (0.2, 0.8), 0)
         for position in range(5):
             contents[position]
         assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.data import masks as masks_room
-from lookcast.data.masks import check_masks, mask_path, read_labels, without_masks
+from lookcast.data.sources import masks as masks_room
 from lookcast.data.sources.folder import find_photos
 from lookcast.data.sources.listing import PathList
+from lookcast.data.sources.masks import check_masks, mask_path, read_labels, without_masks
 from lookcast.ops.masks import PALETTE
 from lookcast.photos.read import PhotoError, read_mask
 from tests.runs import save_mask, save_masks, save_photos
@@ -76,9 +76,9 @@ class TestCheckMasks:
         # Of millions the rest is found out when their turn comes, and passed over.
         masks = save_masks(tmp_path / "masks", 3)
         save_mask(masks / "photo02.png", (96, 96))
-        monkeypatch.setattr(masks_room, "CHECKED", 2)
+        monkeypatch.setattr(masks_room, "NUM_CHECKED", 2)
         check_masks(photos, masks)
-        monkeypatch.setattr(masks_room, "CHECKED", 3)
+        monkeypatch.setattr(masks_room, "NUM_CHECKED", 3)
         with pytest.raises(InputError, match=r"photo02\.png: is 96x96 pixels"):
             check_masks(photos, masks)
 

@@ -1,0 +1,108 @@
+"""Photos of a setting such as `data.photos`, and their split into training and validation photos."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from lookcast.checks import InputError
+from lookcast.data.sources.base import PhotoSource, Subset
+from lookcast.data.sources.folder import PhotoFolder, find_photos
+from lookcast.data.sources.masks import check_masks, without_masks
+from lookcast.data.sources.shards import PhotoShards
+from lookcast.data.store.index import INDEX
+from lookcast.photos.read import PhotoError
+
+PhotoSpec = str | Path | Sequence[str | Path]
+"""A folder, a file, `sample:NAME`, or a list of these; or a folder or URL of shards."""
+STORED = "stored"
+"""Value of `masks` for the masks inside shards."""
+_MIN_FOR_SPLIT = 10
+
+
+def open_photos(photos: PhotoSpec, name: str, masks: str | Path | None, min_side: int | None) -> PhotoSource:
+    """Open the photos of a setting.
+
+    Args:
+        photos: the setting's value.
+        name: the setting's name, for messages.
+        masks: folder of their masks; `STORED` for masks in shards; None for unmasked photos.
+        min_side: photo files are shrunk to this many pixels on the shorter side; None keeps their size.
+
+    Raises:
+        InputError: no photos, damaged shards, or masks that are missing or do not fit.
+    """
+    if isinstance(photos, str | Path) and _are_shards(photos):
+        shards = PhotoShards(photos, masks=masks is not None)
+        if masks not in (None, STORED):
+            raise InputError(f"masks: {masks}: {name} are shards, which bring their own masks; say masks={STORED}")
+        if masks is not None and not shards.has_masks:
+            raise InputError(f"masks: the shards {photos} were made without masks; see lookcast shard --masks")
+        return shards
+    if masks == STORED:
+        raise InputError(f"masks: {STORED} is for shards, {name} are files; name the folder of their masks")
+    found = find_photos(photos, name)
+    if not found:
+        raise InputError(f"{name}: the list is empty")
+    if masks is not None:
+        found = without_masks(found, masks)
+        check_masks(found, masks)
+    return PhotoFolder(found, masks, min_side)
+
+
+def _are_shards(source: str | Path) -> bool:
+    return "://" in str(source) or (Path(source) / INDEX).is_file()
+
+
+class Split(NamedTuple):
+    """Training and validation photos.
+
+    Attributes:
+        train: the training photos.
+        val: the source of the validation photos.
+        val_numbers: numbers of the validation photos in `val`.
+        held_out: True if no validation photo is in `train`.
+    """
+
+    train: PhotoSource
+    val: PhotoSource
+    val_numbers: Sequence[int]
+    held_out: bool
+
+
+def split(photos: PhotoSource, val_photos: PhotoSource | None, num_val: int, name: str = "photos") -> Split:
+    """Split photos as `PhotoDataModule` describes.
+
+    Raises:
+        InputError: no photo that could validate can be read.
+    """
+    if val_photos is not None:
+        return Split(photos, val_photos, range(len(val_photos)), True)
+    if len(photos) < _MIN_FOR_SPLIT:
+        return Split(photos, photos, _pick_readable(photos, min(num_val, len(photos)), name), False)
+    val_numbers = _pick_readable(photos, min(num_val, len(photos) // 10), name)
+    return Split(Subset(photos, val_numbers), photos, val_numbers, True)
+
+
+def _pick_readable(photos: PhotoSource, count: int, name: str) -> list[int]:
+    """Return the first readable photo of each of `count` equal stretches.
+
+    Training skips unreadable photos; a validation set of unreadable photos only would end the run.
+
+    Raises:
+        InputError: no photo can be read.
+    """
+    bounds = [len(photos) * k // count for k in range(count + 1)]
+    picked, unreadable = [], []
+    for begin, end in pairwise(bounds):
+        for number in range(begin, end):
+            try:
+                photos.read(number)
+            except PhotoError as error:
+                unreadable.append(str(error))
+                continue
+            picked.append(number)
+            break
+    if not picked:
+        raise InputError(f"{name}: none of the {len(photos)} can be read, first {unreadable[0]}")
+    return picked
