@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Average the weights of stages of one training.
+"""Average the weights of the stages of one training.
 
 python scripts/average_checkpoints.py FIRST SECOND [...] --shares .4,.6 [--licence TEXT] -o OUT
 
-Between a cautious first stage and a bold second one lies every degree of boldness, and the average of two late stages
-is steadier than either; each stage started from the weights of the one before, so what lies between works too (Wortsman
-et al., "Model soups", ICML 2022). The header holds every stage's config; of paths, which are one machine's, only the
-name.
+The shares choose a look between the weak one of the first stage and the strong one of the second. The average of two
+late stages varies less than either. Averages of weights work because each stage starts from the weights of the previous
+one (Wortsman et al., "Model soups", ICML 2022). The header has the config of every stage. Paths in it are reduced to
+their names, because a path is valid on one machine only.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from lookcast.checkpoints import load_checkpoint, save_checkpoint
 
 
 def without_folders(value: Any) -> Any:
-    """Absolute paths in a config become their last part."""
+    """Replace the absolute paths in a config by their names."""
     if isinstance(value, dict):
         return {key: without_folders(entry) for key, entry in value.items()}
     if isinstance(value, list):
@@ -28,8 +28,8 @@ def without_folders(value: Any) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", type=Path, nargs="+")
-    parser.add_argument("--shares", required=True, help="one for each stage, in [0, 1], sum 1")
-    parser.add_argument("--licence", help="terms of what comes out; default: those of the last stage")
+    parser.add_argument("--shares", required=True, help="one share for each stage, in [0, 1], with sum 1")
+    parser.add_argument("--licence", help="licence note of the result; default: that of the last stage")
     parser.add_argument("-o", "--out", type=Path, required=True)
     args = parser.parse_args()
     shares = [float(share) for share in args.shares.split(",")]

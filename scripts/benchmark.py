@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
-"""Benchmarks; each prints a table, measured in one run on one machine.
+"""Benchmarks. Each prints a table that is measured in one run on one machine.
 
-python scripts/benchmark.py train      where the time of a training step goes; at batch 16 with FOLDER's photos
-python scripts/benchmark.py memory     whether a training of 2,000 steps grows
-python scripts/benchmark.py encoder    forward of the compact encoder on one 256 px image
-python scripts/benchmark.py universal  a pass of the universal generator on 256 px photos, and its parts with masks
-python scripts/benchmark.py inference  a photo of 1, 12 and 48 megapixels: kernels, network, file, memory
-python scripts/benchmark.py folder     photos of 12 megapixels from file to file, against reading and writing them alone
-python scripts/benchmark.py start      the command line on one photo of 1 megapixel, from its start to the file
-python scripts/benchmark.py reading    photos to train on, from files and from shards: of 12 megapixels, or FOLDER's
+python scripts/benchmark.py train      time of a training step and of its parts; with FOLDER at batch 16 on its photos
+python scripts/benchmark.py memory     memory of a training of 2,000 steps
+python scripts/benchmark.py encoder    forward pass of the compact encoder for one image of 256 px
+python scripts/benchmark.py universal  forward pass of the universal generator for photos of 256 px, and its parts
+python scripts/benchmark.py inference  time and memory for photos of 1, 12, 48 and 100 megapixels: kernel, network, JPEG
+python scripts/benchmark.py folder     rate for JPEG files of 12 megapixels, relative to reading and writing them only
+python scripts/benchmark.py start      time of one `lookcast stylize` for a photo of 1 megapixel, and of its parts
+python scripts/benchmark.py reading    rate of reading photos from files and from shards: of 12 megapixels, or FOLDER's
+
+--against CHECKOUT compares this checkout with another one: both run in turns, and the ratios are printed.
 """
 
 import argparse
 import gc
 import logging
 import os
+import re
 import resource
 import shutil
 import statistics
@@ -26,7 +29,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -64,7 +67,7 @@ from lookcast.training.run import train
 
 
 class StepTimer(pl.Callback):
-    """Times a real run: seconds from batch to batch, all that a step costs, and the encoder's part of them."""
+    """Records the start of every step of a run, and the seconds that the encoder takes in each step."""
 
     starts: ClassVar[list[float]] = []
     encoder_seconds: ClassVar[list[float]] = []
@@ -83,18 +86,18 @@ class StepTimer(pl.Callback):
     def after(self, encoder: torch.nn.Module, inputs: tuple[torch.Tensor, ...], features: Features) -> None:
         if not self.encoder_seconds:
             return
-        self.add()
+        self.add_seconds()
         if inputs[0].requires_grad:
-            # Backward goes through the loss first: it enters the encoder at the deepest tap and leaves it at the image.
+            # The backward pass of the encoder begins at its deepest tap and ends at the image.
             list(features.values())[-1].register_hook(lambda _: self.before(encoder, inputs))
-            inputs[0].register_hook(lambda _: self.add())
+            inputs[0].register_hook(lambda _: self.add_seconds())
 
-    def add(self) -> None:
+    def add_seconds(self) -> None:
         self.encoder_seconds[-1] += time.perf_counter() - self.start
 
 
 class Stopwatch:
-    """Seconds by name."""
+    """Collects seconds by name."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = {}
@@ -110,17 +113,17 @@ class Stopwatch:
 
 
 def benchmark_train(steps: int, folder: Path | None) -> None:
-    """One step at 256 px, taken apart at its seams: the quickstart's, or at batch 16 on the photos of a folder.
+    """Time a step of the quickstart at 256 px, or of the same training at batch 16 on the photos of a folder.
 
-    The parts are run one after the other on the same batch, each with its own backward; then a real run is timed
-    from batch to batch, and says itself how long it waited for photos.
+    The first part of the table times the parts of a step one by one on the same batch, each with its own backward pass.
+    The second part comes from a real run, which is timed from batch to batch and reports its wait for photos.
     """
     with initialize_config_dir(str(shipped("conf")), version_base="1.3"), tempfile.TemporaryDirectory() as run_dir:
-        changes = [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}", f"run_dir={run_dir}"]
-        changes += ["callbacks.samples=null", "+callbacks.timer._target_=__main__.StepTimer"]
+        overrides = [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}", f"run_dir={run_dir}"]
+        overrides += ["callbacks.samples=null", "+callbacks.timer._target_=__main__.StepTimer"]
         if folder is not None:
-            changes += ["data=folder", f"data.photos='{folder}'", "data.batch_size=16"]
-        cfg = compose("train", ["experiment=quickstart", *changes])
+            overrides += ["data=folder", f"data.photos='{folder}'", "data.batch_size=16"]
+        cfg = compose("train", ["experiment=quickstart", *overrides])
         data, encoder, generator, loss = (instantiate(cfg[k]) for k in ("data", "encoder", "generator", "loss"))
         style = data.val_batch(0, torch.device("cpu")).content
         style_features = encoder(style)
@@ -128,7 +131,7 @@ def benchmark_train(steps: int, folder: Path | None) -> None:
         optimizer = instantiate(cfg.optimizer)(generator.parameters())
         watch = Stopwatch()
         for _ in range(steps):
-            with watch.time("photos: read, cut out"):
+            with watch.time("photos: read, crop"):
                 samples = next(loader)
             with watch.time("photos: resize, grade"):
                 batch = data.batch_transform.train_batch(samples, samples.positions[0])
@@ -140,15 +143,15 @@ def benchmark_train(steps: int, folder: Path | None) -> None:
                 image = output.image.detach().clamp(0, 1).requires_grad_()
                 features = encoder(image)
             leaves = {tap: f.detach().requires_grad_() for tap, f in features.items()}
-            painted = output._replace(
+            detached = output._replace(
                 image=output.image.detach().requires_grad_(), grid=output.grid.detach().requires_grad_()
             )
             with watch.time("loss terms"):
-                loss(batch.content, style, painted, content_features, leaves, style_features).total.backward()
+                loss(batch.content, style, detached, content_features, leaves, style_features).total.backward()
             with watch.time("encoder, backward"):
                 torch.autograd.backward(list(features.values()), [leaf.grad for leaf in leaves.values()])
             with watch.time("generator and slicing, backward"):
-                gradients = [painted.image.grad + image.grad, painted.grid.grad]
+                gradients = [detached.image.grad + image.grad, detached.grid.grad]
                 torch.autograd.backward([output.image, output.grid], gradients)
             with watch.time("optimiser"):
                 optimizer.step()
@@ -163,70 +166,71 @@ def benchmark_train(steps: int, folder: Path | None) -> None:
         print(f"  {name:34s} {seconds * 1e3:8.1f} ms  {seconds / whole:6.1%}")
     encoder_seconds = statistics.median(StepTimer.encoder_seconds[:-1])
     print(f"  {'sum of the parts':34s} {total * 1e3:8.1f} ms  {total / whole:6.1%}")
-    print(f"  {'a whole step of a real run':34s} {whole * 1e3:8.1f} ms")
-    print(f"  {'of which encoder, both ways':34s} {encoder_seconds * 1e3:8.1f} ms  {encoder_seconds / whole:6.1%}")
-    print(f"  {'waiting for photos':34s} {stats.waited / stats.steps * 1e3:8.1f} ms  {stats.data_wait:6.1%}")
+    print(f"  {'whole step of a real run':34s} {whole * 1e3:8.1f} ms")
+    print(f"  {'its encoder, both directions':34s} {encoder_seconds * 1e3:8.1f} ms  {encoder_seconds / whole:6.1%}")
+    print(f"  {'its wait for photos':34s} {stats.waited / stats.steps * 1e3:8.1f} ms  {stats.data_wait:6.1%}")
     print(f"{stats.images_per_second:.1f} images/s")
     weights = sum(weight.numel() for weight in generator.parameters() if weight.requires_grad)
-    print(f"gradients that several processes would exchange: {weights * 4 / 2**20:.2f} MiB a step")
+    print(f"gradients that processes exchange: {weights * 4 / 2**20:.2f} MiB a step")
     print(f"peak resident memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
 class MemoryWatch(pl.Callback):
-    """Notes what this process and those that read for it hold, every hundred steps."""
+    """Records the memory of this process and of its workers every hundred steps, in MiB."""
 
-    held: ClassVar[dict[int, tuple[float, float]]] = {}
+    memory: ClassVar[dict[int, tuple[float, float]]] = {}
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if trainer.global_step % 100 == 0:
             workers = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-            theirs = sum(_status("Pss", f"{process}/smaps_rollup") for process in workers)
-            self.held[trainer.global_step] = (_status("VmRSS"), theirs)
+            in_workers = sum(_memory("Pss", f"{process}/smaps_rollup") for process in workers)
+            self.memory[trainer.global_step] = (_memory("VmRSS"), in_workers)
 
 
 def benchmark_memory(steps: int, folder: Path | None) -> None:
-    """A long run of small steps, with two processes that read photos (Linux only)."""
+    """Print the memory of a long run of small steps with two workers (Linux only)."""
     with initialize_config_dir(str(shipped("conf")), version_base="1.3"), tempfile.TemporaryDirectory() as run_dir:
-        changes = ["data=folder", f"data.photos='{folder}'"] if folder else []
-        changes += ["data.size=64", "data.val_size=64", "data.num_workers=2", "data.cache_mb=8", "data.num_val=2"]
-        changes += [f"trainer.max_steps={steps}", "trainer.val_check_interval=500", f"run_dir={run_dir}"]
-        changes += ["+callbacks.memory._target_=__main__.MemoryWatch"]
+        overrides = ["data=folder", f"data.photos='{folder}'"] if folder else []
+        overrides += ["data.size=64", "data.val_size=64", "data.num_workers=2", "data.cache_mb=8", "data.num_val=2"]
+        overrides += [f"trainer.max_steps={steps}", "trainer.val_check_interval=500", f"run_dir={run_dir}"]
+        overrides += ["+callbacks.memory._target_=__main__.MemoryWatch"]
         with _quiet():
-            train(compose("train", ["experiment=quickstart", *changes]))
-    print("MiB        training    readers")
-    for step, (own, theirs) in MemoryWatch.held.items():
-        print(f"step {step:5d} {own:8.0f} {theirs:10.0f}")
-    held = [sum(both) for both in MemoryWatch.held.values()]
-    settled = len(held) // 4
-    print(f"from step {list(MemoryWatch.held)[settled]} to the end: {held[-1] / held[settled] - 1:+.1%}")
+            train(compose("train", ["experiment=quickstart", *overrides]))
+    print("MiB           training    workers")
+    for step, (own, in_workers) in MemoryWatch.memory.items():
+        print(f"  step {step:5d}   {own:8.0f} {in_workers:10.0f}")
+    totals = [sum(both) for both in MemoryWatch.memory.values()]
+    settled = len(totals) // 4
+    print(f"from step {list(MemoryWatch.memory)[settled]} to the end: {totals[-1] / totals[settled] - 1:+.1%}")
 
 
 def benchmark_encoder(repeats: int) -> None:
-    """Forward of one 256 px image, nothing else."""
+    """Print the median time of a forward pass of the compact encoder for one image of 256 px."""
     encoder, image = CompactEncoder(), torch.rand(1, 3, 256, 256)
     with torch.inference_mode():
         milliseconds = sorted(_milliseconds(lambda: encoder(image)) for _ in range(repeats + 5))
     median = statistics.median(milliseconds)
-    print(f"compact encoder, 256 px, {torch.get_num_threads()} threads: median {median:.1f} ms")
+    print(f"compact encoder, 256 px, {torch.get_num_threads()} threads")
+    print(f"  {'median':28s} {median:6.1f} ms")
 
 
 def benchmark_universal(repeats: int) -> None:
-    """Both photos read and the grid predicted; what is left once the style has been read; the parts."""
+    """Print the median times of a forward pass with both photos, of one with the style set before, and of the parts."""
     image, mask = torch.rand(1, 3, 256, 256), torch.rand(1, 9, 256, 256).softmax(1)
     print(f"universal generator, 256 px, {torch.get_num_threads()} threads")
     for precision in ("auto", "float32"):
         generator = lookcast.load(device="cpu", precision=precision).generator
         print(f"  precision {precision}: encoder in {'bfloat16' if generator.encoder.half_precision else 'float32'}")
         with torch.inference_mode():
-            reading, free = generator.read(image, mask), generator.read(image)
-            grid = generator.predict_grid(reading, reading)
+            masked, unmasked = generator.read(image, mask), generator.read(image)
+            grid = generator.predict_grid(masked, masked)
             parts: dict[str, Callable[[], object]] = {
                 "whole pass, two photos": partial(generator, image, image, mask, mask),
-                "with the style read before": lambda g=generator, r=reading: g.predict_grid(g.read(image, mask), r),
-                "the same without masks": lambda g=generator, r=free: g.predict_grid(g.read(image), r),
+                "with the style set before": lambda g=generator, s=masked: g.predict_grid(g.read(image, mask), s),
+                "the same without masks": lambda g=generator, s=unmasked: g.predict_grid(g.read(image), s),
                 "reading one photo": partial(generator.read, image, mask),
-                "of which encoder": partial(generator.encoder, image),
-                "predicting the grid": partial(generator.predict_grid, reading, reading),
+                "encoder only": partial(generator.encoder, image),
+                "predicting the grid": partial(generator.predict_grid, masked, masked),
                 "slicing": partial(apply_grid, grid, image),
             }
             for name, part in parts.items():
@@ -235,7 +239,7 @@ def benchmark_universal(repeats: int) -> None:
 
 
 def sample_photo(megapixels: float) -> npt.NDArray[np.uint8]:
-    """A photograph enlarged, 4:3, with the noise of a sensor: else JPEG would find it easy."""
+    """Return an enlarged photograph of 4:3 with sensor noise, without which JPEG would compress it too well."""
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     image = Image.fromarray(skimage.data.coffee()).resize((height * 4 // 3, height), Image.Resampling.LANCZOS)
     noise = np.random.default_rng(0).integers(-6, 7, (256, 256, 3), dtype=np.int16)
@@ -244,13 +248,13 @@ def sample_photo(megapixels: float) -> npt.NDArray[np.uint8]:
 
 
 def benchmark_inference(repeats: int) -> None:
-    """Each row several times, the fastest of them; memory beyond what is there before the call, its result included."""
+    """Print the fastest of several calls, and the memory that a call adds, result included."""
     stylizer = lookcast.load(device="cpu")
     stylizer.set_style(skimage.data.astronaut())
     generator = stylizer.generator
     with torch.inference_mode():
         grid = generator.predict_grid(*[generator.read(torch.rand(1, 3, 256, 256)) for _ in range(2)])
-    print(f"{torch.get_num_threads()} threads, of {repeats} calls the fastest; MiB with the result")
+    print(f"{torch.get_num_threads()} threads, fastest of {repeats} calls; memory includes the result")
     for megapixels in (1, 12, 48, 100):
         pixels = sample_photo(megapixels)
         photo = torch.from_numpy(pixels)
@@ -265,7 +269,7 @@ def benchmark_inference(repeats: int) -> None:
             "JPEG decode": partial(_decode, jpeg),
             "JPEG encode": partial(_encode, pixels),
         }
-        if megapixels > 12:  # 100 bytes a pixel and more
+        if megapixels > 12:  # these take 100 bytes per pixel and more
             del rows["5-D grid_sample"], rows["slice_apply, the reference"]
         print(f"\n{megapixels} megapixels, {pixels.shape[1]}x{pixels.shape[0]}, JPEG of {len(jpeg) / 2**20:.1f} MiB")
         print(f"  {'':28s} {'wall':>9s} {'CPU':>9s} {'memory':>9s}")
@@ -285,7 +289,7 @@ def _encode(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _grid_sample(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """The reference by its definition."""
+    """Slice and apply by 5-D `grid_sample`, which defines the reference."""
     image = pixels.permute(2, 0, 1)[None].float() / 255
     height, width = image.shape[-2:]
     x = ((torch.arange(width) + 0.5) * 2 / width - 1).expand(height, -1)
@@ -301,7 +305,7 @@ def _reference(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _cost(call: Callable[[], object], repeats: int) -> tuple[float, float, float]:
-    """Fewest seconds of wall and CPU time, and peak memory in MiB above what was there (Linux only)."""
+    """Return the least wall and CPU time in seconds, and the peak of the added memory in MiB (Linux only)."""
     call()
     walls, cpus = [], []
     for _ in range(repeats):
@@ -310,20 +314,20 @@ def _cost(call: Callable[[], object], repeats: int) -> tuple[float, float, float
         walls.append(time.perf_counter() - wall)
         cpus.append(time.process_time() - cpu)
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is there now
-    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current memory
+    before = _memory("VmRSS")
     call()
-    return min(walls), min(cpus), _status("VmHWM") - before
+    return min(walls), min(cpus), _memory("VmHWM") - before
 
 
-def _status(name: str, file: str = "self/status") -> float:
-    """A line of a process's status, in MiB."""
+def _memory(name: str, file: str = "self/status") -> float:
+    """Return an entry of a process's memory status in /proc, in MiB."""
     lines = (Path("/proc") / file).read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
 def benchmark_folder(photos: int) -> None:
-    """In turns of ten photos, so that a machine that is busy for a while is so for all of them."""
+    """Print four rates from file to file. They are measured in turns of ten photos: other load affects all alike."""
     turn = 10
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "in", Path(folder) / "out"
@@ -333,13 +337,13 @@ def benchmark_folder(photos: int) -> None:
             shutil.copy(first, source / f"{number}.jpg")
         universal = lookcast.load(device="cpu")
         universal.set_style(skimage.data.astronaut())
-        single = Stylizer(BilateralGenerator(), {}, "cpu")  # untrained, which costs as much
+        single = Stylizer(BilateralGenerator(), {}, "cpu")  # untrained, which takes the same time
         jobs = plan_jobs([source], out)
         rows: dict[str, Callable[[], object]] = {
             "decoded and encoded by libvips": partial(_copy_by_vips, jobs),
-            "read and written": partial(stylize_files, [universal], jobs, 0.0),  # 0 asks no network
-            "a single look": partial(stylize_files, [single], jobs),
-            "universal, style read before": partial(stylize_files, [universal], jobs),
+            "read and written": partial(stylize_files, [universal], jobs, 0.0),  # strength 0 runs no network
+            "single look": partial(stylize_files, [single], jobs),
+            "universal, style set before": partial(stylize_files, [universal], jobs),
         }
         seconds: dict[str, list[float]] = {name: [] for name in rows}
         for _ in tqdm(range(-(-photos // turn)), unit="turn", disable=None):
@@ -350,7 +354,9 @@ def benchmark_folder(photos: int) -> None:
                 seconds[name].append(time.perf_counter() - start)
                 assert not failures
                 assert len(list(out.iterdir())) == turn
-    print(f"photos of 12 megapixels a second, {turn * len(seconds[name])} of each, and shares of the first two rates")
+    print(
+        f"photos of 12 megapixels per second, {turn * len(seconds[name])} per row; rates relative to the first two rows"
+    )
     totals = [sum(times) for times in seconds.values()]
     for name, total in zip(rows, totals, strict=True):
         shares = " ".join(f"{alone / total:6.0%}" for alone in totals[:2])
@@ -358,7 +364,7 @@ def benchmark_folder(photos: int) -> None:
 
 
 def _copy_by_vips(jobs: list[Job]) -> None:
-    """From file to file as libvips streams it, as many at a time as `stylize_files` takes."""
+    """Decode and encode the files by libvips, with as many threads as `stylize_files` uses."""
 
     def copy(job: Job) -> None:
         image = pyvips.Image.new_from_file(str(job.source), access="sequential")
@@ -370,7 +376,7 @@ def _copy_by_vips(jobs: list[Job]) -> None:
 
 
 def benchmark_start(repeats: int) -> None:
-    """What a user waits for: Python's start, imports, the checkpoint, two photos."""
+    """Print the time of the command, and of programs that stop after Python's start, the imports and the checkpoint."""
     with tempfile.TemporaryDirectory() as folder:
         content, style, out = (Path(folder) / name for name in ("content.jpg", "style.jpg", "out.jpg"))
         write_photo(content, Photo(sample_photo(1)))
@@ -389,7 +395,7 @@ def benchmark_start(repeats: int) -> None:
                 start = time.perf_counter()
                 subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
                 seconds.append(time.perf_counter() - start)
-            print(f"  {name:20s} {min(seconds):5.2f} s, the first time {seconds[0]:5.2f} s")
+            print(f"  {name:20s} {min(seconds):5.2f} s, first run {seconds[0]:5.2f} s")
 
 
 def benchmark_reading(photos: int, folder: Path | None) -> None:
@@ -458,12 +464,12 @@ def _reading_pass(read: Callable[[int], object], count: int, photos: int) -> tup
     loader = DataLoader(_Numbered(read, count), 4, sampler=order, num_workers=2, collate_fn=list)
     before = _cpu_seconds()
     batches = iter(loader)
-    for _ in range(4):  # until both workers have filled the queue
+    for _ in range(4):  # until both workers are running and their prefetch queues are full
         next(batches)
     start = time.perf_counter()
     done = sum(len(batch) for batch in batches)
     wall = time.perf_counter() - start
-    del batches  # ends the workers: only then does their time count
+    del batches  # ends the workers: their CPU time is counted at their end
     return wall / done, _cpu_seconds() - before
 
 
@@ -497,17 +503,60 @@ BENCHMARKS: dict[str, tuple[Callable[..., None], int]] = {
 }
 
 
+def compare(other: Path, rounds: int, arguments: list[str]) -> None:
+    """Run a benchmark of this checkout and of another one in turns, and print the ratios of their figures.
+
+    Each checkout runs its own script with its own package. Rows are matched by their order, so labels may differ.
+    """
+    checkouts = [Path(__file__).resolve().parents[1], other.resolve()]
+    runs: list[list[list[tuple[str, list[float]]]]] = [[], []]
+    for number in tqdm(range(rounds), unit="round", disable=None):
+        for side in (0, 1) if number % 2 else (1, 0):
+            runs[side].append(list(_printed_rows(checkouts[side], arguments)))
+    layouts = {tuple(len(figures) for _, figures in rows) for rows in runs[0] + runs[1]}
+    if len(layouts) > 1 or layouts == {()}:
+        sys.exit("the two checkouts print different rows, or no rows")
+    ours, theirs = (np.array([[f for _, figures in rows for f in figures] for rows in side]) for side in runs)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = iter((ours / theirs).T)
+    print(f"{checkouts[0]} / {checkouts[1]}: median ratio of {rounds} rounds (least to greatest), for each column")
+    for label, figures in runs[0][0]:
+        cells = [f"{np.median(r):5.2f} ({r.min():.2f} to {r.max():.2f})" for r in islice(ratios, len(figures))]
+        print(f"  {label:44s} {'   '.join(cells)}")
+
+
+def _printed_rows(checkout: Path, arguments: list[str]) -> Iterator[tuple[str, list[float]]]:
+    """Run a checkout's script; yield the label and the figures of each indented row that it prints."""
+    command = [sys.executable, str(checkout / "scripts/benchmark.py"), *arguments]
+    environment = os.environ | {"PYTHONPATH": str(checkout / "src")}
+    printed = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    heading = ""
+    for line in printed.splitlines():
+        label, *cells = re.split(r"\s{2,}", line.strip())
+        figures = [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*\.?\d*", " ".join(cells))]
+        if line.startswith(" ") and figures:
+            yield f"{heading}{label}", figures
+        elif "megapixels, " in line:
+            heading = f"{line.split(',')[0].replace('megapixels', 'MP')}: "
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=list(BENCHMARKS))
-    parser.add_argument("--steps", type=int, help="steps, calls or photos to measure")
-    parser.add_argument("folder", type=Path, nargs="?", help="of photos, for train, memory and reading")
+    parser.add_argument("benchmark", choices=list(BENCHMARKS))
+    parser.add_argument("--steps", type=int, help="number of steps, calls or photos to measure")
+    parser.add_argument("folder", type=Path, nargs="?", help="folder of photos, for train, memory and reading")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="another checkout to compare with")
+    parser.add_argument("--rounds", type=int, default=3, help="with --against: runs of each checkout (default: 3)")
     args = parser.parse_args()
-    benchmark, steps = BENCHMARKS[args.what]
-    if args.what in ("train", "memory", "reading"):
-        benchmark(args.steps or steps, args.folder)
+    benchmark, default = BENCHMARKS[args.benchmark]
+    steps = args.steps or default
+    if args.against:
+        folder = [str(args.folder.resolve())] if args.folder else []
+        compare(args.against, args.rounds, [args.benchmark, "--steps", str(steps), *folder])
+    elif args.benchmark in ("train", "memory", "reading"):
+        benchmark(steps, args.folder)
     else:
-        benchmark(args.steps or steps)
+        benchmark(steps)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Slicing on a CUDA device: the fused kernels beside a copy of the same bytes and beside the reference.
+"""Benchmark of slicing on a CUDA device: the fused kernels, a copy of the same bytes, and the reference.
 
 python scripts/benchmark_gpu.py [--repeats 30]
 
-Every figure is the median over replays of a CUDA graph, so that no launch from Python is in it; a graph goes through
-several photos, so that none is found in the cache.
+Every figure is the median over replays of a CUDA graph, so it contains no launch from Python. A graph processes several
+photos, so that no photo is in the cache.
 """
 
 import argparse
@@ -27,16 +27,16 @@ BATCHES = [(4, 256), (1, 2048)]
 
 
 def milliseconds(calls: Sequence[Callable[[], object]], repeats: int) -> float:
-    """Median time of one of the calls, which are recorded together."""
+    """Return the median time of one call. All calls are recorded in one CUDA graph."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):  # what happens only once happens here: compiling, workspaces
+    with torch.cuda.stream(stream):  # warm-up: compilation and workspaces
         for call in calls:
             call()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        results = [call() for call in calls]  # kept, so that every call writes elsewhere
+        results = [call() for call in calls]  # kept, so that every call writes to other memory
     times = []
     for _ in range(repeats + 3):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -66,7 +66,7 @@ def apply_reference(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def slice_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """What a photo costs without the kernel."""
+    """Apply a grid to a photo without the kernel."""
     levels = apply_reference(grid[None], to_image(pixels))[0].clamp(0, 1).mul(255).round()
     return levels.to(torch.uint8).permute(1, 2, 0).contiguous()
 
@@ -81,12 +81,12 @@ def step(
 
 
 def benchmark_photos(repeats: int) -> None:
-    """A photo in uint8, read and written once: the copy is the floor."""
+    """Print the times for a photo in uint8. A copy reads and writes it once, which is the lower bound."""
     from lookcast.ops.bilateral.cuda import apply_grid_to_pixels
 
     device = torch.cuda.get_device_properties(0)
     peak = 2e3 * device.memory_clock_rate * device.memory_bus_width / 8
-    print(f"uint8 to uint8; memory's peak {peak / 1e12:.2f} TB/s by its clock and width")
+    print(f"uint8 to uint8; peak memory bandwidth {peak / 1e12:.2f} TB/s, from clock and width")
     print("  photo       copy     fused  x copy  of peak   reference  x fused")
     grid = make_grid(1)[0]
     for name, size in PHOTOS.items():
@@ -102,7 +102,7 @@ def benchmark_photos(repeats: int) -> None:
 
 
 def benchmark_training(repeats: int) -> None:
-    """Forward, and the gradient to the grid."""
+    """Print the times of a forward pass with the gradient of the grid."""
     from lookcast.ops.bilateral.cuda import apply_grid
 
     print("forward and backward, float32\n  batch            fused   reference  x fused")
@@ -120,7 +120,7 @@ def benchmark_training(repeats: int) -> None:
 
 @torch.inference_mode()
 def benchmark_look(repeats: int) -> None:
-    """A photo through the shipped universal generator, its style read before: what a folder of photos costs each."""
+    """Print the time of the shipped universal generator for one photo of many, with the style set before."""
     from lookcast.ops.bilateral.cuda import apply_grid_to_pixels
 
     generator = lookcast.load(device="cuda").generator
@@ -147,7 +147,7 @@ def benchmark_look(repeats: int) -> None:
 
 
 def benchmark_gpu(repeats: int) -> None:
-    """All tables, under a line that says what was measured where."""
+    """Print all tables, after a line with the device, the version of torch and the commit."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=Path(__file__).parent,
@@ -162,10 +162,10 @@ def benchmark_gpu(repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=30, help="replays to take the median of")
+    parser.add_argument("--repeats", type=int, default=30, help="number of replays for a median")
     args = parser.parse_args()
     if not torch.cuda.is_available():
-        sys.exit("benchmark_gpu.py needs a CUDA device, and there is none here")
+        sys.exit("benchmark_gpu.py needs a CUDA device; this machine has none")
     benchmark_gpu(args.repeats)
 
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Distil the compact encoder from VGG-19 features in their PCA bases; resumable.
+"""Distil the compact encoder from VGG-19 features in their PCA bases. An interrupted run resumes.
 
     python scripts/distill_encoder.py --data ../shared/data --out checkpoints/compact_encoder.safetensors
 
-The teacher (`DATA/teacher/vgg19_pca.npz`) gives features at relu1_1, relu2_1, relu3_1 and relu4_1. The student predicts
-the channels that are alive, standardised over photographs. Crops are graded at random (gain, gamma, saturation): the
-losses will show the encoder outputs that no camera took. Patches of photos are nearly constant, so the problem is
-badly conditioned: Adam crawls (explained variance after 250 steps .66/.81/.52/.59), SOAP (Vyas et al. 2024), which runs
-Adam in the eigenbasis of the gradients' covariance, does not (.97/.96/.94/.94). Every 14th photo is held out.
+The teacher (`DATA/teacher/vgg19_pca.npz`) has features at relu1_1, relu2_1, relu3_1 and relu4_1. The student predicts
+its live channels, standardised over photographs. Crops are graded at random (gain, gamma, saturation), because the
+losses apply the encoder to outputs that no camera took. Patches of photos are nearly constant, so the problem is badly
+conditioned. Adam is slow (explained variance after 250 steps: .66/.81/.52/.59). SOAP (Vyas et al. 2024) runs Adam in
+the eigenbasis of the gradients' covariance and is fast (.97/.96/.94/.94). Every 14th photo is held out.
 """
 
 import argparse
@@ -34,7 +34,7 @@ HELD_OUT_EVERY = 14
 
 
 def read_photos(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """All photos as uint8 arrays: those to train on, and 100 held out."""
+    """Return the photos as uint8 arrays: those for training, and 100 held-out photos."""
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
     photos = [np.asarray(Image.open(p).convert("RGB")) for p in tqdm(paths, desc="read photos")]
     held_out = photos[::HELD_OUT_EVERY][:100]
@@ -42,12 +42,12 @@ def read_photos(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def crops(photos: list[np.ndarray], rng: np.random.Generator, batch: int, size: int) -> torch.Tensor:
-    """Random crops `(B, 3, size, size)`: half of them at the photo's scale, half zoomed out; half of them graded."""
+    """Return random crops `(B, 3, size, size)`: half at the photo's scale, half zoomed out; half of them are graded."""
     images = []
     for i in range(batch):
         photo = photos[rng.integers(len(photos))]
-        longest = min(photo.shape[:2])
-        side = int(rng.integers(size, longest + 1)) if i % 2 and longest > size else min(size, longest)
+        max_side = min(photo.shape[:2])
+        side = int(rng.integers(size, max_side + 1)) if i % 2 and max_side > size else min(size, max_side)
         y, x = (int(rng.integers(d - side + 1)) for d in photo.shape[:2])
         crop = photo[y : y + side, x : x + side]
         crop = crop[:, ::-1] if rng.random() < 0.5 else crop
@@ -61,7 +61,7 @@ def crops(photos: list[np.ndarray], rng: np.random.Generator, batch: int, size: 
 
 
 def grade(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """A random look: gamma and gain per channel, saturation, contrast."""
+    """Grade an image at random: gamma and gain per channel, saturation, contrast."""
     gamma = torch.from_numpy(np.exp(rng.normal(0, 0.25, (1, 3, 1, 1)) + rng.normal(0, 0.25))).float()
     gain = torch.from_numpy(np.exp(rng.normal(0, 0.15, (1, 3, 1, 1)))).float()
     image = image.clamp(1e-4, 1) ** gamma * gain
@@ -72,7 +72,7 @@ def grade(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 @torch.inference_mode()
 def explained_variance(student: CompactNetwork, teacher: TeacherEncoder, photos: list[np.ndarray]) -> dict[str, float]:
-    """Share of the variance of the teacher's standardised live channels, over all pixels of the photos, by tap."""
+    """Return the explained share of the variance of the teacher's standardised live channels, by tap."""
     residual, first, second, count = (dict.fromkeys(TAPS, 0.0) for _ in range(4))
     sums = {tap: torch.zeros(n, dtype=torch.float64) for tap, n in teacher.channels.items()}
     for photo in photos:
@@ -107,7 +107,7 @@ def main() -> None:
     outputs = list(teacher.channels.values())
     student = CompactNetwork(WIDTHS, outputs)
     parameters = list(student.parameters())
-    # SOAP keeps one eigenbasis an axis: seen as (outputs, inputs x taps), a kernel has the two that matter.
+    # SOAP keeps one eigenbasis for each axis. As a matrix (outputs, inputs x positions), a kernel has two axes.
     matrices = [nn.Parameter(p.detach().flatten(1) if p.dim() > 1 else p.detach()) for p in parameters]  # views
     optimizer = SOAP(matrices, lr=args.lr, weight_decay=0.0, precondition_frequency=10, max_precondition_dim=1024)
     warmup = 100

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measure the compact encoder: the figures of its card.
+"""Measure the figures in the compact encoder's model card.
 
     python scripts/evaluate_encoder.py --data ../shared/data [--weights FILE]
 
-Explained variance of the teacher's standardised live channels on the 100 photos held out from its training; Spearman
-rank correlation of its segmented Gram distance with the teacher's, over contents and published results of the pairs.
+They are the explained variance of the teacher's standardised live channels on the 100 held-out photos, and the Spearman
+rank correlation between its segmented Gram distance and the teacher's, for contents and published results of the pairs.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def read_regions(path: Path, size: torch.Size) -> torch.Tensor:
 
 @torch.inference_mode()
 def distances(encoder: CompactEncoder, teacher: TeacherEncoder, pairs: Path) -> tuple[list[float], list[float]]:
-    """Segmented Gram distance to the style of each content and published result: the encoder's, the teacher's."""
+    """Return the segmented Gram distances of contents and published results to their style, by encoder and teacher."""
     distance = SegmentedStyleLoss(TAPS)
     ours, theirs = [], []
     for path in tqdm(sorted((pairs / "content").iterdir()), desc="pairs"):
@@ -50,7 +50,7 @@ def distances(encoder: CompactEncoder, teacher: TeacherEncoder, pairs: Path) -> 
         size = content.shape[-2:]
         content_mask = read_regions(pairs / "content_mask" / path.name, size)
         style_mask = read_regions(pairs / "style_mask" / path.name, style.shape[-2:])
-        # As in the yardstick for published results: a label that the style lacks is left out.
+        # As for the published figures, leave out labels that the style lacks.
         absent = absent_labels(label_shares(content_mask), label_shares(style_mask))
         content_mask = content_mask.masked_fill(absent[..., None, None], 0)
         for image in (content, read_image(pairs / "dpst" / path.name, tuple(size))):
@@ -63,7 +63,7 @@ def distances(encoder: CompactEncoder, teacher: TeacherEncoder, pairs: Path) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with photos/, pairs/ and teacher/")
-    parser.add_argument("--weights", type=Path, help="by default the shipped ones")
+    parser.add_argument("--weights", type=Path, help="default: the shipped weights")
     args = parser.parse_args()
     encoder, teacher = CompactEncoder(args.weights), TeacherEncoder(args.data / "teacher/vgg19_pca.npz")
     ours, theirs = distances(encoder, teacher, args.data / "pairs")

@@ -11,7 +11,7 @@ SIZE = (96, 64)
 
 
 def save_mask(path: Path, left: tuple = (0, 0, 255), right: tuple = (0, 255, 0), at: float = 0.5, size=SIZE) -> Path:
-    """Two labels side by side."""
+    """Save a mask of two labels side by side."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.empty((size[1], size[0], 3), np.uint8)
     pixels[:], pixels[:, : int(at * size[0])] = right, left
@@ -20,7 +20,7 @@ def save_mask(path: Path, left: tuple = (0, 0, 255), right: tuple = (0, 255, 0),
 
 
 def save_pairs(folder: Path) -> Path:
-    """Two pairs, `cat` with masks and a result of others in `dpst`, `cup & saucer` with neither."""
+    """Save two pairs: `cat` with masks and a reference in `dpst`, `cup & saucer` without either."""
     save_photo(folder / "content" / "cat.png", "chelsea")
     save_photo(folder / "style" / "cat.jpg", "coffee")
     save_mask(folder / "content_mask" / "cat.png")
@@ -32,7 +32,7 @@ def save_pairs(folder: Path) -> Path:
 
 
 def save_outputs(folder: Path) -> Path:
-    """An output for each of the pairs: the content, brightened."""
+    """Save an output for each pair: the content, brightened."""
     folder.mkdir(parents=True)
     for name, photo in (("cat", "chelsea"), ("cup & saucer", "coffee")):
         path = save_photo(folder / f"{name}.png", photo)

@@ -2,8 +2,11 @@
 
 import struct
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
 import skimage.data
 from PIL import ExifTags, Image, ImageCms
 
@@ -128,6 +131,38 @@ def _blue_only() -> bytes:
     identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
     nodes = 4 * (bytes((0, 128, 128)) + bytes((255, 128, 128)))
     return b"mft1" + bytes(4) + bytes((3, 3, 2, 0)) + identity + 3 * ramp + nodes + 3 * ramp
+
+
+def _table(nodes: np.ndarray) -> bytes:
+    """A table of uint16 nodes, `(n, n, n, 3)`, from three channels to three, without curves."""
+    identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    ramps = 3 * struct.pack(">2H", 0, 65535)
+    head = b"mft2" + bytes(4) + bytes((3, 3, len(nodes), 0)) + identity + struct.pack(">2H", 2, 2)
+    return head + ramps + nodes.astype(">u2").tobytes() + ramps
+
+
+@lru_cache(maxsize=1)
+def tables_both_ways() -> bytes:
+    """Adobe RGB as scanners and printers embed such spaces: tables to Lab and back, instead of curves and a matrix."""
+    lab = imagecodecs.cms_profile("lab2")
+
+    def convert(values: np.ndarray, source: bytes, target: bytes, spaces: tuple[str, str]) -> np.ndarray:
+        return imagecodecs.cms_transform(
+            values.reshape(-1, 1, 3), source, target, colorspace=spaces[0], outcolorspace=spaces[1], outdtype="float64",
+            intent=1, flags=256,
+        ).reshape(values.shape)  # fmt: skip
+
+    def grid(*axes: np.ndarray) -> np.ndarray:
+        return np.stack(np.meshgrid(*axes, indexing="ij"), 3)
+
+    rgb = grid(*3 * [np.linspace(0, 1, 17)])
+    forward = convert(rgb, ADOBE_RGB, lab, ("rgb", "lab"))
+    steps = np.linspace(0, 65535, 33)
+    back = convert(grid(steps / 652.8, *2 * [steps / 256 - 128]), lab, ADOBE_RGB, ("lab", "rgb"))
+    # Lab of version 2 profiles: L from 0 to 65280, a and b from -128 at 0.
+    encoded = (forward + np.array((0, 128, 128))) * (652.8, 256, 256)
+    to_lab, to_rgb = (_table(np.rint(nodes).clip(0, 65535)) for nodes in (encoded, back * 65535))
+    return icc_profile(b"RGB ", {b"A2B0": to_lab, b"B2A0": to_rgb})
 
 
 BLUE_ONLY_RGB = icc_profile(b"RGB ", {b"A2B0": _blue_only()})

@@ -1,7 +1,10 @@
+from typing import Annotated, Any, Literal, get_type_hints
+
 import pytest
 import torch
+from pydantic import Field
 
-from lookcast.checks import InputError, ShapeError, check_image, check_mask, check_shape, describe
+from lookcast.checks import InputError, ShapeError, check_call, check_image, check_mask, check_shape, describe
 
 
 class TestShapeError:
@@ -62,3 +65,56 @@ class TestCheckMask:
     def test_rejects_masks_of_another_image(self, shape):
         with pytest.raises(ShapeError, match=r"content_mask: expected shape \(2, K, 4, 5\)"):
             check_mask("content_mask", torch.zeros(shape), torch.zeros(2, 3, 4, 5))
+
+
+class Window:
+    @check_call
+    def __init__(
+        self,
+        size: Annotated[int, Field(ge=16, le=64)],
+        scale: tuple[float, float] = (0.5, 1.0),
+        mode: Literal["near", "far"] = "near",
+        grade: Annotated[float, Field(allow_inf_nan=False)] = 0.0,
+        **options: Any,
+    ) -> None:
+        """The constructor's own docstring."""
+        self.size, self.scale, self.options = size, scale, options
+
+
+class TestCheckCall:
+    def test_known_value(self):
+        window = Window(16, [0.2, 1], mode="far", depth=3)
+        assert (window.size, window.scale, window.options) == (16, (0.2, 1.0), {"depth": 3})
+        assert Window.__init__.__doc__ == "The constructor's own docstring."
+        assert get_type_hints(Window.__init__)["size"] is int  # a config is compared with them
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"size": 3}, "size: expected at least 16, got 3"),
+            ({"size": 65}, "size: expected at most 64, got 65"),
+            ({"size": "a"}, "size: expected a valid integer, unable to parse string as an integer, got 'a'"),
+            ({"size": 16, "scale": (0.5, "b")}, "scale.1: expected a valid number, unable to parse string as a number"),
+            ({"size": 16, "scale": 3}, "scale: expected a valid tuple, got 3"),
+            ({"size": 16, "mode": "off"}, "mode: expected 'near' or 'far', got 'off'"),
+            ({"size": 16, "grade": float("nan")}, "grade: expected a finite number, got nan"),
+            ({"size": 3, "mode": "off"}, "size: expected at least 16, got 3; mode: expected 'near' or 'far', got"),
+        ],
+    )
+    def test_rejects_what_the_annotations_exclude(self, arguments, message):
+        with pytest.raises(InputError) as error:
+            Window(**arguments)
+        assert str(error.value).startswith(message)
+        assert "\n" not in str(error.value)
+
+    def test_rejections_name_arguments_given_by_position(self):
+        with pytest.raises(InputError, match=r"^size: expected at least 16, got 3$"):
+            Window(3)
+
+    def test_errors_of_the_function_pass_through(self):
+        @check_call
+        def fail(number: int) -> None:
+            raise KeyError(number)
+
+        with pytest.raises(KeyError):
+            fail(3)

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from lookcast.checks import InputError
-from lookcast.paths import check_file, shipped
+from lookcast.paths import check_file, check_path, shipped
 
 
 class TestShipped:
@@ -44,3 +44,20 @@ class TestCheckFile:
     def test_rejects_a_device(self):
         with pytest.raises(InputError, match=r"^/dev/zero: is a pipe or a device"):
             check_file("/dev/zero", "checkpoint")
+
+
+class TestCheckPath:
+    def test_returns_the_path(self, tmp_path):
+        (tmp_path / "file").touch()
+        for name in (".", "file", "missing", "file/below"):
+            assert check_path(str(tmp_path / name), "photos") == tmp_path / name
+
+    def test_rejects_an_empty_text(self):
+        with pytest.raises(InputError, match=r"^photos: expected a path, got an empty text$"):
+            check_path("", "photos")
+
+    @pytest.mark.parametrize(("name", "reason"), [("x" * 300, "File name too long"), ("a\0b", "embedded null byte")])
+    def test_rejects_names_that_the_system_refuses(self, tmp_path, name, reason):
+        with pytest.raises(InputError) as error:
+            check_path(tmp_path / name, "photos")
+        assert str(error.value) == f"photos: {tmp_path / name}: can't be read ({reason})"

@@ -9,7 +9,7 @@ from lookcast.training import preemption
 
 
 class ProcessIds(Dataset):
-    """Each sample names the process that has made it, some of them after that was told to stop."""
+    """Samples are the ids of their processes; each later sample sends its process a signal first."""
 
     def __init__(self, signals):
         self.signals = signals
@@ -23,7 +23,7 @@ class ProcessIds(Dataset):
         return os.getpid()
 
 
-def test_they_are_the_signals_that_a_run_listens_to():
+def test_workers_ignore_stop_signals():
     dataset = ProcessIds(preemption.STOP_SIGNALS)
     loader = DataLoader(dataset, batch_size=None, num_workers=1, worker_init_fn=ignore_stop_signals)
     processes = list(loader)
@@ -32,8 +32,8 @@ def test_they_are_the_signals_that_a_run_listens_to():
     assert os.getpid() not in processes
 
 
-def test_a_worker_that_listens_is_gone():
-    # Why they have to ignore it: what SLURM's signal did to the run.
+def test_a_signal_ends_a_worker_that_does_not_ignore_it():
+    # SLURM's signal would end the run without `ignore_stop_signals`.
     loader = DataLoader(ProcessIds([signal.SIGUSR1]), batch_size=None, num_workers=1)
     with pytest.raises(RuntimeError, match="DataLoader worker"):
         list(loader)

@@ -174,6 +174,15 @@ class TestTraining:
             for key in spans(keys):
                 assert (shipped("conf") / key).is_dir() or OmegaConf.select(cfg, key) is not None, key
 
+    @pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/cluster.md"])
+    def test_config_keys_exist(self, page):
+        cfg = composed("style=x", "data.photos=x")
+        words = [word.partition("=")[0] for span in spans((ROOT / page).read_text()) for word in span.split()]
+        keys = {word for word in words if re.fullmatch(r"\w+(\.\w+)+", word) and word.partition(".")[0] in cfg}
+        assert keys
+        for key in keys:
+            assert OmegaConf.select(cfg, key, default="missing") != "missing", key
+
 
 class TestPaths:
     def test_links_have_targets(self):

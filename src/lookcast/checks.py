@@ -98,6 +98,7 @@ _LIMITS = {
     "finite_number": "expected a finite number",
     "literal_error": "expected {expected}",
     "missing": "expected a value",
+    "unexpected_keyword_argument": "unknown argument",
 }
 
 

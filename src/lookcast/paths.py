@@ -45,3 +45,27 @@ def check_file(path: str | Path, what: str, error: type[InputError] = InputError
     if not stat.S_ISREG(mode):
         raise error(f"{path}: is a pipe or a device, expected a {what} in a regular file")
     return path
+
+
+def check_path(path: str | Path, name: str) -> Path:
+    """Return `path` unless the system refuses to look it up: a name of over 255 bytes, a parent that can't be read.
+
+    `Path.is_dir` and its like raise an `OSError` for such a path.
+
+    Args:
+        path: a file or folder, which need not exist.
+        name: the setting that holds it, for the message.
+
+    Raises:
+        InputError: the path can't be looked up, or is empty, which would stand for the current folder.
+    """
+    if path == "":
+        raise InputError(f"{name}: expected a path, got an empty text")
+    path = Path(path)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as refused:  # ValueError: a null byte in the name
+        raise InputError(f"{name}: {path}: can't be read ({getattr(refused, 'strerror', refused)})") from refused
+    return path

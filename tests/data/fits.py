@@ -1,4 +1,4 @@
-"""Real training of next to nothing: what a data module gives to a run."""
+"""Short real trainings that record the batches of a data module."""
 
 import pytorch_lightning as pl
 import torch
@@ -7,11 +7,11 @@ from lookcast.data.sampling import seed_of
 from tests.runs import QUIET
 
 IGNORED = [f"ignore:{line}" for line in (*QUIET, ".*does not have many workers.*")]
-"""What Lightning warns of in such runs."""
+"""Warnings of Lightning in such runs."""
 
 
 class Seen(pl.LightningModule):
-    """Keeps the batches that it is given."""
+    """A module that keeps its batches."""
 
     def __init__(self):
         super().__init__()
@@ -30,7 +30,7 @@ class Seen(pl.LightningModule):
 
 
 def fit(data, steps, resume=None, save=None, **options):
-    """Train for some steps, from a checkpoint and to another; return the training and validation batches."""
+    """Train for some steps, optionally from a checkpoint and to another; return the module with its batches."""
     options = {"limit_val_batches": 0, "num_sanity_val_steps": 0, "max_steps": steps} | options
     trainer = pl.Trainer(
         accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
@@ -48,7 +48,7 @@ def contents(seen):
 
 
 def positions(seen, seed=0):
-    """Where the photos of each batch stand in the stream of the run."""
+    """Return the positions of each batch's samples in the run."""
     known = {seed_of(seed, "content", position): position for position in range(200)}
     return [[known[seed] for seed in batch.seeds] for batch in seen.trained]
 

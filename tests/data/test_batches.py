@@ -17,7 +17,7 @@ def sample(pixels=CHELSEA, position=0, flip=False, labels=None, skipped=(), use=
 
 
 def many(count, use="content"):
-    """Small grey photos at consecutive positions."""
+    """Return small grey photos at consecutive positions."""
     grey = torch.full((3, 4, 4), 102, dtype=torch.uint8)
     return [sample(grey, position, use=use) for position in range(count)]
 
@@ -35,7 +35,7 @@ class TestCollate:
         assert (batch.flips, batch.positions, batch.skipped) == ((True, False), (4, 5), ("a: broken", "b", "c"))
         assert batch.seeds == (seed_of(0, "content", 4), seed_of(0, "content", 5))
 
-    def test_without_masks(self):
+    def test_unmasked(self):
         assert collate([sample(), sample()]).labels is None
 
     def test_pairs(self):
@@ -89,7 +89,7 @@ class TestTrainBatch:
     def test_seed_of_the_step(self):
         transform = BatchTransform(16, 0.0, 0.0, 3)
         batch = collate([sample(CHELSEA, 10)])
-        # Of the first position of all processes, not of this one's: a step draws alike in all of them.
+        # It depends on the first position over all processes: a step has the same draws in each of them.
         assert transform.train_batch(batch, 8).seed == transform.train_batch(collate([sample(CHELSEA, 8)]), 8).seed
         assert len({transform.train_batch(batch, first).seed for first in range(5)}) == 5
         assert transform.train_batch(batch, 8).seed != BatchTransform(16, 0.0, 0.0, 4).train_batch(batch, 8).seed
@@ -100,13 +100,13 @@ class TestGrades:
         pairs = [PairSample(*pair) for pair in zip(many(count), many(count, "style"), strict=True)]
         return BatchTransform(4, content_grade, style_grade, 0).train_batch(collate_pairs(pairs), 0)
 
-    def test_what_is_trained_on(self):
+    def test_share_of_graded_photos(self):
         batch = self.graded(0.5, 1.0)
         content, style = (
             float((photos - 0.4).abs().flatten(1).amax(1).gt(1e-6).float().mean())
             for photos in (batch.content, batch.style)
         )
-        # Half of the contents and a quarter of the styles stay as they are.
+        # Half of the contents and a quarter of the styles stay unchanged.
         assert content == pytest.approx(0.5, abs=0.08)
         assert style == pytest.approx(0.75, abs=0.08)
 
@@ -118,7 +118,7 @@ class TestGrades:
         assert torch.equal(one.content, plain.content)
         assert (one.style - plain.style).abs().mean() > 0.05
 
-    def test_each_photo_in_its_own_way(self):
+    def test_each_photo_has_its_own_grade(self):
         colors = self.graded(0.5, 1.0).style[:, :, 0, 0]
         assert len(torch.unique(colors, dim=0)) > 0.7 * len(colors)
 
@@ -128,8 +128,8 @@ class TestGrades:
         assert torch.equal(batch.content, grade_some(plain, 0.5, 0.5, [seed_of(0, "content", n) for n in range(50)]))
         assert torch.equal(batch.style, grade_some(plain, 1.0, 0.75, [seed_of(0, "style", n) for n in range(50)]))
 
-    def test_invariance_to_what_else_is_in_the_batch(self):
-        # A run of two processes with two photos each trains on what one with four trains on.
+    def test_invariance_to_the_rest_of_the_batch(self):
+        # Two processes with two photos each train on the same photos as one process with four.
         samples = [
             sample(pixels, n, n % 2 == 1) for n, pixels in enumerate([CHELSEA, COFFEE, ASTRONAUT, COFFEE[:, :20]])
         ]
@@ -138,7 +138,7 @@ class TestGrades:
         for part in (slice(0, 2), slice(2, 4), slice(1, 2)):
             assert torch.equal(transform.train_batch(collate(samples[part]), 0).content, whole.content[part])
 
-    def test_leaves_torchs_own_generator_as_it_was(self):
+    def test_leaves_the_global_generator_unchanged(self):
         torch.manual_seed(1)
         state = torch.get_rng_state()
         self.graded(0.5, 1.0, 5)
@@ -148,7 +148,7 @@ class TestGrades:
 class TestValBatch:
     def test_known_value(self):
         batch = BatchTransform(24, 1.0, 1.0, 0).val_batch(collate([sample(CHELSEA, 3, skipped=("a",))]))
-        # Whole, in its own shape, and not graded.
+        # The whole photo at its own size, not graded.
         assert torch.equal(batch.content, CHELSEA[None] / 255)
         assert (batch.content_mask, batch.style, batch.skipped) == (None, None, ("a",))
 
@@ -161,7 +161,7 @@ class TestValBatch:
         assert batch.content_mask.sum() == batch.content_mask[:, 2].sum()
 
     def test_seed_does_not_depend_on_the_run(self):
-        # Scores of two runs can be compared.
+        # Otherwise the figures of two runs could not be compared.
         batch = collate([sample(CHELSEA, 3)])
         assert (
             BatchTransform(24, 1.0, 1.0, 0).val_batch(batch).seed

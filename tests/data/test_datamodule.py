@@ -1,4 +1,6 @@
 import logging
+import math
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -43,7 +45,7 @@ class TestSplit:
         assert names(data.photos.train) == [f"photo{number:02d}" for number in range(count)]
         assert len(set(names(data.photos.val, data.photos.val_numbers))) == expected
 
-    def test_photos_to_judge_by(self, twenty, tmp_path):
+    def test_validation_photos(self, twenty, tmp_path):
         data = PhotoDataModule(str(twenty), val_photos=["sample:chelsea", save_photos(tmp_path, 2)])
         assert data.held_out
         assert len(data.photos.train) == data.num_photos == 25
@@ -51,7 +53,7 @@ class TestSplit:
             "chelsea.png", "photo00.png", "photo01.png",
         ]  # fmt: skip
 
-    def test_says_what_it_found(self, twenty, tmp_path, caplog):
+    def test_logs_the_numbers_of_photos(self, twenty, tmp_path, caplog):
         with caplog.at_level(logging.INFO):
             PhotoDataModule(twenty)
             PhotoDataModule(save_photos(tmp_path, 3))
@@ -60,7 +62,7 @@ class TestSplit:
             "3 training photos, 3 of them for validation too",
         ]
 
-    def test_masks_among_the_photos_are_no_photos(self, tmp_path):
+    def test_masks_in_the_folder_of_photos_are_no_photos(self, tmp_path):
         save_photos(tmp_path, 12)
         save_masks(tmp_path / "masks", 12)
         data = PhotoDataModule(tmp_path, val_photos=tmp_path, masks=tmp_path / "masks")
@@ -72,7 +74,7 @@ class TestSplit:
 class TestTraining:
     def test_shape(self, twenty):
         seen = fit(PhotoDataModule(twenty, size=24, batch_size=3), 9)
-        assert len(seen.trained) == 9  # more than 23 photos: no epoch ends
+        assert len(seen.trained) == 9  # more samples than the 23 photos: epochs do not end
         for batch in seen.trained:
             assert isinstance(batch, PhotoBatch)
             assert batch.content.shape == (3, 3, 24, 24)
@@ -85,17 +87,17 @@ class TestTraining:
         batch = fit(PhotoDataModule(save_photos(tmp_path, 3), size=24, batch_size=16), 1).trained[0]
         assert batch.content.shape == (16, 3, 24, 24)
 
-    def test_every_photo_has_its_turn(self, tmp_path):
-        # Whole photos at full size, so that a crop tells which photo it is.
+    def test_every_epoch_has_each_photo_once(self, tmp_path):
+        # With whole photos at full size, the mean identifies the photo.
         data = PhotoDataModule(save_photos(tmp_path, 25, (64, 64)), size=64, scale=(1.0, 1.0), batch_size=23)
         seen = fit(data, 2)
         train = data.photos.train
         means = torch.tensor([float(train.read(number).pixels.mean() / 255) for number in range(23)])
         orders = [(batch.content.mean((1, 2, 3))[:, None] - means).abs().argmin(1).tolist() for batch in seen.trained]
         assert sorted(orders[0]) == sorted(orders[1]) == list(range(23))
-        assert orders[0] != orders[1] != list(range(23)) != orders[0]  # shuffled, every time anew
+        assert orders[0] != orders[1] != list(range(23)) != orders[0]  # another order in every epoch
 
-    def test_depends_on_the_seed_alone(self, twenty):
+    def test_depends_only_on_the_seed(self, twenty):
         def trained(seed):
             torch.manual_seed(seed + 7)
             return contents(fit(PhotoDataModule(twenty, size=24, content_grade=0.4, seed=seed), 3))
@@ -105,10 +107,10 @@ class TestTraining:
         assert torch.equal(trained(1), first)
         assert not torch.equal(trained(2), first)
 
-    def test_what_is_trained_on_is_graded(self, twenty):
+    def test_training_photos_are_graded(self, twenty):
         plain, graded = (contents(fit(PhotoDataModule(twenty, size=24, content_grade=grade), 10)) for grade in (0, 1.0))
         changed = (plain != graded).flatten(1).any(1).float().mean()
-        assert 0.3 < changed < 0.7  # half of them
+        assert 0.3 < changed < 0.7  # half of the photos
 
     def test_worker_processes(self, twenty):
         options = {"size": 24, "batch_size": 5, "content_grade": 0.4}
@@ -125,7 +127,7 @@ class TestTraining:
         for batch in [*seen.trained, *seen.val]:
             assert batch.content_mask.shape == (batch.content.shape[0], 9, *batch.content.shape[2:])
             assert torch.equal(batch.content_mask.sum(1), torch.ones_like(batch.content[:, 0]))
-            assert batch.content_mask[:, :2].sum() == batch.content_mask.sum()  # blue and green alone
+            assert batch.content_mask[:, :2].sum() == batch.content_mask.sum()  # only blue and green
 
     def test_mask_of_one_label(self, tmp_path):
         photos = save_photos(tmp_path / "photos", 2)
@@ -139,18 +141,18 @@ class TestTraining:
         seen = fit(PhotoDataModule(tmp_path, num_val=1, size=24, batch_size=4), 2)
         assert [[line.split(": ")[0] for line in batch.skipped] for batch in seen.trained] == [[str(found[2])]] * 2
 
-    def test_a_run_that_is_to_overfit_sees_one_batch(self, twenty):
+    def test_overfitting_repeats_one_batch(self, twenty):
         seen = fit(PhotoDataModule(twenty, size=24, batch_size=2), 4, overfit_batches=1)
         assert positions(seen) == [[0, 1]] * 4
 
-    def test_shortest(self, twenty):
+    def test_min_side(self, twenty):
         data = PhotoDataModule(twenty, min_side=32)
         assert data.photos.train.read(0).pixels.shape == (32, 48, 3)
         assert data.train_dataloader().dataset[0].pixels.shape[1] <= 32
 
 
 class TestProcesses:
-    """What a process of several is given; real ones run in tests/training."""
+    """Batches of one process among several; tests/training runs real processes."""
 
     @pytest.mark.parametrize(("processes", "samples"), [(2, 2), (4, 1)])
     def test_invariance_to_the_number_of_processes(self, twenty, processes, samples):
@@ -195,7 +197,7 @@ class TestNumWorkers:
 
 
 class TestState:
-    """A run goes on behind the last sample it was trained on."""
+    """A run resumes after the last sample that it was trained on."""
 
     OPTIONS = {"size": 24, "content_grade": 0.4}  # noqa: RUF012
 
@@ -225,11 +227,11 @@ class TestState:
             [17, 18, 19, 20, 21],
         ]
         assert (data.state_dict()["samples"], data.state_dict()["batches"]) == (22, 5)
-        # And once more: what came before counts as it was.
+        # Resumed again with a third batch size: earlier samples count as they were.
         again = fit(PhotoDataModule(twenty, batch_size=2, **self.OPTIONS), 6, resume=tmp_path / "b.ckpt")
         assert positions(again) == [[22, 23]]
 
-    def test_photos_that_have_moved(self, tmp_path):
+    def test_resumes_with_a_moved_folder(self, tmp_path):
         save_photos(tmp_path / "here", 12)
         fit(PhotoDataModule(tmp_path / "here", batch_size=2), 1, save=tmp_path / "last.ckpt")
         (tmp_path / "here").rename(tmp_path / "there")
@@ -260,7 +262,7 @@ class TestValDataloader:
         save_photos(tmp_path / "tall", 1, (64, 100))
         data = PhotoDataModule("sample:coffee", val_photos=[tmp_path / "wide", tmp_path / "tall"], val_size=48)
         seen = fit(data, 1, limit_val_batches=1.0, val_check_interval=1)
-        # Whole photos one by one, in their order, each in its own shape.
+        # Single whole photos in order, each at its own size.
         assert [tuple(batch.content.shape) for batch in seen.val] == [(1, 3, 32, 48), (1, 3, 48, 31)]
 
     def test_is_the_same_every_time(self, twenty):
@@ -282,7 +284,7 @@ class TestValDataloader:
 
 class TestMemory:
     @pytest.mark.parametrize("cache_mb", [0, 1, 64])
-    def test_reaches_the_photos_to_train_on(self, twenty, cache_mb):
+    def test_caches_training_photos(self, twenty, cache_mb):
         data = PhotoDataModule(twenty, cache_mb=cache_mb)
         source = data.train_set.source
         assert source.free_bytes == cache_mb * 2**20
@@ -292,7 +294,7 @@ class TestMemory:
 
 
 class TestCollate:
-    def test_another_one_reaches_the_loaders(self, twenty):
+    def test_loaders_use_an_overriding_collate(self, twenty):
         class Counted(PhotoDataModule):
             collate = staticmethod(len)
 
@@ -300,17 +302,70 @@ class TestCollate:
         assert next(iter(data.train_dataloader())) == 3
         assert next(iter(data.val_dataloader())) == 1
 
-    def test_before_there_is_a_trainer(self, twenty):
+    def test_without_a_trainer(self, twenty):
         batch = next(iter(PhotoDataModule(twenty, batch_size=3).train_dataloader()))
         assert isinstance(batch, SampleBatch)
         assert batch.positions == (0, 1, 2)
 
 
 class TestRejects:
-    @pytest.mark.parametrize(("name", "value"), [("num_val", 0), ("batch_size", 0), ("batch_size", -1)])
-    def test_rejects_numbers_below_one(self, twenty, name, value):
-        with pytest.raises(InputError, match=rf"^{name}: expected at least 1, got {value}$"):
-            PhotoDataModule(twenty, **{name: value})
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"num_val": 0}, "num_val: expected at least 1, got 0"),
+            ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+            ({"batch_size": 10**9}, "batch_size: expected at most 16384 photos of 256x256 px, got 1000000000"),
+            ({"size": 8192, "batch_size": 17}, "batch_size: expected at most 16 photos of 8192x8192 px, got 17"),
+            ({"size": 0}, "size: expected at least 16, got 0"),
+            ({"size": 1}, "size: expected at least 16, got 1"),
+            ({"size": -64}, "size: expected at least 16, got -64"),
+            ({"size": 100_000}, "size: expected at most 8192, got 100000"),
+            ({"scale": [1, 0.3]}, "scale: expected the smallest share before the largest, got 1.0, 0.3"),
+            ({"scale": [0.5, 3]}, "scale.1: expected at most 1.0, got 3"),
+            ({"scale": [2, 3]}, "scale.0: expected at most 1.0, got 2; scale.1: expected at most 1.0, got 3"),
+            ({"scale": [0, 1]}, "scale.0: expected more than 0.0, got 0"),
+            ({"scale": [math.nan, 1]}, "scale.0: expected a finite number, got nan"),
+            ({"scale": 0.5}, "scale: expected a valid tuple, got 0.5"),
+            ({"num_workers": -1}, "num_workers: expected at least 0, got -1"),
+            ({"num_workers": 10**6}, "num_workers: expected at most 256, got 1000000"),
+            ({"cache_mb": -5}, "cache_mb: expected at least 0, got -5"),
+            ({"val_size": 1}, "val_size: expected at least 16, got 1"),
+            ({"min_side": 15}, "min_side: expected at least 16, got 15"),
+            ({"content_grade": math.nan}, "content_grade: expected a finite number, got nan"),
+            ({"content_grade": math.inf}, "content_grade: expected a finite number, got inf"),
+            ({"content_grade": -1}, "content_grade: expected at least 0.0, got -1"),
+        ],
+    )
+    def test_rejects_arguments_out_of_range(self, twenty, arguments, message):
+        with pytest.raises(InputError) as error:
+            PhotoDataModule(twenty, **arguments)
+        assert str(error.value) == message
+
+    def test_accepts_the_limits(self, twenty):
+        data = PhotoDataModule(twenty, scale=(1, 1), size=8192, batch_size=16, num_workers=0, cache_mb=0, val_size=16)
+        assert (data.scale, data.batch_transform.size) == ((1.0, 1.0), 8192)
+
+    def test_rejects_pipes(self, twenty, tmp_path):
+        # Opening a pipe blocks until its other end is opened.
+        os.mkfifo(tmp_path / "pipe.png")
+        with pytest.raises(InputError, match=r"^photos: .*pipe\.png: is a pipe or a device, expected a photo in a reg"):
+            PhotoDataModule(tmp_path / "pipe.png")
+        with pytest.raises(InputError, match=r"^val_photos: .*pipe\.png: is a pipe or a device"):
+            PhotoDataModule(twenty, val_photos=[tmp_path / "pipe.png"])
+        with pytest.raises(InputError, match=r"^photos: no photo in "):
+            PhotoDataModule(tmp_path)
+        with pytest.raises(InputError, match=r"^masks: .*pipe\.png is not a folder$"):
+            PhotoDataModule(twenty, masks=tmp_path / "pipe.png")
+
+    @pytest.mark.parametrize("name", ["photos", "val_photos", "masks"])
+    def test_rejects_empty_names(self, twenty, name):
+        with pytest.raises(InputError, match=rf"^{name}: expected a path, got an empty text$"):
+            PhotoDataModule(**{"photos": twenty, name: ""})
+
+    @pytest.mark.parametrize("name", ["photos", "val_photos", "masks"])
+    def test_rejects_names_that_the_system_refuses(self, twenty, name):
+        with pytest.raises(InputError, match=rf"^{name}: /x+: can't be read \(File name too long\)$"):
+            PhotoDataModule(**{"photos": twenty, name: f"/{'x' * 300}"})
 
     def test_rejects_missing_folders(self, twenty, tmp_path):
         with pytest.raises(InputError, match=r"^photos: .*nowhere does not exist$"):

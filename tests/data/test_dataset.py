@@ -14,7 +14,7 @@ from lookcast.data.sources.folder import PhotoFolder, find_photos
 from tests.runs import break_photo, save_mask, save_masks, save_photos
 
 WHOLE = (1.0, 1.0)
-"""Windows of the whole of a square photo."""
+"""Scale whose windows are whole square photos."""
 
 
 @pytest.fixture(scope="module")
@@ -28,20 +28,20 @@ def others(tmp_path_factory):
 
 
 def same(first, second):
-    """Whether two samples are equal in everything."""
+    """Return whether two samples are equal in all fields."""
     return torch.equal(first.pixels, second.pixels) and first[2:] == second[2:]
 
 
 def which(sample, photos):
-    """The number of the photo that a whole window shows."""
+    """Return the number of the photo in a whole window."""
     shown = [torch.from_numpy(photos.read(number).pixels).permute(2, 0, 1) for number in range(len(photos))]
     (number,) = (number for number, pixels in enumerate(shown) if torch.equal(pixels, sample.pixels))
     return number
 
 
-class TestPhotoStream:
+class TestTrainPhotos:
     def test_same_position_same_window(self, photos):
-        # Whoever asks, in whatever order, whatever was drawn before.
+        # Independent of the object, of the order of requests and of earlier draws.
         first = TrainPhotos(photos, (0.2, 0.8), seed=3)
         windows = {position: first[position] for position in (0, 1, 5, 100, 10**12)}
         torch.manual_seed(7)
@@ -51,30 +51,30 @@ class TestPhotoStream:
             torch.rand(3)
 
     def test_windows_differ(self, photos):
-        # Between positions of one photo, between seeds, and between uses.
+        # Between positions of one photo, between seeds, and between roles.
         source = PhotoFolder([photos.source.photos[0]])
         samples = [TrainPhotos(source, (0.2, 0.8), seed)[position] for position in range(3) for seed in (0, 1)]
         samples.append(TrainPhotos(source, (0.2, 0.8), 0, "style")[0])
         assert len({sample.seed for sample in samples}) == len(samples)
         assert not any(torch.equal(a.pixels, b.pixels) for i, a in enumerate(samples) for b in samples[:i])
 
-    def test_every_photo_has_its_turn(self, photos):
+    def test_every_epoch_has_each_photo_once(self, photos):
         contents = TrainPhotos(photos, WHOLE, 0)
         orders = [[which(contents[position], photos) for position in range(12 * n, 12 * n + 12)] for n in range(3)]
         assert all(sorted(order) == list(range(12)) for order in orders)
         assert orders[0] != orders[1] != orders[2] != orders[0]
         assert orders[0] == [contents.photo_number(position) for position in range(12)]
 
-    def test_is_as_it_is_stored(self, photos):
+    def test_keeps_bytes_and_the_window_only(self, photos):
         sample = TrainPhotos(photos, (0.3, 0.5), 0)[4]
         assert sample.pixels.dtype == torch.uint8
         assert sample.pixels.is_contiguous()
-        # The window alone travels to the other process, not the photo it was cut out of.
+        # Only the window is sent to the other process, not its photo.
         assert sample.pixels.untyped_storage().nbytes() == sample.pixels.numel() < 0.6 * 48 * 48 * 3
         assert (sample.labels, sample.position, sample.skipped) == (None, 4, ())
 
-    def test_a_photo_that_is_shrunk(self, photos):
-        # Its pixels are Pillow's own memory, which torch must not write to and would warn of.
+    def test_shrunk_photos_cause_no_warning(self, photos):
+        # Their pixels are read-only memory of Pillow, for which torch warns.
         contents = TrainPhotos(PhotoFolder(photos.source.photos, min_side=32), WHOLE, 0)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -82,12 +82,12 @@ class TestPhotoStream:
         expected = contents.source.read(contents.photo_number(0)).pixels
         assert torch.equal(sample.pixels, torch.tensor(expected).permute(2, 0, 1))
 
-    def test_flips_half_of_them(self, photos):
+    def test_flips_half_of_the_windows(self, photos):
         contents = TrainPhotos(photos, WHOLE, 0)
         assert 70 < sum(contents[position].flip for position in range(200)) < 130
 
     def test_labels_follow_the_window(self, tmp_path):
-        # The photo is its own mask: where it is blue the label is 0, where it is green 1.
+        # The photo is its own mask: blue pixels have label 0, green ones 1.
         path = save_mask(tmp_path / "masks" / "photo.png", (48, 40))
         contents = TrainPhotos(PhotoFolder([path], path.parent), (0.1, 0.6), 0)
         seen = set()
@@ -98,7 +98,7 @@ class TestPhotoStream:
             seen |= set(sample.labels.unique().tolist())
         assert seen == {0, 1}
 
-    def test_passes_over_what_cannot_be_read(self, tmp_path):
+    def test_skips_unreadable_photos(self, tmp_path):
         found = find_photos(save_photos(tmp_path, 5, (48, 48)))
         whole = CachedPhotos(PhotoFolder([found[0], found[3]]), 10**6)
         whole.read(0), whole.read(1)
@@ -107,7 +107,7 @@ class TestPhotoStream:
         Image.new("RGB", (1, 1)).save(found[4])
         contents = TrainPhotos(PhotoFolder(found), WHOLE, 0)
         samples = {contents.photo_number(position): contents[position] for position in range(5)}
-        # Behind the last comes the first.
+        # The first photo follows the last.
         assert [which(samples[number], whole) for number in range(5)] == [0, 1, 1, 1, 0]
         assert samples[0].skipped == samples[3].skipped == ()
         assert [line.split(": ")[0] for line in samples[1].skipped] == [str(found[1]), str(found[2])]
@@ -115,7 +115,7 @@ class TestPhotoStream:
         assert samples[2].skipped == (f"{found[2]}: not a photo, or of an unknown format",)
         assert samples[4].skipped == (f"{found[4]}: 1x1 pixels, too small to train on",)
 
-    def test_a_file_that_has_gone_is_passed_over(self, tmp_path):
+    def test_skips_a_missing_file(self, tmp_path):
         found = find_photos(save_photos(tmp_path, 2, (48, 48)))
         contents = TrainPhotos(PhotoFolder(found), WHOLE, 0)
         found[0].unlink()
@@ -123,7 +123,7 @@ class TestPhotoStream:
         assert contents[position].skipped == (f"{found[0]}: no such photo",)
         assert which(contents[position], PhotoFolder([found[1]])) == 0
 
-    def test_a_mask_that_does_not_fit_is_passed_over_with_its_photo(self, tmp_path):
+    def test_skips_a_photo_whose_mask_does_not_fit(self, tmp_path):
         found = find_photos(save_photos(tmp_path / "photos", 2, (48, 48)))
         masks = save_masks(tmp_path / "masks", 2, (48, 48))
         save_mask(masks / "photo01.png", (20, 48))
@@ -141,7 +141,7 @@ class TestPhotoStream:
             contents[1]
 
     def test_rejects_too_many_broken_photos_in_a_row(self, tmp_path, monkeypatch):
-        # A disk that is gone: not every one of millions has to be tried.
+        # If a disk is missing, a run must not try each of millions of photos.
         monkeypatch.setattr(dataset, "MAX_SKIPPED", 4)
         found = find_photos(save_photos(tmp_path, 10, (48, 48)))
         for path in list(found)[2:7]:
@@ -156,11 +156,11 @@ class TestPhotoStream:
                 contents[positions[number]]
 
 
-class TestPairStream:
+class TestTrainPairs:
     def pairs(self, contents, styles, share=0.0, seed=0, scale=WHOLE):
         return TrainPairs(TrainPhotos(contents, scale, seed), TrainPhotos(styles, scale, seed, "style"), share)
 
-    def test_contents_are_those_without_styles(self, photos, others):
+    def test_contents_do_not_depend_on_styles(self, photos, others):
         pairs, contents = self.pairs(photos, others), TrainPhotos(photos, WHOLE, 0)
         assert all(same(pairs[position].content, contents[position]) for position in range(20))
 
@@ -184,21 +184,21 @@ class TestPairStream:
     def test_share_of_pairs_of_one_photo(self, photos, share):
         pairs = self.pairs(photos, photos, share)
         ours = [which(pair.content, photos) == which(pair.style, photos) for pair in map(pairs.__getitem__, range(240))]
-        assert sum(ours) / 240 == pytest.approx(share + (1 - share) / 12, abs=0.08)  # a drawn one may be the same too
+        assert sum(ours) / 240 == pytest.approx(share + (1 - share) / 12, abs=0.08)  # 1/12 of the draws
 
-    def test_one_photo_is_cut_out_anew(self, photos):
+    def test_one_photo_gives_two_windows(self, photos):
         pairs = self.pairs(photos, photos, 1.0, scale=(0.2, 0.5))
         assert not any(torch.equal(pairs[n].content.pixels, pairs[n].style.pixels) for n in range(20))
         assert all(pairs[n].content.seed != pairs[n].style.seed for n in range(20))
 
-    def test_a_share_moves_no_crop(self, photos):
-        # Whether a pair is one photo changes its style photo, nothing else.
+    def test_a_share_changes_no_window(self, photos):
+        # A pair of one photo has another style photo, and nothing else changes.
         plain, some = self.pairs(photos, photos, 0.0), self.pairs(photos, photos, 0.5)
         for position in range(20):
             assert same(plain[position].content, some[position].content)
             assert plain[position].style.seed == some[position].style.seed
 
-    def test_broken_photos_are_passed_over_in_both(self, tmp_path):
+    def test_skips_unreadable_contents_and_styles(self, tmp_path):
         found = find_photos(save_photos(tmp_path, 3, (48, 48)))
         break_photo(found[0])
         broken = PhotoFolder(found)
@@ -208,7 +208,7 @@ class TestPairStream:
             assert lines == {str(found[0])}
 
 
-class TestWholePhotos:
+class TestValPhotos:
     def test_known_value(self, photos):
         val = ValPhotos(photos, [7, 2], 512)
         assert len(val) == 2
@@ -229,7 +229,7 @@ class TestWholePhotos:
         assert all(same(first[index], again[index]) for index in range(12))
         assert len({first[index].seed for index in range(12)}) == 12
 
-    def test_passes_over_what_cannot_be_read(self, tmp_path):
+    def test_skips_unreadable_photos(self, tmp_path):
         found = find_photos(save_photos(tmp_path, 3))
         break_photo(found[1])
         val = ValPhotos(PhotoFolder(found), [0, 1], 512)
@@ -243,7 +243,7 @@ class TestWholePhotos:
             val[1]
 
 
-class TestWholePairs:
+class TestValPairs:
     def val(self, photos, count):
         return ValPhotos(photos, range(count), 512)
 
@@ -251,7 +251,7 @@ class TestWholePairs:
         pairs = ValPairs(self.val(photos, 5), self.val(others, 4))
         assert len(pairs) == 5
         for _ in range(2):
-            for index, other in enumerate([2, 3, 0, 1, 2]):  # half the list away
+            for index, other in enumerate([2, 3, 0, 1, 2]):  # half the list further
                 assert which(pairs[index].content, photos) == index
                 assert which(pairs[index].style, others) == other
 
@@ -266,7 +266,7 @@ class TestWholePairs:
 
 
 class TestTorchSeed:
-    def test_leaves_torchs_own_generator_as_it_was(self):
+    def test_restores_the_global_generator(self):
         torch.manual_seed(5)
         before = torch.rand(3)
         expected = torch.rand(3)
@@ -276,13 +276,13 @@ class TestTorchSeed:
             torch.rand(100)
         assert torch.equal(torch.rand(3), expected)
 
-    def test_leaves_it_when_something_fails(self):
+    def test_restores_it_after_an_error(self):
         state = torch.get_rng_state()
         with pytest.raises(KeyError), torch_seed(1):
             raise KeyError(torch.rand(1))
         assert torch.equal(torch.get_rng_state(), state)
 
-    def test_draws_depend_on_the_seed_alone(self):
+    def test_draws_depend_only_on_the_seed(self):
         drawn = []
         for seed in (1, 2, 1):
             torch.rand(7)
@@ -291,7 +291,7 @@ class TestTorchSeed:
         assert torch.equal(drawn[0], drawn[2])
         assert not torch.equal(drawn[0], drawn[1])
 
-    def test_a_stream_leaves_numpys_too(self, photos):
+    def test_a_dataset_leaves_all_global_generators_unchanged(self, photos):
         np.random.seed(3)  # noqa: NPY002
         state, ours = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
         contents = TrainPhotos(photos, (0.2, 0.8), 0)

@@ -36,9 +36,9 @@ class TestHeldOut:
         assert val_names(data.photos) == val_names(data.styles) == ["photo00", "photo10"]
         assert names(data.photos.train) == [f"photo{n:02d}" for n in range(20) if n not in (0, 10)]
         assert data.num_photos == 18
-        assert data.train_set.styles.source is data.train_set.contents.source  # decoded and kept once
+        assert data.train_set.styles.source is data.train_set.contents.source  # decoded and cached once
 
-    def test_two_sources_are_held_out_apart(self, contents, styles):
+    def test_two_sources_hold_out_photos_separately(self, contents, styles):
         data = PairDataModule(contents, styles, num_val=3)
         assert val_names(data.photos) == ["photo00", "photo10"]
         assert val_names(data.styles) == ["photo00", "photo10", "photo20"]
@@ -46,7 +46,7 @@ class TestHeldOut:
         assert data.num_photos == 18 + 27
         assert data.held_out
 
-    def test_photos_to_judge_by(self, contents, styles):
+    def test_validation_photos(self, contents, styles):
         data = PairDataModule(
             contents, styles, val_photos="sample:chelsea", val_styles=["sample:coffee", "sample:rocket"]
         )
@@ -54,12 +54,12 @@ class TestHeldOut:
         assert [data.styles.val.name(n).rpartition("/")[2] for n in range(2)] == ["coffee.png", "rocket.jpg"]
         assert (len(data.photos.train), len(data.styles.train)) == (20, 30)
 
-    def test_shrunk_as_the_contents_are(self, contents, styles):
+    def test_styles_are_shrunk_like_contents(self, contents, styles):
         data = PairDataModule(contents, styles, min_side=32)
         assert data.photos.train.read(0).pixels.shape == (32, 48, 3)
         assert data.styles.train.read(0).pixels.shape == (32, 43, 3)
 
-    def test_memory_is_that_of_the_contents(self, contents, styles):
+    def test_styles_have_a_cache_of_the_same_size(self, contents, styles):
         data = PairDataModule(contents, styles, cache_mb=3)
         assert data.train_set.contents.source.free_bytes == data.train_set.styles.source.free_bytes == 3 * 2**20
 
@@ -75,7 +75,7 @@ class TestTraining:
         assert [tuple(batch.content.shape) for batch in seen.val] == [(1, 3, 32, 48)] * 2
         assert [tuple(batch.style.shape) for batch in seen.val] == [(1, 3, 36, 48)] * 2
 
-    def test_depends_on_the_seed_alone(self, contents, styles):
+    def test_depends_only_on_the_seed(self, contents, styles):
         def trained(seed):
             torch.manual_seed(seed + 7)
             return style_of(fit(PairDataModule(contents, styles, size=24, seed=seed), 3))
@@ -89,7 +89,7 @@ class TestTraining:
         assert torch.equal(style_of(none), style_of(two))
 
     def test_grades(self, contents):
-        # The same photos, plain and graded: half of the contents and a quarter of the styles stay as they are.
+        # Half of the contents and a quarter of the styles stay unchanged.
         options = {"size": 16, "batch_size": 10, "cache_mb": 64}
         plain = fit(PairDataModule(contents, contents, content_grade=0.0, style_grade=0.0, **options), 12)
         graded = fit(PairDataModule(contents, contents, **options), 12)
@@ -107,7 +107,7 @@ class TestTraining:
 
     def test_share_of_pairs_of_one_photo(self, contents, styles):
         assert PairDataModule(contents, contents, same_share=0.4).train_set.same_share == 0.4
-        # Two sources have no photo in common.
+        # Two sources share no photo.
         assert PairDataModule(contents, styles, same_share=0.4).train_set.same_share == 0
         data = PairDataModule(contents, contents, same_share=1.0, content_grade=0.0, style_grade=0.0, size=24)
         other = PairDataModule(contents, contents, content_grade=0.0, style_grade=0.0, size=24)
@@ -115,7 +115,7 @@ class TestTraining:
             float((content_of(seen) - style_of(seen)).mean((2, 3)).abs().mean())
             for seen in (fit(module, 10) for module in (data, other))
         )
-        assert near < 0.7 * far  # two crops of one photo are more alike than two photos
+        assert near < 0.7 * far  # two windows of one photo are more similar than two photos
 
     def test_skipped_photos_of_both_are_named(self, tmp_path):
         found = find_photos(save_photos(tmp_path, 4))
@@ -123,7 +123,7 @@ class TestTraining:
         seen = fit(PairDataModule(tmp_path, tmp_path, size=24, batch_size=4), 4)
         lines = [line for batch in seen.trained for line in batch.skipped]
         assert {line.split(": ")[0] for line in lines} == {str(found[2])}
-        assert len(lines) > 4  # one in every four contents, and styles besides
+        assert len(lines) > 4  # one in four contents, and some styles
 
 
 class TestValBatch:
@@ -181,6 +181,18 @@ class TestRejects:
         with pytest.raises(InputError, match=r"^styles: none of the 2 can be read, first .*photo00"):
             PairDataModule(contents, tmp_path / "broken")
 
-    def test_rejects_what_its_base_rejects(self, contents):
-        with pytest.raises(InputError, match=r"^batch_size: expected at least 1, got 0$"):
-            PairDataModule(contents, contents, batch_size=0)
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("batch_size", 0, "at least 1"),
+            ("size", 0, "at least 16"),
+            ("style_grade", float("nan"), "a finite number"),
+            ("style_grade", 5, "at most 4.0"),
+            ("content_grade", -0.5, "at least 0.0"),
+            ("same_share", 1.5, "at most 1.0"),
+            ("same_share", -1, "at least 0.0"),
+        ],
+    )
+    def test_rejects_arguments_out_of_range(self, contents, name, value, expected):
+        with pytest.raises(InputError, match=rf"^{name}: expected {expected}, got {value}$"):
+            PairDataModule(contents, contents, **{name: value})

@@ -7,7 +7,7 @@ from lookcast.data.sampling import PositionBatches, seed_of, shuffled
 
 
 def epoch(number, index=0, seed=0):
-    """The order of the photos in an epoch."""
+    """Return the order of the photos in an epoch."""
     return [shuffled(position, number, seed) for position in range(index * number, (index + 1) * number)]
 
 
@@ -17,7 +17,7 @@ def chi_square(counts, expected):
 
 class TestSeedOf:
     def test_known_values(self):
-        # Another stream would train every seeded run anew: runs could no longer be resumed or compared.
+        # If these values changed, no run could be resumed or compared with an older one.
         assert seed_of(0) == 14421525015532014153
         assert seed_of(0, "content", 7) == 3851089314339111136
         assert seed_of("judged", 1) == 15479050500936967445
@@ -68,30 +68,30 @@ class TestShuffled:
 
     def test_orders_differ_between_seeds(self):
         assert len({tuple(epoch(50, seed=seed)) for seed in range(20)}) == 20
-        # Another seed is not another epoch: run 1 does not see what run 0 has seen an epoch later.
+        # The second epoch of seed 0 is not the first epoch of seed 1.
         assert epoch(50, 1, 0) != epoch(50, 0, 1)
 
-    def test_every_photo_is_as_likely_anywhere(self):
+    def test_photos_are_uniform_at_every_place(self):
         orders = [epoch(7, index) for index in range(1500)]
         for place in range(7):
             counts = Counter(order[place] for order in orders)
             assert chi_square([counts[photo] for photo in range(7)], 1500 / 7) < 22.5  # 1 in 1000 at 6 degrees
 
     @pytest.mark.parametrize("number", [3, 4])
-    def test_every_order_comes(self, number):
-        # Not quite as often: eight rounds over so few photos leave some orders a tenth more likely than others.
+    def test_every_order_occurs(self, number):
+        # Not uniformly: eight rounds over so few photos leave some orders a tenth more likely than others.
         orders = list(permutations(range(number)))
         counts = Counter(tuple(epoch(number, index)) for index in range(50 * len(orders)))
         assert all(25 < counts[order] < 80 for order in orders)
 
-    def test_neighbours_are_not_neighbours(self):
-        # Photos of one series lie side by side in a folder, and must not in a batch.
+    def test_neighbours_are_separated(self):
+        # Photos of one series are neighbours in a folder, and should not be in one batch.
         order = epoch(2000)
         close = sum(abs(a - b) <= 5 for a, b in pairwise(order))
         assert close < 30  # 10 on average
 
     def test_needs_no_memory(self):
-        # Far into a run on more photos than any list could hold.
+        # A late position in a run with more photos than a list can hold.
         number = 10**15
         drawn = [shuffled(position, number, 0) for position in range(3 * number, 3 * number + 100)]
         assert len(set(drawn)) == 100
@@ -116,12 +116,12 @@ class TestPositionBatches:
         for *parts, whole in islice(zip(*ranks, one, strict=True), 20):
             assert sum(parts, []) == whole  # noqa: RUF017
 
-    def test_begins_where_the_run_stands(self):
+    def test_begins_at_the_position_of_the_run(self):
         stands = iter([0, 12])
         batches = PositionBatches(lambda: next(stands), 4)
         assert next(iter(batches)) == [0, 1, 2, 3]
         assert next(iter(batches)) == [12, 13, 14, 15]
 
     def test_has_no_length(self):
-        # Lightning takes a loader without one for endless.
+        # Lightning treats a loader without a length as endless.
         assert not hasattr(PositionBatches(lambda: 0, 1), "__len__")

@@ -36,14 +36,14 @@ class TestOpenPhotos:
         assert photos.read(0).pixels.shape == (18, 22, 3)
         assert photos.read(0).labels is None
 
-    def test_masks_among_the_photos_are_no_photos(self, tmp_path):
+    def test_masks_in_the_folder_of_photos_are_no_photos(self, tmp_path):
         save_photos(tmp_path, 12)
         save_masks(tmp_path / "masks", 12)
         photos = open_photos(tmp_path, "photos", tmp_path / "masks", None)
         assert [photos.name(number) for number in range(len(photos))] == [
             str(tmp_path / f"photo{number:02d}.png") for number in range(12)
         ]
-        assert isinstance(photos.photos, PathList)  # as small as before
+        assert isinstance(photos.photos, PathList)  # still the compact list
         assert (photos.read(3).labels[:32] == 0).all()
 
     def test_rejections_name_the_setting(self, tmp_path):
@@ -58,16 +58,19 @@ class TestOpenPhotos:
 
 class TestOpenShards:
     @pytest.fixture(scope="class")
-    def photos(self, tmp_path_factory):
+    @classmethod
+    def photos(cls, tmp_path_factory):
         return save_folder(tmp_path_factory.mktemp("photos"))
 
     @pytest.fixture(scope="class")
-    def masked(self, tmp_path_factory, photos):
+    @classmethod
+    def masked(cls, tmp_path_factory, photos):
         masks = save_striped_masks(tmp_path_factory.mktemp("masks"), photos)
         return save_shards(tmp_path_factory.mktemp("masked") / "made", photos, masks)
 
     @pytest.fixture(scope="class")
-    def plain(self, tmp_path_factory, photos):
+    @classmethod
+    def plain(cls, tmp_path_factory, photos):
         return save_shards(tmp_path_factory.mktemp("plain") / "made", photos)
 
     @pytest.mark.parametrize("spelled", [Path, str, lambda path: f"file://{path}"])
@@ -94,19 +97,19 @@ class TestSplit:
         assert (val, list(numbers), held_out) == (photos, val_numbers, True)
         assert names(train) == numbered(*(number for number in range(25) if number not in val_numbers))
 
-    def test_given_photos_are_taken_as_they_are(self, twenty, tmp_path):
+    def test_given_validation_photos_stay_as_they_are(self, twenty, tmp_path):
         photos, val_photos = folder(twenty), folder(save_photos(tmp_path, 3))
         assert split(photos, val_photos, 1) == (photos, val_photos, range(3), True)
 
     @pytest.mark.parametrize(
         ("count", "num_val", "val_numbers"), [(1, 8, [0]), (9, 8, [0, 1, 2, 3, 4, 5, 6, 7]), (9, 2, [0, 4])]
     )
-    def test_few_photos_serve_twice(self, tmp_path, count, num_val, val_numbers):
+    def test_few_photos_train_and_validate(self, tmp_path, count, num_val, val_numbers):
         photos = folder(save_photos(tmp_path, count))
         assert split(photos, None, num_val) == (photos, photos, val_numbers, False)
 
     def test_a_broken_photo_is_not_held_out(self, tmp_path):
-        # Alone among the photos to judge by it would end the run at the first validation.
+        # As the only validation photo it would end the run at the first validation.
         found = find_photos(save_photos(tmp_path, 20))
         break_photo(found[0])
         found[1].write_text("no photo")
@@ -122,7 +125,7 @@ class TestSplit:
                 break_photo(path)
         assert list(split(PhotoFolder(found), None, 8).val_numbers) == [10]
 
-    def test_given_photos_are_not_opened(self, twenty, tmp_path):
+    def test_given_validation_photos_are_not_opened(self, twenty, tmp_path):
         found = find_photos(save_photos(tmp_path, 3))
         break_photo(found[1])
         assert list(split(folder(twenty), PhotoFolder(found), 1).val_numbers) == [0, 1, 2]

@@ -25,7 +25,7 @@ ASTRONAUT = bytes_of(photo("astronaut"))  # 53 x 40
 
 
 def halves(height, width):
-    """Labels of two regions: left half, right half."""
+    """Return labels of two regions: the left and the right half."""
     return torch.arange(width).ge(width // 2).byte().expand(1, height, -1).contiguous()
 
 
@@ -37,7 +37,7 @@ class TestDrawWindow:
         shares = [window.height * window.width / (240 * 320) for window in windows]
         assert scale[0] * 0.97 < min(shares) < scale[0] * 1.2
         assert scale[1] * 0.8 < max(shares) < scale[1] * 1.03
-        if scale[1] < 1:  # else wide windows of nearly all of it do not fit, and others are drawn
+        if scale[1] < 1:  # otherwise large wide windows do not fit and are drawn again
             assert sum(shares) / 300 == pytest.approx(sum(scale) / 2, rel=0.12)
 
     def test_lies_inside(self):
@@ -53,7 +53,7 @@ class TestDrawWindow:
         ratios = [window.width / window.height for window in (draw_window((400, 400), (0.1, 0.3)) for _ in range(300))]
         assert 0.74 < min(ratios) < 0.78
         assert 1.28 < max(ratios) < 1.35
-        assert 110 < sum(ratio > 1 for ratio in ratios) < 190  # as often wide as tall
+        assert 110 < sum(ratio > 1 for ratio in ratios) < 190  # wide and tall windows are equally likely
 
     def test_places_are_spread(self):
         torch.manual_seed(0)
@@ -96,11 +96,11 @@ class TestResizeWindows:
         window = ASTRONAUT[:, :side]
         given = resize_windows([window], [False], size)[0]
         torch.testing.assert_close(given, vision.resize(window.float(), [size, size], antialias=True))
-        # Of bytes torchvision rounds twice, to whole levels.
+        # For uint8, torchvision rounds to whole levels twice.
         assert (given - vision.resize(window, [size, size], antialias=True)).abs().max() <= 1
 
     def test_known_value(self):
-        # A window of the asked-for size: given back, or its mirror image.
+        # A window of the target size stays unchanged, or is mirrored.
         square = ASTRONAUT[:, :40, :40]
         kept, mirrored = resize_windows([square, square], [False, True], 40)
         assert torch.equal(kept, square.float())
@@ -116,15 +116,15 @@ class TestResizeWindows:
         shown = (labels * 255).expand(3, -1, -1)
         resized, photos = resize_windows([labels], [flip], 30)[0], resize_windows([shown], [flip], 30)[0]
         assert set(resized.unique().tolist()) == {0, 1}
-        assert ((photos[:1] > 127) == (resized == 1)).float().mean() > 0.96  # one column of thirty lies between
+        assert ((photos[:1] > 127) == (resized == 1)).float().mean() > 0.96  # one of thirty columns is mixed
 
-    def test_invariance_to_what_else_is_in_the_batch(self):
+    def test_invariance_to_the_rest_of_the_batch(self):
         alone = resize_windows([ASTRONAUT], [True], 24)
         among = resize_windows([ASTRONAUT[:, :9], ASTRONAUT, ASTRONAUT[..., :30]], [False, True, True], 24)
         assert torch.equal(among[1], alone[0])
 
     def test_shrinks_by_area(self):
-        # Antialiased: stripes become grey. These lie where plain bilinear resizing takes its samples.
+        # With antialiasing stripes become grey; without it, bilinear resizing would sample single stripes.
         stripes = torch.roll((torch.arange(64) % 4 < 2).byte() * 255, 1).expand(3, 64, -1)
         photos = resize_windows([stripes], [False], 16)
         torch.testing.assert_close(photos[..., 1:-1], torch.full((1, 3, 16, 14), 127.5), rtol=0, atol=5)
@@ -138,7 +138,7 @@ class TestShrinkTo:
             ((400, 600), 300, (200, 300)),
             ((600, 400), 300, (300, 200)),
             ((333, 500), 100, (67, 100)),
-            ((20, 2000), 512, (16, 1600)),  # a panorama keeps what the encoders need
+            ((20, 2000), 512, (16, 1600)),  # a panorama keeps the side that the encoders need
             ((16, 2000), 64, (16, 2000)),
         ],
     )
@@ -156,7 +156,7 @@ class TestShrinkTo:
 
     @pytest.mark.parametrize("max_side", [23, 30, 11, 8])
     def test_labels_stay_hard_and_aligned(self, max_side):
-        # Regions of 24 columns: their borders lie in the middle of the photo's, not to one side of them.
+        # Regions of 24 columns: the labels' borders must be centred on the photo's.
         labels = (torch.arange(240) // 24 % 2).byte().expand(1, 180, -1).contiguous()
         shown = (labels * 255).expand(3, -1, -1)
         small, photos = shrink_to(labels, 2 * max_side, labels=True), shrink_to(shown, 2 * max_side)
@@ -168,12 +168,12 @@ class TestShrinkTo:
 
 
 def seeded(count, seed=0):
-    """A generator for each photo."""
+    """Return a generator for each photo."""
     return generators_of(range(1000 * seed, 1000 * seed + count))
 
 
 def many(image, count=300, strength=1.0, seed=0):
-    """Grades of one photo."""
+    """Return many grades of one photo."""
     return random_grade(image.expand(count, -1, -1, -1), strength, seeded(count, seed))
 
 
@@ -191,12 +191,12 @@ class TestUniform:
     def test_is_uniform(self):
         drawn = uniform(seeded(2000), 2)
         for column in drawn.T:
-            # Generators of neighbouring seeds are as good as one.
+            # Across generators of neighbouring seeds too.
             counts = torch.histc(column, 10, 0, 1)
             assert ((counts - 200) ** 2 / 200).sum() < 27.9  # 1 in 1000 at 9 degrees of freedom
         assert abs(torch.corrcoef(drawn.T)[0, 1]) < 0.08
 
-    def test_goes_on_where_the_last_draw_ended(self):
+    def test_continues_after_the_last_draw(self):
         generators = seeded(2)
         parts = torch.cat([uniform(generators, 1), uniform(generators, 2)], 1)
         assert torch.equal(parts, uniform(seeded(2), 3))
@@ -227,14 +227,14 @@ class TestRandomGrade:
         assert 1.3 * changes[1] < changes[2]
 
     def test_known_value_of_black_and_white(self):
-        # No gain, gamma, contrast or saturation moves black; white stays grey or of the light's colour.
+        # No grade changes black; white stays grey or takes the light's colour.
         assert not many(torch.zeros(1, 3, 2, 2).double(), 20).any()
         white = many(torch.ones(1, 3, 2, 2).double(), 200)
         assert (white == 1).all((1, 2, 3)).any()
         assert white.min() > 0.1
 
-    def test_reach_of_the_brightness(self):
-        # Exposure and light of a flat grey: at most a factor exp(.75), then a gamma of at most exp(.7), both ways.
+    def test_limits_of_the_brightness(self):
+        # For flat grey, exposure and light are a factor of up to exp(.75), and the gamma is up to exp(.7), both ways.
         grey = torch.full((1, 3, 1, 1), 0.25).double()
         graded = luma(many(grey, 4000)).flatten()
         gain, gamma = (torch.tensor(reach).double().exp() for reach in (0.75, 0.7))
@@ -243,13 +243,13 @@ class TestRandomGrade:
         assert graded.max() > 0.6
         assert graded.min() < 0.04
 
-    def test_photos_of_a_batch_are_graded_apart(self):
+    def test_photos_of_a_batch_have_different_grades(self):
         graded = many(photo("chelsea")[..., :16, :16], 8)
         distances = (graded[:, None] - graded[None]).abs().mean((2, 3, 4))
         assert (distances + torch.eye(8)).min() > 0.005
 
-    def test_invariance_to_what_else_is_in_the_batch(self):
-        # Neither to its photos nor to how many they are.
+    def test_invariance_to_the_rest_of_the_batch(self):
+        # Neither the other photos nor their number matters.
         first, second = photo("chelsea")[..., :16, :16], photo("coffee")[..., :16, :16]
         alone = random_grade(first, 1.0, generators_of([5]))
         for others, seeds in (([second], [6]), ([second.flip(1)], [7]), ([second, first], [8, 9])):
@@ -262,7 +262,7 @@ class TestRandomGrade:
         assert torch.equal(random_grade(image, 1.0, seeded(1, 3)), random_grade(image, 1.0, seeded(1, 3)))
         assert not torch.equal(random_grade(image, 1.0, seeded(1, 3)), random_grade(image, 1.0, seeded(1, 4)))
 
-    def test_leaves_torchs_own_generator_as_it_was(self):
+    def test_leaves_the_global_generator_unchanged(self):
         state = torch.get_rng_state()
         random_grade(photo("astronaut"), 1.0, seeded(1))
         assert torch.equal(torch.get_rng_state(), state)
@@ -271,8 +271,8 @@ class TestRandomGrade:
         ramp = torch.linspace(0.05, 0.95, 30).double().expand(1, 3, 1, -1)
         assert luma(many(ramp)).diff(dim=-1).min() > -1e-9
 
-    def test_now_and_then_grey(self):
-        # A tenth of them at full strength, none without any.
+    def test_some_photos_become_grey(self):
+        # A tenth of the photos at strength 1, none at strength 0.
         image = photo("astronaut")[..., :8, :8]
         greys = [
             float((many(image, 1000, strength).std(1).amax((1, 2)) < 1e-6).double().mean())
@@ -300,7 +300,7 @@ class TestGradeSome:
         assert grade_some(self.IMAGE, 0.0, 1.0, range(600)) is self.IMAGE
 
     def test_module_equals_function(self):
-        # Who is graded is drawn first, from the same generator as the grade.
+        # The first draw of each generator decides whether its photo is graded.
         image = photo("coffee").expand(6, -1, -1, -1)
         generators = generators_of(range(6))
         chosen = uniform(generators, 1)[:, 0] < 0.5
@@ -320,14 +320,14 @@ class TestRegionalGrade:
     def regional(self, image, mask, count, strength=1.0):
         return regional_grade(image.expand(count, -1, -1, -1), mask.expand(count, -1, -1, -1), strength, seeded(count))
 
-    def test_regions_have_grades_of_their_own(self):
+    def test_regions_have_different_grades(self):
         grey = torch.full((1, 3, 8, 8), 0.4, dtype=torch.float64)
         graded = self.regional(grey, self.halves((8, 8)), 400)
         left, right = graded[..., :4], graded[..., 4:]
-        for half in (left, right):  # one colour each
+        for half in (left, right):  # each half has one colour
             assert float((half - half[..., :1, :1]).abs().max()) < 1e-12
         apart = (left[..., 0, 0] - right[..., 0, 0]).abs().amax(1) > 1e-6
-        assert float(apart.double().mean()) == pytest.approx(0.5, abs=0.08)  # as often both take the same grade
+        assert float(apart.double().mean()) == pytest.approx(0.5, abs=0.08)  # else both have the same
 
     def test_matches_reference(self):
         image, mask = photo("coffee").expand(5, -1, -1, -1), self.halves((33, 50)).expand(5, -1, -1, -1)
@@ -341,8 +341,8 @@ class TestRegionalGrade:
                     expected[number, ..., columns] = second[number, ..., columns]
         torch.testing.assert_close(regional_grade(image, mask, 1.0, seeded(5)), expected)
 
-    def test_grades_meet_softly(self):
-        # A mask of a quarter of the size: levels between the two at the border, the two themselves away from it.
+    def test_grades_blend_at_the_border(self):
+        # For a mask of a quarter of the size, levels lie between the grades at the border and equal them elsewhere.
         grey = torch.full((1, 3, 4, 32), 0.4, dtype=torch.float64)
         graded = self.regional(grey, self.halves((1, 8)), 60)[:, 0, 0]
         steps = graded.diff(dim=-1)
@@ -354,7 +354,7 @@ class TestRegionalGrade:
         image = photo("coffee")
         torch.testing.assert_close(self.regional(image, self.halves((8, 8)), 2, 0.0), image.expand(2, -1, -1, -1))
 
-    def test_invariance_to_what_else_is_in_the_batch(self):
+    def test_invariance_to_the_rest_of_the_batch(self):
         image, mask = photo("chelsea").expand(3, -1, -1, -1), self.halves((9, 8)).expand(3, -1, -1, -1)
         whole = regional_grade(image, mask, 1.0, generators_of([4, 5, 6]))
         assert torch.equal(regional_grade(image[:1], mask[:1], 1.0, generators_of([5])), whole[1:2])

@@ -13,8 +13,13 @@ class TestWritePictures:
         images = read_pair(files)
         outputs = {"content": images.content, **images.references, "output": images.style}
         paths = write_pictures(tmp_path / "report", files, images, outputs)
-        assert list(paths) == ["content", "style", "masks", "dpst", "output"]
-        shown = {**outputs, "style": images.style, "masks": overlay(images.content, images.content_mask)}
+        assert list(paths) == ["content", "style", "content_mask", "style_mask", "dpst", "output"]
+        shown = {
+            **outputs,
+            "style": images.style,
+            "content_mask": overlay(images.content, images.content_mask),
+            "style_mask": overlay(images.style, images.style_mask),
+        }
         for column, path in paths.items():
             pixels = np.asarray(Image.open(tmp_path / "report" / path)) / 255
             assert np.abs(pixels - shown[column][0].permute(1, 2, 0).numpy()).mean() < 0.03

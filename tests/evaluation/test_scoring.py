@@ -16,8 +16,8 @@ from tests.encoders.test_teacher import teacher_arrays
 from tests.pair_folders import save_pairs
 from tests.photo_files import save_photo
 
-# Of the published results of two pairs, by the yardstick that the figures of the README come from.
-YARDSTICK = {
+# Figures of two published results, by the scripts that measured the figures of the README.
+REFERENCE = {
     "07": {"edge_ssim": 0.63985, "gram": 0.32962, "swd": 2.85178, "affine": 0.014306, "invented": 17.75305},
     "09": {"edge_ssim": 0.56882, "gram": 0.12187, "swd": 2.25826, "affine": 0.012338, "invented": 14.09402},
 }
@@ -50,12 +50,12 @@ class TestScorer:
         assert figures["affine"] < 0.01
 
     @pytest.mark.skipif("LOOKCAST_DATA" not in os.environ, reason="LOOKCAST_DATA names no folder with pairs/, teacher/")
-    @pytest.mark.parametrize("name", YARDSTICK)
-    def test_matches_the_yardstick(self, name):
+    @pytest.mark.parametrize("name", REFERENCE)
+    def test_matches_reference(self, name):
         folder = Path(os.environ["LOOKCAST_DATA"]) / "pairs"
         pair = read_pair(next(pair for pair in find_pairs(folder) if pair.name == name))
         figures = Scorer(pair, open_encoder(folder)[0]).score(pair.references["dpst"])
-        for key, expected in YARDSTICK[name].items():
+        for key, expected in REFERENCE[name].items():
             assert abs(figures[key] - expected) < 1e-3, key
 
 
@@ -75,7 +75,7 @@ class TestOpenEncoder:
             assert isinstance(encoder, TeacherEncoder)
             assert str(path) in name
 
-    def test_teacher_of_another_place(self, folder, tmp_path):
+    def test_teacher_from_a_given_file(self, folder, tmp_path):
         np.savez(tmp_path / "t.npz", **teacher_arrays())
         image = torch.rand(1, 3, 16, 16)
         expected = TeacherEncoder(tmp_path / "t.npz")(image)

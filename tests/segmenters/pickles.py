@@ -1,4 +1,4 @@
-"""Files of weights that run code when they are unpickled."""
+"""Weights files that run code when they are unpickled."""
 
 import os
 from pathlib import Path
@@ -15,6 +15,6 @@ class _Touch:
 
 
 def save_code(path: Path, made: Path) -> Path:
-    """What makes the folder `made` where it is unpickled without care."""
+    """Save a file that creates the folder `made` when it is unpickled."""
     torch.save({"weight": torch.zeros(1), "code": _Touch(made)}, path)
     return path

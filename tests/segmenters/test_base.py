@@ -7,7 +7,7 @@ from tests.samples import rand
 
 
 class Stripes(ClassSegmenter):
-    """Columns of as many classes as a photo's first pixel says in tenths of its green."""
+    """Vertical stripes of classes; their number is 100 times the green value of the first pixel."""
 
     names = (*(f"class {k}" for k in range(12)), "rest")
     rest = "rest"
@@ -34,13 +34,13 @@ class TestClassSegmenter:
         assert torch.equal(pair.style[0].argmax(0), (torch.arange(100) // 20).expand(4, 100))
         assert (pair.content.dtype, pair.style.dtype) == (torch.float64, torch.float32)
 
-    def test_a_class_of_the_content_alone_stays(self):
+    def test_a_class_that_only_the_content_has_is_kept(self):
         pair = Stripes().segment_pair(_photo(3), _photo(2))
         assert pair.labels == ("class 0", "class 1", "class 2")
         assert pair.style[0, 2].sum() == 0
 
-    def test_nine_at_most(self):
-        # Classes 0 to 2 are the largest over both photos; nothing is the rest, so that class 0 takes in what is left.
+    def test_at_most_nine_classes(self):
+        # Classes 0 to 2 are the largest over both photos. There is no rest, so the smallest are merged into class 0.
         pair = Stripes().segment_pair(_photo(12), _photo(3))
         assert pair.labels == tuple(f"class {k}" for k in range(9))
         assert torch.equal(pair.content.sum(1), torch.ones(1, 6, 240, dtype=torch.float64))

@@ -10,7 +10,7 @@ from tests.samples import photo, rand, recolor
 
 
 def _scene(height, width, horizon, color, seed):
-    """A flat sky in one colour over rough ground in its complement, and where the ground is, `(H, W)`."""
+    """Return a flat sky over rough ground of the complementary colour, and the mask of the ground `(H, W)`."""
     ground = torch.arange(height)[:, None].expand(height, width) >= horizon
     flat = torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, height, width)
     rough = 1 - flat + 0.6 * (rand(1, 1, height, width, seed=seed, dtype=torch.float32) - 0.5)
@@ -34,13 +34,13 @@ def _check_masks(pair, content, style):
 class TestClusterSegmenter:
     @pytest.mark.parametrize("num_clusters", [2, None])
     def test_known_value(self, num_clusters):
-        # Day and night: the colours of the one are those of the other, inverted.
+        # Day and night: the colours of the style are those of the content, inverted.
         content, ground = _scene(160, 224, 80, (0.4, 0.6, 0.9), seed=0)
         style, dark_ground = _scene(192, 128, 120, (0.1, 0.1, 0.2), seed=1)
         pair = ClusterSegmenter(num_clusters=num_clusters).segment_pair(content, style)
         _check_masks(pair, content, style)
         sky = pair.content[0, :, 0, 0].argmax()
-        # Exact but for a strip of two cells of the encoder at the horizon, whose features see beyond it.
+        # Exact except for two cells of the encoder at the horizon: their receptive fields cross it.
         for mask, truth, horizon in ((pair.content, ground, 80), (pair.style, dark_ground, 120)):
             found = mask[0].argmax(0) != sky
             assert torch.equal(found[: horizon - 16], truth[: horizon - 16])
@@ -85,14 +85,14 @@ class TestClusterSegmenter:
         content, style = torch.full((1, 3, 40, 50), 0.3), torch.full((1, 3, 30, 50), 0.8)
         _check_masks(ClusterSegmenter().segment_pair(content, style), content, style)
 
-    def test_painted_and_read_again(self, photos):
+    def test_survives_the_nine_colours(self, photos):
         pair = ClusterSegmenter(num_clusters=9).segment_pair(*photos)
         count = len(pair.labels)
         for mask in (pair.content, pair.style):
             assert torch.equal(colors_to_mask(mask_to_colors(mask))[:, :count], mask)
 
     @pytest.mark.parametrize("num_clusters", [2, 3, 5, 7, 9])
-    def test_what_the_content_has_the_style_has(self, photos, num_clusters):
+    def test_every_label_of_the_content_is_in_the_style(self, photos, num_clusters):
         for content, style in (photos, photos[::-1]):
             pair = ClusterSegmenter(num_clusters=num_clusters).segment_pair(content, style)
             of_content, of_style = (mask.mean((0, 2, 3)) for mask in (pair.content, pair.style))
@@ -120,22 +120,22 @@ class TestClusterSegmenter:
 
 
 def _labels(*counts):
-    """A row of pixels with so many of each label."""
+    """Return a row of pixels with a given number of pixels per label."""
     return torch.cat([torch.full((count,), k, dtype=torch.uint8) for k, count in enumerate(counts)]).view(1, 1, -1)
 
 
 class TestMergeMissing:
     CENTERS = torch.tensor([[[0.0], [5.0], [6.0], [9.0]]])
 
-    def test_missing_in_the_style(self):
-        # Label 2 is nearest to 1, but the content has none of that: label 3 is the nearest that both have.
+    def test_label_absent_from_the_style(self):
+        # Label 2 is nearest to label 1, which the content lacks; label 3 is the nearest that both photos have.
         table = _merge_missing(_labels(500, 0, 300, 200), _labels(500, 300, 4, 196), self.CENTERS)
         assert table.tolist() == [0, 1, 3, 3]
 
-    def test_missing_in_the_content_stays(self):
+    def test_label_absent_from_the_content_is_kept(self):
         assert _merge_missing(_labels(500, 500, 0), _labels(400, 400, 200), self.CENTERS[:, :3]).tolist() == [0, 1, 2]
 
-    def test_the_least_share_is_there(self):
+    def test_the_minimum_share_counts_as_present(self):
         centers = self.CENTERS[:, :2]
         assert _merge_missing(_labels(500, 500), _labels(995, 5), centers).tolist() == [0, 1]
         assert _merge_missing(_labels(500, 500), _labels(996, 4), centers).tolist() == [0, 0]

@@ -55,23 +55,23 @@ class TestShares:
 
 
 class TestMergeSmallest:
-    def test_nine_stay(self):
+    def test_nine_are_kept(self):
         assert merge_smallest(torch.full((9,), 0.2), rest=3).tolist() == list(range(9))
-        total = torch.tensor([0.0, 0.1, 0.0] * 9)  # 9 of 27 are there
+        total = torch.tensor([0.0, 0.1, 0.0] * 9)  # 9 of 27 are present
         assert merge_smallest(total, rest=0).tolist() == list(range(27))
 
-    def test_the_smallest_become_the_rest(self):
+    def test_the_smallest_are_merged_into_the_rest(self):
         total = torch.tensor([0.5, 0.01, 0.2, 0.3, 0.3, 0.02, 0.3, 0.3, 0.3, 0.3, 0.3])
         expected = list(range(11))
         expected[1] = expected[5] = 2
         assert merge_smallest(total, rest=2).tolist() == expected
 
-    def test_the_rest_stays_however_small(self):
+    def test_the_rest_is_kept_however_small(self):
         total = torch.arange(1, 12) / 10
         expected = [0, 0, 0, *range(3, 11)]
         assert merge_smallest(total, rest=0).tolist() == expected
 
-    def test_without_a_rest_they_become_the_most_common(self):
+    def test_without_a_rest_they_are_merged_into_the_most_common(self):
         total = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 0.9, 0.8, 0.7, 0.6, 0.55, 0.5])
         expected = list(range(11))
         expected[1] = 5

@@ -1,11 +1,14 @@
 import os
-from urllib.error import URLError
+import socket
+import time
+import urllib.request
 
 import pytest
 import torch
 from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights, lraspp_mobilenet_v3_large
 
 from lookcast.checks import InputError
+from lookcast.segmenters import torchvision_segmenter
 from lookcast.segmenters.torchvision_segmenter import TorchvisionSegmenter
 from lookcast.weights import CheckpointError
 from tests.samples import photo, rand
@@ -25,7 +28,7 @@ def network():
 @pytest.fixture(scope="module")
 def weights(network, tmp_path_factory):
     path = tmp_path_factory.mktemp("torchvision") / "lraspp.pth"
-    # torchvision's own files of the larger networks have a second head.
+    # torchvision's files of the larger networks contain a second head.
     torch.save(network.state_dict() | {"aux_classifier.0.weight": torch.zeros(3)}, path)
     return path
 
@@ -37,7 +40,7 @@ class TestTorchvisionSegmenter:
         assert segmenter.rest == "background"
 
     def test_matches_reference(self, weights, network):
-        # torchvision's own preprocessing; a photo of 520 px is resized by neither.
+        # torchvision's own preprocessing. Neither resizes a photo of 520 px.
         image = rand(1, 3, 520, 530, dtype=torch.float32)
         with torch.no_grad():
             expected = network(LRASPP_MobileNet_V3_Large_Weights.DEFAULT.transforms()(image))["out"].softmax(1)
@@ -45,7 +48,7 @@ class TestTorchvisionSegmenter:
         torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-5)
 
     def test_known_value(self, network, tmp_path):
-        # Person everywhere.
+        # A head that predicts a person everywhere.
         state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         for head in ("low", "high"):
             state[f"classifier.{head}_classifier.weight"].zero_()
@@ -63,13 +66,23 @@ class TestTorchvisionSegmenter:
         assert torch.equal(pair.content.sum(1), torch.ones(1, *size, dtype=torch.float64))
         assert len(pair.labels) <= 9
 
-    def test_rejects_a_failed_download(self, monkeypatch):
-        def refuse(*args, **kwargs):
-            raise URLError("no route")
-
-        monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
-        with pytest.raises(InputError, match=r"lraspp_.*\.pth can't be downloaded .*no route.*--segmenter-weights"):
-            TorchvisionSegmenter(MODEL)
+    @pytest.mark.parametrize("silent", [False, True])
+    def test_rejects_a_failed_download(self, tmp_path, monkeypatch, silent):
+        # All requests go to a proxy that refuses connections, or accepts them and never answers.
+        with socket.socket() as proxy:
+            proxy.bind(("127.0.0.1", 0))
+            if silent:
+                proxy.listen()
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+            monkeypatch.setattr(urllib.request, "_opener", None)  # it caches the proxies of earlier requests
+            monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+            monkeypatch.setattr(torchvision_segmenter, "TIMEOUT", 0.5)
+            start = time.perf_counter()
+            said = "timed out" if silent else "refused"
+            with pytest.raises(InputError, match=rf"lraspp_.*\.pth can't be downloaded .*{said}.*--segmenter-weights"):
+                TorchvisionSegmenter(MODEL)
+            assert time.perf_counter() - start < 5
+        assert socket.getdefaulttimeout() is None
 
     def test_rejects_bad_input(self, weights, tmp_path):
         with pytest.raises(InputError, match="model: 'resnet18' is none of torchvision's segmentation networks: deep"):
@@ -96,7 +109,7 @@ class TestTorchvisionSegmenter:
                 TorchvisionSegmenter(MODEL, tmp_path / name)
         assert not (tmp_path / "ran").exists()
 
-    def test_rejects_what_is_no_regular_file(self, tmp_path):
+    def test_rejects_irregular_files(self, tmp_path):
         os.mkfifo(tmp_path / "pipe.pth")
         with pytest.raises(CheckpointError, match=r"pipe\.pth: is a pipe or a device"):
             TorchvisionSegmenter(MODEL, tmp_path / "pipe.pth")

@@ -19,7 +19,7 @@ from tests.segmenters.pickles import save_code
 
 transformers = pytest.importorskip("transformers", reason="lookcast[segment] is not installed")
 
-# As many classes as ADE20K, in another order than in the table of groups.
+# 150 classes like ADE20K, in another order than in the table of groups.
 NAMES = [*(name for names in zip(*[iter(sorted(sum(GROUPS.values(), ())))] * 2, strict=False) for name in names[::-1])]
 NAMES = [*NAMES, *(f"thing {k}" for k in range(150 - len(NAMES)))]
 
@@ -57,7 +57,7 @@ class TestTransformersSegmenter:
         torch.testing.assert_close(grouped.sum(1), torch.ones(1, 16, 16))
 
     def test_matches_reference(self, folder):
-        # The checkpoint as transformers' own users run it, on 8-bit pixels; the classes added up one by one.
+        # The checkpoint run by transformers' own classes on 8-bit pixels; the classes are added one by one.
         image = photo("astronaut", whole=True)
         pixels = (image[0] * 255).round().byte()
         processor = transformers.AutoImageProcessor.from_pretrained(folder)
@@ -81,7 +81,7 @@ class TestTransformersSegmenter:
         assert torch.equal(pair.style, torch.ones(1, 1, 33, 50, dtype=torch.float64))
 
     def test_a_group_wins_by_the_sum_of_its_classes(self, tmp_path):
-        # Sky is the most probable class by itself, lake, sea and river together are more.
+        # Sky is the most probable class; lake, sea and river together are more probable.
         network = small_segformer()
         with torch.no_grad():
             bias = network.decode_head.classifier.bias.zero_()
@@ -147,7 +147,7 @@ class TestTransformersSegmenter:
             TransformersSegmenter(tmp_path)
 
     def test_rejects_a_backbone_without_its_head(self, tmp_path):
-        # transformers would draw the head at random.
+        # transformers would initialise the head at random.
         save_segformer(tmp_path, small_segformer())
         state = load_file(tmp_path / "model.safetensors")
         kept = {name: tensor for name, tensor in state.items() if "classifier" not in name}
@@ -169,7 +169,7 @@ class TestTransformersSegmenter:
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """A hub with one model, `some/model`, whose files are those of a folder; keeps the paths that it was asked for."""
+    """A hub with one model, `some/model`, served from a folder; records the paths of all requests."""
 
     def __init__(self, folder, asked, *arguments):
         self.folder, self.asked = folder, asked
@@ -177,7 +177,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         start, _, name = self.path.rpartition("/")
-        if name != "agent-harnesses":  # huggingface_hub's own matter
+        if name != "agent-harnesses":  # a request of huggingface_hub that has nothing to do with models
             self.asked.append(self.path)
         if self.path == "/api/models/some/model":
             content = json.dumps({"id": "some/model", "_id": "1", "sha": 40 * "a", "siblings": []}).encode()
@@ -202,14 +202,14 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 
 class TestHub:
-    """In processes of their own: huggingface_hub reads its address and its cache's place when it is imported."""
+    """Runs in new processes: huggingface_hub reads the addresses of hub and cache when it is imported."""
 
     PROGRAM = """
 import sys, time
 from lookcast.checks import InputError
 from lookcast.segmenters import transformers_segmenter
 import transformers, torch
-transformers.AutoModelForSemanticSegmentation  # imported here: only the hub is timed
+transformers.AutoModelForSemanticSegmentation  # imported before the clock starts
 transformers_segmenter.TIMEOUT = 1
 start = time.perf_counter()
 try:
@@ -222,7 +222,7 @@ print(time.perf_counter() - start)
 
     @classmethod
     def open(cls, home, address, name="some/model", **variables):
-        """What it prints, the seconds that it took, and its log."""
+        """Open a model in a new process; return its output, its seconds and its log."""
         environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
         environment |= {"HF_HOME": str(home), "HF_ENDPOINT": f"http://{address}", "HF_HUB_DISABLE_XET": "1"}
         command = [sys.executable, "-c", cls.PROGRAM, name]
@@ -233,7 +233,7 @@ print(time.perf_counter() - start)
         return said, float(seconds), done.stderr
 
     @pytest.mark.slow
-    def test_downloads_once_and_then_asks_nothing(self, tmp_path):
+    def test_downloads_once_and_then_uses_the_cache(self, tmp_path):
         network, asked = small_segformer(), []
         folder = save_segformer(tmp_path / "model", network)
         expected = repr(network.decode_head.classifier.weight.double().sum().item())
@@ -255,7 +255,7 @@ print(time.perf_counter() - start)
 
     @pytest.mark.parametrize("variables", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["refused", "HF_HUB_OFFLINE"])
     def test_answers_at_once_without_a_network(self, tmp_path, variables):
-        with socket.socket() as closed:  # bound and not listening: a connection is refused
+        with socket.socket() as closed:  # bound but not listening: connections are refused
             closed.bind(("127.0.0.1", 0))
             said, seconds, log = self.open(tmp_path, f"127.0.0.1:{closed.getsockname()[1]}", **variables)
         assert said.startswith("segmenter transformers: 'some/model' is not in the local cache and the hub can't be")
@@ -263,7 +263,7 @@ print(time.perf_counter() - start)
         assert seconds < 5
         assert log == ""
 
-    def test_a_hub_that_does_not_answer_gets_its_time_once(self, tmp_path):
+    def test_waits_once_for_a_hub_that_does_not_answer(self, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             said, seconds, log = self.open(tmp_path, f"127.0.0.1:{silent.getsockname()[1]}")
         assert "the hub can't be reached" in said

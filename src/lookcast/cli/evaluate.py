@@ -5,28 +5,31 @@ from pathlib import Path
 
 
 def evaluate(argv: list[str]) -> int:
-    """`lookcast evaluate`."""
+    """Run `lookcast evaluate`."""
     args = _parser().parse_args(argv)
     import logging
 
     from lookcast.checkpoints import UNIVERSAL
     from lookcast.evaluation.evaluate_pairs import evaluate_pairs, ready_outputs, stylized_outputs
-    from lookcast.evaluation.pair_folder import find_pairs
-    from lookcast.evaluation.report_files import PAGE, build_report, summary_table, write_report
+    from lookcast.evaluation.pair_folder import find_pairs, photos_by_name
+    from lookcast.evaluation.report_files import PAGE, build_report, check_report_folder, summary_table, write_report
     from lookcast.evaluation.scoring import open_encoder
     from lookcast.inference.stylizer import load
 
     logging.basicConfig(format="lookcast: %(message)s")
-    ready: list[Path] = [] if args.outputs is None else [args.outputs]
-    pairs = find_pairs(args.pairs, args.limit, ignore=[args.out, *ready])
+    _check_options(args)
+    pairs = find_pairs(args.pairs, args.limit, ignore=[] if args.outputs is None else [args.outputs])
+    sources = [file for pair in pairs for file in pair.files]
+    sources += [] if args.outputs is None else photos_by_name(args.outputs).values()
+    check_report_folder(args.out, sources)
     config = {"pairs": str(args.pairs), "limit": args.limit}
-    if ready:
+    if args.outputs is not None:
         source, checkpoint = ready_outputs(args.outputs), None
         config |= {"outputs": str(args.outputs)}
     else:
-        stylizer = load(args.checkpoint, args.device)
+        stylizer = load(args.checkpoint, "auto" if args.device is None else args.device)
         source, checkpoint = stylized_outputs(stylizer, args.masks, args.max_side), stylizer.header
-        config |= {"checkpoint": args.checkpoint or UNIVERSAL, "masks": args.masks}
+        config |= {"checkpoint": UNIVERSAL if args.checkpoint is None else args.checkpoint, "masks": args.masks}
         config |= {"max_side": args.max_side, "device": str(stylizer.device)}
     encoder, description = open_encoder(args.pairs, args.teacher)
     results, skipped = evaluate_pairs(pairs, source, encoder, args.out)
@@ -36,36 +39,53 @@ def evaluate(argv: list[str]) -> int:
     return 1 if skipped else 0
 
 
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuse options that would not count.
+
+    Raises:
+        InputError: names the option.
+    """
+    from lookcast.checks import InputError
+
+    if args.outputs is None:
+        return
+    given = {"--max-side": args.max_side, "--device": args.device, "--no-masks": None if args.masks else True}
+    for option, value in given.items():
+        if value is not None:
+            raise InputError(f"{option}: sets how a checkpoint stylizes, but --outputs are scored as they are")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lookcast evaluate",
-        description="Score a checkpoint, or ready-made images, on pairs of content and style; writes a report.",
-        epilog="Exit code: 0; 1 when some pairs were broken and skipped; 2 for bad input.",
+        description="Score a checkpoint or ready-made images on pairs of content and style, and write a report.",
+        epilog="Exit code: 0; 1 if some pairs could not be read and were skipped; 2 for bad input.",
     )
     parser.add_argument(
         "--pairs",
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="with content/ and style/; optional content_mask/, style_mask/, truth/; further ones: results of others",
+        help="folder with content/ and style/; content_mask/, style_mask/ and truth/ are optional; other folders hold "
+        "results of other methods",
     )
     scored = parser.add_mutually_exclusive_group()
     scored.add_argument("--checkpoint", metavar="FILE", help=".safetensors file, or the name of a shipped checkpoint")
-    scored.add_argument("--outputs", type=Path, metavar="FOLDER", help="score the images in it, named as the contents")
+    scored.add_argument("--outputs", type=Path, metavar="FOLDER", help="score its images, named like the contents")
     parser.add_argument(
-        "--no-masks", dest="masks", action="store_false", help="stylize without masks; figures stay by region"
+        "--no-masks", dest="masks", action="store_false", help="stylize without masks; the figures still use them"
     )
     parser.add_argument(
         "--max-side",
         "--longest",
         type=int,
         metavar="PX",
-        help="shrink contents to this longer side before; default: full size",
+        help="shrink contents to this longer side before stylizing (default: full size)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="the first N pairs only")
     parser.add_argument(
-        "--teacher", type=Path, metavar="NPZ", help="vgg19_pca.npz (default: in teacher/ beside FOLDER, if there)"
+        "--teacher", type=Path, metavar="NPZ", help="vgg19_pca.npz (default: teacher/ beside FOLDER, if it exists)"
     )
-    parser.add_argument("--device", default="auto", help="stylizes on auto (default), cpu, cuda, cuda:1, mps")
+    parser.add_argument("--device", help="device that stylizes: auto (default), cpu, cuda, cuda:1, mps")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER", help="folder of the report")
     return parser

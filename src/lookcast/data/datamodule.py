@@ -31,7 +31,7 @@ _AUTO_WORKERS = 8
 
 Grade = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
 """Strength of `random_grade`."""
-_Share = Annotated[float, Field(gt=0, le=1)]
+_Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 _Scale = Annotated[
     tuple[_Share, _Share], BeforeValidator(lambda value: tuple(value) if isinstance(value, Sequence) else value)
 ]

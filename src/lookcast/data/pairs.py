@@ -38,7 +38,7 @@ class PairDataModule(PhotoDataModule):
         photos: PhotoSpec,
         styles: PhotoSpec,
         val_styles: PhotoSpec | None = None,
-        same_share: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        same_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0,
         content_grade: Grade = 0.5,
         style_grade: Grade = 1.0,
         **options: Any,

@@ -11,6 +11,7 @@ from lookcast.data.sources.folder import PhotoFolder, find_photos
 from lookcast.data.sources.masks import check_masks, without_masks
 from lookcast.data.sources.shards import PhotoShards
 from lookcast.data.store.index import INDEX
+from lookcast.paths import check_path
 from lookcast.photos.read import PhotoError
 
 PhotoSpec = str | Path | Sequence[str | Path]
@@ -32,7 +33,7 @@ def open_photos(photos: PhotoSpec, name: str, masks: str | Path | None, min_side
     Raises:
         InputError: no photos, damaged shards, or masks that are missing or do not fit.
     """
-    if isinstance(photos, str | Path) and _are_shards(photos):
+    if isinstance(photos, str | Path) and _are_shards(photos, name):
         shards = PhotoShards(photos, masks=masks is not None)
         if masks not in (None, STORED):
             raise InputError(f"masks: {masks}: {name} are shards, which bring their own masks; say masks={STORED}")
@@ -50,8 +51,8 @@ def open_photos(photos: PhotoSpec, name: str, masks: str | Path | None, min_side
     return PhotoFolder(found, masks, min_side)
 
 
-def _are_shards(source: str | Path) -> bool:
-    return "://" in str(source) or (Path(source) / INDEX).is_file()
+def _are_shards(source: str | Path, name: str) -> bool:
+    return "://" in str(source) or (check_path(source, name) / INDEX).is_file()
 
 
 class Split(NamedTuple):

@@ -1,4 +1,4 @@
-"""Pair after pair: stylize or read the output, score it beside the content and the results of others."""
+"""The evaluation loop: stylize or read the output of each pair and score it, the content and the references."""
 
 import sys
 import time
@@ -13,19 +13,30 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lookcast.checks import InputError
 from lookcast.encoders.base import Encoder
-from lookcast.evaluation.pair_folder import CONTENT, OUTPUT, PairFiles, photos_by_name, read_pair, resize, shrink
+from lookcast.evaluation.pair_folder import (
+    CONTENT,
+    OUTPUT,
+    PairFiles,
+    photos_by_name,
+    printable,
+    read_file,
+    read_pair,
+    resize,
+    shrink,
+)
 from lookcast.evaluation.pictures import write_pictures
 from lookcast.evaluation.scoring import Figures, Scorer
 from lookcast.inference.stylizer import Stylizer
-from lookcast.photos.read import PhotoError, read_mask, read_srgb, to_tensor
+from lookcast.paths import check_file
+from lookcast.photos.read import PhotoError, read_mask, to_tensor
 
 
 class Output(NamedTuple):
-    """What is scored for one pair.
+    """The image to score for one pair.
 
     Attributes:
         pixels: `(H, W, 3)`, of any size.
-        seconds: how long stylizing took, reading and writing excluded; None for a ready-made image.
+        seconds: time of stylizing, without reading and writing; None for a ready-made image.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -33,19 +44,19 @@ class Output(NamedTuple):
 
 
 OutputSource = Callable[[PairFiles], Output]
-"""Gives the output of a pair, or raises `InputError`."""
+"""Returns the output of a pair or raises `InputError`."""
 
 
 class PairResult(NamedTuple):
     """One scored pair.
 
     Attributes:
-        name: of the pair.
-        masked: whether it is scored by region.
-        figures: by column: `content`, the references, `output`.
-        pictures: by column, paths relative to the report's folder.
-        seconds: as in `Output`.
-        megapixels: of the output as it came.
+        name: name of the pair.
+        masked: True if the pair is scored by region.
+        figures: figures by column: `content`, the references, `output`.
+        pictures: paths relative to the report's folder, by column.
+        seconds: see `Output.seconds`.
+        megapixels: size of the output before it was resized for the comparison.
     """
 
     name: str
@@ -60,7 +71,7 @@ class Skipped(NamedTuple):
     """A pair that could not be scored.
 
     Attributes:
-        pair: its name.
+        pair: name of the pair.
         reason: one line.
     """
 
@@ -69,7 +80,7 @@ class Skipped(NamedTuple):
 
 
 def ready_outputs(folder: Path) -> OutputSource:
-    """Images that lie in a folder under the pairs' names.
+    """Return a source of ready-made images: those in a folder that have the pairs' names.
 
     Raises:
         InputError: the folder can't be read.
@@ -79,40 +90,40 @@ def ready_outputs(folder: Path) -> OutputSource:
     def read(files: PairFiles) -> Output:
         if files.name not in photos:
             raise PhotoError(f"{folder}: no output is called {files.name!r}")
-        return Output(read_srgb(photos[files.name]))
+        return Output(read_file(photos[files.name]))
 
     return read
 
 
 def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, max_side: int | None = None) -> OutputSource:
-    """Outputs of a checkpoint.
+    """Return a source of outputs of a checkpoint.
 
-    A universal checkpoint gets the pair's style photo, and the masks when both exist. A single-look one takes neither:
-    its look is judged against the style photo of every pair.
+    A universal checkpoint gets the style photo of the pair, and its masks if both exist. A checkpoint with a fixed
+    style gets neither; its output is still compared with the style photo of each pair.
 
     Args:
         stylizer: the checkpoint.
         use_masks: False stylizes without masks.
-        max_side: shrink contents first to this many pixels on the longer side; None keeps their size. Outputs that are
-            larger than the comparison are shrunk for it by another filter than the content was: that alone counts
-            as .0075 of unexplained variance for a photo left as it is.
+        max_side: shrink contents to this many pixels on the longer side before stylizing; None keeps their size.
+            Outputs larger than the comparison are shrunk for it by another filter than the content. This alone gives
+            an unchanged photo .0075 of unexplained variance.
 
     Raises:
-        InputError: no size to shrink to.
+        InputError: `max_side` is not positive.
     """
     if max_side is not None and max_side < 1:
         raise InputError(f"max_side: expected a positive number of pixels, got {max_side}")
 
     def stylize(files: PairFiles) -> Output:
-        content = read_srgb(files.content)
+        content = read_file(files.content)
         if max_side is not None:
             content = shrink(content, max_side)
         style = content_mask = style_mask = None
         if stylizer.generator.takes_style and files.style is not None:
-            style = read_srgb(files.style)
+            style = read_file(files.style)
             if use_masks and files.content_mask is not None and files.style_mask is not None:
-                content_mask = read_mask(files.content_mask, content.shape[:2])
-                style_mask = read_mask(files.style_mask, style.shape[:2])
+                content_mask = read_mask(check_file(files.content_mask, "mask", PhotoError), content.shape[:2])
+                style_mask = read_mask(check_file(files.style_mask, "mask", PhotoError), style.shape[:2])
         start = time.perf_counter()
         pixels = stylizer.stylize(content, style, content_mask, style_mask)
         return Output(pixels, time.perf_counter() - start)
@@ -123,16 +134,16 @@ def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, max_side: int |
 def evaluate_pairs(
     pairs: Sequence[PairFiles], source: OutputSource, encoder: Encoder, report: Path
 ) -> tuple[list[PairResult], list[Skipped]]:
-    """Score every pair, with a progress bar on a terminal; report one that fails and go on.
+    """Score every pair, with a progress bar on a terminal; a pair that fails is reported and skipped.
 
     Args:
-        pairs: what `find_pairs` found.
+        pairs: the pairs that `find_pairs` found.
         source: gives the outputs.
-        encoder: whose features are compared.
-        report: folder; the pictures of each pair are written into it.
+        encoder: gives the features to compare.
+        report: folder of the report; the pictures of each pair are written into it.
 
     Raises:
-        InputError: the folder can't be written, or no pair at all could be scored.
+        InputError: the folder can't be written, or no pair could be scored.
     """
     results: list[PairResult] = []
     skipped: list[Skipped] = []
@@ -149,8 +160,8 @@ def evaluate_pairs(
                 scorer = Scorer(images, encoder)
                 figures = {column: scorer.score(tensor) for column, tensor in tensors.items()}
             except InputError as error:
-                skipped.append(Skipped(files.name, str(error)))
-                tqdm.write(f"lookcast: skipped: {files.name}: {error}", file=sys.stderr)
+                skipped.append(Skipped(files.name, printable(str(error))))
+                tqdm.write(f"lookcast: skipped: {files.name}: {skipped[-1].reason}", file=sys.stderr)
                 continue
             pictures = write_pictures(report, files, images, tensors)
             height, width = output.pixels.shape[:2]

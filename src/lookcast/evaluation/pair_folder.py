@@ -1,5 +1,6 @@
-"""Folders of content and style pairs: which files belong together, and how they are read to be compared."""
+"""Folders of content and style pairs: finds the files of each pair and reads them at the size of the comparison."""
 
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,15 +13,16 @@ from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.ops.masks import check_aspect, colors_to_mask
+from lookcast.paths import check_file
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 
-LONGEST, MULTIPLE = 512, 8
-"""Images are compared with this many pixels on the longer side, each side a multiple of 8: the strides of the taps."""
+MAX_SIDE, MULTIPLE = 512, 8
+"""Longer side of compared images, in pixels; both sides are multiples of 8 because of the strides of the taps."""
 MIN_SIDE = 16
-"""The encoders' smallest photo."""
+"""Minimum side of compared images, in pixels: the encoders' smallest input."""
 CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH = "content", "style", "content_mask", "style_mask", "truth"
-OUTPUT, MASKS = "output", "masks"
-"""Further columns of a report; no folder of references may be called so."""
+OUTPUT = "output"
+"""The column of the scored images; no folder of references may have this name."""
 _KNOWN = {CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH}
 
 
@@ -28,13 +30,13 @@ class PairFiles(NamedTuple):
     """The files of one pair; None where the folder has none of that name.
 
     Attributes:
-        name: the stem that they share.
+        name: the stem of the files, without control characters.
         content: the photo to change.
         style: the photo whose look is wanted.
-        content_mask: painted in nine colours.
-        style_mask: the same; used only when both are there.
-        truth: what the output should be.
-        references: results of others, by the folder they lie in.
+        content_mask: a mask file in nine colours.
+        style_mask: a mask file in nine colours; masks are used only if both exist.
+        truth: the photo that the output should equal.
+        references: results of other methods, by the name of their folder.
     """
 
     name: str
@@ -47,18 +49,24 @@ class PairFiles(NamedTuple):
 
     @property
     def masked(self) -> bool:
-        """Whether both photos have a mask."""
+        """True if both photos have a mask."""
         return self.content_mask is not None and self.style_mask is not None
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of the pair."""
+        named = (self.content, self.style, self.content_mask, self.style_mask, self.truth)
+        return [file for file in named if file is not None] + list(self.references.values())
 
 
 class PairImages(NamedTuple):
-    """A pair at the size at which it is compared.
+    """A pair at the size of the comparison.
 
     Attributes:
         content: `(1, 3, H, W)`, H and W multiples of 8.
         style: `(1, 3, H', W')`, at its own aspect ratio.
-        content_mask: `(1, 9, H, W)`, one-hot; `(1, 1, H, W)` of ones without masks.
-        style_mask: the same for the style.
+        content_mask: one-hot `(1, 9, H, W)`; ones `(1, 1, H, W)` without masks.
+        style_mask: one-hot `(1, 9, H', W')`; ones `(1, 1, H', W')` without masks.
         truth: `(1, 3, H, W)`.
         references: each `(1, 3, H, W)`.
     """
@@ -72,18 +80,18 @@ class PairImages(NamedTuple):
 
 
 def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = ()) -> list[PairFiles]:
-    """List the pairs of a folder by name.
+    """List the pairs of a folder, sorted by name.
 
-    A folder beside `content` and `style` that is none of the masks or `truth` holds the results of others, if any
-    photo in it has the name of a pair.
+    Every further folder that holds a photo with the name of a pair is taken for results of another method.
 
     Args:
-        folder: with `content/NAME.*` and `style/NAME.*`; optional `content_mask/`, `style_mask/`, `truth/` and others.
-        limit: the first so many; None takes all.
-        ignore: folders in it that hold no results of others.
+        folder: holds `content/NAME.*` and `style/NAME.*`; optionally `content_mask/`, `style_mask/`, `truth/` and
+            folders with results of other methods.
+        limit: the number of pairs to keep; None keeps all.
+        ignore: further folders in it that are not results of other methods.
 
     Raises:
-        InputError: a folder is missing or empty, a name stands for two photos, or the limit is not positive.
+        InputError: a folder is missing or empty, two photos have one name, or the limit is not positive.
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit: expected at least 1, got {limit}")
@@ -94,13 +102,14 @@ def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = 
     optional = {name: photos_by_name(folder / name) for name in _KNOWN if (folder / name).is_dir()}
     left_out = {path.resolve() for path in ignore}
     others = {
-        path.name: photos_by_name(path)
+        printable(path.name): photos_by_name(path)
         for path in sorted(folder.iterdir())
         if path.is_dir() and path.name not in _KNOWN and path.name[0] != "." and path.resolve() not in left_out
     }
-    for name in (OUTPUT, MASKS):
-        if others.get(name, {}).keys() & contents.keys():
-            raise InputError(f"{folder / name}: results of others can't be called {name!r}, a column of the report is")
+    if others.get(OUTPUT, {}).keys() & contents.keys():
+        raise InputError(
+            f"{folder / OUTPUT}: results of other methods need another name than {OUTPUT!r}, a column of the report"
+        )
     return [
         PairFiles(
             name,
@@ -116,10 +125,10 @@ def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = 
 
 
 def photos_by_name(folder: Path) -> dict[str, Path]:
-    """The photos directly in a folder by their stems, sorted.
+    """Return the photos directly in a folder, by their printable stems, sorted.
 
     Raises:
-        InputError: no such folder, or two photos of one stem.
+        InputError: the folder can't be read, or two photos have one stem.
     """
     try:
         files = sorted(folder.iterdir())
@@ -128,27 +137,38 @@ def photos_by_name(folder: Path) -> dict[str, Path]:
     photos: dict[str, Path] = {}
     for file in files:
         if file.suffix.lower() in PHOTO_SUFFIXES and not file.name.startswith("."):
-            if file.stem in photos:
-                raise InputError(f"{folder}: {photos[file.stem].name} and {file.name} are both called {file.stem!r}")
-            photos[file.stem] = file
+            name = printable(file.stem)
+            if name in photos:
+                raise InputError(f"{folder}: {photos[name].name} and {file.name} are both called {name!r}")
+            photos[name] = file
     return photos
 
 
+def printable(text: str) -> str:
+    r"""Escape what a line of text or UTF-8 can't hold: control characters, line breaks, bytes that are not UTF-8.
+
+    Example:
+        >>> print(printable("cat\n"), printable(b"\xff".decode(errors="surrogateescape")), printable("ä"))
+        cat\n \udcff ä
+    """
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
+
+
 def read_pair(files: PairFiles) -> PairImages:
-    """Read a pair at the size at which it is compared: 512 px on the longer side, never enlarged.
+    """Read a pair and shrink it to 512 px on the longer side; smaller photos are not enlarged.
 
     Raises:
-        PhotoError: no style photo, a file that can't be read, or a photo too small to compare.
-        InputError: a mask of another aspect ratio than its photo.
+        PhotoError: there is no style photo, a file can't be read, or a photo is too small to compare.
+        InputError: a mask has another aspect ratio than its photo.
     """
     if files.style is None:
         raise PhotoError(f"{files.content}: no style photo is called {files.name!r}")
-    content_pixels, style_pixels = read_srgb(files.content), read_srgb(files.style)
-    content, style = to_tensor(shrink(content_pixels, LONGEST)), to_tensor(shrink(style_pixels, LONGEST))
+    content_pixels, style_pixels = read_file(files.content), read_file(files.style)
+    content, style = to_tensor(shrink(content_pixels, MAX_SIDE)), to_tensor(shrink(style_pixels, MAX_SIDE))
     height, width = (side // MULTIPLE * MULTIPLE for side in content.shape[-2:])
     for path, sides in ((files.content, (height, width)), (files.style, style.shape[-2:])):
         if min(sides) < MIN_SIDE:
-            raise PhotoError(f"{path}: too small to compare, at {LONGEST} px on the longer side {sides[1]}x{sides[0]}")
+            raise PhotoError(f"{path}: too small to compare, at {MAX_SIDE} px on the longer side {sides[1]}x{sides[0]}")
     size = (height, width)
     masks = [torch.ones(1, 1, *size), torch.ones(1, 1, *style.shape[-2:])]
     if files.content_mask is not None and files.style_mask is not None:
@@ -161,31 +181,44 @@ def read_pair(files: PairFiles) -> PairImages:
     return PairImages(resize(content, size), style, masks[0], masks[1], truth, references)
 
 
-def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
-    """A photo at a given (height, width), `(1, 3, height, width)`.
+def read_file(path: Path) -> npt.NDArray[np.uint8]:
+    """Read a photo or a mask in sRGB, `(H, W, 3)`.
 
     Raises:
-        PhotoError: it can't be read.
+        PhotoError: no regular file, or no photo that can be read.
     """
-    return resize(to_tensor(read_srgb(path)), size).clamp(0, 1)
+    return read_srgb(check_file(path, "photo", PhotoError))
+
+
+def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
+    """Read a photo and resize it to (height, width): `(1, 3, height, width)`.
+
+    Raises:
+        PhotoError: the photo can't be read.
+    """
+    return resize(to_tensor(read_file(path)), size).clamp(0, 1)
 
 
 def resize(image: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
-    """Bilinear, antialiased when shrinking; a few pixels of another aspect ratio are pressed into the content's."""
+    """Resize to (height, width), bilinear with antialiasing; the aspect ratio may change."""
     return F.interpolate(image, tuple(size), mode="bilinear", antialias=True)
 
 
 def shrink(pixels: npt.NDArray[np.uint8], max_side: int) -> npt.NDArray[np.uint8]:
-    """Shrink to at most so many pixels on the longer side, at its own aspect ratio."""
+    """Shrink to at most `max_side` pixels on the longer side; the aspect ratio is kept."""
     image = Image.fromarray(pixels)
     image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     return np.array(image)
 
 
 def _read_mask(path: Path, photo: npt.NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
-    """A mask at the size of the comparison, whose rounding `read_mask` would take for another aspect ratio."""
-    pixels = read_srgb(path)
+    """Read the mask of a photo and resize it to (height, width), whose aspect ratio may differ by rounding.
+
+    Returns:
+        One-hot `(1, 9, height, width)`.
+    """
+    pixels = read_file(path)
     check_aspect(str(path), (pixels.shape[0], pixels.shape[1]), (photo.shape[0], photo.shape[1]))
-    # Nearest: between two labels lies none that is meant.
+    # Nearest neighbour: the mean of two labels' colours may be the colour of a third.
     resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST)
     return colors_to_mask(to_tensor(np.array(resized)))

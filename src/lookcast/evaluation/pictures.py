@@ -7,7 +7,16 @@ import torch
 from PIL import Image
 
 from lookcast.atomic import atomic_write
-from lookcast.evaluation.pair_folder import CONTENT, MASKS, OUTPUT, STYLE, TRUTH, PairFiles, PairImages
+from lookcast.evaluation.pair_folder import (
+    CONTENT,
+    CONTENT_MASK,
+    OUTPUT,
+    STYLE,
+    STYLE_MASK,
+    TRUTH,
+    PairFiles,
+    PairImages,
+)
 from lookcast.ops.masks import PALETTE
 from lookcast.photos.read import to_pixels
 
@@ -18,30 +27,32 @@ QUALITY = 85
 def write_pictures(
     report: Path, files: PairFiles, images: PairImages, outputs: Mapping[str, torch.Tensor]
 ) -> dict[str, str]:
-    """Write what was compared as JPEG, each column of the report in a folder of its own.
+    """Write the compared images of a pair as JPEG, one folder per column.
 
     Args:
         report: the report's folder.
-        files: the pair, for its name.
+        files: the pair's files, for its name.
         images: content, style and masks.
         outputs: the scored images by column, `(1, 3, H, W)` in [0, 1].
 
     Returns:
-        Paths relative to the report by column: content, style, masks if the pair has any, references, output.
+        Paths relative to the report, by column: content, style, both masks and the truth if the pair has them,
+        references, output.
 
     Raises:
         InputError: the folder can't be written.
     """
     pictures = {CONTENT: images.content, STYLE: images.style}
     if files.masked:
-        pictures[MASKS] = overlay(images.content, images.content_mask)
+        pictures[CONTENT_MASK] = overlay(images.content, images.content_mask)
+        pictures[STYLE_MASK] = overlay(images.style, images.style_mask)
     if images.truth is not None:
         pictures[TRUTH] = images.truth
     pictures |= {column: image for column, image in outputs.items() if column not in (CONTENT, OUTPUT)}
     pictures[OUTPUT] = outputs[OUTPUT]
     paths = {}
     for column, image in pictures.items():
-        # A name of its own for each: `a` of the column `b_c` and `a_b` of the column `c` must not meet.
+        # One folder per column: `a` of the column `b_c` and `a_b` of the column `c` must not share a file.
         paths[column] = f"{FOLDER}/{column}/{files.name}.jpg"
         with atomic_write(report / paths[column]) as temporary:
             Image.fromarray(to_pixels(image)).save(temporary, "JPEG", quality=QUALITY)
@@ -49,14 +60,14 @@ def write_pictures(
 
 
 def overlay(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The colours of the labels over the greys of a photo.
+    """Blend the colours of the labels with the grey photo, half of each.
 
     Args:
         image: `(1, 3, H, W)` in [0, 1].
         mask: `(1, 9, H, W)`, labels in the order of `PALETTE`.
 
     Returns:
-        `(1, 3, H, W)`: half of each.
+        `(1, 3, H, W)` in [0, 1].
     """
     palette = image.new_tensor([rgb for _, rgb in PALETTE]) / 255
     colors = torch.einsum("kc,bkhw->bchw", palette, mask.to(image.dtype))

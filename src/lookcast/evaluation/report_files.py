@@ -1,50 +1,61 @@
-"""A report of an evaluation: `report.json` with everything, `report.csv`, and a page to look at."""
+"""The report of an evaluation as files: `report.json` with everything, `report.csv`, and a page to look at."""
 
 import csv
 import json
-from collections.abc import Sequence
+import os
+import stat
+import tomllib
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lookcast.atomic import atomic_write
+from lookcast.checks import InputError
 from lookcast.evaluation.evaluate_pairs import PairResult, Skipped
 from lookcast.evaluation.page import render_page
-from lookcast.evaluation.pair_folder import CONTENT, OUTPUT
-from lookcast.evaluation.scoring import MEASURES, Figures, mean_figures, show
+from lookcast.evaluation.pair_folder import CONTENT, OUTPUT, printable
+from lookcast.evaluation.pictures import FOLDER
+from lookcast.evaluation.scoring import MEASURES, mean_figures, show
 
 JSON, CSV, PAGE = "report.json", "report.csv", "report.html"
 
 
-class Published(NamedTuple):
-    """Means over the pairs of Deep Photo Style Transfer, measured with the teacher at 512 px.
+def published_methods() -> list[dict[str, Any]]:
+    """Return name, number of pairs and figures of published methods, from `published.toml`."""
+    text = Path(__file__).with_name("published.toml").read_text(encoding="utf-8")
+    methods: list[dict[str, Any]] = tomllib.loads(text)["method"]
+    return methods
 
-    Attributes:
-        name: the method.
-        num_pairs: over so many of the authors' pairs.
-        figures: by the key of a `Measure`, as far as they were measured.
+
+def check_report_folder(folder: Path, sources: Iterable[Path] = ()) -> None:
+    """Refuse a folder that can't hold the report, before anything is computed.
+
+    Args:
+        folder: the report's folder; it need not exist.
+        sources: the files that the evaluation reads.
+
+    Raises:
+        InputError: it can't be written, or it would write over one of the sources.
     """
-
-    name: str
-    num_pairs: int
-    figures: Figures
-
-
-def _published(name: str, num_pairs: int, *values: float) -> Published:
-    return Published(name, num_pairs, dict(zip(MEASURES, values, strict=False)))
-
-
-PUBLISHED = (
-    _published("content unchanged", 59, 1.0, 1.133, 19.6, 0.0006, 2.0),
-    _published("Reinhard 2001, global", 59, 0.887, 0.771, 9.3, 0.0146),
-    _published("Monge-Kantorovich, global", 59, 0.883, 0.695, 8.7, 0.0113),
-    _published("PCA-KD, CVPR 2022, no masks", 59, 0.887, 0.643, 7.6, 0.0037, 5.0),
-    _published("Deep Photo Style Transfer, CVPR 2017", 59, 0.589, 0.377, 3.2, 0.0208, 16.0),
-    _published("a grid fitted per pair", 6, 0.838, 0.353, 3.5, 0.0124, 6.8),
-)
-"""Where other methods stand; the last over six of the pairs, on which the published results have .621, .423, 3.7."""
+    for place in (folder, *folder.absolute().parents):
+        try:
+            mode = place.stat().st_mode
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+            raise InputError(f"{folder}: can't be written ({getattr(error, 'strerror', error)})") from error
+        if not stat.S_ISDIR(mode):
+            raise InputError(f"{folder}: can't be written ({place} is no folder)")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise InputError(f"{folder}: can't be written (no permission to write in {place})")
+        break
+    pictures = (folder / FOLDER).resolve()
+    for source in sources:
+        if source.resolve().is_relative_to(pictures):
+            raise InputError(f"{folder}: the report would write over {source}, which it reads; choose another folder")
 
 
 def build_report(
@@ -54,14 +65,14 @@ def build_report(
     checkpoint: dict[str, Any] | None,
     encoder: str,
 ) -> dict[str, Any]:
-    """Everything that is known of an evaluation, as JSON values; None stands for a figure that does not exist.
+    """Collect everything about an evaluation as JSON values; None stands for a figure that does not exist.
 
     Args:
         results: the scored pairs.
-        skipped: the others.
-        config: what the evaluation was asked for.
+        skipped: the skipped pairs.
+        config: the options of the evaluation.
         checkpoint: the header of the checkpoint; None for ready-made outputs.
-        encoder: whose features `gram` and `feature_distance` compare.
+        encoder: description of the encoder that scored.
     """
     references = sorted({column for result in results for column in result.figures} - {CONTENT, OUTPUT})
     columns = [CONTENT, *references, OUTPUT]
@@ -79,14 +90,14 @@ def build_report(
         "seconds_per_photo": sum(seconds) / len(seconds) if seconds else None,
         "pairs": [result._asdict() for result in results],
         "skipped": [pair._asdict() for pair in skipped],
-        "published": [entry._asdict() for entry in PUBLISHED],
+        "published": published_methods(),
     }
-    cleaned: dict[str, Any] = _without_nan(report)
+    cleaned: dict[str, Any] = _json_values(report)
     return cleaned
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> None:
-    """Write the three files, each whole or not at all, the page last; its pictures lie in the folder already.
+    """Write the three files atomically, the page last; its pictures are in the folder already.
 
     Raises:
         InputError: the folder can't be written.
@@ -99,13 +110,14 @@ def write_report(folder: Path, report: dict[str, Any]) -> None:
         for pair in report["pairs"]:
             for column, figures in pair["figures"].items():
                 made = [pair["seconds"], pair["megapixels"]] if column == OUTPUT else [None, None]
-                writer.writerow([pair["name"], column, *(figures.get(key) for key in MEASURES), *made])
+                names = [_csv_text(pair["name"]), _csv_text(column)]
+                writer.writerow([*names, *(figures.get(key) for key in MEASURES), *made])
     with atomic_write(folder / PAGE) as temporary:
         temporary.write_text(render_page(report), encoding="utf-8")
 
 
 def summary_table(report: dict[str, Any]) -> str:
-    """The means as a table for a terminal."""
+    """Format the means as a table for a terminal."""
     used = [key for key in MEASURES if any(key in means for means in report["means"].values())]
     head = ["", "pairs", *(MEASURES[key].title for key in used)]
     rows = [
@@ -120,10 +132,21 @@ def summary_table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN and no infinity: what is not a number becomes None."""
+def _csv_text(text: str) -> str:
+    """Quote a name that a spreadsheet would run as a formula.
+
+    Reference:
+        OWASP, "CSV Injection".
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _json_values(value: Any) -> Any:
+    """Replace NaN and infinity, which JSON lacks, by None, and escape text that UTF-8 can't hold."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: _json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [_json_values(item) for item in value]
+    if isinstance(value, str):
+        return printable(value)
     return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,1 +1,1 @@
-"""Photo files: every format and mode in, what belongs to the photo kept, written whole or not at all."""
+"""Photo files: read any format and mode, keep what belongs to the photo, write atomically."""

@@ -1,4 +1,4 @@
-"""Images as callers have them (PIL, numpy, torch) to pixels, and back to the same kind."""
+"""Convert a caller's image (PIL, numpy, torch) to pixels, and the result back to the same type."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -11,19 +11,20 @@ from PIL import Image
 from lookcast.checks import InputError, describe
 from lookcast.photos.codecs.modes import to_rgb
 from lookcast.photos.color import from_srgb, to_srgb
+from lookcast.photos.photo import CODEC_ERRORS, PhotoError
 
 AnyImage = Image.Image | npt.NDArray[Any] | torch.Tensor
 ImageT = TypeVar("ImageT", Image.Image, npt.NDArray[Any], torch.Tensor)
 
 
 class OpenedImage(NamedTuple):
-    """An image as pixels, and the way back.
+    """The pixels of an image, and a function for the way back.
 
     Attributes:
         pixels: `(B, H, W, 3)` in any memory layout: uint8, uint16, or floating point in [0, 1]. May share memory
             with the image.
-        restore: makes the kind, bit depth and alpha of the image out of such pixels of the same type, which it takes
-            over.
+        restore: converts such pixels of the same type to the type, bit depth and alpha of the image. It may change
+            the pixels.
     """
 
     pixels: torch.Tensor
@@ -31,10 +32,10 @@ class OpenedImage(NamedTuple):
 
 
 def open_image(name: str, image: AnyImage) -> OpenedImage:
-    """Take an image of any kind.
+    """Open an image of any type.
 
     A look adds colour, so grey comes back as RGB. PIL has no 16-bit or floating point colour, so its modes I;16 and F
-    come back as 8-bit RGB too; hand such a photo over as numpy to keep its depth. Alpha passes through untouched.
+    come back as 8-bit RGB too; a numpy array keeps its depth. Alpha passes through unchanged.
 
     Args:
         name: the argument's name, for messages.
@@ -42,7 +43,7 @@ def open_image(name: str, image: AnyImage) -> OpenedImage:
             torch `(3, H, W)` or `(B, 3, H, W)`, uint8 or floating point in [0, 1].
 
     Raises:
-        InputError: none of these, or floating point outside [0, 1].
+        InputError: another type, shape or range, or a closed or broken PIL image.
     """
     if isinstance(image, Image.Image):
         return _open_pil(name, image)
@@ -54,20 +55,23 @@ def open_image(name: str, image: AnyImage) -> OpenedImage:
 
 
 def _open_pil(name: str, image: Image.Image) -> OpenedImage:
-    rgb, icc_profile = to_rgb(image, name)
+    try:
+        own, alpha, icc_profile = to_rgb(image, name)
+    except PhotoError:
+        raise
+    except CODEC_ERRORS as error:  # PIL decodes late, and refuses to after `close`
+        raise InputError(f"{name}: this PIL image can't be read ({' '.join(str(error).split())})") from error
     # EXIF stays as it is: the image is not turned, so its orientation still holds.
     info: dict[str | tuple[int, int], Any] = {key: image.info[key] for key in ("exif", "dpi") if key in image.info}
     if icc_profile is not None:
         info["icc_profile"] = icc_profile
-    values = np.asarray(rgb)
-    own, alpha = values[..., :3], values[..., 3:]
     # A wide colour profile goes through sRGB, in 16 bits, and back.
     srgb = to_srgb(own, icc_profile)
     opened = _open_numpy(name, srgb)
 
     def restore(pixels: torch.Tensor) -> Image.Image:
         colors = from_srgb(opened.restore(pixels), srgb, own, icc_profile)
-        result = Image.fromarray(np.concatenate((colors, alpha), axis=2) if alpha.size else colors)
+        result = Image.fromarray(colors if alpha is None else np.dstack((colors, alpha)))
         result.info = dict(info)
         return result
 
@@ -81,7 +85,7 @@ def _open_numpy(name: str, image: npt.NDArray[Any]) -> OpenedImage:
     dtype = image.dtype.newbyteorder("=")
     if dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
         raise InputError(f"{name}: expected uint8, uint16 or floating point in [0, 1], got {image.dtype}")
-    # torch takes native numbers, no negative strides, and warns of memory that is read only.
+    # torch accepts native byte order only, no negative strides, and warns of read-only memory.
     plain = image.dtype == dtype and image.flags.writeable and min(image.strides) >= 0
     values = torch.from_numpy(image if plain else image.astype(dtype, order="C"))
     colors = values[..., None].expand(-1, -1, 3) if grey else values[..., :3]

@@ -1,6 +1,6 @@
-"""An opened photo to upright pixels: by what is faster or keeps more than Pillow, else by Pillow."""
+"""An opened photo to upright pixels: one table says which codec reads which format; Pillow reads all others."""
 
-import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,26 +8,63 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lookcast.photos.codecs.heic import decode_deep_heic
+from lookcast.photos.codecs.heic import decode_heic
 from lookcast.photos.codecs.jpeg import decode_jpeg
-from lookcast.photos.codecs.modes import find_profile, to_rgb
-from lookcast.photos.codecs.sixteen_bit import DecodedPixels, decode_deep, is_deep
+from lookcast.photos.codecs.modes import DecodedPixels, through_profile, to_rgb
+from lookcast.photos.codecs.png import has_late_metadata
+from lookcast.photos.codecs.vips import VIPS_FORMATS
+from lookcast.photos.codecs.vips import decode as decode_by_vips
 from lookcast.photos.color import to_srgb
 from lookcast.photos.metadata import read_metadata
-from lookcast.photos.photo import Photo, Pixels, to_8_bits
+from lookcast.photos.photo import CODEC_ERRORS, Photo, Pixels, logger, to_8_bits, to_16_bits
 
-logger = logging.getLogger(__name__)
+_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+_BITS_PER_SAMPLE, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2
 
 
-def decode_photo(image: Image.Image, path: Path) -> Photo:
+def _decode_above_8_bits(path: Path, header: Image.Image) -> npt.NDArray[Any] | None:
+    """Decode more than 8 bits per channel as uint16; return None for 8, which Pillow reads as well."""
+    tags = getattr(header, "tag_v2", {})
+    layouts = [tile.args if isinstance(tile.args, str) else str(tile.args[0]) for tile in header.tile]  # type: ignore[attr-defined]
+    wide = max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8 or any(";16" in layout for layout in layouts)
+    if header.mode in _GREY or wide or _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+        return to_16_bits(decode_by_vips(path, header), str(path))
+    return None
+
+
+# Formats by Pillow's names. A codec returns pixels in stored orientation, `(H, W, channels)`, or None for what Pillow
+# reads as well. MPO is the JPEG of phones; its further pictures are previews and gain maps of the first.
+_CODECS: dict[str, Callable[..., npt.NDArray[Any] | None]] = {
+    "JPEG": decode_jpeg,
+    "MPO": decode_jpeg,
+    "PNG": _decode_above_8_bits,
+    "TIFF": _decode_above_8_bits,
+    "HEIF": decode_heic,
+}
+
+
+def decode_photo(image: Image.Image, path: Path, lenient: bool = False) -> Photo:
     """Decode a photo of which only the header was read.
 
+    Args:
+        image: the opened file.
+        path: the file.
+        lenient: read what is left of a damaged JPEG, PNG or TIFF, and set `Photo.damage`.
+
     Raises:
-        PhotoError: broken, truncated, or of values whose range is not known; besides whatever Pillow raises.
+        PhotoError: broken, truncated, or of values whose range is not known; or one of `CODEC_ERRORS`.
     """
-    colors, alpha, icc_profile = _decode(image, path)
-    # Afterwards, because Pillow turns a TIFF by itself while loading, and then has no orientation left; and because a
-    # PNG's metadata may follow its pixels.
+    damage = None
+    try:
+        decoded = _decode(image, path)
+    except CODEC_ERRORS as error:
+        if not lenient or image.format not in VIPS_FORMATS:
+            raise
+        damage = " ".join(str(error).removeprefix(f"{path}: ").split())
+        decoded = _to_colors(_rest_of(path, image), image, path)
+    # After decoding, because Pillow turns a TIFF while loading it and then reports no orientation, and because a PNG's
+    # metadata may follow its pixels.
+    colors, alpha, icc_profile = decoded
     metadata = read_metadata(image, (colors.shape[1], colors.shape[0]), str(path))
     return Photo(
         _upright(colors, metadata.orientation),
@@ -37,35 +74,39 @@ def decode_photo(image: Image.Image, path: Path) -> Photo:
         metadata.xmp,
         metadata.iptc,
         metadata.dpi,
+        damage,
     )
 
 
 def decode_shrunk(image: Image.Image, path: Path, min_side: int) -> npt.NDArray[np.uint8]:
     """Decode a photo of which only the header was read, and shrink it.
 
-    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that leaves enough, which takes a fraction of the time; the
-    rest is an antialiased resize (bilinear, as generators see photos).
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is large enough, which takes a fraction of the time; an
+    antialiased resize (bilinear, as generators see photos) does the rest.
 
     Args:
         image: a photo of which only the header was read.
         path: its file.
-        min_side: its shorter side in the result; a photo that is smaller stays as it is.
+        min_side: its shorter side in the result; a smaller photo keeps its size.
 
     Returns:
         `(H, W, 3)` in sRGB, upright.
 
     Raises:
-        PhotoError: as `decode_photo`; besides whatever Pillow raises.
+        PhotoError: as `decode_photo`; or one of `CODEC_ERRORS`.
     """
-    stored = image.size
-    drafted = image.draft(None, _shrunk(stored, min_side))  # by JPEG only; the box is where the photo lies in the draft
-    reduced = image.size != stored
-    colors, _, icc_profile = _decode(image, path, reduced)
-    if not reduced:
-        drafted, stored = None, (colors.shape[1], colors.shape[0])  # a TIFF is turned by Pillow while it is loaded
+    stored, shrink = image.size, 1
+    if _CODECS.get(str(image.format)) is decode_jpeg:
+        parts = [old // new for old, new in zip(stored, _shrunk(stored, min_side), strict=True)]
+        shrink = max(part for part in (1, 2, 4, 8) if part <= min(parts))
+    colors, _, icc_profile = _decode(image, path, shrink)
+    box = None
+    if shrink > 1:  # the last pixels of the decoded photo may lie partly outside the photo
+        box = (0, 0, stored[0] / shrink, stored[1] / shrink)
+    else:
+        stored = (colors.shape[1], colors.shape[0])  # Pillow turns a TIFF while loading it
     pixels: Any = to_8_bits(to_srgb(colors, icc_profile))
     if _shrunk(stored, min_side) != stored:
-        box = None if drafted is None else drafted[1]
         pixels = Image.fromarray(pixels).resize(_shrunk(stored, min_side), Image.Resampling.BILINEAR, box)
     orientation = read_metadata(image, stored, str(path)).orientation
     return to_8_bits(_upright(np.asarray(pixels), orientation))
@@ -76,41 +117,34 @@ def _shrunk(size: tuple[int, int], min_side: int) -> tuple[int, int]:
     return round(size[0] * scale), round(size[1] * scale)
 
 
-def _decode(image: Image.Image, path: Path, reduced: bool = False) -> DecodedPixels:
-    # MPO is the JPEG of phones; its further pictures are previews and gain maps of the first.
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+def _decode(image: Image.Image, path: Path, shrink: int = 1) -> DecodedPixels:
+    if image.format != "MPO" and getattr(image, "is_animated", False):
         logger.warning("%s: holds several pictures, the first is read", path)
-    decoded = None
-    if is_deep(image):
-        decoded = decode_deep(image, path)
-    elif image.mode in ("RGB", "RGBA") and image.format in ("JPEG", "MPO", "HEIF") and not reduced:
-        decoded = _decode_rgb(image, path)
-    if decoded is None:
-        image.load()
-        rgb, icc_profile = to_rgb(image, str(path))
-        values: Any = np.array(rgb)
-        return DecodedPixels(values[..., :3], values[..., 3] if rgb.mode == "RGBA" else None, icc_profile)
-    if image.format == "PNG":
-        image.load()  # for the metadata behind the pixels
-    return decoded
-
-
-def _decode_rgb(image: Image.Image, path: Path) -> DecodedPixels | None:
-    """A JPEG, or a HEIC of more than 8 bits; None for what Pillow reads, or has to convert."""
-    values = decode_deep_heic(image, path) if image.format == "HEIF" else decode_jpeg(path, image)
+    codec = _CODECS.get(str(image.format))
+    options = {} if shrink == 1 else {"shrink": shrink}  # for JPEG only
+    values = None if codec is None else codec(path, image, **options)
     if values is None:
-        return None
-    icc_profile = image.info.get("icc_profile") or None
-    if icc_profile is not None:
-        profile = find_profile(icc_profile, "RGB", str(path))
-        if profile is not None and profile.matrix is None:
-            return None
-        icc_profile = None if profile is None else icc_profile
-    return DecodedPixels(values[..., :3], values[..., 3] if values.shape[2] == 4 else None, icc_profile)
+        return to_rgb(image, str(path))
+    if image.format == "PNG" and has_late_metadata(path):
+        image.load()
+    return _to_colors(values, image, path)
+
+
+def _to_colors(values: Any, image: Image.Image, path: Path) -> DecodedPixels:
+    """Split the channels that a codec returns into colours and alpha, and apply the profile."""
+    count = 4 if image.mode == "CMYK" else 1 if values.shape[2] < 3 else 3
+    transparent = image.has_transparency_data and values.shape[2] > count
+    alpha = values[..., count] if transparent else None
+    return through_profile(values[..., :count], alpha, image.info.get("icc_profile") or None, str(path))
+
+
+def _rest_of(path: Path, image: Image.Image) -> Pixels:
+    values = decode_by_vips(path, image, lenient=True)
+    return np.asarray(values, np.uint8) if values.dtype == np.uint8 else to_16_bits(values, str(path))
 
 
 def _upright(values: Pixels, orientation: int) -> Pixels:
-    """Turn and mirror pixels as EXIF says they lie; contiguous."""
+    """Turn and mirror pixels by their EXIF orientation; contiguous."""
     turned: Any = values
     if orientation >= 5:
         turned = turned.swapaxes(0, 1)

@@ -1,15 +1,14 @@
-"""What belongs to a photo beside its pixels: EXIF, XMP, IPTC, resolution; without what a new look makes untrue."""
+"""What belongs to a photo besides its pixels: EXIF, XMP, IPTC, resolution; without what a new look makes untrue."""
 
-import logging
 import re
-import struct
 from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image, TiffTags
 
-from lookcast.photos.exif_bytes import make_upright
+from lookcast.photos.codecs.tiff import to_exif
+from lookcast.photos.exif import make_upright
+from lookcast.photos.photo import CODEC_ERRORS, logger
 
-_BROKEN = (SyntaxError, ValueError, TypeError, KeyError, struct.error)
 # A TIFF's EXIF is its own directory. These tags describe how that file was stored, or hold what would contradict the
 # new one: a profile, XMP with an orientation, Photoshop's preview of the old look. IPTC is kept on its own.
 _STORAGE_TAGS = {
@@ -18,24 +17,23 @@ _STORAGE_TAGS = {
     34675,
 }
 _IPTC_IN_TIFF, _IPTC_IN_JPEG = 33723, 0x0404
-# Of XMP: which way up, previews of the old look, and pointers to gain maps, depth maps, films and further XMP, which
-# are other parts of the old file.
-_UNTRUE_IN_XMP = re.compile(
-    rb"<tiff:Orientation>.*?</tiff:Orientation>"
-    rb"|<(?P<element>(?:xmp|xap):Thumbnails|Container:Directory|GContainer:Directory)\b.*?</(?P=element)>"
-    rb"|\s(?:tiff:Orientation|xmpNote:HasExtendedXMP|(?:hdrgm|GCamera|GDepth|GImage|HDRGainMap):\w+)"
-    rb"=(?:\"[^\"]*\"|'[^']*')",
-    re.DOTALL,
+# Untrue in XMP: the orientation, previews of the old look, and pointers to gain maps, depth maps, films and further
+# XMP, which are other parts of the old file. No part of a pattern can match the same bytes in two ways, and none looks
+# beyond the next bracket or quote, so that the time grows with the length of the XMP and not with its square.
+_UNTRUE_ELEMENT = re.compile(
+    rb"<(tiff:Orientation)>|<((?:xmp|xap):Thumbnails|Container:Directory|GContainer:Directory)(?=[\s/>])"
 )
-
-logger = logging.getLogger(__name__)
+_UNTRUE_ATTRIBUTE = re.compile(
+    rb"\s(?:tiff:Orientation|xmpNote:HasExtendedXMP|(?:hdrgm|GCamera|GDepth|GImage|HDRGainMap):\w+)"
+    rb"=(?:\"[^\"<]*\"|'[^'<]*')"
+)
 
 
 class Metadata(NamedTuple):
-    """Fields of `Photo`, and how the photo lies.
+    """Fields of `Photo`, and the orientation of the stored pixels.
 
     Attributes:
-        orientation: as EXIF counts it, 1 to 8; 1 is upright.
+        orientation: of EXIF, 1 to 8; 1 is upright.
         exif: as in `Photo`.
         xmp: as in `Photo`.
         iptc: as in `Photo`.
@@ -50,12 +48,12 @@ class Metadata(NamedTuple):
 
 
 def read_metadata(image: Image.Image, size: tuple[int, int], name: str) -> Metadata:
-    """Take the metadata of an opened photo.
+    """Read the metadata of an opened photo.
 
     Args:
         image: its pixels need not be loaded.
         size: width and height of the pixels before they are turned.
-        name: what messages call it.
+        name: of the photo, for messages.
     """
     orientation, exif = _read_exif(image, size, name)
     xmp = image.info.get("xmp")
@@ -64,18 +62,36 @@ def read_metadata(image: Image.Image, size: tuple[int, int], name: str) -> Metad
     return Metadata(
         orientation,
         exif,
-        _UNTRUE_IN_XMP.sub(b"", xmp) if isinstance(xmp, bytes) else None,
+        without_untrue(xmp) if isinstance(xmp, bytes) else None,
         _read_iptc(image),
         dpi if min(dpi) > 1 else None,
     )
 
 
+def without_untrue(xmp: bytes) -> bytes:
+    """Remove from XMP what a new look makes untrue; all other bytes stay as they are."""
+    parts, position, unclosed = [], 0, set()
+    for found in _UNTRUE_ELEMENT.finditer(xmp):
+        element = found[1] or found[2]
+        if found.start() < position or element in unclosed:
+            continue
+        closing = b"</" + element + b">"
+        end = xmp.find(closing, found.end())
+        if end < 0:
+            unclosed.add(element)  # searched to the end once, and never again
+            continue
+        parts.append(xmp[position : found.start()])
+        position = end + len(closing)
+    parts.append(xmp[position:])
+    return _UNTRUE_ATTRIBUTE.sub(b"", b"".join(parts))
+
+
 def _read_exif(image: Image.Image, size: tuple[int, int], name: str) -> tuple[int, bytes | None]:
-    """The orientation, and the EXIF of a photo that is upright and stored in another way."""
+    """Return the stored orientation, and the EXIF of an upright photo that is stored in another way."""
     try:
         if image.format != "TIFF" and image.info.get("exif"):
             return make_upright(image.info["exif"], size)
-        exif = image.getexif()
+        exif = Image.Image.getexif(image)  # that of PNG decodes the pixels first
         orientation = exif.pop(ExifTags.Base.Orientation, 1)
         for tag in exif.keys() & _STORAGE_TAGS:
             del exif[tag]  # not pop, which decodes
@@ -84,9 +100,9 @@ def _read_exif(image: Image.Image, size: tuple[int, int], name: str) -> tuple[in
         for tag, side in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), sides, strict=True):
             if tag in details:
                 details[tag] = side
-        # tobytes leaves out the preview.
-        return orientation if orientation in range(1, 9) else 1, exif.tobytes() if len(exif) else None
-    except _BROKEN as error:
+        # Pillow's tobytes leaves out the preview.
+        return orientation if orientation in range(1, 9) else 1, to_exif(exif) if len(exif) else None
+    except CODEC_ERRORS as error:
         logger.warning("%s: its EXIF is broken and left out (%s)", name, error)
         return 1, None
 

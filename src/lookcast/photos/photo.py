@@ -1,32 +1,47 @@
-"""What a photo file holds."""
+"""What a photo file holds, and what goes wrong with it."""
 
+import logging
+import struct
+import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from PIL import ImageCms
 
 from lookcast.checks import InputError
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
-_NEAREST = np.rint(np.arange(65536) / 257).astype(np.uint8)  # a table takes no room for 32 bits of every pixel
+CODEC_ERRORS = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError),
+    *(struct.error, zlib.error, ImageCms.PyCMSError),
+)
+"""What Pillow, imagecodecs, simplejpeg and pillow-heif raise for bytes that they can't decode or values that they can't
+encode. `libvips` has its own error, which `codecs.vips` translates."""
+
+logger = logging.getLogger("lookcast.photos")
+"""One logger for everything that is odd about a photo, so that a training can limit it in one place."""
+
+_BAND = 1 << 20  # values at a time
 
 
 class PhotoError(InputError):
-    """One photo can't be read or written; the message names the file. Others of the same run may well work."""
+    """A photo can't be read or written; the message is one line that names the file."""
 
 
 class Photo(NamedTuple):
-    """A photo the right way up, and what belongs to it.
+    """An upright photo.
 
     Attributes:
         pixels: `(H, W, 3)` RGB, uint8 or uint16.
         alpha: `(H, W)` of the same depth; None without transparency.
-        exif: as Pillow reads and writes it, upright and without the preview; None where there is none.
-        icc_profile: the RGB colour profile of the pixels, which `color_profiles` can convert; None is sRGB.
+        exif: in Pillow's form, upright and without the preview; None where there is none.
+        icc_profile: an RGB colour profile of the pixels that `color` converts in both directions; None is sRGB.
         xmp: an XMP packet without orientation and previews; None where there is none.
         iptc: IPTC records; None where there are none.
-        dpi: resolution in print, horizontal and vertical; None where it is not said.
+        dpi: print resolution, horizontal and vertical; None where the file has none.
+        damage: what is wrong with a damaged file that was read all the same; None for an intact one.
     """
 
     pixels: Pixels
@@ -36,17 +51,60 @@ class Photo(NamedTuple):
     xmp: bytes | None = None
     iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    damage: str | None = None
 
 
 def with_alpha(photo: Photo) -> Pixels:
-    """Pixels and alpha in one contiguous array: `(H, W, 3)`, or `(H, W, 4)` with transparency."""
+    """Return pixels and alpha in one contiguous array: `(H, W, 3)`, or `(H, W, 4)` with transparency."""
     together: Any = photo.pixels if photo.alpha is None else np.dstack((photo.pixels, photo.alpha))
     return np.ascontiguousarray(together)
 
 
 def to_8_bits(levels: Pixels) -> npt.NDArray[np.uint8]:
-    """Round uint16 to the nearest of 256 levels; uint8 stays as it is."""
-    rounded: npt.NDArray[np.uint8] = (
-        levels.astype(np.uint8, copy=False) if levels.dtype == np.uint8 else _NEAREST.take(levels)
-    )
+    """Round uint16 to the nearest of 256 levels; return uint8 as it is."""
+    if levels.dtype == np.uint8:
+        return levels.astype(np.uint8, copy=False)
+    rounded = np.empty(levels.shape, np.uint8)
+    flat, source = rounded.reshape(-1), levels.reshape(-1)
+    # In bands: 32 bits for each value of a whole photo would take twice its memory.
+    for start in range(0, len(flat), _BAND):
+        band = source[start : start + _BAND].astype(np.uint32)
+        # Equal to round(x / 257) for every x of 16 bits.
+        band *= 255
+        band += 32895
+        band >>= 16
+        flat[start : start + _BAND] = band
     return rounded
+
+
+def to_16_bits(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint16]:
+    """Convert samples of any type to uint16.
+
+    Integers keep their values, which must lie in 0..65535, except unsigned 32-bit integers beyond that, which span
+    their whole range. Floating point in [0, 1] becomes the nearest of 65536 levels.
+
+    Raises:
+        PhotoError: values outside these ranges, or signed bytes.
+    """
+    if values.dtype == np.uint16:
+        return values
+    low, high = values.min(), values.max()
+    scale: Any = None
+    if np.issubdtype(values.dtype, np.floating):
+        if not (low >= 0 and high <= 1):  # written so that NaN is refused
+            raise PhotoError(f"{name}: a floating point photo has values in [0, 1], this one from {low:g} to {high:g}")
+        scale = np.float32(65535)
+    elif values.dtype == np.int8:
+        raise PhotoError(f"{name}: signed bytes are not supported, an integer photo has unsigned values")
+    elif values.dtype == np.uint32 and high > 65535:
+        scale = np.float64(65535 / (2**32 - 1))
+    elif low < 0 or high > 65535:
+        raise PhotoError(
+            f"{name}: a photo of signed integers has values from 0 to 65535, this one from {low} to {high}"
+        )
+    levels = np.empty(values.shape, np.uint16)
+    flat, source = levels.reshape(-1), np.ascontiguousarray(values).reshape(-1)
+    for start in range(0, len(flat), _BAND):
+        band = source[start : start + _BAND]
+        flat[start : start + _BAND] = band if scale is None else np.rint(band * scale)
+    return levels

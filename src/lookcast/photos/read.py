@@ -1,6 +1,5 @@
-"""Photo files in and out: any format and mode in, the right way up, with what belongs to the photo."""
+"""Read photo files of any format and mode, upright, with everything that belongs to the photo."""
 
-import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +12,17 @@ from PIL import Image, UnidentifiedImageError
 
 from lookcast.checks import InputError, check_shape
 from lookcast.ops.masks import check_aspect, colors_to_mask
+from lookcast.paths import check_file
 from lookcast.photos.codecs.heic import HEADER_BYTES, enable_heic, is_heic
+from lookcast.photos.codecs.tiff import TIFF_SIGNATURES, open_tiff_header
 from lookcast.photos.color import to_srgb
 from lookcast.photos.decoding import decode_photo, decode_shrunk
-from lookcast.photos.photo import Photo, PhotoError, to_8_bits
+from lookcast.photos.photo import CODEC_ERRORS, Photo, PhotoError, to_8_bits
 from lookcast.photos.write import PHOTO_SUFFIXES, SUBSAMPLINGS, check_writable, write_photo
 
-MAX_PIXELS = 500_000_000
-"""The largest photo that is read by default: five times what the largest cameras take, 3 GB at 16 bits."""
+MAX_PIXELS = 200_000_000
+"""The largest photo that is read by default: twice what the largest cameras take, 600 MB, or 1.2 GB at 16 bits."""
 
-_BROKEN_FILE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, struct.error)
-"""What Pillow's decoders raise for broken bytes."""
 _MASK_SIDE = 1024  # generators look at 64 places along a side
 _MASK_ROWS = 256
 _PILLOW_LIMIT = threading.Lock()
@@ -44,32 +43,37 @@ __all__ = [
 ]
 
 
-def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Read a photo of any format, mode and orientation, by its content and not by its name.
+def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS, lenient: bool = False) -> Photo:
+    """Read a photo of any format, mode and orientation; its content decides, not its name.
 
-    PNG and TIFF of 16 bits stay so, HEIC of 10 bits is read as 16. Of several pages the first is read, with a warning
-    in the log.
+    16-bit PNG and TIFF keep their depth, floating point in [0, 1] and 10-bit HEIC become 16-bit. Of several pages the
+    first is read, with a warning in the log.
+
+    A damaged JPEG is recognised by what libjpeg reports: data that end early, that are left over or that no code stands
+    for. Damage after which the data decode to the end by chance is not recognised, such as a single wrong bit.
 
     Args:
-        path: the file.
-        max_pixels: a photo that says it is larger is refused before it is decoded.
+        path: a regular file.
+        max_pixels: a photo whose header says more is refused before it is decoded.
+        lenient: read what is left of a damaged JPEG, PNG or TIFF; `Photo.damage` then says what is wrong.
 
     Raises:
-        PhotoError: missing, a folder, not a photo, broken, truncated, too large, or HEIC without pillow-heif.
+        PhotoError: missing, no regular file, not a photo, damaged, too large, of samples whose range is not known, or
+            HEIC without pillow-heif.
     """
     path = Path(path)
     with _opened(path, max_pixels) as image:
-        return decode_photo(image, path)
+        return decode_photo(image, path, lenient)
 
 
 def read_srgb(path: str | Path, max_pixels: int = MAX_PIXELS, min_side: int | None = None) -> npt.NDArray[np.uint8]:
-    """The pixels of a photo in sRGB at 8 bits, `(H, W, 3)`: what training, evaluation and styles look at.
+    """Read the pixels of a photo in 8-bit sRGB, `(H, W, 3)`, for training, evaluation and styles.
 
     Args:
         path: as for `read_photo`.
         max_pixels: as for `read_photo`.
-        min_side: shrink the photo so that its shorter side has that many pixels; a JPEG is decoded at a part of its
-            size, in a fraction of the time. A smaller photo stays as it is. None for the whole photo.
+        min_side: shrink the photo to this length of its shorter side; a JPEG is decoded at a part of its size, in a
+            fraction of the time. A smaller photo keeps its size. None for the whole photo.
 
     Raises:
         PhotoError: as for `read_photo`.
@@ -115,7 +119,7 @@ def read_mask(path: str | Path, size: tuple[int, int] | None = None) -> torch.Te
 
 
 def to_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """`(H, W, 3)` uint8 to `(1, 3, H, W)` float32 in [0, 1].
+    """Convert `(H, W, 3)` uint8 to `(1, 3, H, W)` float32 in [0, 1].
 
     Raises:
         InputError: another shape or type.
@@ -127,7 +131,7 @@ def to_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
 
 
 def to_pixels(image: torch.Tensor) -> npt.NDArray[np.uint8]:
-    """`(1, 3, H, W)` in [0, 1] to `(H, W, 3)` uint8: clamped, rounded to the nearest level.
+    """Convert `(1, 3, H, W)` in [0, 1] to `(H, W, 3)` uint8: clamped, rounded to the nearest level.
 
     Raises:
         ShapeError: another shape.
@@ -140,7 +144,8 @@ def to_pixels(image: torch.Tensor) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
-    """A photo of which the header was read; whatever fails inside is a `PhotoError` that names it."""
+    """Open a photo and read its header; turn whatever fails inside into a `PhotoError` that names the file."""
+    check_file(path, "photo", PhotoError)
     try:
         with _open(path) as image:
             if image.width * image.height > max_pixels:
@@ -151,20 +156,16 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
             yield image
     except PhotoError:
         raise
-    except FileNotFoundError as error:
-        raise PhotoError(f"{path}: no such photo") from error
-    except IsADirectoryError as error:
-        raise PhotoError(f"{path}: is a folder, expected a photo") from error
     except UnidentifiedImageError as error:
         raise PhotoError(f"{path}: not a photo, or of an unknown format") from error
-    except _BROKEN_FILE as error:
+    except CODEC_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's errors have a number, Pillow's none
             raise PhotoError(f"{path}: can't be read ({error.strerror})") from error
         raise PhotoError(f"{path}: broken or truncated ({' '.join(str(error).split())})") from error
 
 
 def _open(path: Path) -> Image.Image:
-    """Open as far as the header, of whatever size: Pillow's limit is one for the whole process."""
+    """Open a photo and read its header, whatever its size: Pillow's limit holds for the whole process."""
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
     if is_heic(header):
@@ -173,6 +174,10 @@ def _open(path: Path) -> Image.Image:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(path)
+        except UnidentifiedImageError:
+            if not header.startswith(TIFF_SIGNATURES):
+                raise
+            return open_tiff_header(path)
         finally:
             Image.MAX_IMAGE_PIXELS = before
 

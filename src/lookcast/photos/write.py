@@ -1,7 +1,6 @@
-"""Photo files out: the suffix chooses the format, what belongs to the photo is kept, written whole or not at all."""
+"""Write photo files atomically, with everything that belongs to the photo; the suffix chooses the format."""
 
 import io
-import logging
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,29 +15,28 @@ from lookcast.photos.codecs.heic import HEIC_SUFFIXES, enable_heic, encode_heic
 from lookcast.photos.codecs.jpeg import encode_jpeg
 from lookcast.photos.codecs.png import encode_png
 from lookcast.photos.codecs.tiff import encode_tiff
-from lookcast.photos.photo import Photo, PhotoError, to_8_bits, with_alpha
+from lookcast.photos.photo import CODEC_ERRORS, Photo, PhotoError, logger, to_8_bits, with_alpha
 
 _FORMATS = {
     **{".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"},
     **dict.fromkeys(HEIC_SUFFIXES, "HEIC"),
 }
 PHOTO_SUFFIXES = tuple(_FORMATS)
-"""What a photo file's name ends with, in lower case: looked for in folders, and the formats that can be written."""
+"""Suffixes of photo files in lower case: those that are looked for in folders and that can be written."""
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 _MAX_SEGMENT = 65533  # of JPEG, in bytes
 _XMP_HEADER = 29
 
 _Parts = Sequence[bytes | memoryview]
-logger = logging.getLogger(__name__)
 
 
 def check_writable(path: str | Path, quality: int = 95, subsampling: str = "4:4:4") -> None:
-    """Refuse what `write_photo` would refuse whatever the photo is, before there is one.
+    """Refuse what `write_photo` would refuse for every photo, before there is one.
 
     Raises:
         PhotoError: a suffix that is none of `PHOTO_SUFFIXES`, or HEIC without pillow-heif.
-        InputError: a quality or subsampling that there is not.
+        InputError: an unknown quality or subsampling.
     """
     path = Path(path)
     if not (isinstance(quality, int) and 1 <= quality <= 100):
@@ -53,42 +51,43 @@ def check_writable(path: str | Path, quality: int = 95, subsampling: str = "4:4:
 
 
 def write_photo(path: str | Path, photo: Photo, quality: int = 95, subsampling: str = "4:4:4") -> None:
-    """Write a photo, whole or not at all; the suffix chooses the format.
+    """Write a photo atomically; the suffix chooses the format.
 
-    PNG and TIFF are lossless and keep 16 bits; HEIC keeps 10 of them; JPEG and WebP have 8, to which 16 are rounded.
-    EXIF, XMP, colour profile and transparency are kept, IPTC in JPEG and TIFF, the resolution in JPEG, PNG and TIFF.
-    What a format can't hold is left out; the log says so.
+    PNG and TIFF are lossless and keep 16 bits; HEIC keeps 10 of them; JPEG and WebP round them to 8.
+    All formats keep EXIF, XMP and colour profile, all but JPEG transparency, JPEG and TIFF the IPTC, JPEG, PNG and TIFF
+    the resolution. What a format can't hold is left out, with a warning in the log.
 
     Args:
         path: the file.
         photo: what to write.
         quality: of JPEG, WebP and HEIC, 1 to 100.
-        subsampling: of the colour in JPEG and HEIC, one of `SUBSAMPLINGS`; none by default, because it smears the
-            colour edges that a look moves. WebP always has 4:2:0.
+        subsampling: of the colour in JPEG and HEIC, one of `SUBSAMPLINGS`; full colour by default, because
+            subsampling smears the colour edges that a look moves. WebP always has 4:2:0.
 
     Raises:
         PhotoError: unknown suffix, or larger than the format allows.
-        InputError: the file can't be written, or a quality or subsampling that there is not.
+        InputError: the file can't be written, or an unknown quality or subsampling.
     """
     path = Path(path)
     check_writable(path, quality, subsampling)
     kind = _FORMATS[path.suffix.lower()]
-    photo = _without_what_is_lost(photo, kind, path)
-    try:  # before the file is opened: what the format refuses is another fault than a full disk
+    photo = _reduced_to(kind, photo, path)
+    try:  # before the file is opened, so that an OSError here is not one of the disk
         if kind == "TIFF":
             parts = encode_tiff(photo)
         elif kind == "PNG":
-            parts = (encode_png(photo),)
+            parts = encode_png(photo)
         else:
             parts = _encode_lossy(photo, kind, quality, subsampling)
-    except (ValueError, OSError, RuntimeError, struct.error) as error:
+    except CODEC_ERRORS as error:
         size = f"{photo.pixels.shape[1]}x{photo.pixels.shape[0]}"
         raise PhotoError(f"{path}: {kind} can't hold this photo of {size} pixels ({error})") from error
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         file.writelines(parts)
 
 
-def _without_what_is_lost(photo: Photo, kind: str, path: Path) -> Photo:
+def _reduced_to(kind: str, photo: Photo, path: Path) -> Photo:
+    """Return what a format holds of a photo; log what it does not hold."""
     lost: dict[str, Any] = {}
 
     def drop(field: str, reason: str) -> None:
@@ -131,6 +130,6 @@ def _encode_lossy(photo: Photo, kind: str, quality: int, subsampling: str) -> _P
 
 
 def _photoshop_segment(iptc: bytes) -> bytes:
-    """IPTC in JPEG: a resource of Photoshop's."""
+    """Return the JPEG segment of IPTC: a resource of Photoshop."""
     resource = b"Photoshop 3.0\0" + struct.pack(">4s2HI", b"8BIM", 0x0404, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
     return struct.pack(">2sH", b"\xff\xed", len(resource) + 2) + resource

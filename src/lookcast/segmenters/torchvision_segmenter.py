@@ -1,5 +1,6 @@
 """torchvision's segmentation networks: 20 classes of objects and the background."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from lookcast.weights import CheckpointError, load_into, read_state_dict
 
 THUMBNAIL = 768
 """Longer side of the network's input: a 3:2 photo then has about the 520 px that torchvision tests with."""
+TIMEOUT = 10
+"""Seconds that the server of the weights has for each answer."""
 
 
 class TorchvisionSegmenter(ClassSegmenter):
@@ -65,7 +68,10 @@ class TorchvisionSegmenter(ClassSegmenter):
 
 
 def _download(model: str, trained: Any) -> dict[str, torch.Tensor]:
+    """Return torchvision's own weights, from torch's hub folder or downloaded."""
+    timeout = socket.getdefaulttimeout()
     try:
+        socket.setdefaulttimeout(TIMEOUT)  # torch.hub sets none: behind a firewall it would wait for minutes
         state: dict[str, torch.Tensor] = trained.get_state_dict(progress=False, check_hash=True)
     except Exception as error:  # a network fails in many ways: OSError, HTTPException, a hash that differs
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -73,4 +79,6 @@ def _download(model: str, trained: Any) -> dict[str, torch.Tensor]:
             f"segmenter torchvision: {trained.url} can't be downloaded ({reason}); download it elsewhere and "
             f"pass the file by --segmenter-weights as the weights of {model}, or use the segmenter clusters"
         ) from error
+    finally:
+        socket.setdefaulttimeout(timeout)
     return state

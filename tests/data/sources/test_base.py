@@ -49,7 +49,7 @@ class TestCachedPhotos:
     BYTES = 24 * 20 * 3
 
     class Counted(PhotoFolder):
-        """Notes which photos were read from their files."""
+        """A folder that records the numbers of its reads."""
 
         def read(self, number):
             self.__dict__.setdefault("reads", []).append(number)
@@ -93,7 +93,7 @@ class TestCachedPhotos:
             with pytest.raises(PhotoError, match="broken or truncated"):
                 photos.read(0)
 
-    def test_is_otherwise_its_source(self, three):
+    def test_has_the_names_of_its_source(self, three):
         photos = CachedPhotos(three, 10**6)
         assert len(photos) == 3
         assert photos.fingerprint == three.fingerprint

@@ -59,7 +59,7 @@ class TestFindPhotos:
         assert all(suffix in str(caught.value) for suffix in PHOTO_SUFFIXES)
 
     def test_rejects_a_folder_that_cannot_be_listed(self, tmp_path):
-        # Folders in folders, until their path is longer than the system takes.
+        # Nested folders whose path is longer than the system allows.
         inner = os.open(tmp_path, os.O_RDONLY)
         for _ in range(17):
             os.mkdir("d" * 250, dir_fd=inner)
@@ -93,21 +93,21 @@ class TestPhotoFolder:
         pixels = PhotoFolder([tmp_path / "photo.tif"]).read(0).pixels
         assert pixels.shape == (64, 96, 3)
         assert pixels.dtype == np.uint8
-        # Each mode renders the photo in its own way, one of them in dots: over some pixels the brightness is the same.
+        # Modes differ in single pixels (one has dots), but not in the mean brightness of an area.
         given, expected = (array.reshape(8, 8, 12, 8, 3).mean((1, 3, 4)) for array in (pixels, np.array(photo)))
         assert np.corrcoef(given.ravel(), expected.ravel())[0, 1] > 0.97
         assert abs(given - expected).mean() < 12
 
     def test_exif_orientation(self, tmp_path):
         exif = Image.Exif()
-        exif[274] = 6  # the camera was turned: rotate by 90 degrees clockwise to show
+        exif[274] = 6  # a viewer must rotate it by 90 degrees clockwise
         whole = Image.fromarray(skimage.data.astronaut()[:64, :96])
         whole.save(tmp_path / "turned.png", exif=exif.tobytes())
         pixels = PhotoFolder([tmp_path / "turned.png"]).read(0).pixels
         assert np.array_equal(pixels, np.array(whole.rotate(-90, expand=True)))
 
     @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-    def test_shrunk_while_they_are_decoded(self, tmp_path, suffix):
+    def test_shrinks_while_decoding(self, tmp_path, suffix):
         found = find_photos(save_photos(tmp_path, 1, (400, 200), suffix))
         assert PhotoFolder(found, min_side=50).read(0).pixels.shape == (50, 100, 3)
         assert np.array_equal(PhotoFolder(found, min_side=50).read(0).pixels, read_srgb(found[0], min_side=50))
@@ -166,8 +166,8 @@ class TestMasks:
         assert (labels[32:] == 1).all()
 
     @pytest.mark.parametrize("size", [(400, 200), (201, 397), (511, 17), (333, 331)])
-    def test_follow_a_photo_that_is_shrunk(self, tmp_path, size):
-        # Shrunk sides are rounded; the mask is still the photo's.
+    def test_have_the_size_of_a_shrunk_photo(self, tmp_path, size):
+        # Shrunk sides are rounded, but the mask still fits.
         found = find_photos(save_photos(tmp_path / "photos", 1, size))
         photo = PhotoFolder(found, save_masks(tmp_path / "masks", 1, size), min_side=16).read(0)
         height = photo.pixels.shape[0]
@@ -183,7 +183,7 @@ class TestMasks:
             PhotoError, match=r"photo00\.png: is 96x96 pixels, its photo 96x64: another aspect"
         ) as caught:
             photos.read(0)
-        assert str(caught.value).startswith(f"{found[0]}: ")  # so that it is passed over under the photo's name
+        assert str(caught.value).startswith(f"{found[0]}: ")  # training skips it under the photo's name
 
     def test_rejects_broken_mask(self, tmp_path):
         found = find_photos(save_photos(tmp_path / "photos", 1))
@@ -195,11 +195,11 @@ class TestMasks:
 
 class TestFingerprint:
     def test_known_values(self, tmp_path):
-        # Another one would refuse to resume every run that was started before.
+        # If these values changed, no earlier run could be resumed.
         found = find_photos(save_photos(tmp_path, 2))
         assert PhotoFolder(found).fingerprint == PhotoFolder(list(found)).fingerprint == "09941c38dd8b091e"
 
-    def test_of_a_folder_that_has_moved(self, tmp_path):
+    def test_of_a_moved_folder(self, tmp_path):
         save_photos(tmp_path / "here" / "deeper", 3)
         before = PhotoFolder(find_photos(tmp_path / "here")).fingerprint
         (tmp_path / "here").rename(tmp_path / "there")
@@ -214,7 +214,7 @@ class TestFingerprint:
         found[3].rename(tmp_path / "photo04.png")
         assert PhotoFolder(find_photos(tmp_path)).fingerprint != before
 
-    def test_tells_folders_inside_apart(self, tmp_path):
+    def test_depends_on_the_names_of_subfolders(self, tmp_path):
         save_photos(tmp_path / "a" / "x", 1)
         save_photos(tmp_path / "b" / "y", 1)
         assert len({PhotoFolder(find_photos(tmp_path / folder)).fingerprint for folder in "ab"}) == 2

@@ -15,7 +15,7 @@ LONG_AGO = time.time_ns() - 3600 * 10**9
 
 
 def save_names(root, *names):
-    """Empty files: no photo is opened to be listed."""
+    """Save empty files: listing opens none."""
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
@@ -23,14 +23,14 @@ def save_names(root, *names):
 
 
 def age(root):
-    """Let all folders have been changed an hour ago."""
+    """Set the time of change of all folders to an hour ago."""
     for folder, _, _ in os.walk(root):
         os.utime(folder, ns=(LONG_AGO, LONG_AGO))
     return root
 
 
 def walked(root):
-    """What a plain walk finds, sorted folder by folder."""
+    """Return the result of a plain walk, sorted within each folder."""
     found = [path for path in root.rglob("*") if path.suffix.lower() == ".jpg" and path.is_file()]
     return sorted(found, key=lambda path: [os.fsencode(part) for part in path.relative_to(root).parts])
 
@@ -61,7 +61,7 @@ class TestPathList:
             photos[0]
 
     def test_memory(self):
-        # Names of 43 bytes: little more than these, and hardly more while the list is made.
+        # For names of 43 bytes, the list takes little more, also while it is built.
         number = 50_000
         tracemalloc.start()
         photos = PathList.of(
@@ -103,7 +103,7 @@ class TestListFolder:
         assert list(list_folder(root)) == walked(root)
         assert len(walked(root)) == 8
 
-    def test_every_kind_of_photo(self, tmp_path):
+    def test_every_suffix(self, tmp_path):
         root = save_names(tmp_path / "photos", "a.PNG", "b.webp", "c.tif", "d.jpeg", "e.gif", "f.txt", "jpg")
         (root / "folder.png").mkdir()
         assert [path.name for path in list_folder(root)] == ["a.PNG", "b.webp", "c.tif", "d.jpeg"]
@@ -112,7 +112,7 @@ class TestListFolder:
         root = save_names(tmp_path / "photos", "a.jpg", "._a.jpg", ".trash/b.jpg", "c/.d.jpg", "c/e.jpg")
         assert list(list_folder(root)) == [root / "a.jpg", root / "c/e.jpg"]
 
-    def test_a_hidden_folder_that_is_named(self, tmp_path):
+    def test_the_root_may_be_hidden(self, tmp_path):
         root = save_names(tmp_path / ".photos", "a.jpg")
         assert list(list_folder(root)) == [root / "a.jpg"]
 
@@ -135,7 +135,7 @@ class TestListFolder:
         (root / "b" / "same").symlink_to(root / "b")
         assert list(list_folder(root)) == [root / "a.jpg", root / "b/c.jpg"]
 
-    def test_links_that_lead_nowhere_are_no_photos(self, tmp_path):
+    def test_broken_links_are_no_photos(self, tmp_path):
         root = save_names(tmp_path / "photos", "a.jpg")
         (root / "gone.jpg").symlink_to(root / "not_there.jpg")
         (root / "circle.jpg").symlink_to(root / "circle.jpg")
@@ -143,8 +143,8 @@ class TestListFolder:
         assert list(list_folder(root)) == [root / "a.jpg"]
 
 
-class TestRemembered:
-    """Lists of many photos are kept and used again."""
+class TestCache:
+    """Long lists are cached and used again."""
 
     @pytest.fixture
     def cache(self, tmp_path):
@@ -157,19 +157,19 @@ class TestRemembered:
 
     @pytest.fixture
     def walks(self, monkeypatch):
-        """Folders that were listed anew."""
+        """Record the roots of folders that are listed again."""
         seen, walk = [], listing._walk
         monkeypatch.setattr(listing, "_walk", lambda root, *rest: seen.append(root) or walk(root, *rest))
         return seen
 
-    def test_is_used_while_nothing_has_changed(self, root, cache, walks):
+    def test_is_used_until_a_folder_changes(self, root, cache, walks):
         first = list_folder(root, cache)
         again = list_folder(root, cache)
         assert list(again) == list(first) == walked(root)
-        assert walks == [root] * 4  # one for each folder, once
+        assert walks == [root] * 4  # each of the four folders once
 
     @pytest.mark.parametrize("folder", [".", "b", "b/d", "f"])
-    def test_a_photo_more_or_less_in_any_folder(self, root, cache, folder):
+    def test_notices_a_new_and_a_deleted_photo(self, root, cache, folder):
         list_folder(root, cache)
         save_names(root / folder, "new.jpg")
         assert list(list_folder(root, cache)) == walked(root)
@@ -180,20 +180,20 @@ class TestRemembered:
         assert list(list_folder(root, cache)) == walked(root)
         assert len(walked(root)) == 4
 
-    def test_a_folder_that_is_gone(self, root, cache):
+    def test_notices_a_deleted_folder(self, root, cache):
         list_folder(root, cache)
         shutil.rmtree(root / "b" / "d")
-        os.utime(root / "b", ns=(LONG_AGO, LONG_AGO))  # as if its parent had not noticed
+        os.utime(root / "b", ns=(LONG_AGO, LONG_AGO))  # as if its parent had not changed
         assert list(list_folder(root, cache)) == walked(root)
 
-    def test_few_photos_are_not_kept(self, root, cache, monkeypatch):
+    def test_short_lists_are_not_cached(self, root, cache, monkeypatch):
         monkeypatch.setattr(listing, "MIN_CACHED", 5)
         assert len(list_folder(root, cache)) == 4
         assert not cache.exists()
 
     @pytest.mark.parametrize("folder", [".", "b/d"])
-    def test_a_folder_that_has_just_changed(self, root, cache, folder):
-        # A photo that comes within the same tick of the clock would not be noticed.
+    def test_lists_of_recently_changed_folders_are_not_cached(self, root, cache, folder):
+        # Another change within the resolution of the time stamp would not be noticed.
         os.utime(root / folder)
         list_folder(root, cache)
         assert not cache.exists()
@@ -205,7 +205,7 @@ class TestRemembered:
         assert list(list_folder(root, cache)) == walked(root)
         assert walks
 
-    def test_folders_are_told_apart(self, root, cache, tmp_path):
+    def test_folders_have_separate_lists(self, root, cache, tmp_path):
         other = age(save_names(tmp_path / "other", *(f"{n}.jpg" for n in range(6))))
         for _ in range(2):
             assert len(list_folder(root, cache)) == 4
@@ -229,7 +229,7 @@ class TestRemembered:
             assert list(list_folder(root, cache)) == walked(root)
         assert caplog.messages[0].startswith(f"the list of 4 photos is not kept for the next run: {cache}")
 
-    def test_nothing_is_left_beside_the_list(self, root, cache):
+    def test_writes_one_small_file(self, root, cache):
         list_folder(root, cache)
         (path,) = cache.iterdir()
         assert path.suffix == ".photos"

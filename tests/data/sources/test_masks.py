@@ -48,7 +48,7 @@ class TestReadLabels:
 
 
 class TestCheckMasks:
-    def test_accepts_what_fits(self, tmp_path, photos):
+    def test_accepts_masks_that_fit(self, tmp_path, photos):
         masks = save_masks(tmp_path / "masks", 5)  # more than there are photos
         check_masks([photos[2], photos[0], photos[1]], str(masks))
         check_masks([photos[0], photos[0]], masks)  # one photo twice
@@ -57,7 +57,7 @@ class TestCheckMasks:
     def test_another_size_of_the_same_ratio(self, tmp_path, photos, size):
         check_masks(photos, save_masks(tmp_path / "masks", 3, size))
 
-    def test_a_photo_that_the_camera_turned(self, tmp_path):
+    def test_a_photo_with_an_orientation_tag(self, tmp_path):
         exif = Image.Exif()
         exif[274] = 6
         Image.new("RGB", (96, 64)).save(tmp_path / "turned.jpg", exif=exif.tobytes())
@@ -67,13 +67,13 @@ class TestCheckMasks:
         with pytest.raises(InputError, match=r"turned\.png: is 96x64 pixels, its photo 64x96"):
             check_masks([tmp_path / "turned.jpg"], mask.parent)
 
-    def test_a_photo_that_cannot_be_read_is_left_to_the_training(self, tmp_path, photos):
+    def test_ignores_an_unreadable_photo(self, tmp_path, photos):
         masks = save_masks(tmp_path / "masks", 3)
         photos[1].write_text("no photo")
         check_masks(photos, masks)
 
-    def test_headers_of_the_first_ones_are_read(self, tmp_path, photos, monkeypatch):
-        # Of millions the rest is found out when their turn comes, and passed over.
+    def test_checks_the_sizes_of_the_first_masks(self, tmp_path, photos, monkeypatch):
+        # Training skips later masks that do not fit.
         masks = save_masks(tmp_path / "masks", 3)
         save_mask(masks / "photo02.png", (96, 96))
         monkeypatch.setattr(masks_room, "NUM_CHECKED", 2)
@@ -104,7 +104,7 @@ class TestCheckMasks:
             check_masks(photos, masks)
 
     def test_rejects_two_photos_of_one_name(self, tmp_path, photos):
-        # Either mask could be meant: photos of one name in two folders, or a photo and its other rendering.
+        # The mask could belong to either: the same name in two folders, or two formats of one photo.
         other = save_photos(tmp_path / "other", 1) / "photo00.png"
         masks = save_masks(tmp_path / "masks", 3)
         with pytest.raises(InputError, match=rf"^masks: {photos[0]} and {other} would share {masks}/photo00\.png"):
@@ -117,9 +117,9 @@ class TestWithoutMasks:
         save_masks(tmp_path / "masks", 4)  # one more than there are photos
         photos = without_masks(find_photos(tmp_path), tmp_path / "masks")
         assert [path.relative_to(tmp_path).as_posix() for path in photos] == [f"photo0{n}.png" for n in range(3)]
-        assert isinstance(photos, PathList)  # as small as before
+        assert isinstance(photos, PathList)  # still the compact list
 
-    def test_photos_without_masks_among_them_stay_as_they_are(self, tmp_path):
+    def test_returns_the_same_list_if_it_has_no_masks(self, tmp_path):
         photos = find_photos(save_photos(tmp_path / "photos", 3))
         assert without_masks(photos, save_masks(tmp_path / "masks", 3)) is photos
 

@@ -1,9 +1,13 @@
 import http.server
+import json
 import os
 import pickle
 import shutil
+import struct
+import sys
 import tarfile
 import threading
+import zlib
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +15,9 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+import skimage.data
 import torch
+from moto.server import ThreadedMotoServer
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -22,7 +28,7 @@ from lookcast.data.sources.shards import PhotoShards
 from lookcast.data.store import storage, writer
 from lookcast.data.store.index import INDEX, VERSION
 from lookcast.photos.read import PhotoError, read_mask, read_srgb
-from tests.shard_sets import MIN_SIDE, save_folder, save_shards, save_striped_masks
+from tests.shard_sets import COLORS, MIN_SIDE, save_folder, save_shards, save_striped_masks
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +43,13 @@ def masks(tmp_path_factory, photos):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, photos, masks):
-    """Shards with masks, not to be changed."""
+    """Shards with masks, which no test changes."""
     return save_shards(tmp_path_factory.mktemp("shards") / "made", photos, masks)
 
 
 @pytest.fixture
 def copy(tmp_path, made):
-    """Shards to damage."""
+    """A copy of the shards to damage."""
     return Path(shutil.copytree(made, tmp_path / "copy"))
 
 
@@ -55,7 +61,7 @@ def two_shards(tmp_path, monkeypatch, photos):
 
 
 class RangeHandler(http.server.SimpleHTTPRequestHandler):
-    """Python's own server, taught to serve parts of files, to break off, and to count."""
+    """Python's server with byte ranges, failures on demand, and a record of requests."""
 
     failures = 0
     ranges = True
@@ -87,7 +93,7 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(made, monkeypatch):
-    """URL of the shards on a real server, and its handler."""
+    """Return the URL of the shards on a real server, and its handler."""
     handler = type("Handler", (RangeHandler,), {"asked": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=made)) as running:
         thread = threading.Thread(target=running.serve_forever)
@@ -108,7 +114,7 @@ def assert_same(left, right):
 
 class TestSameSamples:
     @pytest.mark.parametrize("format", ["npy", "png"])
-    def test_bit_for_bit_those_of_the_folder(self, tmp_path, photos, format):
+    def test_lossless_formats_equal_the_folder(self, tmp_path, photos, format):
         source = PhotoShards(save_shards(tmp_path / "shards", photos, format=format))
         files = find_photos(photos)
         assert len(source) == len(files) == 7
@@ -147,19 +153,49 @@ class TestSameSamples:
             assert np.array_equal(source.read(number).pixels, read_srgb(file, min_side=MIN_SIDE))
             assert source.name(number) == str(file.relative_to(photos))
 
-    def test_a_number_beyond(self, made):
+    def test_rejects_a_number_out_of_range(self, made):
         for number in (-1, 7):
             with pytest.raises(IndexError):
                 PhotoShards(made).read(number)
 
     def test_fingerprint(self, made, photos, two_shards):
-        # A run may go on with the shards of its folder: they are the same photos in the same order.
+        # A run may resume with the shards of its folder: the same photos in the same order.
         folder = PhotoFolder(find_photos(photos))
         assert PhotoShards(made).fingerprint == PhotoShards(two_shards).fingerprint == folder.fingerprint
 
 
+class TestVersion1:
+    """Shards that an earlier release wrote; the JSON of their index has other names for some fields."""
+
+    FOLDER = Path(__file__).parent / "shards_version_1"
+
+    @pytest.fixture
+    def folders(self, tmp_path):
+        """The photos and masks that they were made from."""
+        for name, top, left in (("é", 100, 200), ("two", 300, 120)):
+            pixels = skimage.data.astronaut()[top : top + 18, left : left + 20]
+            mask = COLORS[np.arange(20) // 5 + 2][None].repeat(18, 0)
+            for folder, image in (("photos", pixels), ("masks", mask)):
+                (tmp_path / folder).mkdir(exist_ok=True)
+                Image.fromarray(image).save(tmp_path / folder / f"{name}.png")
+        return tmp_path / "photos", tmp_path / "masks"
+
+    def test_can_be_read(self, folders):
+        source = PhotoShards(self.FOLDER)
+        assert (len(source), source.min_side, source.has_masks) == (2, 16, True)
+        assert source.fingerprint == "24ec6080873a827d"
+        assert_same(source, PhotoFolder(find_photos(folders[0]), folders[1], min_side=16))
+        assert [source.name(number) for number in range(2)] == ["two.png", "é.png"]
+
+    def test_are_written_byte_for_byte(self, folders, tmp_path):
+        made = save_shards(tmp_path / "made", *folders, min_side=16)
+        assert {path.name: path.read_bytes() for path in made.iterdir()} == {
+            path.name: path.read_bytes() for path in self.FOLDER.iterdir()
+        }
+
+
 class TestFormat:
-    """What other programs make of it."""
+    """Other programs can read the files."""
 
     @pytest.mark.parametrize("format", ["npy", "jpg", "png"])
     def test_a_plain_tar(self, tmp_path, photos, masks, format):
@@ -210,14 +246,14 @@ class TestWorkers:
 
     @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
     def test_forked_workers_read_from_a_server(self, server, made, tmp_path):
-        """After their parent did: connections and the thread that serves them do not fork."""
+        """The parent has read before: connections and their thread do not survive a fork."""
         source = PhotoShards(server[0], cache=tmp_path)
         first = source.read(0)
         read = list(DataLoader(_Pixels(source), batch_size=None, num_workers=2, multiprocessing_context="fork"))
         assert np.array_equal(read[0].numpy(), first.pixels)
         assert len(read) == 7
 
-    def test_no_more_files_are_open_than_said(self, two_shards, monkeypatch):
+    def test_limits_the_number_of_open_files(self, two_shards, monkeypatch):
         monkeypatch.setattr(storage, "MAX_OPEN", 2)
         source = PhotoShards(two_shards)
         before = len([*Path("/proc/self/fd").iterdir()])
@@ -248,6 +284,37 @@ class TestRemote:
     def test_file_url(self, made, tmp_path):
         assert_same(PhotoShards(f"file://{made}", cache=tmp_path), PhotoShards(made))
 
+    def test_s3(self, made, tmp_path, monkeypatch):
+        """A real S3 client, and moto's server."""
+        server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        for name, value in (
+            ("AWS_ENDPOINT_URL", f"http://{host}:{port}"), ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_DEFAULT_REGION", "us-east-1"),
+        ):  # fmt: skip
+            monkeypatch.setenv(name, value)
+        try:
+            system = fsspec.filesystem("s3", skip_instance_cache=True)
+            system.mkdir("bucket")
+            system.put(f"{made}/", "bucket/set/", recursive=True)
+            source = PhotoShards("s3://bucket/set", cache=tmp_path)
+            assert_same(source, PhotoShards(made))
+            assert source.name(2) == PhotoShards(made).name(2)
+            loader = DataLoader(_Pixels(source), batch_size=None, num_workers=2, multiprocessing_context="fork")
+            read = [pixels.numpy() for pixels in loader]
+            assert all(np.array_equal(read[n], PhotoShards(made).read(n).pixels) for n in range(7))
+            damaged = bytearray(system.cat("bucket/set/000000.tar"))
+            damaged[2000] ^= 1
+            system.pipe("bucket/set/000000.tar", bytes(damaged))
+            with pytest.raises(PhotoError, match=r"s3://bucket/set/000000\.tar/000000000\.npy: damaged, not the photo"):
+                source.read(0)
+            system.rm("bucket/set/000000.tar")
+            with pytest.raises(PhotoError, match=r"000000\.tar: can't be read \(it is missing\)$"):
+                source.read(1)
+        finally:
+            server.stop()
+
     def test_http(self, server, made, tmp_path):
         assert_same(PhotoShards(server[0], cache=tmp_path), PhotoShards(made))
 
@@ -258,7 +325,7 @@ class TestRemote:
         source.read(3)
         assert [(path, "bytes=" in wanted) for path, wanted in handler.asked] == [("/000000.tar", True)]
 
-    def test_the_index_is_copied_once(self, server, tmp_path):
+    def test_copies_the_index_once(self, server, tmp_path):
         url, handler = server
         PhotoShards(url, cache=tmp_path)
         records = [wanted for path, wanted in handler.asked if path.endswith(INDEX)]
@@ -267,13 +334,13 @@ class TestRemote:
         assert len([wanted for path, wanted in handler.asked if path.endswith(INDEX)]) == len(records) - 1
         assert [path.suffix for path in tmp_path.iterdir()] == [".records"]
 
-    def test_a_copy_cut_in_half_is_made_again(self, server, made, tmp_path):
+    def test_replaces_a_truncated_copy_of_the_index(self, server, made, tmp_path):
         PhotoShards(server[0], cache=tmp_path)
         copy = next(tmp_path.iterdir())
         copy.write_bytes(copy.read_bytes()[:20])
         assert_same(PhotoShards(server[0], cache=tmp_path), PhotoShards(made))
 
-    def test_failures_are_tried_again(self, server, made, tmp_path):
+    def test_retries_failed_reads(self, server, made, tmp_path):
         url, handler = server
         source = PhotoShards(url, cache=tmp_path)
         handler.failures = len(storage.PAUSES)
@@ -287,7 +354,7 @@ class TestRemote:
             source.read(1)
         assert source.read(1).pixels.dtype == np.uint8
 
-    def test_a_server_that_is_gone_ends_the_run(self, server, tmp_path, monkeypatch):
+    def test_a_server_without_answer_ends_the_run(self, server, tmp_path, monkeypatch):
         monkeypatch.setattr(storage, "PAUSES", (0.01,) * 3)
         url, handler = server
         source = PhotoShards(url, cache=tmp_path)
@@ -296,9 +363,9 @@ class TestRemote:
             expected = rf"^shards: the server does not answer any more: {url}/000000\.tar: can't be read \(503"
             with pytest.raises(InputError, match=expected) as caught:
                 copy.read(1)
-            assert not isinstance(caught.value, PhotoError)  # which would be passed over, one photo after the other
+            assert not isinstance(caught.value, PhotoError)  # training would skip one photo after the other
 
-    def test_a_shard_that_is_gone_is_passed_over(self, made, tmp_path, monkeypatch):
+    def test_training_skips_a_missing_shard(self, made, tmp_path, monkeypatch):
         monkeypatch.setattr(storage, "PAUSES", (0.01,) * 3)
         system = fsspec.filesystem("memory")
         system.put(f"{made}/", "/bucket/gone/", recursive=True)
@@ -315,19 +382,20 @@ class TestRemote:
         ):
             PhotoShards(url, cache=tmp_path)
 
-    def test_nobody_there(self, monkeypatch, tmp_path):
+    def test_rejects_an_unreachable_server(self, monkeypatch, tmp_path):
         monkeypatch.setattr(storage, "PAUSES", (0.01,) * 3)
         with pytest.raises(
             InputError, match=r"127\.0\.0\.1:9/shards\.index is missing, or its server can't be reached; "
         ):
             PhotoShards("http://127.0.0.1:9", cache=tmp_path)
 
-    def test_no_shards_there(self, server, tmp_path):
+    def test_rejects_a_url_without_shards(self, server, tmp_path):
         with pytest.raises(InputError, match=r"/nothing/shards\.index is missing, or its server can't be reached; "):
             PhotoShards(f"{server[0]}/nothing", cache=tmp_path)
 
     def test_a_protocol_without_its_package(self, tmp_path, monkeypatch):
-        monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+        monkeypatch.setitem(sys.modules, "s3fs", None)
+        monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
         with pytest.raises(InputError, match=r"^shards: s3://bucket/set needs a .*: pip install 'lookcast\[s3\]'$"):
             PhotoShards("s3://bucket/set", cache=tmp_path)
 
@@ -335,7 +403,7 @@ class TestRemote:
         with pytest.raises(InputError, match=r"^shards: gopher://bucket: Protocol not known: gopher"):
             PhotoShards("gopher://bucket", cache=tmp_path)
 
-    def test_sizes_of_many_shards_are_asked_for_when_they_are_read(self, made, tmp_path, monkeypatch):
+    def test_checks_the_sizes_of_many_shards_before_reads(self, made, tmp_path, monkeypatch):
         monkeypatch.setattr(shards, "MAX_CHECKED_AT_ONCE", 0)
         system = fsspec.filesystem("memory")
         system.put(f"{made}/", "/bucket/cut/", recursive=True)
@@ -343,7 +411,7 @@ class TestRemote:
         system.pipe("/bucket/cut/000000.tar", system.cat("/bucket/cut/000000.tar")[:-1])
         with pytest.raises(InputError, match=r"000000\.tar has \d+ bytes, its index says \d+: cut") as caught:
             source.read(0)
-        assert not isinstance(caught.value, PhotoError)  # which would be passed over
+        assert not isinstance(caught.value, PhotoError)  # training would skip it
 
 
 class TestRejects:
@@ -365,14 +433,14 @@ class TestRejects:
                 PhotoShards(copy)
 
     def test_index_with_a_changed_byte(self, copy):
-        """In its front a byte is noticed at once; behind it, by the photo it is about. Never a wrong photo."""
+        """Damage of the header is refused at once, damage of a record when its photo is read; no photo is wrong."""
         whole = (copy / INDEX).read_bytes()
         right = PhotoShards(copy)
         expected = [right.read(number).pixels for number in range(7)]
         start, end = right.header.records_start, right.header.names_start
         for place in [*range(0, start, 5), *range(start, end)]:
             (copy / INDEX).write_bytes(whole[:place] + bytes([whole[place] ^ 5]) + whole[place + 1 :])
-            if place < start and not 28 <= place < 32:  # four bytes are kept for later
+            if place < start and not 28 <= place < 32:  # four bytes are reserved
                 with pytest.raises(InputError, match=r"shards\.index: (is no index|is cut or damaged|has format)"):
                     PhotoShards(copy)
             elif place >= start:
@@ -389,6 +457,20 @@ class TestRejects:
         data[16] = VERSION + 1
         (copy / INDEX).write_bytes(data)
         with pytest.raises(InputError, match=rf"shards\.index: has format {VERSION + 1}, this lookcast reads up to"):
+            PhotoShards(copy)
+
+    @pytest.mark.parametrize(("key", "value"), [("records_sha256", "../escaped"), ("kind", "exe"), ("shards", 2**40)])
+    def test_foreign_values(self, copy, key, value):
+        """Anybody can write an index with a correct checksum, and the hash of the records becomes a file name."""
+        whole = (copy / INDEX).read_bytes()
+        header = PhotoShards(copy).header
+        fields = json.loads(whole[32 : header.records_start - 24 * header.description.shards])
+        text = json.dumps({**fields, key: value}).encode()
+        text += b" " * (-len(text) % 8)
+        table = whole[header.records_start - 24 * header.description.shards : header.records_start]
+        front = struct.pack("<4I", VERSION, zlib.crc32(text + table), len(text), 0)
+        (copy / INDEX).write_bytes(whole[:16] + front + text + table + whole[header.records_start :])
+        with pytest.raises(InputError, match=r"^shards: .*shards\.index: is cut or damaged; copy it again"):
             PhotoShards(copy)
 
     def test_foreign_index(self, copy):
@@ -417,7 +499,7 @@ class TestRejects:
             source.read(6)
 
     @pytest.mark.parametrize("format", ["npy", "jpg", "png"])
-    def test_zeros_where_a_copy_stopped(self, tmp_path, photos, masks, format):
+    def test_zeros_at_the_end_of_an_unfinished_copy(self, tmp_path, photos, masks, format):
         out = save_shards(tmp_path / "shards", photos, masks, format)
         source = PhotoShards(out)
         right = [source.read(number) for number in range(7)]
@@ -434,7 +516,7 @@ class TestRejects:
                     with pytest.raises(PhotoError, match="damaged"):
                         damaged.read(number)
 
-    def test_shards_that_changed_places(self, two_shards):
+    def test_swapped_shards(self, two_shards):
         sizes = {}
         for path in sorted(two_shards.glob("*.tar")):
             sizes.setdefault(path.stat().st_size, []).append(path)

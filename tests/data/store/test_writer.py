@@ -96,6 +96,15 @@ class TestCommand:
         assert f"left out: {photos / 'b.jpg'}: has no mask {masks / 'b.png'}\n" in err
         assert f"left out: {photos / 'z.webp'}: {masks / 'z.png'}: is 40x40 pixels, its photo" in err
 
+    def test_pipes_are_left_out(self, tmp_path, photos, run):
+        masks = save_striped_masks(tmp_path / "masks", photos)
+        (masks / "b.png").unlink()
+        os.mkfifo(masks / "b.png")
+        os.mkfifo(photos / "pipe.jpg")
+        code, out, err = run(photos, "-o", tmp_path / "shards", "--masks", masks)
+        assert (code, out[:6]) == (1, "6 of 7")
+        assert err == f"lookcast: left out: {photos / 'b.jpg'}: has no mask {masks / 'b.png'}\n"
+
     def test_masks_inside_the_folder_of_photos(self, tmp_path, photos, run):
         save_striped_masks(photos / "masks", photos)
         code, out, _ = run(photos, "-o", tmp_path / "shards", "--masks", photos / "masks")
@@ -108,6 +117,11 @@ class TestCommand:
             (("--quality", 0), "quality: expected at least 1, got 0"),
             (("--shortest", 3), "min_side: expected at least 16, got 3"),
             (("--shard-mb", 0), "shard_mb: expected at least 1, got 0"),
+            (("--shard-mb", 10**9), "shard_mb: expected at most 1048576, got 1000000000"),
+            (("--quality", 101), "quality: expected at most 100, got 101"),
+            (("--jobs", 10**6), "jobs: expected at most 256, got 1000000"),
+            (("--masks", "x" * 300), f"masks: {'x' * 300}: can't be read (File name too long)"),
+            (("-o", "x" * 300), f"out: {'x' * 300}: can't be read (File name too long)"),
             (("--jobs", 0), "jobs: expected at least 1, got 0"),
             (("--masks", "nothing"), "masks: nothing is not a folder"),
             (("-o", "s3://bucket"), "out: s3:/bucket is a URL; write the shards to a folder, and copy that"),
@@ -137,7 +151,7 @@ class TestCommand:
 
 
 class TestOut:
-    """What may lie in the folder that shards are written to."""
+    """Contents of the output folder that are accepted or refused."""
 
     def test_rejects_a_folder_of_something_else(self, tmp_path, photos, run):
         before = sorted(photos.iterdir())
@@ -171,11 +185,11 @@ class TestOut:
 
 
 class TestInterrupted:
-    """Killed at any moment, the same command goes on, and the shards are those of a straight run, byte for byte."""
+    """After a kill at any moment the same command resumes, to the bytes of an uninterrupted run."""
 
     @pytest.fixture
     def many(self, tmp_path):
-        """Photos for ten shards or so, one of them broken."""
+        """Photos for about ten shards, one of them broken."""
         photos = save_folder(tmp_path / "many", tuple(f"{number:02d}.png" for number in range(12)))
         for number in range(12, 40):
             shutil.copy(photos / f"{number % 12:02d}.png", photos / f"{number:02d}.png")
@@ -187,13 +201,13 @@ class TestInterrupted:
         monkeypatch.setattr(writer, "_MIB", 100_000)
 
     def test_killed(self, tmp_path, many):
-        """By a real kill -9, at moments that come as they come."""
+        """A real kill -9 at arbitrary moments."""
         options = {"min_side": 64, "shard_mb": 1, "jobs": 1}
         make_shards(many, tmp_path / "straight", **options)
         straight = contents(tmp_path / "straight")
         assert len(straight) > 8
         out = tmp_path / "shards"
-        for number in (0, 2, 5):  # as soon as that shard is there, or being written
+        for number in (0, 2, 5):  # as soon as that shard exists, or its temporary file
             child = os.fork()
             if child == 0:
                 os.setsid()
@@ -216,7 +230,7 @@ class TestInterrupted:
 
     @pytest.mark.parametrize("moment", range(15))
     def test_stopped_before_any_file_is_renamed(self, tmp_path, many, monkeypatch, moment):
-        """The plan, each tar, each part of the index, the index: the process ends just before that one."""
+        """The process ends just before it renames the journal, a tar or the index."""
         options = {"min_side": 64, "shard_mb": 1, "jobs": 1}
         make_shards(many, tmp_path / "straight", **options)
         count = iter(range(1000))
@@ -236,7 +250,7 @@ class TestInterrupted:
         make_shards(many, tmp_path / "shards", **options)
         assert contents(tmp_path / "shards") == contents(tmp_path / "straight")
 
-    def test_a_shard_that_went_missing_is_made_again(self, tmp_path, many, monkeypatch):
+    def test_writes_a_truncated_shard_again(self, tmp_path, many, monkeypatch):
         options = {"min_side": 64, "shard_mb": 1, "jobs": 1}
 
         def stop(*_, **__):
@@ -252,7 +266,7 @@ class TestInterrupted:
         assert contents(tmp_path / "shards") == contents(tmp_path / "straight")
 
     @pytest.mark.parametrize("kept", [0.2, 0.5, 0.97])
-    def test_a_journal_that_was_cut_while_it_was_written(self, tmp_path, many, monkeypatch, kept):
+    def test_a_truncated_journal(self, tmp_path, many, monkeypatch, kept):
         options = {"min_side": 64, "shard_mb": 1, "jobs": 1}
 
         def stop(*_, **__):
@@ -280,10 +294,10 @@ class TestInterrupted:
 
     @pytest.mark.slow
     def test_interrupt_in_a_shell(self, tmp_path, many):
-        """Ctrl-C goes to all processes of the terminal: one line, and nobody stays behind."""
+        """Ctrl-C reaches all processes of the terminal: one line, and no process remains."""
         command = [sys.executable, "-m", "lookcast.cli", "shard", str(many), "-o", str(tmp_path / "shards")]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-        # Until the first photo has come: torch has more to say of an interruption while it starts its workers.
+        # After the first photo: torch prints more if it is interrupted while it starts workers.
         while not list((tmp_path / "shards").glob(".0*.tar")):
             assert process.poll() is None
             time.sleep(0.005)

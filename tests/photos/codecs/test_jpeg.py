@@ -5,7 +5,6 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from lookcast.photos.codecs import jpeg
 from lookcast.photos.codecs.jpeg import decode_jpeg, encode_jpeg
 from lookcast.photos.photo import PhotoError
 from tests.photo_files import SRGB, XMP, exif, save_photo
@@ -20,16 +19,7 @@ def by_pillow(pixels, **options):
     return file.getvalue()
 
 
-@pytest.fixture
-def without_vips(monkeypatch):
-    def refuse(*_):
-        raise AssertionError("asked libvips")
-
-    monkeypatch.setattr(jpeg, "decode", refuse)
-
-
 class TestDecodeJpeg:
-    @pytest.mark.usefixtures("without_vips")
     @pytest.mark.parametrize(
         "options",
         [

@@ -10,7 +10,7 @@ from lookcast.data.sources.base import DecodedPhoto
 from lookcast.data.sources.listing import PathList, fingerprint_of, list_folder
 from lookcast.data.sources.masks import mask_path, read_labels
 from lookcast.data.sources.samples import PREFIX, sample_path
-from lookcast.paths import check_file
+from lookcast.paths import check_file, check_path
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb
 
 MIN_SIDE = 16
@@ -34,13 +34,14 @@ def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos")
         return parts[0] if len(parts) == 1 else [path for part in parts for path in part]
     if str(source).startswith(PREFIX):
         return [sample_path(str(source).removeprefix(PREFIX))]
-    path = Path(source)
+    path = check_path(source, name)
     if not path.is_dir():
+        if not path.exists():
+            raise InputError(f"{name}: {path} does not exist")
         try:
             return [check_file(path, "photo")]
         except InputError as error:
-            reason = f"{path} does not exist" if not os.path.lexists(path) else str(error)
-            raise InputError(f"{name}: {reason}") from error
+            raise InputError(f"{name}: {error}") from error
     try:
         found = list_folder(path)
     except OSError as error:

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 from lookcast.checks import InputError
 from lookcast.data.sources.listing import PathList
 from lookcast.ops.masks import check_aspect
+from lookcast.paths import check_path
 from lookcast.photos.read import read_mask, read_photo
 
 NUM_CHECKED = 1000
@@ -72,7 +73,7 @@ def check_masks(photos: Sequence[Path], folder: str | Path) -> None:
         InputError: the folder is missing, a photo has no mask, two photos share one, or a mask can't be read or has
             another aspect ratio than its photo.
     """
-    folder = Path(folder)
+    folder = check_path(folder, "masks")
     if not folder.is_dir():
         raise InputError(f"masks: {folder} is not a folder")
     with os.scandir(folder) as entries:  # one listing is faster than a request for each photo

@@ -10,6 +10,7 @@ from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
 from lookcast.data.sources.shards import PhotoShards
 from lookcast.data.store.index import FILE_KEYS, INDEX, FinishedShard, shard_name
+from lookcast.paths import check_path
 
 JOURNAL = "unfinished.jsonl"
 """Lies in the output folder until the index is written."""
@@ -34,7 +35,7 @@ class UnfinishedShards:
         self.finished: list[FinishedShard] = []
         if re.match(r"[a-z][a-z0-9+.-]+:/", str(out)):  # a path keeps only one of the slashes
             raise InputError(f"out: {out} is a URL; write the shards to a folder, and copy that")
-        if out.exists() and not out.is_dir():
+        if check_path(out, "out").exists() and not out.is_dir():
             raise InputError(f"out: {out} is a file, expected a folder")
         if (out / INDEX).is_file():
             self._compare(PhotoShards(out).header.description.plan, plan)

@@ -21,6 +21,7 @@ from lookcast.data.sources.shards import PhotoShards
 from lookcast.data.store.codec import MASK_SUFFIX, Format, encode_labels, encode_pixels
 from lookcast.data.store.index import FILE_KEYS, INDEX, Description, FinishedShard, photo_key, shard_name, write_index
 from lookcast.data.store.unfinished import UnfinishedShards
+from lookcast.paths import check_path
 from lookcast.photos.read import PhotoError
 from lookcast.processes import usable_cores
 
@@ -97,12 +98,12 @@ def make_shards(
 
 
 def _list_photos(folder: Path, masks: Path | None) -> Sequence[Path]:
-    if not folder.is_dir():
+    if not check_path(folder, "photos").is_dir():
         raise InputError(f"photos: {folder} is not a folder")
     photos = find_photos(folder)
     if masks is None:
         return photos
-    if not masks.is_dir():
+    if not check_path(masks, "masks").is_dir():
         raise InputError(f"masks: {masks} is not a folder")
     photos = without_masks(photos, masks)
     check_names(photos, masks)

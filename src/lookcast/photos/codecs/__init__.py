@@ -1,1 +1,1 @@
-"""Formats: each decodes a file to pixels, or encodes pixels to a file."""
+"""Codecs: each decodes a file to pixels, or encodes pixels to a file."""

@@ -1,24 +1,21 @@
-"""HEIC, the photos of phones, by pillow-heif: an extra, imported only when such a file is met."""
+"""HEIC, the format of phones, by pillow-heif: an optional dependency, imported only for such a file."""
 
-import logging
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image
 
-from lookcast.photos.photo import PhotoError, Pixels
+from lookcast.photos.photo import PhotoError, Pixels, logger
 
 HEIC_SUFFIXES = (".heic", ".heif")
 HEADER_BYTES = 12
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 _SRGB_PRIMARIES, _UNSPECIFIED, _HDR_TRANSFERS = 1, 2, (16, 18)  # ITU-T H.273
 
-logger = logging.getLogger(__name__)
-
 
 def is_heic(header: bytes) -> bool:
-    """Whether a file begins like HEIC, told by `HEADER_BYTES` of it."""
+    """Tell whether the first `HEADER_BYTES` bytes of a file are those of HEIC."""
     return header[4:8] == b"ftyp" and header[8:12] in _BRANDS
 
 
@@ -35,25 +32,25 @@ def enable_heic(path: Path) -> None:
     pillow_heif.register_heif_opener()
 
 
-def decode_deep_heic(image: Image.Image, path: Path) -> Pixels | None:
-    """Pixels of 10 or 12 bits as uint16, `(H, W, 3)` or `(H, W, 4)`; None for a photo of 8 bits."""
-    nclx = image.info.get("nclx_profile", {})
+def decode_heic(path: Path, header: Image.Image) -> Pixels | None:
+    """Decode 10 or 12 bits as uint16, `(H, W, 3)` or `(H, W, 4)`; return None for 8 bits, which Pillow reads."""
+    nclx = header.info.get("nclx_profile", {})
     primaries, transfer = nclx.get("color_primaries"), nclx.get("transfer_characteristics")
     wide = primaries not in (None, _SRGB_PRIMARIES, _UNSPECIFIED) or transfer in _HDR_TRANSFERS
-    if wide and not image.info.get("icc_profile"):
+    if wide and not header.info.get("icc_profile"):
         logger.warning("%s: has wide or HDR colours without a profile (H.273: %s); read as sRGB", path, nclx)
-    bits = image.info.get("bit_depth", 8)
-    if bits == 8:
+    bits = header.info.get("bit_depth", 8)
+    if bits == 8 or header.mode not in ("RGB", "RGBA"):
         return None
     import pillow_heif
 
     levels = np.asarray(pillow_heif.open_heif(path, convert_hdr_to_8bit=False))
-    # They are the upper bits; repeated below, they reach from 0 to 65535.
+    # libheif gives the upper bits; repeating them below makes the range 0 to 65535.
     return np.asarray(levels | (levels >> bits), np.uint16)
 
 
 def encode_heic(file: IO[bytes], pixels: Pixels, **options: Any) -> None:
-    """Write HEIC of `(H, W, 3)` or `(H, W, 4)`: 8 bits, or 10 for uint16.
+    """Encode HEIC of `(H, W, 3)` or `(H, W, 4)`: 8 bits, or 10 for uint16.
 
     Args:
         file: to write to.

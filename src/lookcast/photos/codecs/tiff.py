@@ -1,22 +1,79 @@
-"""TIFF of 8 and 16 bits with all that belongs to a photo: Pillow writes 8 bits only, libvips no EXIF."""
+"""TIFF with everything that belongs to a photo.
 
+Pillow writes 8 bits only, and has no mode for many samples; libvips writes no EXIF.
+"""
+
+import io
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image
 
-from lookcast.photos.photo import Photo, with_alpha
+from lookcast.photos.photo import Photo, PhotoError, with_alpha
 
+_BIGTIFF, _BIG_ENDIAN_BIGTIFF = b"II+\0", b"MM\0+"
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", _BIGTIFF, _BIG_ENDIAN_BIGTIFF)
+_MAX_CHANNELS = 5  # CMYK and alpha
+_DIRECTORIES = (0x8769, 0x8825)  # of EXIF and GPS
 _STRIP_BYTES = 1 << 20
 _MAX_BYTES = 2**32 - 1  # offsets have 32 bits
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _CHANNELS, _ROWS = 256, 257, 258, 259, 262, 273, 277, 278
 _STRIP_COUNTS, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _ALPHA = 279, 282, 283, 296, 338
 _XMP, _IPTC, _ICC_PROFILE = 700, 33723, 34675
 _UNCOMPRESSED, _RGB, _INCHES, _UNASSOCIATED = 1, 2, 2, 2
+_SAMPLE_FORMAT, _UNSIGNED = 339, 1
+_STORAGE = (_STRIPS, _STRIP_COUNTS, _ROWS, 317, 322, 323, 324, 325, 347)  # predictor, tiles, JPEG tables
+
+
+def open_tiff_header(path: Path) -> Image.Image:
+    """Open a TIFF for whose samples Pillow has no mode, such as floating point, as if they were unsigned 16-bit ones.
+
+    Only the header may be used: size, mode, metadata. libvips decodes the pixels.
+
+    Raises:
+        PhotoError: samples of 64 bits, six channels or more, or a BigTIFF in big-endian byte order, which Pillow can't
+            read.
+        UnidentifiedImageError: Pillow has no mode for its channels either.
+    """
+    tags = Image.Exif()
+    with path.open("rb") as file:
+        signature = file.read(4)
+        if signature == _BIG_ENDIAN_BIGTIFF:
+            raise PhotoError(f"{path}: a BigTIFF in big-endian byte order is not supported")
+        tags.bigtiff = signature == _BIGTIFF
+        if tags.bigtiff:
+            tags.endian = "<"
+            file.seek(8)
+            tags.load_from_fp(file, int.from_bytes(file.read(8), "little"))
+        else:
+            file.seek(0)
+            tags.load_from_fp(file)
+        values = dict(tags)  # while the file is open
+        for directory in _DIRECTORIES:
+            tags.get_ifd(directory)
+    channels, bits = values.get(_CHANNELS, 1), values.get(_BITS, 1)
+    if channels > _MAX_CHANNELS:
+        raise PhotoError(f"{path}: has {channels} channels, expected at most {_MAX_CHANNELS}")
+    if max(bits if isinstance(bits, tuple) else (bits,)) > 32:
+        raise PhotoError(f"{path}: samples of 64 bits are not supported, expected at most 32")
+    for tag in _STORAGE:
+        if tag in tags:
+            del tags[tag]
+    tags[_COMPRESSION] = _UNCOMPRESSED
+    tags[_BITS], tags[_SAMPLE_FORMAT] = (16,) * channels, (_UNSIGNED,) * channels
+    tags[_STRIPS] = 0
+    return Image.open(io.BytesIO(to_exif(tags).removeprefix(b"Exif\0\0")))
+
+
+def to_exif(tags: Image.Exif) -> bytes:
+    """Return tags as EXIF, which has no form of BigTIFF."""
+    tags.bigtiff = False
+    return tags.tobytes()
 
 
 def encode_tiff(photo: Photo) -> Sequence[bytes | memoryview]:
-    """The parts of an uncompressed TIFF, one after the other.
+    """Encode an uncompressed TIFF, in parts.
 
     A TIFF is EXIF whose first directory also says where the pixels are; they follow it.
 

@@ -3,7 +3,7 @@ import struct
 import pytest
 from PIL import ExifTags, Image
 
-from lookcast.photos.exif_bytes import make_upright
+from lookcast.photos.exif import make_upright
 from lookcast.photos.read import read_photo, write_photo
 from tests.photo_files import exif, parsed, save_photo
 

@@ -3,7 +3,7 @@ import struct
 import numpy as np
 import pytest
 
-from lookcast.photos.icc_tags import LEVELS, ProfileError, read_profile
+from lookcast.photos.icc import LEVELS, ProfileError, grey_to_srgb, read_profile
 from tests.photo_files import (
     ADOBE_RGB,
     BLACK_ONLY_CMYK,
@@ -44,7 +44,7 @@ class TestReadProfile:
 
     @pytest.mark.parametrize(("profile", "space"), [(BLACK_ONLY_CMYK, "CMYK"), (BLUE_ONLY_RGB, "RGB")])
     def test_tables(self, profile, space):
-        assert read_profile(profile) == (space, None, None)
+        assert read_profile(profile) == (space, None, None, False)
 
     @pytest.mark.parametrize(
         ("tag", "expected"),
@@ -82,3 +82,13 @@ class TestReadProfile:
     def test_rejects_what_means_nothing(self, profile):
         with pytest.raises(ProfileError):
             read_profile(profile)
+
+
+class TestGreyToSrgb:
+    def test_known_value(self):
+        # 55/255 of the light of white is level 128 in sRGB; as coarse steps near black as the levels themselves.
+        grey = np.array([[[0], [257], [55 * 257], [65535]]], np.uint16)
+        converted = grey_to_srgb(grey, LINEAR_GREY)
+        assert converted.shape == (1, 4, 3)
+        assert np.abs(converted.astype(int) - np.array([0, 3266, 32884, 65535])[:, None]).max() <= 2
+        assert grey_to_srgb((grey // 257).astype(np.uint8), LINEAR_GREY)[0, 2].tolist() == [128, 128, 128]

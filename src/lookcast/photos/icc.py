@@ -1,0 +1,148 @@
+"""What an ICC profile does: its colour space, and its curves and matrix where it has them. littlecms reads it."""
+
+import io
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+from PIL import ImageCms
+
+from lookcast.checks import InputError
+from lookcast.photos.photo import CODEC_ERRORS, Pixels
+
+LEVELS = 65536
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+PERCEPTUAL, RELATIVE_COLORIMETRIC = 0, 1
+_CHANNELS = {"GRAY": "gray", "RGB": "rgb", "CMYK": "cmyk"}
+"""Names of imagecodecs for the colour spaces of photos."""
+_EXACT = 0x0100  # cmsFLAGS_NOOPTIMIZE: no table of 33 nodes between the profiles
+_FINE = 0x0400  # cmsFLAGS_HIGHRESPRECALC: a table of 49 nodes
+_INPUT, _OUTPUT = 0, 1
+
+
+class ProfileError(InputError):
+    """An ICC profile can't be read; the message says why."""
+
+
+class Profile(NamedTuple):
+    """What a colour profile does.
+
+    Attributes:
+        space: the colour space of its pixels: `RGB`, `GRAY`, `CMYK`, ...
+        curves: `(3, 65536)`, or `(1, 65536)` for grey: the light, in [0, 1], of each level; None for a profile made
+            of tables.
+        matrix: `(3, 3)`: XYZ, relative to D50, of the light of each primary; None for grey and for tables.
+        reversible: whether sRGB can be converted into it.
+    """
+
+    space: str
+    curves: npt.NDArray[np.float64] | None = None
+    matrix: npt.NDArray[np.float64] | None = None
+    reversible: bool = False
+
+
+@lru_cache(maxsize=8)
+def read_profile(icc_profile: bytes) -> Profile:
+    """Read a profile. Where it has tables beside a matrix, the tables count, as in littlecms.
+
+    Raises:
+        ProfileError: it is broken.
+    """
+    try:
+        core = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile)).profile
+        space = core.xcolor_space.strip()
+        tables: Any = core.clut or {}
+        if any(used[_INPUT] for used in tables.values()):
+            return Profile(space, reversible=space == "RGB" and any(used[_OUTPUT] for used in tables.values()))
+        if space == "GRAY":
+            return Profile(space, _rising(_to_xyz(icc_profile, 1)[:, 1:2]))
+        if space == "RGB" and core.is_matrix_shaper:
+            # The colorants: what an XYZ of all primaries at full light is made of.
+            colorants: Any = (core.red_colorant, core.green_colorant, core.blue_colorant)
+            matrix = np.array([xyz for xyz, _ in colorants]).T
+            light = _to_xyz(icc_profile, 3) @ np.linalg.inv(matrix).T
+            return Profile(space, _rising(light), matrix, reversible=True)
+        if space in _CHANNELS:
+            raise ProfileError("it has neither tables nor curves and a matrix")
+    except ProfileError:
+        raise
+    except CODEC_ERRORS as error:
+        raise ProfileError(" ".join(str(error).split())) from error
+    return Profile(space)
+
+
+def transform(
+    values: npt.NDArray[Any], profile: bytes, target: bytes, space: str, dtype: str, intent: int = RELATIVE_COLORIMETRIC
+) -> Any:
+    """Convert pixels between profiles by littlecms, through a table of 49 nodes an axis where it makes one.
+
+    Args:
+        values: `(N, C)` or `(H, W, C)`, uint8 or uint16.
+        profile: the profile of the values.
+        target: an RGB profile.
+        space: of the values: `RGB`, `GRAY`, `CMYK`.
+        dtype: of the result, `uint8` or `uint16`.
+        intent: rendering intent.
+
+    Returns:
+        RGB, of the shape of the values.
+
+    Raises:
+        RuntimeError: littlecms refuses one of the profiles, such as for a table that is missing.
+    """
+    channels = (values.shape[-1],) if space != "GRAY" else ()
+    flat = np.ascontiguousarray(values).reshape(-1, 1, *channels)
+    converted = imagecodecs.cms_transform(
+        flat,
+        profile,
+        target,
+        colorspace=_CHANNELS[space],
+        outcolorspace="rgb",
+        outdtype=dtype,
+        intent=intent,
+        flags=_FINE if space != "GRAY" else _EXACT,
+    )
+    return converted.reshape(*values.shape[:-1], 3)
+
+
+def grey_to_srgb(grey: Pixels, icc_profile: bytes) -> Pixels:
+    """Convert grey `(H, W, 1)` in a grey profile to sRGB `(H, W, 3)` of the same depth.
+
+    Raises:
+        RuntimeError: littlecms refuses the profile.
+    """
+    levels = np.arange(np.iinfo(grey.dtype).max + 1, dtype=grey.dtype)[:, None]
+    table: Pixels = transform(levels, icc_profile, SRGB, "GRAY", grey.dtype.name)
+    # Grey stays grey, so one channel of the table is enough.
+    converted = np.empty((*grey.shape[:2], 3), grey.dtype)
+    for source, result in zip(grey[..., 0], converted, strict=True):
+        result[:] = table[:, 1].take(source)[:, None]
+    return converted
+
+
+def _to_xyz(icc_profile: bytes, channels: int) -> npt.NDArray[np.float64]:
+    """Return XYZ, relative to D50, of each of 65536 levels of grey: `(65536, 3)`."""
+    ramp = np.arange(LEVELS, dtype=np.uint16)[:, None]
+    xyz: npt.NDArray[np.float64] = imagecodecs.cms_transform(
+        ramp[..., None].repeat(3, 2) if channels == 3 else ramp,
+        icc_profile,
+        imagecodecs.cms_profile("xyz"),
+        colorspace="rgb" if channels == 3 else "gray",
+        outcolorspace="xyz",
+        outdtype="float64",
+        intent=RELATIVE_COLORIMETRIC,
+        flags=_EXACT,
+    )[:, 0]
+    return xyz
+
+
+def _rising(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return curves, `(channels, levels)`, in [0, 1]: never falling, so that they can be inverted."""
+    if not np.isfinite(light).all():
+        raise ProfileError("a curve leaves the range of numbers")
+    curves: npt.NDArray[np.float64] = np.maximum.accumulate(light.T.clip(0, 1), axis=1)
+    if (curves[:, -1] <= curves[:, 0]).any():
+        raise ProfileError("a curve gives every level the same light")
+    return np.ascontiguousarray(curves)
