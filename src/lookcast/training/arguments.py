@@ -72,7 +72,7 @@ def check_values(values: Mapping[str, Any], hints: Mapping[str, Any]) -> Iterato
 
 
 def _wrong_arguments(node: Any, key: str) -> Iterator[str]:
-    entries = dict(enumerate(node)) if isinstance(node, list) else node
+    entries: Any = dict(enumerate(node)) if isinstance(node, list) else node
     if not isinstance(entries, Mapping):
         return
     prefix = f"{key}." if key else ""

@@ -61,7 +61,7 @@ def build(trained=False, generator=None, **options):
 
 @pytest.fixture(autouse=True)
 def logged(monkeypatch):
-    """What a module logs, by key."""
+    """Values that a module logs, by key."""
     values = {}
 
     def log_dict(self, entries, **options):
