@@ -61,13 +61,13 @@ class TestPseudoMasks:
             assert torch.equal(mask.sum(1), torch.ones(1, PLACES, PLACES))
 
     def test_number_of_regions(self):
-        numbers = [masks(CHELSEA, COFFEE, seed, most=3)[0].shape[1] for seed in range(24)]
+        numbers = [masks(CHELSEA, COFFEE, seed, max_regions=3)[0].shape[1] for seed in range(24)]
         assert set(numbers) == {1, 2, 3}
         assert min(numbers.count(n) for n in (1, 2, 3)) >= 4  # equally frequent: 8 each
-        assert {masks(CHELSEA, COFFEE, seed, most=1)[0].shape[1] for seed in range(4)} == {1}
+        assert {masks(CHELSEA, COFFEE, seed, max_regions=1)[0].shape[1] for seed in range(4)} == {1}
 
     def test_one_region_is_the_whole_photo(self):
-        for mask in masks(CHELSEA, COFFEE, most=1):
+        for mask in masks(CHELSEA, COFFEE, max_regions=1):
             assert torch.equal(mask, torch.ones(1, 1, PLACES, PLACES))
 
     @pytest.mark.parametrize("flipped", [False, True])
@@ -134,7 +134,7 @@ class TestPseudoMasks:
         assert mixed[0].dtype == torch.float32
         assert agreement(mixed[0], masks(ASTRONAUT, COFFEE, seed)[0]) > 0.9
 
-    @pytest.mark.parametrize("most", [0, -1])
-    def test_rejects_no_region(self, most):
-        with pytest.raises(InputError, match=rf"^most: expected at least 1 region, got {most}$"):
-            PseudoMasks(most=most)
+    @pytest.mark.parametrize("number", [0, -1])
+    def test_rejects_no_region(self, number):
+        with pytest.raises(InputError, match=rf"^max_regions: expected at least 1, got {number}$"):
+            PseudoMasks(max_regions=number)
