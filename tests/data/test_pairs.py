@@ -169,6 +169,11 @@ class TestState:
 
 
 class TestRejects:
+    def test_rejects_masks(self, contents, tmp_path):
+        # The module finds regions on its own; these would be decoded and ignored.
+        with pytest.raises(InputError, match=r"^masks: expected none, because pairs are trained unmasked, got X$"):
+            PairDataModule(contents, contents, masks="X")
+
     def test_rejections_name_the_styles(self, contents, tmp_path):
         with pytest.raises(InputError, match=r"^styles: .*nowhere does not exist$"):
             PairDataModule(contents, tmp_path / "nowhere")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch.utils.data import Dataset
 
-from lookcast.checks import check_call
+from lookcast.checks import InputError, check_call
 from lookcast.data.batches import BatchTransform, collate_pairs
 from lookcast.data.datamodule import Grade, PhotoDataModule
 from lookcast.data.dataset import TrainPairs, TrainPhotos, ValPairs, ValPhotos
@@ -29,7 +29,7 @@ class PairDataModule(PhotoDataModule):
         options: further arguments of `PhotoDataModule`, except `masks`.
 
     Raises:
-        InputError: an argument out of range, no photos, or no readable photo.
+        InputError: an argument out of range, masks, no photos, or no readable photo.
     """
 
     @check_call
@@ -43,6 +43,8 @@ class PairDataModule(PhotoDataModule):
         style_grade: Grade = 1.0,
         **options: Any,
     ) -> None:
+        if options.get("masks") is not None:
+            raise InputError(f"masks: expected none, because pairs are trained unmasked, got {options['masks']}")
         super().__init__(photos, content_grade=content_grade, **options)
         self.batch_transform = BatchTransform(self.batch_transform.size, content_grade, style_grade, self.seed)
         self.one_source = styles == photos and val_styles is None
