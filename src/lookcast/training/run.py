@@ -22,7 +22,9 @@ from lookcast.data.datamodule import PhotoDataModule
 from lookcast.data.sources.folder import MIN_SIDE, find_photos
 from lookcast.data.transforms import shrink_to
 from lookcast.generators import FixedStyleGenerator, Generator, UniversalGenerator
-from lookcast.photos.read import PhotoError, read_mask, read_srgb
+from lookcast.ops.masks import labels_to_mask
+from lookcast.photos.masks import read_mask
+from lookcast.photos.read import PhotoError, read_srgb
 from lookcast.training.callbacks import run_stats
 from lookcast.training.config import check_config
 from lookcast.training.loggers import run_loggers
@@ -232,10 +234,10 @@ def _read_style(cfg: DictConfig) -> dict[str, torch.Tensor | None]:
     if cfg.style_mask is None:
         return {"style": style, "style_mask": None}
     try:
-        mask = read_mask(cfg.style_mask, pixels.shape[:2])[0]
+        labels = read_mask(cfg.style_mask, pixels.shape[:2])
     except InputError as error:
         raise InputError(f"style_mask: {error}") from error
-    return {"style": style, "style_mask": shrink_to(mask, cfg.style_size, labels=True)[None]}
+    return {"style": style, "style_mask": labels_to_mask(shrink_to(labels[None], cfg.style_size, labels=True))}
 
 
 def _build(config: DictConfig, **kwargs: Any) -> Any:
