@@ -240,7 +240,7 @@ class TestInstantiate:
         assert len(data.val_set) == (2 if name.endswith("samples") else 1)
         if name.endswith("pairs"):
             assert batch.style.shape == (2, 3, 64, 64)
-            assert [Path(data.looks.train.name(n)).stem for n in range(len(data.looks.train))] == ["coffee"]
+            assert [Path(data.styles.train.name(n)).stem for n in range(len(data.styles.train))] == ["coffee"]
         else:
             assert batch.style is None
         train = {data.photos.train.name(number) for number in range(len(data.photos.train))}
