@@ -521,8 +521,11 @@ def compare(other: Path, rounds: int, arguments: list[str]) -> None:
         ratios = iter((ours / theirs).T)
     print(f"{checkouts[0]} / {checkouts[1]}: median ratio of {rounds} rounds (least to greatest), for each column")
     for label, figures in runs[0][0]:
-        cells = [f"{np.median(r):5.2f} ({r.min():.2f} to {r.max():.2f})" for r in islice(ratios, len(figures))]
-        print(f"  {label:44s} {'   '.join(cells)}")
+        cells = [
+            f"{np.median(ratio):5.2f} ({ratio.min():.2f} to {ratio.max():.2f})" if np.isfinite(ratio).all() else "    -"
+            for ratio in islice(ratios, len(figures))
+        ]
+        print(f"  {label:36s} {' '.join(f'{cell:22s}' for cell in cells).rstrip()}")
 
 
 def _printed_rows(checkout: Path, arguments: list[str]) -> Iterator[tuple[str, list[float]]]:

@@ -55,7 +55,7 @@ def save_universal(path: Path, seed: int = 0) -> Path:
 
 def baked_look(style: torch.Tensor, seed: int = 0) -> FixedStyleGenerator:
     """`universal_look` with the style photo `(1, 3, H, W)` baked in."""
-    return FixedStyleGenerator.bake(universal_look(seed), style).eval()
+    return FixedStyleGenerator.from_universal(universal_look(seed), style).eval()
 
 
 class MeanColor(PairGenerator):

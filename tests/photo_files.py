@@ -1,4 +1,4 @@
-"""Photo files of every sort, made from real photographs."""
+"""Photo files of many formats, made from real photographs."""
 
 import struct
 import zlib
@@ -11,20 +11,20 @@ import skimage.data
 from PIL import ExifTags, Image, ImageCms
 
 UPRIGHT = skimage.data.chelsea()[60:124, 100:196]
-"""What `save_photo` writes by default, 96 x 64 pixels."""
+"""The photo that `save_photo` writes by default, 96 x 64 pixels."""
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 SRGB = SRGB_PROFILE.tobytes()
 
 
 def save_photo(path: Path, name: str = "chelsea", **options: object) -> Path:
-    """A crop of one of scikit-image's photographs, 96 x 64 pixels, as a file."""
+    """Write a crop of one of the photographs of scikit-image, 96 x 64 pixels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(getattr(skimage.data, name)()[60:124, 100:196]).save(path, **options)
     return path
 
 
 def exif(orientation=1, size=(96, 64)):
-    """EXIF as a phone writes it: camera, time, size of the stored picture, place."""
+    """Return EXIF with the tags of a phone: camera, time, size of the stored picture, place."""
     tags = Image.Exif()
     tags[ExifTags.Base.Make] = "Lookcam"
     tags[ExifTags.Base.Orientation] = orientation
@@ -43,7 +43,7 @@ IPTC = b"\x1c\x02\x50\x00\x04Anna\x1c\x02\x05\x00\x03Cat"  # by-line and title; 
 
 
 def jpeg_with_iptc(path: Path, **options: object) -> Path:
-    """Such a JPEG as Photoshop writes: the records among other resources."""
+    """Write a JPEG in the way of Photoshop: the records are among other resources."""
     resources = b"8BIM\x04\x25\0\0" + struct.pack(">I", 2) + b"xx"
     resources += b"8BIM\x04\x04\0\0" + struct.pack(">I", len(IPTC)) + IPTC + bytes(len(IPTC) % 2)
     data = b"Photoshop 3.0\0" + resources
@@ -57,7 +57,7 @@ def parsed(data):
 
 
 def png16(values, color_type):
-    """A PNG of 16 bits, which Pillow can't write in colour."""
+    """Return a 16-bit PNG, which Pillow can't write in colour."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -68,7 +68,7 @@ def png16(values, color_type):
 
 
 def icc_profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """The smallest ICC profile (version 2, printer class) of a colour space, from its tags."""
+    """Return the smallest ICC profile (version 2, printer class) with these tags for a colour space."""
     tags = {
         b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78),
         b"wtpt": b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061),
@@ -86,7 +86,7 @@ def icc_profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
 
 
 def rgb_profile(primaries: tuple[tuple[float, float, float], ...], curve: bytes) -> bytes:
-    """A profile of three primaries (XYZ, relative to D50) and one curve, as cameras and editors embed it."""
+    """Return a profile of three primaries (XYZ, relative to D50) and one curve, like those of cameras and editors."""
     colors = [b"XYZ " + bytes(4) + struct.pack(">3i", *(round(65536 * value) for value in xyz)) for xyz in primaries]
     names = (b"rXYZ", b"gXYZ", b"bXYZ")
     return icc_profile(
@@ -118,7 +118,7 @@ LINEAR_GREY = icc_profile(b"GRAY", {b"kTRC": b"curv" + bytes(8)})
 
 
 def _black_only() -> bytes:
-    """A table of 2x2x2x2 nodes to Lab: white without black ink, black with it, whatever the other inks do."""
+    """Return a table of 2x2x2x2 nodes to Lab: white without black ink, black with it; other inks do not count."""
     ramp = bytes(range(256))
     identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
     nodes = 8 * (bytes((255, 128, 128)) + bytes((0, 128, 128)))
@@ -126,7 +126,7 @@ def _black_only() -> bytes:
 
 
 def _blue_only() -> bytes:
-    """A table of 2x2x2 nodes to Lab: as bright as its blue, whatever red and green are."""
+    """Return a table of 2x2x2 nodes to Lab: as bright as its blue; red and green do not count."""
     ramp = bytes(range(256))
     identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
     nodes = 4 * (bytes((0, 128, 128)) + bytes((255, 128, 128)))
@@ -134,7 +134,7 @@ def _blue_only() -> bytes:
 
 
 def _table(nodes: np.ndarray) -> bytes:
-    """A table of uint16 nodes, `(n, n, n, 3)`, from three channels to three, without curves."""
+    """Return a table of uint16 nodes, `(n, n, n, 3)`, from three channels to three, without curves."""
     identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
     ramps = 3 * struct.pack(">2H", 0, 65535)
     head = b"mft2" + bytes(4) + bytes((3, 3, len(nodes), 0)) + identity + struct.pack(">2H", 2, 2)
@@ -143,7 +143,7 @@ def _table(nodes: np.ndarray) -> bytes:
 
 @lru_cache(maxsize=1)
 def tables_both_ways() -> bytes:
-    """Adobe RGB as scanners and printers embed such spaces: tables to Lab and back, instead of curves and a matrix."""
+    """Return Adobe RGB in the form of scanners and printers: tables to Lab and back, not curves and a matrix."""
     lab = imagecodecs.cms_profile("lab2")
 
     def convert(values: np.ndarray, source: bytes, target: bytes, spaces: tuple[str, str]) -> np.ndarray:
@@ -168,4 +168,4 @@ def tables_both_ways() -> bytes:
 BLUE_ONLY_RGB = icc_profile(b"RGB ", {b"A2B0": _blue_only()})
 """RGB by a table, from which there is no way back."""
 BLACK_ONLY_CMYK = icc_profile(b"CMYK", {b"A2B0": _black_only()})
-"""Inks of which only the black one prints: no conversion without the profile leaves the others out."""
+"""A printer that prints black ink only: no conversion without the profile ignores the other inks."""

@@ -1,14 +1,18 @@
 import os
 import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from lookcast.atomic import atomic_write
+from lookcast.atomic import atomic_write, remove_stale
 from lookcast.checks import InputError
 
 
 def _names(folder):
-    return [path.name for path in folder.iterdir()]
+    return sorted(path.name for path in folder.iterdir())
 
 
 class TestAtomicWrite:
@@ -101,3 +105,102 @@ class TestAtomicWrite:
         with pytest.raises(InputError) as error, atomic_write(path):
             pytest.fail("the block must not run")
         assert str(error.value) == f"{path}: can't be written (Read-only file system)"
+
+    @pytest.mark.parametrize("name", ["x" * 256, "é" * 128, "x" * 252 + ".png"])
+    def test_rejects_a_name_that_is_too_long(self, tmp_path, name):
+        with (
+            pytest.raises(InputError, match=r"can't be written \(File name too long\)$"),
+            atomic_write(tmp_path / name),
+        ):
+            pytest.fail("the block must not run")
+        assert _names(tmp_path) == []
+
+    @pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "x" * 251 + ".png", "a." + "x" * 253])
+    def test_writes_the_longest_names(self, tmp_path, name):
+        with atomic_write(tmp_path / name) as temporary:
+            temporary.write_bytes(b"whole")
+        assert _names(tmp_path) == [name]
+
+    @pytest.mark.parametrize("below", ["photo.png", "a/b/photo.png"])
+    def test_names_the_file_in_place_of_a_folder(self, tmp_path, below):
+        file = tmp_path / "out.jpg"
+        file.write_bytes(b"a file")
+        with pytest.raises(InputError) as error, atomic_write(file / below):
+            pytest.fail("the block must not run")
+        assert str(error.value) == f"{file / below}: can't be written ({file} is not a folder)"
+
+    def test_rejects_a_null_byte(self, tmp_path):
+        with (
+            pytest.raises(InputError, match=r"can't be written \(embedded null byte\)$"),
+            atomic_write(f"{tmp_path}/\0"),
+        ):
+            pytest.fail("the block must not run")
+
+    def test_threads_leave_the_umask(self, tmp_path):
+        def write(number):
+            with atomic_write(tmp_path / f"{number}.png") as temporary:
+                temporary.write_bytes(b"whole")
+
+        before = os.umask(0o027)
+        try:
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(write, range(200)))
+            assert os.umask(0o027) == 0o027
+        finally:
+            os.umask(before)
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
+
+
+CODE = """
+import sys, time
+from lookcast.atomic import atomic_write, remove_stale
+with atomic_write(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"in part")
+    print(temporary, flush=True)
+    time.sleep(60)
+"""
+
+
+class TestRemoveStale:
+    @pytest.fixture
+    def begin(self):
+        """Start a process that writes a file and does not finish."""
+        running = []
+
+        def start(path):
+            process = subprocess.Popen([sys.executable, "-c", CODE, path], stdout=subprocess.PIPE, text=True)
+            running.append(process)
+            return process, Path(process.stdout.readline().rstrip("\n"))
+
+        yield start
+        for process in running:
+            process.kill()
+            process.wait()
+
+    def test_removes_those_of_killed_processes_only(self, tmp_path, begin):
+        killed, stale = begin(tmp_path / "a.png")
+        _, alive = begin(tmp_path / "b.png")
+        killed.kill()
+        killed.wait()
+        others = [".a.png", ".a.lookcast-00000000-1-abcdefgh.png", "a.lookcast-backup.png", stale.name[1:]]
+        for name in others:  # files of users, and one of another machine
+            (tmp_path / name).write_bytes(b"keep")
+        (tmp_path / "below").mkdir()
+        (tmp_path / "below" / stale.name).write_bytes(b"keep")
+        assert remove_stale(tmp_path) == [stale]
+        assert _names(tmp_path) == sorted([*others, alive.name, "below"])
+        assert _names(tmp_path / "below") == [stale.name]
+        assert remove_stale(tmp_path) == []
+
+    def test_the_first_write_into_a_folder_removes_them(self, tmp_path, begin):
+        killed, stale = begin(tmp_path / "a.png")
+        killed.kill()
+        killed.wait()
+        assert stale.exists()
+        with atomic_write(tmp_path / "c.png") as temporary:
+            assert temporary.suffix == ".png"
+            temporary.write_bytes(b"whole")
+        assert _names(tmp_path) == ["c.png"]
+
+    def test_a_folder_that_is_not_there_has_none(self, tmp_path):
+        assert remove_stale(tmp_path / "nowhere") == []

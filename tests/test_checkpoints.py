@@ -1,5 +1,10 @@
 import json
+import os
 import pickle
+import re
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from lookcast.checkpoints import CheckpointError, find_checkpoint, load_checkpoint, save_checkpoint
 from lookcast.encoders.compact import CompactEncoder, CompactNetwork
 from lookcast.generators import UniversalGenerator
-from lookcast.generators.regions import TAP_CHANNELS
-from lookcast.weights import save_weights
+from lookcast.generators.statistics import TAP_CHANNELS
+from lookcast.weights import read_weights, save_weights
 from tests.looks import SMALL, UNIVERSAL, baked_look, look, save_look, save_universal, universal_look
 from tests.samples import photo
 
@@ -29,6 +34,12 @@ def rewrite(path, change):
     with safe_open(path, "pt") as file:
         header = json.loads(file.metadata()["lookcast"])
     save_file(load_file(path), path, metadata={"lookcast": json.dumps(change(header))})
+
+
+def with_last(weight, value):
+    """The same weight with another last value."""
+    weight.view(-1)[-1] = value
+    return weight
 
 
 class TestSaveCheckpoint:
@@ -133,7 +144,70 @@ class TestLoadCheckpoint:
         self.refuse(tmp_path / "look.safetensors", "no such checkpoint")
 
     def test_rejects_folder(self, tmp_path):
-        self.refuse(tmp_path, "no such checkpoint")
+        self.refuse(tmp_path, "is a folder, expected a checkpoint$")
+
+    def test_rejects_devices_and_pipes(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe.safetensors")
+        for path in (tmp_path / "pipe.safetensors", "/dev/zero", "/dev/null"):
+            self.refuse(path, "is a pipe or a device, expected a checkpoint in a regular file$")
+
+    @pytest.mark.parametrize("name", ["floor", "key.weight"])
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda weight: weight.fill_(torch.nan), "values that are not finite"),
+            (lambda weight: with_last(weight, torch.nan), "values that are not finite"),
+            (lambda weight: with_last(weight, -torch.inf), "values that are not finite"),
+            (lambda weight: with_last(weight, -2e4), "2e+04"),
+            (lambda weight: weight > 0, "strided bool"),
+            (lambda weight: weight.to(torch.int32), "strided int32"),
+            (lambda weight: weight.to(torch.float8_e4m3fn), "strided float8_e4m3fn"),
+        ],
+    )
+    def test_rejects_unusable_values(self, tmp_path, name, change, said):
+        path = save_universal(tmp_path / "look.safetensors")
+        tensors, header = read_weights(path, "generator")
+        tensors[name] = change(tensors[name].clone())
+        save_file(tensors, path, metadata={"lookcast": json.dumps(header)})
+        self.refuse(path, f"weight '{name}' holds {re.escape(said)}, expected ")
+
+    @pytest.mark.parametrize(
+        ("name", "arguments"),
+        [
+            ("bilateral", {"channels": 6000}),
+            ("bilateral", {"blocks": 10**9}),
+            ("bilateral", {"thumbnail": 10**6}),
+            ("bilateral", {"depth": "8"}),
+            ("bilateral", {"depth": True}),
+            ("transform", {"channels": 10**5}),
+            ("transform", {"blocks": 10**9}),
+            ("universal", {"channels": 10**9}),
+            ("universal", {"regions": 10**9}),
+            ("universal", {"heads": 1e308}),
+            ("baked", {"universal": {"depth": 10**6}}),
+        ],
+    )
+    def test_rejects_sizes_without_allocating_them(self, tmp_path, name, arguments):
+        path = save_universal(tmp_path / "look.safetensors")
+        rewrite(path, lambda header: {**header, "generator": {"name": name, "arguments": arguments}})
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.refuse(path, r"expected an integer from \d+ to \d+, got ")
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+
+    def test_compares_shapes_without_allocating_the_network(self, tmp_path):
+        # The largest network within the ranges takes 4.8 GB.
+        path = save_look(tmp_path / "look.safetensors")
+        described = {"name": "bilateral", "arguments": {"channels": 1024, "blocks": 64, "height": 2, "width": 2}}
+        rewrite(path, lambda header: {**header, "generator": described})
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.refuse(path, "lacks the weight|has shape")
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+
+    @pytest.mark.parametrize("encoder", [5, ["a"], {"a": 1}])
+    def test_rejects_an_encoder_that_is_no_path(self, tmp_path, encoder):
+        path = save_universal(tmp_path / "look.safetensors")
+        rewrite(path, lambda header: {**header, "generator": {**header["generator"], "encoder": encoder}})
+        self.refuse(path, "its header names no file of weights for its encoder$")
 
     def test_rejects_training_checkpoint(self, tmp_path):
         torch.save({"state_dict": look().state_dict(), "pytorch-lightning_version": "2.6.0"}, tmp_path / "last.ckpt")
@@ -165,7 +239,7 @@ class TestLoadCheckpoint:
 
     def test_rejects_encoder(self, tmp_path):
         save_weights(tmp_path / "encoder.safetensors", "encoder", {"weight": torch.zeros(2)}, {})
-        self.refuse(tmp_path / "encoder.safetensors", "holds the weights of a encoder, expected a generator")
+        self.refuse(tmp_path / "encoder.safetensors", "holds weights of kind 'encoder', expected 'generator'$")
 
     @pytest.mark.parametrize("name", ["Universal", None, ["bilateral"]])
     def test_rejects_unknown_generator(self, tmp_path, name):
@@ -232,6 +306,42 @@ class TestLoadCheckpoint:
         described = {"name": generator.name, "arguments": generator.arguments}
         save_weights(tmp_path / "look.safetensors", "generator", state, {"generator": described})
         self.refuse(tmp_path / "look.safetensors", "lacks the weight 'head.bias'")
+
+
+class TestDefaults:
+    """Torch's default type and device change nothing: checkpoints are in float32 on the CPU."""
+
+    CODE = """
+import sys, torch
+from lookcast.checkpoints import load_checkpoint
+getattr(torch, sys.argv[1])(eval(sys.argv[2]))
+content, style = (torch.load(path) for path in sys.argv[3:5])
+outputs = []
+for path in sys.argv[6:]:
+    generator, _ = load_checkpoint(path)
+    assert {p.dtype for p in generator.state_dict().values()} == {torch.float32}
+    with torch.no_grad():
+        given = (style,) if generator.takes_style else ()
+        outputs.append(generator(content, *given).image)
+torch.save(outputs, sys.argv[5])
+"""
+
+    @pytest.mark.parametrize("setting", [("set_default_dtype", "torch.float64"), ("set_default_device", "'meta'")])
+    def test_loading_and_running(self, tmp_path, setting):
+        files = [tmp_path / f"{name}.safetensors" for name in ("bilateral", "transform", "universal", "baked")]
+        images = photo("chelsea").float(), photo("coffee").float()
+        generators = look("bilateral"), look("transform"), universal_look(), baked_look(images[1])
+        for file, generator in zip(files, generators, strict=True):
+            save_checkpoint(file, generator, HEADER)
+        for name, image in zip("ab", images, strict=True):
+            torch.save(image, tmp_path / name)
+        paths = [tmp_path / name for name in ("a", "b", "outputs")]
+        subprocess.run([sys.executable, "-c", self.CODE, *setting, *paths, *files], check=True)
+        for output, generator in zip(torch.load(tmp_path / "outputs"), generators, strict=True):
+            with torch.no_grad():
+                expected = generator(images[0], *([images[1]] if generator.takes_style else [])).image
+            # Two processes: sums may be in another order. 1e-5 is some 80 units of float32's last place at 1.
+            torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
 
 
 class TestFindCheckpoint:

@@ -204,7 +204,7 @@ class TestInstantiate:
         assert type(module) is (UniversalModule if name.endswith("universal") else LookModule)
         assert module.generator is parts["generator"]
         if name.endswith("universal"):
-            assert (module.masked_share, module.pseudo_masks.most) == (0.5, 6)
+            assert (module.masked_share, module.pseudo_masks.max_regions) == (0.5, 6)
             assert set(module.pseudo_masks.taps) <= set(parts["encoder"].taps)
 
     @pytest.mark.parametrize("name", of_group("encoder"))
@@ -364,7 +364,7 @@ class TestRuns:
                 "debug=fast",
                 "trainer=cpu",
                 *UNIVERSAL,
-                "module.pseudo_masks.most=1",  # clusters of rounded features are others
+                "module.pseudo_masks.max_regions=1",  # clusters of rounded features are others
                 f"run_dir={tmp_path / precision}",
             ]
             cfg = composed(*overrides, *(() if precision == "bf16-mixed" else (f"trainer.precision={precision}",)))

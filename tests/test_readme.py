@@ -45,6 +45,11 @@ def commands():
     return [shlex.split(line, comments=True) for block in blocks("bash") for line in block.splitlines()]
 
 
+def prose():
+    """Return the README without its code blocks."""
+    return re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+
+
 def rows(heading, page=README):
     """Return the rows of the table whose first column has this heading."""
     table = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\|\n)+)", page, re.MULTILINE)
@@ -103,6 +108,15 @@ class TestShell:
             assert words[0] in {"bash", "lookcast", "pip"}, words
             if words[0] == "lookcast":
                 assert words[1] in cli.COMMANDS, words
+
+    def test_flags_exist(self, capsys):
+        for name in set(cli.COMMANDS) - {"train"}:  # Hydra has its own help
+            with pytest.raises(SystemExit):
+                cli.main([name, "--help"])
+        known = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
+        flags = {word for span in spans(prose()) for word in span.split() if word.startswith("--")}
+        assert len(flags) >= 12
+        assert flags <= known | {"--cfg", "--logdir"}  # of Hydra and of TensorBoard
 
     def test_scripts_exist(self):
         scripts = [words[1] for words in commands() if words[0] == "bash"]
@@ -194,8 +208,7 @@ class TestPaths:
             assert link in anchors or (ROOT / link).is_file(), link
 
     def test_named_files_exist(self):
-        prose = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
-        files = {span for span in spans(prose) if re.fullmatch(r"[\w/]+/\w+\.(py|yaml|sh|md|safetensors)", span)}
+        files = {span for span in spans(prose()) if re.fullmatch(r"[\w/]+/\w+\.(py|yaml|sh|md|safetensors)", span)}
         assert len(files) >= 6
         for file in files:
             assert (ROOT / file).is_file() or (Path(lookcast.__file__).parent / file).is_file(), file

@@ -1,5 +1,7 @@
+import io
 import json
-from pathlib import Path
+import resource
+import zipfile
 
 import pytest
 import torch
@@ -7,7 +9,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lookcast.checks import InputError
-from lookcast.weights import FORMAT_VERSION, CheckpointError, load_into, read_state_dict, read_weights, save_weights
+from lookcast.weights import (
+    FORMAT_VERSION,
+    CheckpointError,
+    load_into,
+    load_weights,
+    read_state_dict,
+    read_weights,
+    save_weights,
+)
 from tests.samples import randn
 
 TENSORS = {"weight": randn(4, 3), "bias": randn(4, seed=1)}
@@ -69,7 +79,7 @@ class TestSaveWeights:
 class TestReadWeights:
     def test_rejects_a_missing_file(self, tmp_path):
         assert "no such checkpoint" in _refused(tmp_path / "none.safetensors")
-        assert "no such checkpoint" in _refused(tmp_path)
+        assert "is a folder, expected a checkpoint" in _refused(tmp_path)
 
     @pytest.mark.parametrize("keep", [0, 5, 100, -1, -40])
     def test_rejects_a_cut_file(self, path, keep):
@@ -88,14 +98,30 @@ class TestReadWeights:
         assert "not one of lookcast's" in _refused(path)
 
     @pytest.mark.parametrize(
-        "header", ["{", "[]", "{}", "3", '{"format_version": 1}', '{"format_version": "x", "kind": "a"}']
+        "header",
+        [
+            "{",
+            "[]",
+            "{}",
+            "3",
+            '{"format_version": 1}',
+            '{"format_version": "x", "kind": "a"}',
+            '{"format_version": 1e999, "kind": "generator"}',
+            '{"format_version": NaN, "kind": "generator"}',
+            '{"format_version": true, "kind": "generator"}',
+            '{"format_version": 1, "kind": ["generator"]}',
+            '{"format_version": 1' + "0" * 5000 + "}",
+            '{"kind": ' + "[" * 100_000,
+            '{"format_version": 1, "kind": "generator", "x": ' + "[" * 2000 + "]" * 2000 + "}",
+            '{"format_version": 1, "kind": "generator"}' + " " * (17 << 20),
+        ],
     )
     def test_rejects_a_broken_header(self, path, header):
         save_file(TENSORS, path, metadata={"lookcast": header})
         assert "its header is not one that lookcast writes" in _refused(path)
 
     def test_rejects_another_kind(self, path):
-        assert "holds the weights of a generator, expected a encoder" in _refused(path, "encoder")
+        assert "holds weights of kind 'generator', expected 'encoder'" in _refused(path, "encoder")
 
     def test_rejects_a_newer_format(self, path):
         header = {"format_version": FORMAT_VERSION + 1, "kind": "generator"}
@@ -134,13 +160,13 @@ class TestReadStateDict:
 
     def test_rejects_a_missing_file(self, tmp_path):
         assert "no such file" in self._refused(tmp_path / "none.pth")
-        assert "no such file" in self._refused(tmp_path)
+        assert "is a folder, expected a file of weights" in self._refused(tmp_path)
 
     def test_rejects_a_file_that_cannot_be_read(self, path, monkeypatch):
-        def refuse(self, *args):
+        def refuse(*args, **options):
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(Path, "open", refuse)
+        monkeypatch.setattr(io, "open", refuse)
         assert "can't be read (Permission denied)" in self._refused(path)
 
     @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
@@ -160,6 +186,13 @@ class TestReadStateDict:
         path = tmp_path / name
         path.write_bytes(b"<html>404: not found</html>\n" * 50)
         assert "not a whole" in self._refused(path)
+
+    def test_rejects_what_unpacks_to_more_than_its_size(self, path, tmp_path):
+        with zipfile.ZipFile(path) as stored, zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as packed:
+            for entry in stored.infolist():
+                packed.writestr(entry.filename, stored.read(entry))
+            packed.writestr("network/data/9", bytes(10_000_000))
+        assert "not a whole state dict" in self._refused(tmp_path / "a.pth")
 
     def test_rejects_pickled_code(self, path):
         torch.save(nn.Linear, path)  # unpickling a class imports and may run code
@@ -195,3 +228,58 @@ class TestLoadInto:
             load_into(module, tensors, "look.safetensors")
         assert str(error.value) == f"look.safetensors: {message}"
         assert torch.equal(module.weight, before)  # nothing is loaded in part
+
+    @pytest.mark.parametrize(
+        ("bias", "said"),
+        [
+            (torch.full((4,), torch.nan), "values that are not finite"),
+            (torch.tensor([1, 2, 3, torch.inf]), "values that are not finite"),
+            (torch.tensor([1.0, 2, -3e4, 0]), "3e\\+04"),
+            (torch.ones(4, dtype=torch.bool), "strided bool"),
+            (torch.ones(4, dtype=torch.int64), "strided int64"),
+            (torch.ones(4, dtype=torch.complex64), "strided complex64"),
+            (torch.ones(4).to_sparse(), "sparse_coo float32"),
+            (torch.ones(4, device="meta"), "no data"),
+        ],
+    )
+    def test_rejects_unusable_values(self, bias, said):
+        with pytest.raises(CheckpointError, match=f"^look.safetensors: weight 'bias' holds {said}, expected "):
+            load_into(nn.Linear(3, 4), TENSORS | {"bias": bias}, "look.safetensors")
+
+    def test_integers_stay_integers(self):
+        module = nn.BatchNorm1d(2)
+        state = module.state_dict()
+        load_into(module, state | {"num_batches_tracked": torch.tensor(7)}, "a.pth")
+        assert module.num_batches_tracked == 7
+        with pytest.raises(CheckpointError, match=r"'num_batches_tracked' holds strided float32, expected int64$"):
+            load_into(module, state | {"num_batches_tracked": torch.tensor(7.0)}, "a.pth")
+
+    def test_a_module_on_the_meta_device_gets_copies_in_float32(self):
+        with torch.device("meta"):
+            module = nn.Linear(3, 4, dtype=torch.float64)
+        weight = TENSORS["weight"].float()
+        load_into(module, TENSORS | {"weight": weight}, "look.safetensors")
+        assert {p.dtype for p in module.parameters()} == {torch.float32}
+        assert torch.equal(module.weight, weight)
+        weight.zero_()
+        assert module.weight.abs().min() > 0
+        assert module.weight.requires_grad
+
+
+class TestLoadWeights:
+    def test_known_value(self, path):
+        module = nn.Linear(3, 4)
+        load_weights(module, path)
+        torch.testing.assert_close(module.weight.data, TENSORS["weight"].float())
+
+    @pytest.mark.parametrize(("size", "said"), [(1 << 30, "lacks the weight 'bias'"), (1 << 42, "unable to mmap")])
+    def test_compares_shapes_before_it_reads(self, tmp_path, size, said):
+        header = {"weight": {"dtype": "F32", "shape": [4, size // 16], "data_offsets": [0, size]}}
+        text = json.dumps(header).encode()
+        with (tmp_path / "a.safetensors").open("wb") as file:  # a sparse file
+            file.write(len(text).to_bytes(8, "little") + text)
+            file.truncate(8 + len(text) + size)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(CheckpointError, match=said):
+            load_weights(nn.Linear(3, 4), tmp_path / "a.safetensors")
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB

@@ -1,38 +1,133 @@
-"""Atomic writes: a file appears whole or not at all."""
+"""Atomic writes: a file appears completely or not at all, and what killed processes left behind is removed."""
 
+import hashlib
 import os
+import re
+import socket
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from lookcast.checks import InputError
 
+_TEMPORARY = re.compile(r"\.lookcast-([0-9a-f]{8})-([0-9]{1,10})-[^-.]+(?:\.[^.]*)?$")
+_MAX_STEM, _MAX_SUFFIX = 40, 32  # bytes of the names that go into a temporary's; a name holds 255
+
+_swept: set[str] = set()
+_lock = threading.Lock()
+
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` when the block ends well, delete it otherwise.
+    """Yield a temporary path in the folder of `path`; rename it to `path` if the block succeeds, else delete it.
+
+    The first write into a folder also removes the temporaries of dead processes there, see `remove_stale`.
 
     Raises:
-        InputError: the folder is missing or can't be written.
+        InputError: the folder can't be made or written, or `path` is a folder or no possible name.
     """
     path = Path(path)
     try:
+        _check_target(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Same folder, so that the rename is atomic; same suffix, because encoders choose the format by it.
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror})") from error
+        # In the same folder, so that the rename is atomic; with the same suffix, because encoders choose by it.
+        stem, suffix = os.fsencode(path.stem)[:_MAX_STEM], path.suffix
+        handle, name = tempfile.mkstemp(
+            prefix=f".{os.fsdecode(stem)}.lookcast-{_machine()}-{os.getpid()}-",
+            suffix=suffix if len(os.fsencode(suffix)) <= _MAX_SUFFIX else "",
+            dir=path.parent,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise InputError(f"{path}: can't be written ({getattr(error, 'strerror', None) or error})") from error
     os.close(handle)
     temporary = Path(name)
+    _sweep_once(path.parent)
     try:
         yield temporary
-        # mkstemp makes files private; a result gets the permissions that the user's umask asks for.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: can't be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_stale(folder: str | Path) -> list[Path]:
+    """Delete the temporaries that dead processes of this machine left in a folder, not below it.
+
+    A temporary's name holds its machine and process. Those of live processes and of other machines stay, and so does
+    every file that is not a temporary of `atomic_write`.
+
+    Returns:
+        The deleted files.
+    """
+    removed = []
+    with suppress(OSError), os.scandir(folder) as entries:  # a folder that can't be listed has nothing to delete
+        for entry in entries:
+            found = _TEMPORARY.search(entry.name) if entry.name.startswith(".") else None
+            if (
+                found
+                and found[1] == _machine()
+                and not _is_alive(int(found[2]))
+                and entry.is_file(follow_symlinks=False)
+            ):
+                with suppress(OSError):  # another process may have deleted it
+                    Path(entry.path).unlink()
+                    removed.append(Path(entry.path))
+    return removed
+
+
+def _sweep_once(folder: Path) -> None:
+    with _lock:
+        key = os.path.realpath(folder)
+        if key in _swept:
+            return
+        _swept.add(key)
+    remove_stale(folder)
+
+
+def _check_target(path: Path) -> None:
+    """Refuse a path that can't become a file before anything is computed for it.
+
+    Raises:
+        OSError: a folder, a path below a file, or a name that the system refuses.
+    """
+    try:
+        is_folder = path.is_dir()
+        path.lstat()
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        file = next(parent for parent in path.parents if parent.exists())
+        raise OSError(f"{file} is not a folder") from None
+    if is_folder:
+        raise OSError("it is a folder")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+@cache
+def _machine() -> str:
+    """Return a short hash of the machine and of the process namespace, within which a process has one number."""
+    namespace = ""
+    with suppress(OSError):  # Linux only
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    return hashlib.sha256(f"{socket.gethostname()} {namespace}".encode()).hexdigest()[:8]
+
+
+def _umask() -> int:
+    with _lock:  # it can only be read by changing it
+        umask = os.umask(0)
+        os.umask(umask)
+    return umask

@@ -1,14 +1,16 @@
-"""A generator in one file: its weights, and a header that rebuilds it."""
+"""Checkpoints: a generator in one file, its weights and a header that rebuilds it."""
 
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from lookcast.checks import describe
+import torch
+
+from lookcast.checks import InputError, describe
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, Generator
-from lookcast.paths import shipped
-from lookcast.weights import CheckpointError, load_into, read_weights, save_weights
+from lookcast.paths import check_file, shipped
+from lookcast.weights import CheckpointError, load_weights, read_header, save_weights
 
 KIND = "generator"
 UNIVERSAL = "universal"
@@ -49,12 +51,12 @@ def find_checkpoint(path_or_name: str | Path | None) -> Path:
 
 
 def save_checkpoint(path: str | Path, generator: Generator, header: dict[str, Any]) -> None:
-    """Write a generator for inference, whole or not at all.
+    """Write a generator for inference, atomically.
 
     Args:
         path: the `.safetensors` file.
         generator: its name and arguments go into the header, under `generator`.
-        header: what else a reader should know, JSON values: `encoder`, `training` (the config), `metrics`, `licence`.
+        header: other information for readers, JSON values: `encoder`, `training` (the config), `metrics`, `licence`.
 
     Raises:
         InputError: the file can't be written.
@@ -62,43 +64,55 @@ def save_checkpoint(path: str | Path, generator: Generator, header: dict[str, An
     described = {**header, "generator": {"name": generator.name, "arguments": generator.arguments}}
     if generator.needs_encoder:
         described["generator"]["encoder"] = generator.encoder.weights
-    # Of the file, not of the generator: a header that was loaded has those of the file it came from.
+    # The header of a loaded checkpoint has the version and the kind of the file that it came from.
     for key in ("format_version", "kind"):
         described.pop(key, None)
     save_weights(path, KIND, generator.state_dict(), described)
 
 
 def load_checkpoint(path: str | Path) -> tuple[Generator, dict[str, Any]]:
-    """Rebuild a generator from what `save_checkpoint` wrote; nothing in the file is executed.
+    """Rebuild a generator from a file by `save_checkpoint`; nothing in the file is executed.
+
+    The header, names, shapes and values are checked before the network is allocated. The weights are in float32,
+    whatever torch's default type and device are.
 
     Returns:
         The generator on the CPU, in evaluation mode, and the header.
 
     Raises:
-        CheckpointError: missing, cut or foreign file, a generator that this version does not know, arguments or
-            weights that do not fit it.
+        CheckpointError: no regular file, a damaged or foreign one, a generator that this version does not know, or
+            arguments or weights that do not fit it.
     """
-    path = Path(path)
+    path = check_file(path, "checkpoint", CheckpointError)
     if zipfile.is_zipfile(path):
         raise CheckpointError(
             f"{path}: a file of torch.save, such as a training checkpoint (.ckpt); "
             "expected the .safetensors file that the same run wrote"
         )
-    tensors, header = read_weights(path, KIND)
+    header = read_header(path, KIND)
     described = header.get("generator")
     if not isinstance(described, dict) or not isinstance(described.get("arguments"), dict):
         raise CheckpointError(f"{path}: its header does not say which generator it holds")
     name, arguments = described.get("name"), described["arguments"]
     if not isinstance(name, str) or name not in GENERATORS:
         known = ", ".join(sorted(GENERATORS))
-        raise CheckpointError(f"{path}: holds a generator {name!r}, this lookcast knows {known}")
+        raise CheckpointError(f"{path}: holds a generator {repr(name)[:60]}, this lookcast knows {known}")
+    encoder = {"encoder": _load_encoder(described.get("encoder"), path)} if GENERATORS[name].needs_encoder else {}
     try:
-        kind = GENERATORS[name]
-        # Its own encoder, if it was trained with other weights than those that ship.
-        encoder = {"encoder": CompactEncoder(described.get("encoder"))} if kind.needs_encoder else {}
-        generator = kind(**encoder, **arguments)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        with torch.device("meta"):  # allocates nothing before the weights are checked
+            generator = GENERATORS[name](**encoder, **arguments)
+    except (TypeError, InputError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path}: arguments that the {name} generator does not take ({reason})") from error
-    load_into(generator, tensors, path)
+    load_weights(generator, path)
     return generator.eval(), header
+
+
+def _load_encoder(weights: Any, path: Path) -> CompactEncoder:
+    """Load the encoder that a checkpoint names: None for the shipped weights, or a file of other weights."""
+    if weights is not None and not isinstance(weights, str):
+        raise CheckpointError(f"{path}: its header names no file of weights for its encoder")
+    try:
+        return CompactEncoder(weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: its encoder can't be loaded ({error})") from error

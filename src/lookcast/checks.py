@@ -1,4 +1,4 @@
-"""Errors a user can act on, and shape checks at the public borders."""
+"""Errors that a user can act on, and checks of arguments."""
 
 import functools
 import inspect
@@ -12,19 +12,19 @@ _R = TypeVar("_R")
 
 
 class InputError(ValueError):
-    """Something handed in from outside is not usable; the message is one line that names it.
+    """An input is not usable; the message is one line that names it.
 
-    The command line prints the message alone and exits with 2; every other exception is a fault of lookcast.
+    The command line prints the message alone and exits with 2. Every other exception is a fault of lookcast.
     """
 
 
 class ShapeError(InputError):
-    """A tensor has another shape than its contract says.
+    """A tensor has another shape than expected.
 
     Attributes:
-        name: the argument's name.
-        expected: its shape by contract; letters stand for any size.
-        actual: the shape that came.
+        name: the name of the argument.
+        expected: the expected shape; letters stand for any size.
+        actual: the shape of the tensor.
     """
 
     def __init__(self, name: str, expected: str, actual: Sequence[int]) -> None:
@@ -33,21 +33,31 @@ class ShapeError(InputError):
 
 
 def describe(value: Any) -> str:
-    """Say in a few words what a wrong argument is: its shape for a tensor, its type otherwise."""
+    """Describe a wrong argument in a few words: a tensor by its shape, anything else by its type."""
     return f"a tensor of {tuple(value.shape)}" if isinstance(value, torch.Tensor) else f"{type(value).__name__}"
 
 
+def check_integer(name: str, value: Any, minimum: int, maximum: int) -> None:
+    """Refuse a value that is no integer from `minimum` to `maximum`; a bool is none.
+
+    Raises:
+        InputError: names the argument, the value and the range.
+    """
+    if type(value) is not int or not minimum <= value <= maximum:
+        raise InputError(f"{name}: expected an integer from {minimum} to {maximum}, got {repr(value)[:80]}")
+
+
 def check_shape(name: str, tensor: torch.Tensor, expected: Sequence[int | str]) -> None:
-    """Compare a tensor's shape with a contract such as `("B", 3, "H", "W")`.
+    """Refuse a tensor that does not have the expected shape, such as `("B", 3, "H", "W")`.
 
     Args:
-        name: the argument's name, for the message.
-        tensor: what came.
-        expected: an int where the size is fixed, a letter where it is free.
+        name: the name of the argument, for the message.
+        tensor: the argument.
+        expected: an integer for each fixed size, a letter for each free one.
 
     Raises:
         ShapeError: another number of dimensions, or another size where it is fixed.
-        InputError: not a tensor at all.
+        InputError: not a tensor.
     """
     if not isinstance(tensor, torch.Tensor):
         raise InputError(f"{name}: expected a tensor, got {describe(tensor)}")
@@ -59,14 +69,14 @@ def check_shape(name: str, tensor: torch.Tensor, expected: Sequence[int | str]) 
 
 
 def check_image(name: str, image: torch.Tensor) -> None:
-    """An image is floating point and `(B, 3, H, W)`; its range is not read (that would stall a GPU)."""
+    """Refuse an image that is not floating point `(B, 3, H, W)`; its range is not read, which would stall a GPU."""
     check_shape(name, image, ("B", 3, "H", "W"))
     if not image.is_floating_point():
         raise InputError(f"{name}: expected floating point in [0, 1], got {image.dtype}")
 
 
 def check_mask(name: str, mask: torch.Tensor, image: torch.Tensor) -> None:
-    """A mask is `(B, K, H, W)`, with the batch size and the resolution of the image it belongs to."""
+    """Refuse a mask that is not `(B, K, H, W)` with the batch size and the resolution of its image."""
     check_shape(name, mask, (image.shape[0], "K", *image.shape[-2:]))
 
 

@@ -1,4 +1,4 @@
-"""Paths: the folders that ship with lookcast, and the check of files that come from outside."""
+"""Folders that ship with lookcast, and the check of files that a user names."""
 
 import stat
 from pathlib import Path
@@ -9,9 +9,9 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(folder: str) -> Path:
-    """Folder that ships with lookcast: `conf` or `checkpoints`.
+    """Return a folder that ships with lookcast: `conf` or `checkpoints`.
 
-    A wheel carries it inside the package; in an editable install it lies at the top of the checkout.
+    A wheel has it inside the package; in an editable install it is at the top of the checkout.
 
     Raises:
         FileNotFoundError: the installation is incomplete.
@@ -23,11 +23,11 @@ def shipped(folder: str) -> Path:
 
 
 def check_file(path: str | Path, what: str, error: type[InputError] = InputError) -> Path:
-    """Return `path` if it is a regular file, a link to one included; a pipe or a device could block for ever.
+    """Return `path` if it is a regular file, or a link to one; a pipe or a device could block for ever.
 
     Args:
-        path: what was named.
-        what: the kind of file that was expected, for the message, such as `photo`.
+        path: the path that the user named.
+        what: the expected kind of file, for the message, such as `photo`.
         error: the exception to raise.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The records that travel between the rooms of the house. NamedTuples: they survive collation and device transfer."""
+"""Records that several packages share. They are NamedTuples, which survive collation and device transfer."""
 
 from typing import NamedTuple
 
@@ -9,16 +9,16 @@ Features = dict[str, torch.Tensor]
 
 
 class PhotoBatch(NamedTuple):
-    """Photos to train on.
+    """A batch of photos for training.
 
     Attributes:
         content: `(B, 3, H, W)`, sRGB in [0, 1].
-        content_mask: `(B, K, H, W)` in [0, 1], sums to 1 over K where a pixel is labelled; None without masks.
-        style: `(B, 3, H', W')`, the style photo of each; None where one photo is the style of all.
-        style_mask: `(B, K, H', W')`.
-        skipped: files that could not be read and were left out in the making of this batch, `path: reason`.
-        seed: for what a step draws; the same in all processes that train together.
-        seeds: for what is drawn for each photo, B of them.
+        content_mask: `(B, K, H, W)` in [0, 1], sums to 1 over K at labelled pixels; None without masks.
+        style: `(B, 3, H', W')`, a style photo for each content; None if one photo is the style of all.
+        style_mask: `(B, K, H', W')`; None without masks.
+        skipped: unreadable files that were left out of this batch, `path: reason`.
+        seed: seed of the random draws of a step; the same in all processes that train together.
+        seeds: B seeds, one for the random draws of each photo.
     """
 
     content: torch.Tensor
@@ -31,11 +31,11 @@ class PhotoBatch(NamedTuple):
 
 
 class Stylization(NamedTuple):
-    """What a generator gives.
+    """The output of a generator.
 
     Attributes:
-        image: `(B, 3, H, W)`, sRGB; not clamped, so that a loss still sees what lies outside [0, 1].
-        grid: `(B, 12, D, GH, GW)`, None from a generator that paints pixels directly.
+        image: `(B, 3, H, W)`, sRGB; not clamped, so that a loss sees values outside [0, 1].
+        grid: `(B, 12, D, GH, GW)`; None from a generator that predicts pixels.
     """
 
     image: torch.Tensor
@@ -43,17 +43,17 @@ class Stylization(NamedTuple):
 
 
 class LossTerms(NamedTuple):
-    """Each term of the loss before its weight, and their weighted sum; scalars.
+    """The terms of the loss before their weights, and the weighted sum; scalars.
 
     Attributes:
-        total: the weighted sum, the only one that carries a gradient.
+        total: the weighted sum; only it has a gradient.
         content: distance of output and content features.
         style: segmented Gram distance of output and style.
         color: sliced Wasserstein distance of output and style, in CIELAB units.
-        photorealism: what no locally affine map of the content explains.
+        photorealism: the part of the output that no locally affine map of the content explains.
         smoothness: differences between neighbouring cells of the grid.
         variation: total variation of the output.
-        gamut: how far the output leaves [0, 1].
+        gamut: distance of the output to [0, 1].
     """
 
     total: torch.Tensor

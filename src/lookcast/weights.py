@@ -1,32 +1,44 @@
-"""Files of weights: lookcast's own, with a JSON header, and foreign ones. No pickle, one clear line for a bad file."""
+"""Tensors in files: lookcast's own with a JSON header, and foreign state dicts. Nothing in a file is executed."""
 
 import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
+from lookcast.paths import check_file
 
 FORMAT_VERSION = 1
+MAX_WEIGHT = 1e4
+"""Largest magnitude of a weight that is loaded. Trained weights stay below 100; larger ones give black or white."""
+_MAX_HEADER = 16 << 20  # characters
+_FLOATING = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 class CheckpointError(InputError):
-    """A file of weights is missing, cut, foreign or does not fit what it is loaded into."""
+    """A file of weights is missing, damaged or foreign, or does not fit its network."""
 
 
 def save_weights(path: str | Path, kind: str, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
-    """Write tensors and a header of JSON values as one `.safetensors` file, whole or not at all.
+    """Write tensors and a header as one `.safetensors` file, atomically.
 
     Args:
         path: the file to write.
-        kind: what the file holds, `generator` or `encoder`; checked when it is read.
+        kind: the content of the file, such as `generator`; checked on reading.
         tensors: the weights by name.
-        header: JSON values; safetensors' own metadata holds strings only, so it is stored as one JSON text.
+        header: JSON values. The metadata of safetensors holds strings only, so they are stored as one JSON text.
+
+    Raises:
+        InputError: the file can't be written.
     """
     metadata = {"lookcast": json.dumps({"format_version": FORMAT_VERSION, "kind": kind, **header})}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -34,86 +46,159 @@ def save_weights(path: str | Path, kind: str, tensors: dict[str, torch.Tensor], 
         save_file(tensors, temporary, metadata=metadata)
 
 
-def read_weights(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read what `save_weights` wrote.
+def read_header(path: str | Path, kind: str) -> dict[str, Any]:
+    """Read the header of a file by `save_weights`, without its tensors.
 
-    Returns:
-        The tensors by name, on the CPU, and the header.
+    Args:
+        path: the file to read.
+        kind: the expected content of the file.
 
     Raises:
-        CheckpointError: missing, cut or foreign file, another kind, or a format newer than this version reads.
+        CheckpointError: no regular file, a damaged or foreign one, another kind, or a newer format.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint")
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("lookcast")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a whole .safetensors file ({error})") from error
+    with _open(path) as file:
+        text = (file.metadata() or {}).get("lookcast")
     if text is None:
         raise CheckpointError(f"{path}: a .safetensors file, but not one of lookcast's")
     try:
+        if len(text) > _MAX_HEADER:
+            raise ValueError("too long")
         header: dict[str, Any] = json.loads(text)
-        version, found = int(header["format_version"]), header["kind"]
-    except (ValueError, TypeError, KeyError) as error:
+        version, found = header["format_version"], header["kind"]
+        if type(version) is not int or not isinstance(found, str):
+            raise TypeError("other types than save_weights writes")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{path}: its header is not one that lookcast writes") from error
     if version > FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: format version {version}, this lookcast reads up to {FORMAT_VERSION}; update lookcast"
         )
     if found != kind:
-        raise CheckpointError(f"{path}: holds the weights of a {found}, expected a {kind}")
-    return tensors, header
+        raise CheckpointError(f"{path}: holds weights of kind {found[:40]!r}, expected {kind!r}")
+    return header
+
+
+def read_weights(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read a file by `save_weights` as it is; the values of the tensors are not checked.
+
+    Returns:
+        The tensors by name, on the CPU, and the header.
+
+    Raises:
+        CheckpointError: see `read_header`.
+    """
+    header = read_header(path, kind)
+    with _open(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a dict)
+
+
+def load_weights(module: nn.Module, path: str | Path) -> None:
+    """Load a `.safetensors` file into a module; see `load_into`.
+
+    Names and shapes are compared before any tensor is read.
+
+    Raises:
+        CheckpointError: a damaged file, or weights that do not fit the module.
+    """
+    with _open(path) as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        _check_shapes(module, shapes, path)
+        load_into(module, {name: file.get_tensor(name) for name in shapes}, path)
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read the tensors of a foreign state dict, `.safetensors` or what `torch.save` wrote; no pickled code is run.
+    """Read the tensors of a foreign state dict: a `.safetensors` file, or one that `torch.save` wrote.
 
-    What else the file holds, such as the number of an epoch, is left out.
+    Other entries of the file, such as the number of an epoch, are left out.
 
     Returns:
         The tensors by name, on the CPU.
 
     Raises:
-        CheckpointError: a missing or unreadable file, or one that holds no whole state dict.
+        CheckpointError: no regular file, or one without a complete state dict.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file of weights")
+    path = check_file(path, "file of weights", CheckpointError)
+    if path.suffix == ".safetensors":
+        with _open(path) as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     try:
-        path.open("rb").close()
+        _check_unpacked_size(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror})") from error
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a whole .safetensors file ({error})") from error
-    except Exception as error:  # on bytes that are no state dict torch.load raises whatever they lead it to
+        raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
+    except Exception as error:  # torch.load raises any exception on bytes that are no state dict
         raise CheckpointError(f"{path}: not a whole state dict that torch.load(weights_only=True) reads") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: expected a state dict, holds a {type(state).__name__}")
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
 
 
-def load_into(module: nn.Module, tensors: dict[str, torch.Tensor], path: str | Path) -> None:
-    """Load tensors into a module; every name and shape must agree.
+def load_into(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Load tensors into a module; all names and shapes must agree, all values must be usable.
+
+    A module on the meta device gets copies of the tensors on the CPU, in float32 whatever torch's default type is.
+
+    Args:
+        module: the network. Build it under `torch.device("meta")` to allocate nothing before the checks.
+        tensors: the weights by name.
+        path: where they come from, for messages.
 
     Raises:
-        CheckpointError: names the first weight that is missing, unexpected or of another shape.
+        CheckpointError: names the first weight that is missing, unexpected, of another shape or type, or not finite,
+            or above `MAX_WEIGHT` in magnitude.
     """
+    _check_shapes(module, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, path)
     state = module.state_dict()
-    for name in sorted(state.keys() | tensors.keys()):
-        if name not in tensors:
-            raise CheckpointError(f"{path}: lacks the weight {name!r} of {type(module).__name__}")
+    checked = {name: _check_values(name, tensors[name], state[name], path) for name in state}
+    on_meta = any(tensor.is_meta for tensor in state.values())
+    if on_meta:
+        # Clones: the tensors of a .safetensors file share its mapped memory, which another process may change.
+        checked = {
+            name: tensor.to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
+            for name, tensor in checked.items()
+        }
+    module.load_state_dict(checked, assign=on_meta)
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[Any]:
+    path = check_file(path, "checkpoint", CheckpointError)
+    try:
+        file = safe_open(path, framework="pt", device="cpu")
+    except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: the file can't be mapped into memory
+        raise CheckpointError(f"{path}: not a whole .safetensors file ({' '.join(str(error).split())})") from error
+    with file:
+        yield file
+
+
+def _check_unpacked_size(path: Path) -> None:
+    """Refuse a zip file whose entries unpack to more bytes than it has: `torch.save` does not compress."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if sum(entry.file_size for entry in file.infolist()) > path.stat().st_size:
+                raise ValueError("compressed entries")
+
+
+def _check_shapes(module: nn.Module, shapes: Mapping[str, tuple[int, ...]], path: str | Path) -> None:
+    state, network = module.state_dict(), type(module).__name__
+    for name in sorted(state.keys() | shapes.keys()):
+        if name not in shapes:
+            raise CheckpointError(f"{path}: lacks the weight {name!r} of {network}")
         if name not in state:
-            raise CheckpointError(f"{path}: has a weight {name!r} that {type(module).__name__} does not know")
-        if tensors[name].shape != state[name].shape:
-            raise CheckpointError(
-                f"{path}: weight {name!r} has shape {tuple(tensors[name].shape)}, expected {tuple(state[name].shape)}"
-            )
-    module.load_state_dict(tensors)
+            raise CheckpointError(f"{path}: has a weight {name[:100]!r} that {network} does not know")
+        if shapes[name] != state[name].shape:
+            raise CheckpointError(f"{path}: weight {name!r} has shape {shapes[name]}, expected {(*state[name].shape,)}")
+
+
+def _check_values(name: str, tensor: torch.Tensor, expected: torch.Tensor, path: str | Path) -> torch.Tensor:
+    integral = not (expected.is_floating_point() or expected.is_complex())
+    fits = tensor.dtype == expected.dtype if integral else tensor.dtype in _FLOATING
+    if not fits or tensor.layout != torch.strided or tensor.is_meta:
+        found = "no data" if tensor.is_meta else f"{tensor.layout} {tensor.dtype}".replace("torch.", "")
+        wanted = f"{expected.dtype}".removeprefix("torch.") if integral else "floating point"
+        raise CheckpointError(f"{path}: weight {name!r} holds {found}, expected {wanted}")
+    largest = 0.0 if integral or not tensor.numel() else tensor.abs().max().item()  # NaN if any value is
+    if not largest <= MAX_WEIGHT:
+        found = f"{largest:.3g}" if math.isfinite(largest) else "values that are not finite"
+        raise CheckpointError(f"{path}: weight {name!r} holds {found}, expected magnitudes up to {MAX_WEIGHT:g}")
+    return tensor

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from omegaconf import ListConfig
 
 from lookcast.checks import InputError
 from lookcast.data.batches import SampleBatch
@@ -69,6 +70,12 @@ class TestSplit:
         for photos in (data.photos.train, data.photos.val):
             assert names(photos) == [f"photo{number:02d}" for number in range(12)]
             assert all(photos.read(number).labels.shape == (64, 96) for number in range(12))
+
+    @pytest.mark.parametrize("given", [find_photos, lambda folder: ListConfig([str(folder)]), lambda folder: (folder,)])
+    def test_any_sequence_of_photos(self, twenty, given):
+        data = PhotoDataModule(given(twenty), scale=ListConfig([0.5, 1]))
+        assert names(data.photos.train) == names(PhotoDataModule(twenty).photos.train)
+        assert data.scale == (0.5, 1.0)
 
 
 class TestTraining:

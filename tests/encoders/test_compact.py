@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.encoders.compact import MIN_SIZE, STRIDES, TAPS, CompactEncoder, CompactNetwork
+from lookcast.encoders.compact import MIN_SIDE, STRIDES, TAPS, CompactEncoder, CompactNetwork
 from lookcast.paths import shipped
 from lookcast.weights import CheckpointError, read_weights, save_weights
 from tests.samples import CROPS, photo, rand
@@ -93,7 +93,7 @@ class TestCompactEncoder:
     def test_rejects_weights_of_another_kind(self, tmp_path):
         path = tmp_path / "generator.safetensors"
         save_weights(path, "generator", _network().state_dict(), {"widths": WIDTHS, "outputs": OUTPUTS})
-        with pytest.raises(CheckpointError, match="holds the weights of a generator, expected a encoder"):
+        with pytest.raises(CheckpointError, match=r"holds weights of kind 'generator', expected 'encoder'$"):
             CompactEncoder(path)
 
     def test_rejects_weights_of_other_widths(self, tmp_path):
@@ -104,7 +104,7 @@ class TestCompactEncoder:
 
     def test_rejects_small_images(self, weights):
         encoder = CompactEncoder(weights)
-        assert MIN_SIZE == 16
+        assert MIN_SIDE == 16
         with pytest.raises(ShapeError, match=r"image: expected shape .*H >= 16"):
             encoder(rand(1, 3, 15, 40, dtype=torch.float32))
 

@@ -101,6 +101,16 @@ class TestTeacherEncoder:
         with pytest.raises(CheckpointError, match=r"teacher\.npz: not a whole \.npz file"):
             TeacherEncoder(weights)
 
+    def test_rejects_arrays_that_unpack_to_gigabytes(self, weights):
+        np.savez_compressed(weights, **teacher_arrays(), more=np.zeros(80 << 20, np.uint8))
+        assert weights.stat().st_size < 1 << 20
+        with pytest.raises(CheckpointError, match=r"its arrays take \d+ bytes, accepted are \d+"):
+            TeacherEncoder(weights)
+
+    def test_rejects_a_folder(self, tmp_path):
+        with pytest.raises(CheckpointError, match=r"is a folder, expected a file of weights$"):
+            TeacherEncoder(tmp_path)
+
     @pytest.mark.parametrize("name", ["encoder.conv3_3.bias", "alive.relu1_1", "std.relu4_1"])
     def test_rejects_a_file_without_an_array(self, weights, name):
         arrays = teacher_arrays()
@@ -111,7 +121,17 @@ class TestTeacherEncoder:
 
     def test_rejects_arrays_that_do_not_fit(self, weights):
         np.savez(weights, **{**teacher_arrays(), "alive.relu1_1": np.ones(9, bool)})
-        with pytest.raises(CheckpointError, match="do not fit together"):
+        with pytest.raises(CheckpointError, match=r"alive\.relu1_1: expected shape \(4,\), bool for alive"):
+            TeacherEncoder(weights)
+        for name, array in (
+            ("encoder.conv2_1.weight", np.zeros((5, 3, 3, 3))),
+            ("encoder.conv1_1.weight", np.zeros(4)),
+        ):
+            np.savez(weights, **{**teacher_arrays(), name: array})
+            with pytest.raises(CheckpointError, match=rf"{name}: expected \d input channels, got shape \("):
+                TeacherEncoder(weights)
+        np.savez(weights, **{**teacher_arrays(), "encoder.conv1_1.bias": np.full(4, np.nan)})
+        with pytest.raises(CheckpointError, match=r"weight 'encoder\.conv1_1\.bias' holds values that are not finite"):
             TeacherEncoder(weights)
         np.savez(weights, **{**teacher_arrays(), "encoder.conv1_1.weight": np.zeros((4, 3, 5, 5), np.float32)})
         with pytest.raises(CheckpointError, match=r"weight 'encoder\.conv1_1\.weight' has shape \(4, 3, 5, 5\)"):

@@ -46,14 +46,16 @@ class TestTransformGenerator:
 
     def test_flat_content_gives_a_flat_output(self):
         # What zero padding would show as a frame, and a transposed convolution as a checkerboard.
-        output = _generator()(torch.full((1, 3, 40, 48), 0.3)).image
-        assert (output.amax((-2, -1)) - output.amin((-2, -1))).max() < 1e-4
+        output = _generator().double()(torch.full((1, 3, 40, 48), 0.3, dtype=torch.float64)).image
+        # Instance normalisation divides the rounding of a flat plane, 1e-16, by the root of its eps, 3e-3, each of the
+        # nine times: nothing else varies.
+        assert (output.amax((-2, -1)) - output.amin((-2, -1))).max() < 1e-9
 
     def test_invariance_to_other_items_of_the_batch(self):
-        first, second = (rand(1, 3, 20, 30, seed=s, dtype=torch.float32) for s in (1, 2))
-        generator = _generator()
+        first, second = (rand(1, 3, 20, 30, seed=s) for s in (1, 2))
+        generator = _generator().double()
         together = generator(torch.cat([first, second])).image[1:]
-        torch.testing.assert_close(together, generator(second).image, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(together, generator(second).image, rtol=0, atol=1e-12)
 
     def test_invariance_to_training_mode(self):
         content, generator = rand(2, 3, 20, 30, dtype=torch.float32), _generator()
@@ -89,7 +91,7 @@ class TestTransformGenerator:
     @pytest.mark.parametrize("name", ["style", "content_mask", "style_mask"])
     def test_rejects_style_and_masks(self, name):
         content = rand(1, 3, 8, 8, dtype=torch.float32)
-        with pytest.raises(InputError, match=f"{name}: this transform generator has a single look"):
+        with pytest.raises(InputError, match=f"{name}: the transform generator has a fixed style"):
             _generator()(content, **{name: content})
 
     def test_rejects_what_is_no_image(self):

@@ -135,7 +135,7 @@ class TestSetUpStyles:
     def test_rejects_a_style_for_a_single_look(self, files, options):
         if options.pop("masks", False):
             options = {"style_masks": [files["mask"]], "content_mask": files["mask"]}
-        with pytest.raises(InputError, match=r"^style: this bilateral generator has a single look baked in"):
+        with pytest.raises(InputError, match=r"^style: the bilateral generator has a fixed style"):
             set_up_styles([Stylizer(look(), {}, "cpu")], [files["dark"]], **options)
 
 

@@ -231,7 +231,7 @@ class TestMostCells:
         masks = _stripes(0, 1, 2), _stripes(1, 1, 0)
         # 96 cells are four times 24: every second in each direction; the 24 of the deep tap are read as they are.
         thinned = [{"shallow": f["shallow"][..., ::2, ::2], "deep": f["deep"]} for f in (output, style)]
-        actual = kind(TAPS, most_cells=24)(output, style, *masks)
+        actual = kind(TAPS, max_cells=24)(output, style, *masks)
         torch.testing.assert_close(actual, kind(TAPS)(*thinned, *masks), rtol=0, atol=0)
         assert abs(actual - kind(TAPS)(output, style, *masks)) > 1e-4
 
@@ -239,9 +239,9 @@ class TestMostCells:
         output, style = _features(0), _features(5)
         # 96 / 20 is 4.8: a step of 3 leaves 3 x 4 cells of 96, one of 2 would leave 24.
         expected = SegmentedStyleLoss(["shallow"])(*({"shallow": f["shallow"][..., ::3, ::3]} for f in (output, style)))
-        assert SegmentedStyleLoss(["shallow"], most_cells=20)(output, style) == expected
+        assert SegmentedStyleLoss(["shallow"], max_cells=20)(output, style) == expected
 
-    @pytest.mark.parametrize("most_cells", [None, 96, 1000])
-    def test_enough_cells_are_all_read(self, most_cells):
+    @pytest.mark.parametrize("max_cells", [None, 96, 1000])
+    def test_enough_cells_are_all_read(self, max_cells):
         output, style = _features(0), _features(5)
-        assert SegmentedStyleLoss(TAPS, most_cells)(output, style) == SegmentedStyleLoss(TAPS)(output, style)
+        assert SegmentedStyleLoss(TAPS, max_cells)(output, style) == SegmentedStyleLoss(TAPS)(output, style)

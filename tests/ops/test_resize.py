@@ -42,6 +42,7 @@ class TestResizePixels:
     )
     def test_matches_the_whole_image_in_floating_point(self, kind, tolerance, size):
         pixels = self.pixels(kind, size)
+        # Averages of values in [0, 1] with positive weights: rounding of the weights and the sums, some units of 6e-8.
         levels = 1 if kind.is_floating_point else torch.iinfo(kind).max
         expected = thumbnail_of(pixels.permute(2, 0, 1)[None].double() / levels, SIDE).float()
         actual = resize_pixels(pixels, (SIDE, SIDE))

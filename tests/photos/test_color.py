@@ -46,7 +46,7 @@ class TestSrgb:
         ],
         ids=["none", "littlecms", "other bytes", "rounded"],
     )
-    def test_by_what_it_does(self, profile):
+    def test_recognised_by_its_conversion(self, profile):
         assert to_srgb(PHOTO, profile) is PHOTO
         assert from_srgb(DEEP, PHOTO, PHOTO, profile) is DEEP
 
@@ -89,7 +89,7 @@ class TestToSrgb:
 class TestFromSrgb:
     @every_profile
     @pytest.mark.parametrize("pixels", [PHOTO, DEEP, COLORS], ids=["8 bits", "16 bits", "every colour"])
-    def test_a_look_of_identity_gives_the_photo_back(self, profile, pixels):
+    def test_an_identity_look_restores_the_photo(self, profile, pixels):
         srgb = to_srgb(pixels, profile)
         outside = ((srgb == 0) | (srgb == 65535)).any(-1)
         assert outside.any()
@@ -97,7 +97,8 @@ class TestFromSrgb:
         assert back.dtype == pixels.dtype
         difference = np.abs(back.astype(int) - pixels)
         assert difference[outside].max() == 0
-        # Near black one of 65536 levels of sRGB is many of a profile without its straight piece: a tenth of one of 256.
+        # Near black, one of 65536 levels of sRGB spans up to 30 levels of a profile without sRGB's linear segment: a
+        # tenth of one of 256 levels.
         assert difference.max() <= (0 if pixels.dtype == np.uint8 else 30)
 
     def test_other_colors_match_littlecms(self):
@@ -124,7 +125,7 @@ class TestFromSrgb:
         assert (back[0, 1:] < plain[0, 1:]).all()
 
     @pytest.mark.parametrize("stylized", [PHOTO, DEEP[:9]])
-    def test_rejects_what_does_not_fit(self, stylized):
+    def test_rejects_different_shapes(self, stylized):
         with pytest.raises(InputError, match="stylized, srgb, pixels: expected one shape"):
             from_srgb(stylized, to_srgb(PHOTO, DISPLAY_P3), PHOTO, DISPLAY_P3)
 
@@ -144,7 +145,7 @@ class TestTables:
         assert difference.mean() < 0.4
 
     @pytest.mark.parametrize("pixels", [PHOTO, DEEP, COLORS], ids=["8 bits", "16 bits", "every colour"])
-    def test_a_look_of_identity_gives_the_photo_back(self, pixels):
+    def test_an_identity_look_restores_the_photo(self, pixels):
         srgb = to_srgb(pixels, tables_both_ways())
         assert srgb.dtype == np.uint16
         back = from_srgb(srgb, srgb, pixels, tables_both_ways())

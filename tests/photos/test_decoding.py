@@ -114,7 +114,7 @@ class TestDecodeAbove8Bits:
     @pytest.mark.parametrize(
         ("photometric", "profile", "expected"), [("separated", BLACK_ONLY_CMYK, 118), ("rgb", BLUE_ONLY_RGB, 118)]
     )
-    def test_what_goes_through_tables_keeps_16_bits(self, tmp_path, photometric, profile, expected):
+    def test_tables_keep_16_bits(self, tmp_path, photometric, profile, expected):
         # L* = 100 (1 - 128/255) is level 118 in sRGB, for half of the black ink or half of blue.
         color = (10, 200, 30, 128) if photometric == "separated" else (200, 10, 127)
         values = np.broadcast_to(np.array(color, np.uint16) * 257, (3, 5, len(color)))
@@ -214,7 +214,7 @@ class TestTiffSamples:
         ],
     )
     @pytest.mark.parametrize("photometric", ["rgb", "minisblack"])
-    def test_rejects_what_has_no_known_range(self, tmp_path, dtype, low, high, message, photometric):
+    def test_rejects_samples_of_unknown_range(self, tmp_path, dtype, low, high, message, photometric):
         values = np.full((4, 6, 3) if photometric == "rgb" else (4, 6), low, dtype)
         values[1:] = high
         tifffile.imwrite(tmp_path / "photo.tif", values, photometric=photometric)

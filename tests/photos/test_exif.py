@@ -11,10 +11,10 @@ NOTE = b"Maker\0" + struct.pack(">I", 0) + b"what only the maker understands"
 
 
 def camera_exif(order, orientation=6, preview_last=True):
-    """As a camera writes it: a maker's note that says where it lies, and a preview in a second directory."""
+    """EXIF of a camera: a maker's note that holds its own position, and a preview in a second directory."""
 
     def directory(place, *entries):
-        """Entries (tag, type, count, value as bytes), and what comes next."""
+        """Write entries (tag, type, count, value as bytes) and the position of the next directory."""
         *entries, following = entries
         body = struct.pack(f"{order}H", len(entries))
         for tag, kind, count, value in entries:
@@ -52,19 +52,19 @@ class TestMakeUpright:
         details = tags.get_ifd(ExifTags.IFD.Exif)
         assert (details[ExifTags.Base.ExifImageWidth], details[ExifTags.Base.ExifImageHeight]) == (64, 96)
         changed = [place for place, (old, new) in enumerate(zip(before, after, strict=False)) if old != new]
-        # Orientation, the way to the second directory, the two sides, the preview: counted from behind `Exif`.
+        # Orientation, the way to the second directory, the two sides, the preview: counted from the end of `Exif`.
         allowed = {*range(30, 32), *range(46, 50), *range(82, 86), *range(94, 98), *range(300, 400)}
         assert {place - 6 for place in changed} <= allowed
         assert len(after) == (306 if preview_last else len(before))
 
-    def test_the_makers_note_stays_where_it_says_it_is(self, tmp_path):
+    def test_the_makers_note_keeps_its_position(self, tmp_path):
         write_photo(tmp_path / "out.jpg", read_photo(save_photo(tmp_path / "in.jpg", exif=camera_exif("<"))))
         written = Image.open(tmp_path / "out.jpg").info["exif"]
         (place,) = struct.unpack_from("<I", written, 6 + 210)
         assert place == 210
 
     @pytest.mark.parametrize("orientation", [0, 9, 65535])
-    def test_an_orientation_that_there_is_not(self, orientation):
+    def test_an_invalid_orientation(self, orientation):
         assert make_upright(camera_exif(">", orientation), (96, 64))[0] == 1
 
     def test_with_or_without_its_name(self):

@@ -1,4 +1,4 @@
-"""What photographers' disks hold: cut files, odd sizes, wrong names, full and read-only disks."""
+"""Faults that photographers meet: truncated files, odd sizes, wrong names, full and read-only disks."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ LARGE = skimage.data.chelsea()  # 451 x 300: more than one block, tile and strip
 
 
 def photo_file(path, kind, pixels=LARGE):
-    """A file as cameras and editors write it, not as `write_photo` does."""
+    """Write a file with Pillow, in the way of cameras and editors."""
     image, options = Image.fromarray(pixels), {"exif": exif(), "icc_profile": SRGB}
     if kind == "png16":
         path.write_bytes(png16(pixels.astype(np.uint16) * 257, 2))
@@ -43,7 +43,7 @@ def pixels_or_message(path):
 KINDS = ("JPEG", "progressive", "MPO", "PNG", "png16", "TIFF", "deflate", "tif16", "WEBP", "HEIF", "heic10")
 
 
-class TestCutFiles:
+class TestTruncatedFiles:
     @pytest.mark.parametrize("kind", KINDS)
     def test_error_or_the_whole_photo(self, tmp_path, kind):
         whole = photo_file(tmp_path / "whole", kind)
@@ -171,7 +171,7 @@ class TestDisks:
         self.check_untouched(path, old)
 
 
-def test_a_bomb_of_every_kind_is_refused_before_it_is_decoded(tmp_path):
+def test_every_format_is_refused_by_its_header_when_too_large(tmp_path):
     for kind in KINDS:
         path = photo_file(tmp_path / kind, kind)
         with pytest.raises(

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import zlib
 
 import imagecodecs
@@ -166,6 +167,16 @@ class TestMemory:
         assert [size // (3 * side**2) for size, _ in results] == [1, 2, 2, 1]
         for path, (size, grown) in zip(paths, results, strict=True):
             assert size < grown < 2 * size + 60_000_000, path.name
+
+    def test_data_after_a_jpeg_are_not_read(self, tmp_path):
+        path = save_photo(tmp_path / "photo.jpg")
+        expected = read_photo(path).pixels
+        os.truncate(path, 8 << 30)  # a hole, which takes no room on the disk
+        tracemalloc.start()
+        assert np.array_equal(read_photo(path).pixels, expected)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 100_000_000
 
 
 class TestNamesAndDevices:

@@ -61,7 +61,7 @@ class TestReadProfile:
     def test_curves(self, tag, expected):
         assert np.allclose(curve_of(tag), expected, atol=1e-4)
 
-    def test_a_falling_curve_is_made_level(self):
+    def test_a_falling_curve_becomes_level(self):
         assert (np.diff(curve_of(b"curv" + bytes(4) + struct.pack(">I4H", 4, 0, 40000, 30000, 65535))) >= 0).all()
 
     @pytest.mark.parametrize("length", [0, 60, 130, 200, 400])
@@ -79,7 +79,7 @@ class TestReadProfile:
         ],
         ids=["three times red", "no curve", "a zero slope", "a curve without points"],
     )
-    def test_rejects_what_means_nothing(self, profile):
+    def test_rejects_contradictory_profiles(self, profile):
         with pytest.raises(ProfileError):
             read_profile(profile)
 

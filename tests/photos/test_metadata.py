@@ -31,7 +31,7 @@ class TestReadMetadata:
             assert read_photo(path).xmp == XMP
 
     @pytest.mark.parametrize("untrue", UNTRUE)
-    def test_what_a_new_look_makes_untrue_is_taken_out_of_xmp(self, tmp_path, untrue):
+    def test_removes_untrue_parts_of_xmp(self, tmp_path, untrue):
         place = b"</rdf:RDF>" if untrue.startswith(b"<") else b"/></rdf"
         path = save_photo(tmp_path / "photo.jpg", xmp=XMP.replace(place, untrue + place))
         assert untrue in path.read_bytes()
@@ -56,7 +56,7 @@ class TestReadMetadata:
         path = save_photo(tmp_path / "photo.jpg", dpi=(300, 150), exif=exif(6))
         assert read_photo(path).dpi == (150, 300)
 
-    def test_metadata_behind_the_pixels_of_a_png(self, tmp_path):
+    def test_metadata_after_the_pixels_of_a_png(self, tmp_path):
         def chunk(kind, *data):
             made = tmp_path / "chunk"
             with made.open("wb") as file:
@@ -81,16 +81,16 @@ class TestReadMetadata:
             details = parsed(read_photo(tmp_path / name).exif).get_ifd(ExifTags.IFD.Exif)
             assert (details[ExifTags.Base.ExifImageWidth], details[ExifTags.Base.ExifImageHeight]) == (64, 96)
 
-    def test_an_orientation_that_there_is_not(self, tmp_path):
+    def test_an_invalid_orientation(self, tmp_path):
         assert read_photo(save_photo(tmp_path / "photo.jpg", exif=exif(9))).pixels.shape == (64, 96, 3)
 
 
 class TestRoundTrip:
-    """Everything in, everything that the format holds out."""
+    """A photo with all metadata, written and read again, has everything that the format holds."""
 
     @pytest.mark.parametrize("suffix", PHOTO_SUFFIXES)
     @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-    def test_keeps_what_the_format_holds(self, tmp_path, suffix, dtype):
+    def test_keeps_all_metadata_of_the_format(self, tmp_path, suffix, dtype):
         pixels = UPRIGHT.astype(dtype) * (257 if dtype == np.uint16 else 1)
         path = tmp_path / f"photo{suffix}"
         write_photo(path, Photo(pixels, exif=exif(), xmp=XMP, iptc=IPTC, dpi=(300, 150)))
@@ -108,7 +108,7 @@ class TestRoundTrip:
             getattr(photo, name) for name in ("exif", "xmp", "iptc")
         ]
 
-    def test_says_what_is_left_out(self, tmp_path, caplog):
+    def test_logs_dropped_metadata(self, tmp_path, caplog):
         photo = Photo(UPRIGHT, xmp=b"x" * 65505, iptc=b"i" * 65504)
         write_photo(tmp_path / "photo.jpg", photo)
         write_photo(tmp_path / "photo.webp", photo)

@@ -27,7 +27,7 @@ from lookcast.photos.read import (
 from tests.photo_files import DISPLAY_P3, SRGB, UPRIGHT, exif, parsed, png16, save_photo
 
 PALETTE_COLORS = np.array([rgb for _, rgb in PALETTE], np.uint8)
-# How the camera stored the upright photo, by EXIF orientation (TIFF 6.0: where row 0 and column 0 lie).
+# The stored form of the upright photo for each EXIF orientation (TIFF 6.0: the sides of row 0 and column 0).
 STORED = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -83,7 +83,7 @@ class TestReadPhoto:
         assert np.array_equal(read_photo(tmp_path / "pages.tif").pixels, UPRIGHT)
         assert ["several pictures" in record.getMessage() for record in caplog.records] == [True]
 
-    def test_a_phones_preview_is_no_further_page(self, tmp_path, caplog):
+    def test_a_preview_of_a_phone_is_not_a_page(self, tmp_path, caplog):
         save_photo(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=[Image.new("RGB", (5, 3))])
         assert read_photo(tmp_path / "phone.jpg").pixels.shape == (64, 96, 3)
         assert not caplog.records
@@ -103,14 +103,14 @@ class TestReadPhoto:
         with pytest.raises(PhotoError, match="is a folder"):
             read_photo(tmp_path)
 
-    def test_rejects_what_the_system_does_not_open(self, tmp_path):
+    def test_rejects_names_that_the_system_does_not_open(self, tmp_path):
         (tmp_path / "loop.png").symlink_to("loop.png")
         for path in (tmp_path / "loop.png", tmp_path / f"{'long' * 100}.png"):
             with pytest.raises(PhotoError, match=r"\.png: can't be read \([^)]+\)$"):
                 read_photo(path)
 
     @pytest.mark.parametrize("content", [b"", b"A text, not a photo.\n", b"\x89PNG\r\n\x1a\n"])
-    def test_rejects_what_is_no_photo(self, tmp_path, content):
+    def test_rejects_other_files(self, tmp_path, content):
         (tmp_path / "photo.png").write_bytes(content)
         with pytest.raises(PhotoError, match=r"photo\.png: not a photo, or of an unknown format$"):
             read_photo(tmp_path / "photo.png")
@@ -139,14 +139,14 @@ class TestReadPhoto:
 
     @pytest.mark.parametrize("suffix", PHOTO_SUFFIXES)
     @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-    def test_the_limit_holds_for_every_decoder(self, tmp_path, suffix, dtype):
+    def test_every_decoder_keeps_the_limit(self, tmp_path, suffix, dtype):
         path = tmp_path / f"photo{suffix}"
         write_photo(path, Photo(np.zeros((30, 40, 3), dtype)))
         assert read_photo(path, max_pixels=1200).pixels.shape == (30, 40, 3)
         with pytest.raises(PhotoError, match="40x30 are 1200 pixels and the limit is 1199"):
             read_photo(path, max_pixels=1199)
 
-    def test_pillows_own_limit_is_neither_used_nor_changed(self, tmp_path, monkeypatch, recwarn):
+    def test_the_limit_of_pillow_is_not_used_or_changed(self, tmp_path, monkeypatch, recwarn):
         path = save_photo(tmp_path / "photo.png")
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
         assert read_photo(path).pixels.shape == (64, 96, 3)
@@ -183,7 +183,7 @@ class TestReadSrgbShrunk:
         ("min_side", "size"), [(250, (330, 250)), (120, (158, 120)), (61, (81, 61)), (30, (40, 30))]
     )
     def test_jpeg_matches_reference(self, tmp_path, mode, min_side, size):
-        """Whole, at a half, a quarter and an eighth; the sides are multiples of none of these."""
+        """At the full size, a half, a quarter and an eighth; the sides are no multiples of these."""
         whole = Image.fromarray(skimage.data.astronaut()[:303, 3:403]).convert(mode)
         whole.save(tmp_path / "photo.jpg", quality=95, subsampling=0)
         shrunk = read_srgb(tmp_path / "photo.jpg", min_side=min_side)
@@ -192,8 +192,8 @@ class TestReadSrgbShrunk:
         assert error.mean() < 3.5  # means of blocks are a little sharper than a tent
 
     @pytest.mark.parametrize("min_side", [120, 61, 30])
-    def test_jpeg_lies_where_it_should(self, tmp_path, min_side):
-        """No part of a pixel aside: the whole photo, shifted, is less like it."""
+    def test_jpeg_is_not_shifted(self, tmp_path, min_side):
+        """The result is not shifted, not even by part of a pixel: a shifted reference matches it less."""
         pixels = skimage.data.astronaut()[:303, 3:403]
         Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=95, subsampling=0)
         shrunk = read_srgb(tmp_path / "photo.jpg", min_side=min_side).astype(int)
@@ -253,7 +253,7 @@ class TestReadSrgbShrunk:
             with pytest.raises(PhotoError, match=r"^[^\n]*cut\.jpg: (broken or truncated|not a photo)[^\n]*$"):
                 read_srgb(tmp_path / "cut.jpg", min_side=100)
 
-    def test_rejects_what_is_too_large_before_it_is_decoded(self, tmp_path):
+    def test_rejects_too_large_photos_before_decoding(self, tmp_path):
         with pytest.raises(PhotoError, match="96x64 are 6144 pixels and the limit is 6143"):
             read_srgb(save_photo(tmp_path / "photo.jpg"), max_pixels=6143, min_side=8)
 

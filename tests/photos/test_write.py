@@ -43,7 +43,7 @@ class TestWritePhoto:
         assert JpegImagePlugin.get_sampling(Image.open(tmp_path / "photo.jpg")) == expected
 
     @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
-    def test_quality_is_what_pillow_calls_so(self, tmp_path, suffix):
+    def test_quality_means_the_same_as_in_pillow(self, tmp_path, suffix):
         for quality in (1, 60, 100):
             write_photo(tmp_path / f"photo{suffix}", Photo(UPRIGHT), quality)
             expected = io.BytesIO()
@@ -60,7 +60,7 @@ class TestWritePhoto:
             ({"subsampling": "4:1:1"}, r"subsampling: expected one of 4:4:4, 4:2:2, 4:2:0, got '4:1:1'"),
         ],
     )
-    def test_rejects_options_that_there_are_not(self, tmp_path, options, message):
+    def test_rejects_unknown_options(self, tmp_path, options, message):
         for work in (check_writable, lambda path, **options: write_photo(path, Photo(UPRIGHT), **options)):
             with pytest.raises(InputError, match=message) as caught:
                 work(tmp_path / "photo.jpg", **options)
@@ -68,7 +68,7 @@ class TestWritePhoto:
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
-    def test_16_bits_are_rounded_where_there_are_8(self, tmp_path, caplog, suffix):
+    def test_16_bits_are_rounded_to_8(self, tmp_path, caplog, suffix):
         deep = UPRIGHT.astype(np.uint16) * 257 + 100
         write_photo(tmp_path / f"deep{suffix}", Photo(deep, deep[..., 0] if suffix == ".webp" else None))
         write_photo(tmp_path / f"photo{suffix}", Photo(UPRIGHT, UPRIGHT[..., 0] if suffix == ".webp" else None))
@@ -110,7 +110,7 @@ class TestWritePhoto:
         assert kept.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitude] == (52.0, 31.0, 12.0)
         assert written.size == (96, 64)
 
-    def test_the_preview_of_the_old_look_is_left_out(self, tmp_path):
+    def test_removes_the_preview_of_the_old_look(self, tmp_path):
         tags = Image.Exif()
         tags[ExifTags.Base.Make] = "Lookcam"
         preview = b"\xff\xd8 the old look \xff\xd9"
@@ -140,18 +140,18 @@ class TestWritePhoto:
         written = read_photo(tmp_path / f"photo{suffix}").pixels.astype(int)
         assert np.abs(written - UPRIGHT).mean() <= tolerance
 
-    def test_a_tiffs_layout_does_not_travel(self, tmp_path):
+    def test_drops_the_storage_tags_of_a_tiff(self, tmp_path):
         save_photo(tmp_path / "in.tif", exif=exif(), icc_profile=SRGB)
         write_photo(tmp_path / "out.jpg", read_photo(tmp_path / "in.tif"))
         kept = dict(Image.open(tmp_path / "out.jpg").getexif())
         assert kept.keys() == {ExifTags.Base.Make, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}
 
-    def test_says_that_jpeg_drops_alpha(self, tmp_path, caplog):
+    def test_warns_that_jpeg_drops_alpha(self, tmp_path, caplog):
         write_photo(tmp_path / "photo.jpg", Photo(UPRIGHT, np.zeros((64, 96), np.uint8)))
         assert Image.open(tmp_path / "photo.jpg").mode == "RGB"
         assert ["alpha channel is left out" in record.getMessage() for record in caplog.records] == [True]
 
-    def test_says_that_jpeg_drops_too_much_exif(self, tmp_path, caplog):
+    def test_warns_that_jpeg_drops_too_much_exif(self, tmp_path, caplog):
         tags = Image.Exif()
         tags[ExifTags.Base.ImageDescription] = "x" * 70000
         write_photo(tmp_path / "photo.jpg", Photo(UPRIGHT, exif=tags.tobytes()))
@@ -165,7 +165,7 @@ class TestWritePhoto:
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize(("suffix", "width"), [(".webp", 16384), (".jpg", 65501)])
-    def test_rejects_what_the_format_can_not_hold(self, tmp_path, suffix, width):
+    def test_rejects_sizes_beyond_the_format(self, tmp_path, suffix, width):
         target = tmp_path / f"wide{suffix}"
         target.write_bytes(b"what was there")
         with pytest.raises(PhotoError, match=f"can't hold this photo of {width}x1 pixels"):
@@ -182,7 +182,7 @@ class TestWritePhoto:
 
 class TestPhotoSuffixes:
     @pytest.mark.parametrize("suffix", PHOTO_SUFFIXES)
-    def test_each_is_what_it_says(self, tmp_path, suffix):
+    def test_each_suffix_gives_its_format(self, tmp_path, suffix):
         write_photo(tmp_path / f"photo{suffix}", Photo(UPRIGHT))
         written = Image.open(io.BytesIO((tmp_path / f"photo{suffix}").read_bytes()))
         assert written.format == Image.registered_extensions()[suffix]

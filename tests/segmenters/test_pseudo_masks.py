@@ -4,7 +4,7 @@ import torch
 from lookcast.checks import InputError
 from lookcast.data.transforms import generators_of, random_grade
 from lookcast.encoders.compact import CompactEncoder
-from lookcast.generators.regions import FINE
+from lookcast.generators.statistics import PLACES
 from lookcast.segmenters.pseudo_masks import PseudoMasks
 from tests.samples import photo, rand
 
@@ -51,24 +51,24 @@ class TestPseudoMasks:
     def test_shape(self):
         contents, styles = torch.cat([ASTRONAUT, CHELSEA]), torch.cat([COFFEE, CHELSEA])[..., :64, :80]
         content_mask, style_mask = masks(contents, styles, seed_of(4, 6))
-        assert content_mask.shape == style_mask.shape == (2, 4, FINE, FINE)
+        assert content_mask.shape == style_mask.shape == (2, 4, PLACES, PLACES)
         assert content_mask.dtype == style_mask.dtype == torch.float32
 
     @pytest.mark.parametrize("seed", range(4))
     def test_is_one_hot(self, seed):
         for mask in masks(ASTRONAUT, COFFEE, seed):
             assert set(mask.unique().tolist()) <= {0.0, 1.0}
-            assert torch.equal(mask.sum(1), torch.ones(1, FINE, FINE))
+            assert torch.equal(mask.sum(1), torch.ones(1, PLACES, PLACES))
 
     def test_number_of_regions(self):
-        numbers = [masks(CHELSEA, COFFEE, seed, most=3)[0].shape[1] for seed in range(24)]
+        numbers = [masks(CHELSEA, COFFEE, seed, max_regions=3)[0].shape[1] for seed in range(24)]
         assert set(numbers) == {1, 2, 3}
         assert min(numbers.count(n) for n in (1, 2, 3)) >= 4  # equally frequent: 8 each
-        assert {masks(CHELSEA, COFFEE, seed, most=1)[0].shape[1] for seed in range(4)} == {1}
+        assert {masks(CHELSEA, COFFEE, seed, max_regions=1)[0].shape[1] for seed in range(4)} == {1}
 
     def test_one_region_is_the_whole_photo(self):
-        for mask in masks(CHELSEA, COFFEE, most=1):
-            assert torch.equal(mask, torch.ones(1, 1, FINE, FINE))
+        for mask in masks(CHELSEA, COFFEE, max_regions=1):
+            assert torch.equal(mask, torch.ones(1, 1, PLACES, PLACES))
 
     @pytest.mark.parametrize("flipped", [False, True])
     @pytest.mark.parametrize("skip", [0, 1, 2])
@@ -77,8 +77,8 @@ class TestPseudoMasks:
         seed = [s for s in range(40) if masks_number(s, 6) == 2][skip]
         content, style = of_two_textures(), of_two_textures(flipped)
         content_mask, style_mask = masks(content, style, seed)
-        halves = torch.zeros(1, 2, FINE, FINE)
-        halves[:, 0, :, : FINE // 2], halves[:, 1, :, FINE // 2 :] = 1, 1
+        halves = torch.zeros(1, 2, PLACES, PLACES)
+        halves[:, 0, :, : PLACES // 2], halves[:, 1, :, PLACES // 2 :] = 1, 1
         if agreement(content_mask, halves) < 0.5:
             halves = halves.flip(1)
         assert agreement(content_mask, halves) > 0.9
@@ -134,7 +134,7 @@ class TestPseudoMasks:
         assert mixed[0].dtype == torch.float32
         assert agreement(mixed[0], masks(ASTRONAUT, COFFEE, seed)[0]) > 0.9
 
-    @pytest.mark.parametrize("most", [0, -1])
-    def test_rejects_no_region(self, most):
-        with pytest.raises(InputError, match=rf"^most: expected at least 1 region, got {most}$"):
-            PseudoMasks(most=most)
+    @pytest.mark.parametrize("number", [0, -1])
+    def test_rejects_no_region(self, number):
+        with pytest.raises(InputError, match=rf"^max_regions: expected at least 1, got {number}$"):
+            PseudoMasks(max_regions=number)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import lookcast
 from lookcast.training.callbacks import RunProgress
 from lookcast.training.run import train
 from tests.runs import TINY, composed, save_encoder
@@ -14,7 +15,7 @@ from tests.runs import TINY, composed, save_encoder
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory):
-    """File of the tests' own encoder."""
+    """Write the tests' own encoder."""
     return save_encoder(tmp_path_factory.mktemp("encoder"))
 
 
@@ -30,7 +31,7 @@ def run(encoder, tmp_path):
 
 @pytest.fixture
 def starts(monkeypatch):
-    """(step, generator's weights) with which every training starts."""
+    """Collect (step, weights of the generator) at the start of every training."""
     seen, original = [], RunProgress.on_train_start
 
     def spy(self, trainer, module):
@@ -43,7 +44,7 @@ def starts(monkeypatch):
 
 @pytest.fixture
 def interrupts():
-    """Lightning ignores further interrupts after the first; later tests should not."""
+    """Restore the handler of interrupts: Lightning ignores all after the first."""
     handler = signal.getsignal(signal.SIGINT)
     yield
     signal.signal(signal.SIGINT, handler)
@@ -51,13 +52,16 @@ def interrupts():
 
 @pytest.fixture
 def shell(tmp_path, encoder):
-    """Run `lookcast train` in a process of its own, in an empty folder."""
+    """Run `lookcast train` in a process of its own, in an empty folder; without `wait`, return the process."""
 
-    def start(*arguments, environment=()):
+    def start(*arguments, environment=(), wait=True):
         command = [Path(sys.executable).parent / "lookcast", "train", f"encoder.weights={encoder}", *arguments]
-        root = str(Path(__file__).parents[2])  # for the callbacks of the tests
+        # The lookcast of this process, and the callbacks of the tests.
+        paths = f"{Path(lookcast.__file__).parents[1]}{os.pathsep}{Path(__file__).parents[2]}"
         threads = str(torch.get_num_threads())  # as here: another number of threads gives other last bits
-        variables = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": root, **dict(environment)}
+        variables = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": paths, **dict(environment)}
+        if not wait:
+            return subprocess.Popen(command, cwd=tmp_path, env=variables)
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=variables)
 
     return start

@@ -1,9 +1,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Optional, Protocol, TypedDict, TypeVar, Union
+from typing import Annotated, Any, Literal, Optional, Protocol, TypeVar, Union
 
 import pytest
 import torch
+from pydantic import AfterValidator, Field
 
 from lookcast.checks import InputError
 from lookcast.training.arguments import check_arguments
@@ -15,10 +16,6 @@ class Named(Protocol):
     name: str
 
 
-class Options(TypedDict):
-    name: str
-
-
 class Base:
     def __init__(self, width: int, height: int = 3) -> None: ...
 
@@ -27,14 +24,29 @@ class Derived(Base):
     def __init__(self, height: str, part: Base | None = None, **options: Any) -> None: ...
 
 
-def unannotated(width): ...
+def ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("the smaller number first")
+    return pair
+
+
+class Limited:
+    def __init__(
+        self,
+        width: Annotated[int, Field(ge=1, le=9)] = 1,
+        share: Annotated[float, Field(gt=0, lt=1)] | None = None,
+        scale: Annotated[tuple[float, float], AfterValidator(ascending)] = (0.0, 1.0),
+    ) -> None: ...
+
+
+def unannotated(width, height=3): ...
 
 
 def unreadable(width: "Nowhere", height: int): ...  # noqa: F821
 
 
 def taker(hint):
-    """A function whose argument has this annotation."""
+    """Return a function whose argument has this annotation."""
     call = lambda argument: None  # noqa: E731
     call.__annotations__ = {"argument": hint}
     return call
@@ -52,7 +64,7 @@ def refused(config):
 
 FITS = [
     (int, [3, -1], [3.0, "3", True, None, [3], {}]),
-    (float, [3, 0.5], ["0.5", False, None, [0.5]]),
+    (float, [3, 0.5], ["0.5", False, None, [0.5], float("nan"), float("inf")]),
     (bool, [True, False], [1, "true", None]),
     (str, ["a", ""], [1, 0.5, True, None, ["a"]]),
     (str | Path | None, ["a", None], [1, ["a"]]),
@@ -70,12 +82,11 @@ FITS = [
     (Mapping[str, int] | None, [{"a": 1}, None], [3]),
     (torch.nn.Module, [], [3, "a", None, [1]]),
     (Callable[[int], int], [], [3, "a"]),
-    # What an annotation does not say is nobody's fault.
+    # Annotations that say nothing, or that pydantic can't check.
     (Any, [3, "a", None, [1], {}], []),
     (object, [3, "a", None, [1], {}], []),
     (Thing, [3, "a", None], []),
     (Named | None, [3, None], []),
-    (Options | None, [{"name": "a"}, None], []),
 ]
 
 
@@ -95,16 +106,18 @@ class TestCheckArguments:
         part = {"_target_": target(Base), "width": 3, "height": [1]}
         config = {"seed": "a", "group": group, "whole": [{"_target_": target(Derived), "height": "a", "part": part}]}
         assert refused(config) == (
-            "group.first.width: expected int, got 'a'; whole.0.part.height: expected int, got [1]"
+            "group.first.width: expected an integer, got 'a'; whole.0.part.height: expected an integer, got [1]"
         )
 
     def test_options_go_to_the_base(self):
-        assert refused({"_target_": target(Derived), "height": "a", "width": "b"}) == "width: expected int, got 'b'"
-        # What both have is what the derived one says.
-        assert refused({"_target_": target(Derived), "height": 3}) == "height: expected str, got 3"
+        assert (
+            refused({"_target_": target(Derived), "height": "a", "width": "b"}) == "width: expected an integer, got 'b'"
+        )
+        # The derived class decides on an argument that both have.
+        assert refused({"_target_": target(Derived), "height": 3}) == "height: expected a string, got 3"
 
-    def test_modules_are_left_out_of_the_annotation(self):
-        expected = "lr: expected float | Tensor, got 'a'"
+    def test_union(self):
+        expected = "lr: expected a number or an object with _target_, got 'a'"
         assert refused({"_target_": "torch.optim.AdamW", "_partial_": True, "lr": "a"}) == expected
 
     @pytest.mark.parametrize("made", [unannotated, unreadable])
@@ -115,5 +128,29 @@ class TestCheckArguments:
     def test_leaves_unknown_targets_to_the_call(self, name):
         check_arguments({"_target_": name, "lr": "abc"})
 
-    def test_leaves_unknown_arguments_to_the_call(self):
-        check_arguments({"_target_": target(Base), "colour": "blue"})
+    def test_rejects_unknown_arguments(self):
+        made = {"_target_": target(Base), "_convert_": "all", "width": 1, "colour": "blue"}
+        assert refused({"a": made}) == "a.colour: Base has no such argument, it takes width, height"
+        # A constructor that takes any is left to refuse it.
+        check_arguments({"_target_": target(Derived), "height": "a", "colour": "blue"})
+
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("width", 0, "at least 1"),
+            ("width", 10, "at most 9"),
+            ("width", 10**30, "at most 9"),
+            ("share", 0, "more than 0.0"),
+            ("share", 1.0, "less than 1.0"),
+            ("scale", [2, 1], "the smaller number first"),
+            ("scale", [2], "more items"),
+            ("scale", [1, 2, 3], "2 or fewer items"),
+        ],
+    )
+    def test_constraints(self, name, value, expected):
+        assert refused({"_target_": target(Limited), name: value}) == f"{name}: expected {expected}, got {value}"
+
+    def test_shortens_long_values(self):
+        message = refused({"_target_": target(Base), "width": "a" * 1000})
+        assert message.endswith("aaa...")
+        assert len(message) < 250

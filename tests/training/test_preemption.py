@@ -63,7 +63,7 @@ class TestRun:
         run_dir = tmp_path / "run"
         result = shell(*TINY, *LENGTH, f"run_dir={run_dir}", *signal_at(2, name))
         assert result.returncode == code, result.stderr
-        said = f"lookcast: stopped by {name} after step 3; the same command with this run_dir goes on from {run_dir}"
+        said = f"lookcast: stopped by {name} after step 3; the same command with this run_dir resumes from {run_dir}"
         assert said in result.stderr
         assert "Traceback" not in result.stderr
         assert load(run_dir / "checkpoints" / "last.ckpt")["global_step"] == 3

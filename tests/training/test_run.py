@@ -30,8 +30,8 @@ STEPS = (
     "loss.content_weight=0.01", "loss.style_weight=1", "loss.photorealism_weight=10", "loss.smoothness_weight=20",
     "loss.gamut_weight=10",
 )  # fmt: skip
-"""Twenty steps on PNG photos, which every decoder reads alike; validations after 8 and 16. The weights
-are written out, so that another default does not look like another result."""
+"""Twenty steps on PNG photos, which all decoders read alike; validations after 8 and 16. The weights are explicit, so that a
+new default does not look like a new result."""
 TERMS = {f"loss/{name}" for name in LossTerms._fields}
 HEALTH = {"train/grad_norm", "train/skipped_steps"}
 SPEED = {"train/images_per_second", "train/data_wait", "train/step_seconds", "train/host_memory_gib"}
@@ -39,21 +39,21 @@ FIGURES = {"val/style_distance", "val/style_distance_untouched", "val/edge_ssim"
 
 
 def start(folder, *overrides):
-    """A run into a folder that holds the tests' encoder beside it."""
+    """Compose a run whose encoder lies beside the run folder."""
     folder.mkdir(parents=True, exist_ok=True)
     return composed(*TINY, f"encoder.weights={save_encoder(folder)}", f"run_dir={folder / 'run'}", *overrides)
 
 
 @pytest.fixture(scope="module")
 def curve(tmp_path_factory):
-    """The run that most tests look at, and its config."""
+    """The run of most tests, and its config."""
     cfg = start(tmp_path_factory.mktemp("curve"), *STEPS)
     return train(cfg), cfg
 
 
 @pytest.fixture(scope="module")
 def overshot(tmp_path_factory):
-    """A run that gets worse and worse: much too fast, never slower, without clipping."""
+    """A run that diverges: a high constant rate without clipping."""
     too_fast = ("optimizer.lr=0.1", "scheduler=constant", "trainer.gradient_clip_val=0")
     cfg = start(tmp_path_factory.mktemp("overshot"), *STEPS, *too_fast)
     return train(cfg)
@@ -64,14 +64,14 @@ def load(path):
 
 
 def generator_of(path):
-    """The generator that a training checkpoint holds."""
+    """Load the generator of a training checkpoint."""
     generator = BilateralGenerator(**SMALL["bilateral"])
     generator.load_state_dict({k.removeprefix("generator."): v for k, v in load(path)["state_dict"].items()})
     return generator.eval()
 
 
 def column(run_dir, key):
-    """Values of a key of metrics.csv by step."""
+    """Return the values of a column of metrics.csv by step."""
     return {int(row["step"]): row[key] for row in read_metrics(run_dir) if key in row}
 
 
@@ -79,7 +79,9 @@ class TestRunFolder:
     def test_holds_what_is_promised_and_nothing_else(self, curve):
         files = {str(path.relative_to(curve[0].run_dir)) for path in curve[0].run_dir.rglob("*") if path.is_file()}
         pictures = {f"samples/step_{step:06d}.png" for step in (8, 16, 20)}
-        assert files == {"checkpoints/best.ckpt", "checkpoints/last.ckpt", "look.safetensors", "metrics.csv"} | pictures
+        assert files == {
+            ".lock", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "look.safetensors", "metrics.csv", *pictures
+        }  # fmt: skip
 
     def test_metrics(self, curve):
         rows = read_metrics(curve[0].run_dir)
@@ -175,7 +177,7 @@ class TestLossCurve:
         assert figures["val/edge_ssim"] > 0.9
 
     def test_starts_from_the_identity(self, curve):
-        # What is trained starts as the untouched photo: no cell differs, no value leaves the gamut, no feature moves.
+        # A new generator returns the photo: no cell differs, no value leaves the gamut, no feature moves.
         rows = [row for row in read_metrics(curve[0].run_dir) if "train/loss/total" in row]
         first, second = ({name: row[f"train/loss/{name}"] for name in LossTerms._fields} for row in rows[:2])
         assert first["smoothness"] == first["gamut"] == 0
@@ -193,18 +195,18 @@ class TestLossCurve:
 class TestBestWeights:
     def test_are_those_of_the_look(self, overshot):
         judged = column(overshot.run_dir, "val/loss/total")
-        assert 2 * judged[7] < judged[15]  # what this run is made for
+        assert 2 * judged[7] < judged[15]  # the run diverges
         assert lookcast.load(overshot.checkpoint).header["steps"] == 8
         best, last = (generator_of(overshot.run_dir / "checkpoints" / f"{name}.ckpt") for name in ("best", "last"))
         state = lookcast.load(overshot.checkpoint).generator.state_dict()
         assert all(torch.equal(tensor, best.state_dict()[name]) for name, tensor in state.items())
         assert not torch.equal(state["head.bias"], last.state_dict()["head.bias"])
 
-    def test_are_those_judged(self, overshot):
+    def test_are_those_validated(self, overshot):
         assert overshot.metrics["val/loss/total"] == pytest.approx(column(overshot.run_dir, "val/loss/total")[7])
 
-    def test_last_checkpoint_is_the_last_all_the_same(self, overshot):
-        # What a run goes on from is not bound to what was best.
+    def test_last_checkpoint_is_the_last(self, overshot):
+        # The checkpoint to resume from is the last, not the best.
         assert load(overshot.run_dir / "checkpoints" / "last.ckpt")["global_step"] == 20
         assert load(overshot.run_dir / "checkpoints" / "best.ckpt")["global_step"] == 8
 
@@ -224,7 +226,7 @@ class TestBestWeights:
 
 
 class TestResume:
-    def test_goes_on_at_its_step(self, curve, run, starts):
+    def test_resumes_at_its_step(self, curve, run, starts):
         last = curve[0].run_dir / "checkpoints" / "last.ckpt"
         result = run(*STEPS, "trainer.max_steps=24", f"resume={last}")
         (step, weights), checkpoint = starts[0], load(last)
@@ -235,7 +237,7 @@ class TestResume:
         assert load(result.run_dir / "checkpoints" / "last.ckpt")["global_step"] == 24
         assert lookcast.load(result.checkpoint).header["steps"] == 24
 
-    def test_optimiser_and_schedule_go_on(self, curve, run):
+    def test_optimiser_and_schedule_continue(self, curve, run):
         last = curve[0].run_dir / "checkpoints" / "last.ckpt"
         result = run(*STEPS, "trainer.max_steps=40", f"resume={last}")
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 5e-4)

@@ -55,7 +55,7 @@ class TestSingleLook:
         (step, weights), generator = starts[0], universal_look()
         started = FixedStyleGenerator(generator.encoder, UNIVERSAL)
         started.load_state_dict(weights)
-        generator.free_thumbnail = generator.thumbnail  # a baked look reads all that there is
+        generator.unmasked_thumbnail = generator.thumbnail  # a fixed style reads photos at full size
         expected = stylize(generator, to_tensor(read_photo(tmp_path / "style.png").pixels))
         assert step == 0
         assert (stylize(started) - expected).abs().max() < 1e-5
@@ -73,12 +73,12 @@ class TestSingleLook:
         trained = lookcast.load(result.checkpoint)
         assert (trained.generator.name, trained.header["steps"]) == ("baked", 2)
         assert len(losses(result.run_dir)) == 2
-        # Before and after it is the coffee's look, not the cat's own.
+        # The style of the coffee, not of the cat.
         assert (
             trained.header["metrics"]["val/style_distance"] < trained.header["metrics"]["val/style_distance_untouched"]
         )
 
-    def test_goes_on_from_a_baked_look(self, begin, universal, starts):
+    def test_trains_a_fixed_style_further(self, begin, universal, starts):
         first = begin("experiment=single_look", f"init_from={universal}", "style=sample:coffee")
         given = (f"init_from={first.checkpoint}", "style=sample:coffee")
         begin("experiment=single_look", *given, name="again")
@@ -89,7 +89,7 @@ class TestSingleLook:
         assert all(torch.equal(weights[name], tensor) for name, tensor in kept.items())
         assert not all(torch.equal(weights[name], tensor) for name, tensor in before.items())
 
-    def test_goes_on_from_any_single_look(self, begin, tmp_path, starts):
+    def test_trains_any_single_look_further(self, begin, tmp_path, starts):
         checkpoint = save_look(tmp_path / "look.safetensors")
         result = begin(f"init_from={checkpoint}", "style=sample:coffee")
         kept = look().state_dict()
@@ -107,17 +107,21 @@ class TestSingleLook:
         assert lookcast.load(result.checkpoint).generator.name == "baked"
 
     def test_a_loss_with_another_encoder(self, begin, universal, encoder):
-        # What the loss compares by and what the universal generator reads photos by are two encoders here.
+        # The loss and the universal generator have different encoders here.
         overrides = ("experiment=single_look", f"init_from={universal}", "style=sample:coffee")
         result = begin(*overrides, f"encoder.weights={encoder}")
         assert lookcast.load(result.checkpoint).generator.name == "baked"
 
     def test_rejects_an_unknown_name(self, begin, tmp_path, monkeypatch):
-        with pytest.raises(CheckpointError, match=r"^sunset: no checkpoint of this name ships with lookcast") as caught:
+        with pytest.raises(
+            CheckpointError, match=r"^init_from: sunset: no checkpoint of this name ships with lookcast"
+        ) as caught:
             begin("experiment=single_look", "init_from=sunset", "style=sample:coffee")
         assert "\n" not in str(caught.value)
         monkeypatch.setattr("lookcast.checkpoints.shipped", lambda _: tmp_path)
-        with pytest.raises(CheckpointError, match=r"^universal: no checkpoint of this name ships with lookcast"):
+        with pytest.raises(
+            CheckpointError, match=r"^init_from: universal: no checkpoint of this name ships with lookcast"
+        ):
             begin("experiment=single_look", "style=sample:coffee")
 
     def test_rejects_a_missing_file(self, begin, tmp_path):
@@ -132,7 +136,7 @@ class TestSingleLook:
 
     def test_main_rejects_in_one_line(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(InputError, match=r"^sunset: no checkpoint of this name") as caught:
+        with pytest.raises(InputError, match=r"^init_from: sunset: no checkpoint of this name") as caught:
             main(["experiment=single_look", "init_from=sunset", "style=sample:coffee", f"run_dir={tmp_path / 'run'}"])
         assert "\n" not in str(caught.value)
 

@@ -4,11 +4,10 @@ import logging
 import re
 
 import pytest
-from hydra.errors import InstantiationException
 from PIL import Image
 from torch.utils.data import get_worker_info
 
-from lookcast.checks import InputError, ShapeError
+from lookcast.checks import InputError
 from lookcast.data.sources.folder import PhotoFolder
 from lookcast.training.modules.single import LookModule
 from lookcast.training.run import train
@@ -78,7 +77,7 @@ class TestMasks:
         photos = ("data=folder", f"data.photos={folder / 'photos'}")
         with pytest.raises(InputError, match=r"nowhere\.png: no such photo"):
             run(*photos, f"data.masks={folder / 'masks'}", f"style_mask={folder / 'nowhere.png'}")
-        with pytest.raises(InputError, match=r"^masks: .*nowhere is not a folder"):
+        with pytest.raises(InputError, match=r"^data\.masks: .*nowhere is not a folder"):
             run(*photos, f"data.masks={folder / 'nowhere'}", f"style_mask={folder / 'style.png'}")
 
 
@@ -125,7 +124,7 @@ class TestPhotos:
         folder = save_photos(tmp_path / "photos", 3)
         for path in folder.iterdir():
             break_photo(path)
-        with pytest.raises(InputError, match=r"^photos: none of the 3 can be read, first .*photo00\.png: "):
+        with pytest.raises(InputError, match=r"^data\.photos: none of the 3 can be read, first .*photo00\.png: "):
             run("data=folder", f"data.photos={folder}")
 
     @pytest.mark.parametrize("workers", [0, 1])
@@ -140,7 +139,7 @@ class TestPhotos:
 
     def test_rejects_an_empty_folder(self, run, tmp_path):
         (tmp_path / "empty").mkdir()
-        with pytest.raises(InputError, match=r"^photos: no photo in .*empty; looked in it and below it for .*\.jpg"):
+        with pytest.raises(InputError, match=r"^data\.photos: no photo in .*empty; looked in it and below it"):
             run("data=folder", f"data.photos={tmp_path / 'empty'}")
 
     def test_rejects_no_photos(self, encoder, tmp_path):
@@ -154,12 +153,12 @@ class TestStyle:
             train(composed("data=samples", f"encoder.weights={encoder}", f"run_dir={tmp_path}"))
 
     def test_rejects_what_does_not_exist(self, run, tmp_path):
-        with pytest.raises(InputError, match=r"^style: .*nowhere\.jpg does not exist$"):
+        with pytest.raises(InputError, match=r"^style: .*nowhere\.jpg: no such photo$"):
             run(f"style={tmp_path / 'nowhere.jpg'}")
 
     def test_rejects_what_is_no_photo(self, run, tmp_path):
         (tmp_path / "notes.txt").write_text("no photo")
-        with pytest.raises(InputError, match=r"notes\.txt: not a photo, or of an unknown format$"):
+        with pytest.raises(InputError, match=r"^style: .*notes\.txt: not a photo, or of an unknown format$"):
             run(f"style={tmp_path / 'notes.txt'}")
 
     def test_rejects_several(self, run, tmp_path):
@@ -179,11 +178,11 @@ class TestRejects:
             run(name="file/below")
 
     def test_rejects_what_a_constructor_refuses(self, run):
-        with pytest.raises(InputError, match=r"^style_weight: expected at least 0, got -1$"):
+        with pytest.raises(InputError, match=r"^loss\.style_weight: expected at least 0, got -1$"):
             run("loss.style_weight=-1")
-        with pytest.raises(InputError, match=r"^taps: 'relu9_1' is not a tap of this encoder"):
+        with pytest.raises(InputError, match=r"^encoder\.taps: 'relu9_1' is not a tap of this encoder"):
             run("encoder.taps=[relu9_1]")
-        with pytest.raises(InputError, match=r"^every_n_steps: expected at least 1, got 0$"):
+        with pytest.raises(InputError, match=r"^callbacks\.samples\.every_n_steps: expected at least 1, got 0$"):
             run("callbacks.samples.every_n_steps=0")
         with pytest.raises(InputError, match=r"^scheduler\.total_steps: expected at least 1, got -1"):
             run("trainer.max_steps=-1")
@@ -203,17 +202,17 @@ class TestRejects:
         ("override", "reason"),
         [
             # Built at the start of the fit: torch would stumble over it in the middle of a comparison.
-            ("optimizer.lr=abc", r"optimizer\.lr: expected float \| Tensor, got 'abc'"),
-            ("optimizer.lr=null", r"optimizer\.lr: expected float \| Tensor, got None"),
-            ("+optimizer.betas=[0.9]", r"optimizer\.betas: expected tuple\[.*\], got \[0\.9\]"),
-            ("scheduler.warmup=long", r"scheduler\.warmup: expected float, got 'long'"),
+            ("optimizer.lr=abc", r"optimizer\.lr: expected a number or an object with _target_, got 'abc'"),
+            ("optimizer.lr=null", r"optimizer\.lr: expected a number or an object with _target_, got None"),
+            ("+optimizer.betas=[0.9]", r"optimizer\.betas: expected more items.*, got \[0\.9\]"),
+            ("scheduler.warmup=long", r"scheduler\.warmup: expected a number, got 'long'"),
             # Used in the middle of the run.
-            ("callbacks.samples.num_photos=few", r"callbacks\.samples\.num_photos: expected int, got 'few'"),
-            ("data.scale=[a,b]", r"data\.scale: expected tuple\[float, float\], got \['a', 'b'\]"),
-            ("data.batch_size=2.5", r"data\.batch_size: expected int, got 2\.5"),
+            ("callbacks.samples.num_photos=few", r"callbacks\.samples\.num_photos: expected an integer, got 'few'"),
+            ("data.scale=[a,b]", r"data\.scale: expected a number, got \['a', 'b'\]"),
+            ("data.batch_size=2.5", r"data\.batch_size: expected an integer, got 2\.5"),
             # Of an object in another, and of one argument that becomes two.
-            ("loss.photorealism.eps=small", r"loss\.photorealism\.eps: expected float, got 'small'"),
-            ("trainer.max_steps=many", r"scheduler\.total_steps: .*; trainer\.max_steps: expected int, got 'many'"),
+            ("loss.photorealism.eps=small", r"loss\.photorealism\.eps: expected a number, got 'small'"),
+            ("trainer.max_steps=many", r"trainer\.max_steps: expected an integer, got 'many'"),
         ],
     )
     def test_rejects_an_argument_of_a_wrong_type(self, run, tmp_path, override, reason):
@@ -222,7 +221,7 @@ class TestRejects:
         assert not (tmp_path / "run").exists()  # before anything is made
 
     def test_rejects_an_argument_that_a_constructor_lacks(self, run):
-        with pytest.raises(InstantiationException, match="unexpected keyword argument 'colour'"):
+        with pytest.raises(InputError, match=r"^generator\.colour: BilateralGenerator has no such argument"):
             run("+generator.colour=blue")
 
     def test_rejects_taps_of_another_encoder(self, run):
@@ -230,7 +229,7 @@ class TestRejects:
             run("loss=paper")
 
     def test_rejects_crops_that_are_too_small(self, run):
-        with pytest.raises(ShapeError, match="image: expected shape"):
+        with pytest.raises(InputError, match=r"^data\.size: expected at least 16, got 8$"):
             run("data.size=8")
 
     def test_rejects_a_run_without_steps(self, run):

@@ -25,7 +25,7 @@ def sweep(tmp_path, encoder, monkeypatch):
     monkeypatch.setattr(sys, "argv", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr("lookcast.training.report.quieten", lambda: None)
+    monkeypatch.setattr("lookcast.training.log_filters.quieten", lambda: None)
 
     def run(*arguments):
         silent = ("hydra/job_logging=none", "hydra/hydra_logging=none")
@@ -51,7 +51,7 @@ class TestSubmitit:
         assert sorted(re.search(r"run folder  (\S+)", log)[1] for log in logs) == ["sweep/0", "sweep/1"]
 
     def test_what_a_job_refuses_is_one_line(self, sweep, tmp_path):
-        with pytest.raises(InputError, match=r"^style_weight: expected at least 0, got -1$"):
+        with pytest.raises(InputError, match=r"^loss\.style_weight: expected at least 0, got -1$"):
             sweep("hydra/launcher=submitit_local", "loss.style_weight=-1")
         assert not list(tmp_path.rglob("look.safetensors"))
 

@@ -82,9 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-pixels",
         type=int,
-        default=500_000_000,
+        default=200_000_000,
         metavar="N",
-        help="refuse photos of more pixels, which small files may claim (default: 500000000)",
+        help="refuse photos of more pixels, which small files may claim (default: 200000000)",
     )
     parser.add_argument(
         "--precision",

@@ -2,16 +2,16 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
 def train(argv: list[str]) -> int:
-    """`lookcast train`.
+    """Run `lookcast train`.
 
-    Lightning is imported when a run begins: help, a config that is shown and a wrong override need none of it.
+    Lightning is imported when a run begins: help, a config that is shown and a wrong override do not need it.
 
     Raises:
         InputError: an unknown key, a bad override, or what `training.run.train` refuses.
@@ -22,39 +22,40 @@ def train(argv: list[str]) -> int:
 
     from lookcast.checks import InputError
     from lookcast.paths import shipped
-    from lookcast.training.refusals import one_line, refused_elsewhere
-    from lookcast.training.run_folder import place_run
+    from lookcast.training.hydra_errors import one_line, refused_elsewhere
+    from lookcast.training.launchers import check_ranks
 
+    check_ranks(os.environ)
     # Hydra reads sys.argv; Lightning starts the other processes of a machine with it, so its first word is this file.
-    # Flags go to the end: argparse, which Hydra uses, takes no override behind them.
-    overrides = [word for word in argv if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    sys.argv = [__file__, *place_run(overrides, os.environ), *(word for word in argv if word not in overrides)]
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # lets exceptions through to here instead of printing a page
-    os.environ.setdefault("SUBMITIT_PREEMPT_SIGNAL", "USR1")  # what a run listens to; submitit would send USR2
+    sys.argv = [__file__]
+    sys.argv += _arguments(argv)
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions come through to here; otherwise Hydra prints a page
+    os.environ.setdefault("SUBMITIT_PREEMPT_SIGNAL", "USR1")  # the signal that a run listens to; submitit's is USR2
     refused: list[Exception] = []
     running, here = False, (os.uname().nodename, os.getpid())
 
     def job(cfg: "DictConfig") -> float:
-        """One run; gives a sweeper the figure to minimise."""
+        """Train one run, and return the figure that a sweeper minimises."""
         nonlocal running
         running, score = True, float("inf")
         from pytorch_lightning.utilities import rank_zero_only
 
+        from lookcast.training.log_filters import quieten
         from lookcast.training.preemption import Preempted, leave
-        from lookcast.training.report import print_summary, quieten
         from lookcast.training.run import train as run_training
+        from lookcast.training.summary import print_summary
 
         quieten()
         try:
             result = run_training(cfg)
         except (InputError, HydraException, OmegaConfBaseException) as error:
             if (os.uname().nodename, os.getpid()) != here:
-                raise  # a job of its own, by submitit: what is noted here does not come back from there
-            refused.append(error)  # Hydra would print a page about it; a sweep goes on with its next job
+                raise  # in a job of submitit, which returns the exception; this list stays in its process
+            refused.append(error)  # a sweep continues with its next run
         except Preempted as stop:
             code = leave(stop)
             rank_zero_only(print)(f"lookcast: {stop}", file=sys.stderr)
-            raise SystemExit(code) from stop  # of the whole sweep
+            raise SystemExit(code) from stop  # ends the whole sweep
         else:
             print_summary(result)
             score = result.metrics["val/style_distance"]
@@ -65,7 +66,7 @@ def train(argv: list[str]) -> int:
         hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="train")(job)()
     except Exception as error:
         elsewhere = refused_elsewhere(error)
-        # Outside of a job it is an override, or a folder that can't be made; everything else is a fault.
+        # Outside of a job, the error is about an override or a folder that can't be made; any other error is a fault.
         known = not running and isinstance(error, (HydraException, OmegaConfBaseException, OSError, ValueError))
         if elsewhere is None and not known:
             raise
@@ -73,6 +74,40 @@ def train(argv: list[str]) -> int:
     if refused:
         raise refused[0] if isinstance(refused[0], InputError) else InputError(one_line(refused[0]))
     return 0
+
+
+def _arguments(argv: list[str]) -> list[str]:
+    """Return the arguments for Hydra: overrides with today's names and the run folder, then flags.
+
+    argparse, which Hydra uses, takes no override after a flag.
+
+    Raises:
+        InputError: a flag that Hydra does not know, or a word that is no override.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    from lookcast.checks import InputError
+    from lookcast.training.renamed import rename_override
+    from lookcast.training.run_folder import place_run
+
+    given = [word for word in argv if not word.startswith("-") and ("=" in word or word.startswith("~"))]
+    overrides = [rename_override(word) for word in given]
+    for before, after in zip(given, overrides, strict=True):
+        if before != after:
+            print(f"lookcast: {before} is now {after}", file=sys.stderr)
+    arguments = [*place_run(overrides, os.environ), *(word for word in argv if word not in given)]
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]  # argparse would print its usage too
+    for word in parser.parse_args(arguments).overrides:
+        if "=" not in word and not word.startswith("~"):
+            raise InputError(f"{word}: expected KEY=VALUE; see lookcast train --help")
+    return arguments
+
+
+def _refuse(message: str) -> NoReturn:
+    from lookcast.checks import InputError
+
+    raise InputError(f"train: {message}; see lookcast train --help")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the losses ask of a perceptual network."""
+"""The interface of perceptual networks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,10 +11,9 @@ from lookcast.structures import Features
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Turn every parameter and buffer of a module into a non-persistent buffer, in place.
+    """Turn all parameters and buffers of a module into non-persistent buffers, in place, and return the module.
 
-    The frozen network then follows `.to(device)` but stays out of optimisers, gradients and checkpoints, and out of
-    the copies that weight averaging makes of parameters.
+    The frozen network follows `.to(device)` but stays out of optimisers, gradients, checkpoints and weight averages.
     """
     for child in module.modules():
         for name, parameter in list(child.named_parameters(recurse=False)):
@@ -26,47 +25,49 @@ def freeze(module: nn.Module) -> nn.Module:
 
 
 class Encoder(nn.Module, ABC):
-    """Frozen network with named taps; takes images in [0, 1] and normalises them itself.
+    """A frozen network with named taps. It takes images in [0, 1] and normalises them itself.
 
     Attributes:
-        taps: names of the feature maps it gives, shallow to deep.
+        taps: names of its feature maps, shallow to deep.
         strides: pixels of the image per cell of each tap.
+        channels: channels of each tap.
     """
 
     taps: tuple[str, ...]
     strides: dict[str, int]
+    channels: dict[str, int]
 
     @abstractmethod
     def forward(self, image: torch.Tensor) -> Features:
-        """Feature maps by tap name, shallow to deep.
+        """Return the feature maps by tap, shallow to deep.
 
         Args:
             image: `(B, 3, H, W)` in [0, 1].
 
         Returns:
-            For each tap `(B, C, H // stride, W // stride)`.
+            `(B, C, H // stride, W // stride)` for each tap.
 
         Raises:
-            ShapeError: not an image, or one too small for the deepest tap.
+            ShapeError: not an image, or an image that is too small for the deepest tap.
         """
 
     def train(self, mode: bool = True) -> "Encoder":
-        """Frozen: stays in evaluation mode whatever the module around it does."""
+        """Stay in evaluation mode: the encoder is frozen."""
         return super().train(False)
 
     @staticmethod
-    def check_size(image: torch.Tensor, least: int) -> None:
-        """Refuse what is no image, or one with a side shorter than `least` pixels."""
+    def check_size(image: torch.Tensor, min_side: int) -> None:
+        """Refuse a tensor that is no image, or an image with a side below `min_side` pixels."""
         check_image("image", image)
-        if min(image.shape[-2:]) < least:
-            raise ShapeError("image", f"(B, 3, H >= {least}, W >= {least})", image.shape)
+        if min(image.shape[-2:]) < min_side:
+            raise ShapeError("image", f"(B, 3, H >= {min_side}, W >= {min_side})", image.shape)
 
     @staticmethod
     def select(taps: Sequence[str] | None, available: Sequence[str]) -> tuple[str, ...]:
-        """The asked-for taps in the order of depth; all of them for None.
+        """Return the chosen taps, shallow to deep; None chooses all.
 
         Raises:
-            InputError: a tap that this encoder does not have, or none at all.
+            InputError: a tap that this encoder does not have, or an empty choice.
         """
         if taps is None:
             return tuple(available)

@@ -6,23 +6,26 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from lookcast.checks import InputError, check_integer, describe
 from lookcast.encoders.base import Encoder, freeze
 from lookcast.paths import shipped
 from lookcast.structures import Features
-from lookcast.weights import load_into, read_weights
+from lookcast.weights import CheckpointError, load_weights, read_header
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 STRIDES = dict(zip(TAPS, (1, 2, 4, 8), strict=True))
-MIN_SIZE = 16
-"""Reflection padding needs two cells a side at the deepest stride."""
+MIN_SIDE = 16
+"""Shortest side of an image in pixels: reflection padding needs two cells per side at the deepest stride."""
+MAX_CHANNELS = 1024
+"""Largest width that is read from a file."""
 
 
 class CompactNetwork(nn.Module):
-    """VGG's ladder with narrow layers, and a linear head at each tap.
+    """The stages of VGG with narrow layers, and a linear head at each tap.
 
-    The teacher's features are the outputs of rectifiers with dead channels and means far above their spread; the heads
-    are linear (1x1, no rectifier) and predict the *live* channels standardised over photographs, so that every
-    output has mean near 0 and variance near 1 and all of them count alike in a loss.
+    The teacher's features are outputs of rectifiers: some channels are dead, and the means are far above the spread.
+    The heads are linear (1x1, no rectifier) and predict the *live* channels, standardised over photographs. Every
+    output channel then has a mean near 0 and a variance near 1, and all channels count alike in a loss.
 
     Args:
         widths: channels of the four stages, at strides 1, 2, 4 and 8.
@@ -33,7 +36,7 @@ class CompactNetwork(nn.Module):
         super().__init__()
         w1, w2, w3, w4 = widths
         pool = nn.MaxPool2d(2)
-        # One stage leads from tap to tap: relu1_1, relu1_2 + pool + relu2_1, ... as in VGG-19.
+        # One stage from tap to tap, as in VGG-19: relu1_1, relu1_2 + pool + relu2_1, ...
         self.stages = nn.ModuleList(
             [
                 nn.Sequential(*_convolution(3, w1)),
@@ -47,8 +50,8 @@ class CompactNetwork(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(w, out, 1) for w, out in zip(widths, outputs, strict=True))
 
     def forward(self, image: torch.Tensor) -> Features:
-        """Standardised feature maps by tap. `image` is `(B, 3, H, W)` in [0, 1], H and W at least `MIN_SIZE`."""
-        hidden = (image - 0.45) / 0.25  # roughly standardised: mean and spread of photographs
+        """Return standardised feature maps of `(B, 3, H, W)` in [0, 1], by tap; H and W are at least `MIN_SIDE`."""
+        hidden = (image - 0.45) / 0.25  # the mean and the spread of photographs, roughly
         features: Features = {}
         for tap, stage, head in zip(TAPS, self.stages, self.heads, strict=True):
             hidden = stage(hidden)
@@ -60,13 +63,17 @@ class CompactEncoder(Encoder):
     """The distilled network, frozen, with weights from a file.
 
     Attributes:
-        weights: the file they came from; None for the shipped one.
-        half_precision: compute in bfloat16, whatever the surrounding precision: half the time on CPUs
-            that have instructions for it.
+        weights: the file of the weights; None for the shipped one.
+        half_precision: whether it computes in bfloat16, whatever the precision around it: half the time on CPUs with
+            instructions for it.
 
     Args:
-        weights: a `.safetensors` file by `scripts/distill_encoder.py`; None takes the shipped one.
-        taps: which taps to give; None gives all four, `relu1_1` to `relu4_1`.
+        weights: a `.safetensors` file by `scripts/distill_encoder.py`; None for the shipped one.
+        taps: the taps to compute; None for all four, `relu1_1` to `relu4_1`.
+
+    Raises:
+        CheckpointError: a missing, damaged or foreign file.
+        InputError: an unknown tap.
     """
 
     def __init__(self, weights: str | Path | None = None, taps: Iterable[str] | None = None) -> None:
@@ -74,17 +81,20 @@ class CompactEncoder(Encoder):
         self.half_precision = False
         self.weights = None if weights is None else str(weights)
         path = shipped("checkpoints") / "compact_encoder.safetensors" if weights is None else Path(weights)
-        tensors, header = read_weights(path, kind="encoder")
-        network = CompactNetwork(header["widths"], header["outputs"])
-        load_into(network, tensors, path)
-        # Channels last is a quarter faster on a CPU, forward and backward, and what tensor cores want.
+        sizes = _read_sizes(path)
+        with torch.device("meta"):  # allocates nothing before the weights are checked
+            network = CompactNetwork(**sizes)
+        load_weights(network, path)
+        # Channels last is a quarter faster on a CPU, forward and backward; tensor cores want it too.
         self.network = freeze(network).to(memory_format=torch.channels_last)
         self.taps = self.select(None if taps is None else list(taps), TAPS)
         self.strides = {tap: STRIDES[tap] for tap in self.taps}
+        channels = dict(zip(TAPS, sizes["outputs"], strict=True))
+        self.channels = {tap: channels[tap] for tap in self.taps}
 
     def forward(self, image: torch.Tensor) -> Features:
-        """Standardised features; see `Encoder.forward`."""
-        self.check_size(image, MIN_SIZE)
+        """Return standardised features; see `Encoder.forward`."""
+        self.check_size(image, MIN_SIDE)
         image = image.contiguous(memory_format=torch.channels_last)
         if self.half_precision:
             with torch.autocast(image.device.type, torch.bfloat16):
@@ -94,6 +104,21 @@ class CompactEncoder(Encoder):
         return {tap: features[tap] for tap in self.taps}
 
 
+def _read_sizes(path: Path) -> dict[str, list[int]]:
+    """Read the arguments of the network from the header of a file."""
+    header = read_header(path, kind="encoder")
+    for name in ("widths", "outputs"):
+        sizes = header.get(name)
+        if not isinstance(sizes, list) or len(sizes) != len(TAPS):
+            raise CheckpointError(f"{path}: {name}: expected {len(TAPS)} integers in the header, got {describe(sizes)}")
+        for size in sizes:
+            try:
+                check_integer(name, size, 1, MAX_CHANNELS)
+            except InputError as error:
+                raise CheckpointError(f"{path}: {error}") from error
+    return {name: header[name] for name in ("widths", "outputs")}
+
+
 def _convolution(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
-    # Reflection as in the teacher: zero padding would darken every border feature and thereby every Gram matrix.
+    # Reflection as in the teacher: zero padding would darken the border features, and with them every Gram matrix.
     return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True)

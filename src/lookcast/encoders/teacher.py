@@ -1,5 +1,6 @@
-"""VGG-19 in its PCA bases: what the compact encoder was distilled from, and the yardstick of published figures."""
+"""VGG-19 in its PCA bases: the teacher of the compact encoder and the measure of published figures."""
 
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import torch
 from torch import nn
 
 from lookcast.encoders.base import Encoder, freeze
-from lookcast.encoders.compact import MIN_SIZE, STRIDES, TAPS
+from lookcast.encoders.compact import MIN_SIDE, STRIDES, TAPS
+from lookcast.paths import check_file
 from lookcast.structures import Features
 from lookcast.weights import CheckpointError, load_into
 
@@ -19,14 +21,16 @@ BLOCKS = (
     ("conv3_2", "conv3_3", "conv3_4", "pool", "conv4_1"),
 )
 """Layers from tap to tap: relu1_1, relu2_1, relu3_1 and relu4_1."""
+MAX_BYTES = 64 << 20
+"""Largest accepted size of the unpacked arrays, in bytes; those of the published file take 1.4 MB."""
 
 
 class TeacherNetwork(nn.Module):
-    """VGG's ladder up to relu4_1, under the names of the file it comes from.
+    """The layers of VGG up to relu4_1, under the names of the file.
 
     Args:
-        channels: output and input channels of every convolution by its name.
-        live: by tap, which channels vary over photographs.
+        channels: output and input channels of each convolution, by name.
+        live: mask of the channels that vary over photographs, bool `(C,)`, by tap.
     """
 
     def __init__(self, channels: Mapping[str, tuple[int, int]], live: Mapping[str, torch.Tensor]) -> None:
@@ -34,7 +38,7 @@ class TeacherNetwork(nn.Module):
         self.encoder = nn.ModuleDict()
         for name in (name for block in BLOCKS for name in block if name != "pool"):
             outputs, inputs = channels[name]
-            # `preprocess` is 1x1: the colours' mean and order, no rectifier behind it.
+            # `preprocess` is 1x1, without a rectifier: it sets the mean and the order of the colours.
             size = 1 if name == "preprocess" else 3
             self.encoder[name] = nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect")
         self.pool = nn.MaxPool2d(2)
@@ -44,7 +48,7 @@ class TeacherNetwork(nn.Module):
                 self.register_buffer(f"{moment}_{tap}", torch.zeros(int(live[tap].sum()), 1, 1))
 
     def forward(self, image: torch.Tensor) -> Features:
-        """Standardised live channels by tap. `image` is `(B, 3, H, W)` in [0, 1]."""
+        """Return standardised live channels of `(B, 3, H, W)` in [0, 1], by tap."""
         hidden, features = image, {}
         for tap, block in zip(TAPS, BLOCKS, strict=True):
             for name in block:
@@ -53,7 +57,7 @@ class TeacherNetwork(nn.Module):
                 else:
                     hidden = self.encoder[name](hidden)
                     hidden = hidden if name == "preprocess" else hidden.relu()
-            live, mean, std = (self.get_buffer(f"{kind}_{tap}") for kind in ("live", "mean", "std"))
+            live, mean, std = (self.get_buffer(f"{name}_{tap}") for name in ("live", "mean", "std"))
             features[tap] = (hidden[:, live] - mean) / std
         return features
 
@@ -61,18 +65,18 @@ class TeacherNetwork(nn.Module):
 class TeacherEncoder(Encoder):
     """The distilled VGG-19 of Chiu and Gurari, frozen: its live channels, standardised over photographs.
 
-    Reflection padding before each 3x3 convolution. Channels whose spread is under a thousandth of the strongest one's
-    are dead and left out: standardised, they would be noise.
+    Reflection padding before each 3x3 convolution. Dead channels, with a spread below a thousandth of the largest, are
+    left out: standardised, they would be noise.
 
     Args:
         weights: `vgg19_pca.npz` with `encoder.LAYER.weight` and `.bias`, and `alive.TAP`, `mean.TAP`, `std.TAP`.
-        taps: which taps to give; None gives all four, `relu1_1` to `relu4_1`.
+        taps: the taps to compute; None for all four, `relu1_1` to `relu4_1`.
 
     Attributes:
         channels: live channels of each tap.
 
     Raises:
-        CheckpointError: a missing, cut or foreign file.
+        CheckpointError: a missing, damaged or foreign file.
 
     Reference:
         Chiu and Gurari, "PCA-Based Knowledge Distillation Towards Lightweight and Content-Style Balanced
@@ -84,40 +88,63 @@ class TeacherEncoder(Encoder):
         self.taps = self.select(None if taps is None else list(taps), TAPS)
         self.strides = {tap: STRIDES[tap] for tap in self.taps}
         path = Path(weights)
-        arrays = _read_arrays(path)
-        try:
-            live = {tap: arrays[f"alive.{tap}"] for tap in TAPS}
-            names = [name for block in BLOCKS for name in block if name != "pool"]
-            tensors = {
-                **{key: arrays[key] for name in names for key in (f"encoder.{name}.weight", f"encoder.{name}.bias")},
-                **{
-                    f"{moment}_{tap}": arrays[f"{moment}.{tap}"][live[tap]].view(-1, 1, 1)
-                    for tap in TAPS
-                    for moment in ("mean", "std")
-                },
-            }
-            shapes = {name: tensors[f"encoder.{name}.weight"].shape for name in names}
-            network = TeacherNetwork({name: (shape[0], shape[1]) for name, shape in shapes.items()}, live)
-        except KeyError as error:
-            raise CheckpointError(f"{path}: lacks the array {error.args[0]!r} of VGG-19 in its PCA bases") from error
-        except IndexError as error:
-            raise CheckpointError(f"{path}: its arrays do not fit together ({error})") from error
+        names = [name for block in BLOCKS for name in block if name != "pool"]
+        convolutions = [f"encoder.{name}.{part}" for name in names for part in ("weight", "bias")]
+        statistics = [f"{kind}.{tap}" for tap in TAPS for kind in ("alive", "mean", "std")]
+        arrays = _read_arrays(path, [*convolutions, *statistics])
+        channels = _check_channels(arrays, names, path)
+        live = {tap: arrays[f"alive.{tap}"] for tap in TAPS}
+        tensors = {name: arrays[name] for name in convolutions}
+        for tap in TAPS:
+            for moment in ("mean", "std"):
+                tensors[f"{moment}_{tap}"] = arrays[f"{moment}.{tap}"][live[tap]].view(-1, 1, 1)
+        with torch.device("meta"):  # allocates nothing before the weights are checked
+            network = TeacherNetwork(channels, live)
         load_into(network, tensors, path)
         self.network = freeze(network)
         self.channels = {tap: int(live[tap].sum()) for tap in self.taps}
 
     def forward(self, image: torch.Tensor) -> Features:
-        """Standardised live channels; see `Encoder.forward`."""
-        self.check_size(image, MIN_SIZE)
+        """Return standardised live channels; see `Encoder.forward`."""
+        self.check_size(image, MIN_SIDE)
         features = self.network(image)
         return {tap: features[tap] for tap in self.taps}
 
 
-def _read_arrays(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file of weights")
+def _read_arrays(path: Path, names: Iterable[str]) -> dict[str, torch.Tensor]:
+    check_file(path, "file of weights", CheckpointError)
     try:
+        with zipfile.ZipFile(path) as file:
+            size = sum(entry.file_size for entry in file.infolist())
+        if size > MAX_BYTES:
+            raise ValueError(f"its arrays take {size} bytes, accepted are {MAX_BYTES}")
         with np.load(path, allow_pickle=False) as file:
-            return {name: torch.from_numpy(file[name]) for name in file.files}
-    except Exception as error:  # zipfile, zlib and numpy each raise their own on foreign or cut bytes
+            return {name: torch.from_numpy(file[name]) for name in names}
+    except KeyError as error:
+        name = str(error.args[0]).split()[0]  # numpy adds that it is no file in the archive
+        raise CheckpointError(f"{path}: lacks the array {name!r} of VGG-19 in its PCA bases") from error
+    except Exception as error:  # zipfile, zlib and numpy raise many exceptions on foreign or damaged bytes
         raise CheckpointError(f"{path}: not a whole .npz file of arrays ({' '.join(str(error).split())})") from error
+
+
+def _check_channels(arrays: dict[str, torch.Tensor], names: Iterable[str], path: Path) -> dict[str, tuple[int, int]]:
+    """Return output and input channels of each convolution, by name.
+
+    Raises:
+        CheckpointError: arrays of other dimensions or types, or channels that differ from layer to layer.
+    """
+    channels, inputs = {}, 3
+    for name in names:
+        shape = tuple(arrays[f"encoder.{name}.weight"].shape)
+        if len(shape) != 4 or shape[1] != inputs:
+            raise CheckpointError(f"{path}: encoder.{name}.weight: expected {inputs} input channels, got shape {shape}")
+        channels[name] = shape[:2]
+        inputs = shape[0]
+    for tap, block in zip(TAPS, BLOCKS, strict=True):
+        expected = (channels[block[-1]][0],)
+        for kind in ("alive", "mean", "std"):
+            array = arrays[f"{kind}.{tap}"]
+            if array.shape != expected or (kind == "alive") != (array.dtype == torch.bool):
+                found = f"{array.dtype} of {tuple(array.shape)}"
+                raise CheckpointError(f"{path}: {kind}.{tap}: expected shape {expected}, bool for alive, got {found}")
+    return channels

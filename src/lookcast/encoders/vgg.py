@@ -1,4 +1,4 @@
-"""VGG-19, the paper's network: for people who are online or have its weights in a file."""
+"""VGG-19, the network of the paper; its weights are downloaded or read from a file."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,16 +13,17 @@ from lookcast.structures import Features
 from lookcast.weights import load_into, read_state_dict
 
 LAYERS = {"relu1_1": 1, "relu2_1": 6, "relu3_1": 11, "relu4_1": 20, "relu4_2": 22, "relu5_1": 29}
-"""Index of each tap in torchvision's `vgg19().features`."""
+"""Index of each tap in `torchvision.models.vgg19().features`."""
 
 STRIDES = dict(zip(LAYERS, (1, 2, 4, 8, 8, 16), strict=True))
+CHANNELS = dict(zip(LAYERS, (64, 128, 256, 512, 512, 512), strict=True))
 
 
 class VGG19Network(nn.Module):
-    """The layers of torchvision's VGG-19 up to the deepest tap, under torchvision's names.
+    """The layers of torchvision's VGG-19 up to the deepest tap, under torchvision's names, on the meta device.
 
     Args:
-        taps: names of the layers to give.
+        taps: names of the feature maps to compute.
     """
 
     mean: torch.Tensor
@@ -31,21 +32,21 @@ class VGG19Network(nn.Module):
     def __init__(self, taps: Iterable[str]) -> None:
         super().__init__()
         self.taps = {LAYERS[tap]: tap for tap in taps}
-        # On the meta device nothing is allocated for the 0.5 GB of classifier that is cut off here.
+        # Nothing is allocated before the weights are loaded, least of all the 0.5 GB classifier that is cut off here.
         with torch.device("meta"):
-            features = vgg19(weights=None).features[: max(self.taps) + 1]
-        self.features = features.to_empty(device="cpu")
+            self.features = vgg19(weights=None).features[: max(self.taps) + 1]
         normalise = VGG19_Weights.IMAGENET1K_V1.transforms()
-        self.register_buffer("mean", torch.tensor(normalise.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(normalise.std).view(1, 3, 1, 1), persistent=False)
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(normalise, name), dtype=torch.float32, device="cpu")
+            self.register_buffer(name, values.view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: torch.Tensor) -> Features:
-        """Rectified feature maps by tap. `image` is `(B, 3, H, W)` in [0, 1]."""
+        """Return rectified feature maps of `(B, 3, H, W)` in [0, 1], by tap."""
         hidden = (image - self.mean) / self.std
         features: Features = {}
         for index, layer in enumerate(self.features):
-            # The rectifiers work in place, on what a convolution has just made: never on a tap, each of which is the
-            # output of a rectifier and read only by a convolution or a pool.
+            # The rectifiers work in place on the output of a convolution, never on a tap: a tap is the output of a
+            # rectifier, and only a convolution or a pool reads it.
             hidden = layer(hidden)
             if index in self.taps:
                 features[self.taps[index]] = hidden
@@ -55,15 +56,15 @@ class VGG19Network(nn.Module):
 class VGG19Encoder(Encoder):
     """torchvision's VGG-19 trained on ImageNet, frozen, cut after the deepest tap.
 
-    Zero padding and max pooling as trained; the paper's Caffe weights differ in scale, not in kind.
+    Zero padding and max pooling as trained. The paper's Caffe weights differ in scale, not in kind.
 
     Args:
         weights: a state dict with torchvision's names, `.pth` or `.safetensors`; None downloads
             `VGG19_Weights.IMAGENET1K_V1` (0.5 GB) on first use and keeps it in torch's hub folder.
-        taps: which taps to give; None gives all six, `relu1_1` to `relu5_1`.
+        taps: the taps to compute; None for all six, `relu1_1` to `relu5_1`.
 
     Raises:
-        InputError: the weights can't be downloaded, or the file is missing, cut or foreign; an unknown tap.
+        InputError: the weights can't be downloaded, the file is missing, damaged or foreign, or a tap is unknown.
 
     Reference:
         Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015.
@@ -73,31 +74,32 @@ class VGG19Encoder(Encoder):
         super().__init__()
         self.taps = self.select(None if taps is None else list(taps), tuple(LAYERS))
         self.strides = {tap: STRIDES[tap] for tap in self.taps}
+        self.channels = {tap: CHANNELS[tap] for tap in self.taps}
         path = _download() if weights is None else Path(weights)
         network = VGG19Network(self.taps)
         state = read_state_dict(path)
-        # Strict for the layers in use; the rest of the file, the classifier included, is left unread.
+        # Strict for the layers in use; other entries of the file, such as the classifier, are ignored.
         load_into(network, {name: state[name] for name in network.state_dict() if name in state}, path)
         self.network = freeze(network)
 
     def forward(self, image: torch.Tensor) -> Features:
-        """Rectified features; see `Encoder.forward`."""
-        self.check_size(image, least=max(self.strides.values()))
+        """Return rectified features; see `Encoder.forward`."""
+        self.check_size(image, min_side=max(self.strides.values()))
         features: Features = self.network(image)
         return features
 
 
 def _download() -> Path:
-    """Path of torchvision's weights in torch's hub folder, downloaded if they are not there yet."""
+    """Return the path of torchvision's weights in torch's hub folder; download them if they are not there."""
     url: str = VGG19_Weights.IMAGENET1K_V1.url
     path = Path(hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if path.is_file():
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The name carries the first digits of the file's SHA-256.
+        # The name holds the first digits of the SHA-256.
         hub.download_url_to_file(url, str(path), hash_prefix=path.stem.split("-")[-1])
-    except Exception as error:  # a network fails in many ways: OSError, HTTPException, a hash that differs
+    except Exception as error:  # OSError, HTTPException, RuntimeError for another hash, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"encoder vgg19: {url} can't be downloaded ({reason}); fetch it elsewhere and pass encoder.weights=FILE, "

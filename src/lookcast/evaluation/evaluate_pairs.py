@@ -19,7 +19,6 @@ from lookcast.evaluation.pair_folder import (
     PairFiles,
     photos_by_name,
     printable,
-    read_file,
     read_pair,
     resize,
     shrink,
@@ -27,8 +26,7 @@ from lookcast.evaluation.pair_folder import (
 from lookcast.evaluation.pictures import write_pictures
 from lookcast.evaluation.scoring import Figures, Scorer
 from lookcast.inference.stylizer import Stylizer
-from lookcast.paths import check_file
-from lookcast.photos.read import PhotoError, read_mask, to_tensor
+from lookcast.photos.read import PhotoError, read_mask, read_srgb, to_tensor
 
 
 class Output(NamedTuple):
@@ -90,7 +88,7 @@ def ready_outputs(folder: Path) -> OutputSource:
     def read(files: PairFiles) -> Output:
         if files.name not in photos:
             raise PhotoError(f"{folder}: no output is called {files.name!r}")
-        return Output(read_file(photos[files.name]))
+        return Output(read_srgb(photos[files.name]))
 
     return read
 
@@ -115,15 +113,15 @@ def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, max_side: int |
         raise InputError(f"max_side: expected a positive number of pixels, got {max_side}")
 
     def stylize(files: PairFiles) -> Output:
-        content = read_file(files.content)
+        content = read_srgb(files.content)
         if max_side is not None:
             content = shrink(content, max_side)
         style = content_mask = style_mask = None
         if stylizer.generator.takes_style and files.style is not None:
-            style = read_file(files.style)
+            style = read_srgb(files.style)
             if use_masks and files.content_mask is not None and files.style_mask is not None:
-                content_mask = read_mask(check_file(files.content_mask, "mask", PhotoError), content.shape[:2])
-                style_mask = read_mask(check_file(files.style_mask, "mask", PhotoError), style.shape[:2])
+                content_mask = read_mask(files.content_mask, content.shape[:2])
+                style_mask = read_mask(files.style_mask, style.shape[:2])
         start = time.perf_counter()
         pixels = stylizer.stylize(content, style, content_mask, style_mask)
         return Output(pixels, time.perf_counter() - start)

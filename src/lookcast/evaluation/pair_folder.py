@@ -13,7 +13,6 @@ from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.ops.masks import check_aspect, colors_to_mask
-from lookcast.paths import check_file
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 
 MAX_SIDE, MULTIPLE = 512, 8
@@ -127,6 +126,9 @@ def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = 
 def photos_by_name(folder: Path) -> dict[str, Path]:
     """Return the photos directly in a folder, by their printable stems, sorted.
 
+    Unlike `photos.folder.list_photos`, it keeps pipes, devices and folders with the name of a photo: leaving out a mask
+    would change figures silently. `read_srgb` refuses them, and the pair is skipped with a message.
+
     Raises:
         InputError: the folder can't be read, or two photos have one stem.
     """
@@ -163,7 +165,7 @@ def read_pair(files: PairFiles) -> PairImages:
     """
     if files.style is None:
         raise PhotoError(f"{files.content}: no style photo is called {files.name!r}")
-    content_pixels, style_pixels = read_file(files.content), read_file(files.style)
+    content_pixels, style_pixels = read_srgb(files.content), read_srgb(files.style)
     content, style = to_tensor(shrink(content_pixels, MAX_SIDE)), to_tensor(shrink(style_pixels, MAX_SIDE))
     height, width = (side // MULTIPLE * MULTIPLE for side in content.shape[-2:])
     for path, sides in ((files.content, (height, width)), (files.style, style.shape[-2:])):
@@ -181,22 +183,13 @@ def read_pair(files: PairFiles) -> PairImages:
     return PairImages(resize(content, size), style, masks[0], masks[1], truth, references)
 
 
-def read_file(path: Path) -> npt.NDArray[np.uint8]:
-    """Read a photo or a mask in sRGB, `(H, W, 3)`.
-
-    Raises:
-        PhotoError: no regular file, or no photo that can be read.
-    """
-    return read_srgb(check_file(path, "photo", PhotoError))
-
-
 def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
     """Read a photo and resize it to (height, width): `(1, 3, height, width)`.
 
     Raises:
         PhotoError: the photo can't be read.
     """
-    return resize(to_tensor(read_file(path)), size).clamp(0, 1)
+    return resize(to_tensor(read_srgb(path)), size).clamp(0, 1)
 
 
 def resize(image: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
@@ -217,7 +210,7 @@ def _read_mask(path: Path, photo: npt.NDArray[np.uint8], size: tuple[int, int]) 
     Returns:
         One-hot `(1, 9, height, width)`.
     """
-    pixels = read_file(path)
+    pixels = read_srgb(path)
     check_aspect(str(path), (pixels.shape[0], pixels.shape[1]), (photo.shape[0], photo.shape[1]))
     # Nearest neighbour: the mean of two labels' colours may be the colour of a third.
     resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST)

@@ -1,4 +1,4 @@
-"""What a generator is: content in, stylized photo out."""
+"""The interface of generators: content in, stylized photo out."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -13,15 +13,15 @@ from lookcast.structures import Stylization
 
 
 class Generator(nn.Module, ABC):
-    """A network that gives photos a look.
+    """A network that stylizes photos.
 
     Attributes:
-        name: what checkpoints call it.
-        needs_encoder: whether it is constructed with the frozen compact encoder, handed in as `encoder` and kept under
-            that name; not in its arguments.
-        takes_style: whether it takes a style photo; False for a single look, baked into the weights.
-        encoder: the frozen encoder of a generator that needs one.
-        arguments: what it was constructed with, JSON values; a checkpoint rebuilds it from them.
+        name: its name in checkpoints.
+        needs_encoder: whether the constructor takes the frozen compact encoder as `encoder`. The encoder is kept under
+            that name; it is not among the arguments.
+        takes_style: whether it takes a style photo. A generator with a fixed style does not.
+        encoder: the frozen encoder, if the generator needs one.
+        arguments: the arguments of the constructor, JSON values; a checkpoint rebuilds the generator from them.
     """
 
     name: ClassVar[str]
@@ -30,7 +30,6 @@ class Generator(nn.Module, ABC):
     arguments: dict[str, Any]
     encoder: Any
 
-    @abstractmethod
     def forward(
         self,
         content: torch.Tensor,
@@ -38,25 +37,47 @@ class Generator(nn.Module, ABC):
         content_mask: torch.Tensor | None = None,
         style_mask: torch.Tensor | None = None,
     ) -> Stylization:
-        """Stylize.
+        """Stylize a batch of photos.
 
         Args:
             content: `(B, 3, H, W)` in [0, 1], any size.
-            style: `(1 or B, 3, H', W')` in [0, 1]; only for a generator that takes one.
-            content_mask: `(B, K, H, W)`.
-            style_mask: `(1 or B, K, H', W')`.
+            style: `(1 or B, 3, H', W')` in [0, 1], only for a generator that takes one.
+            content_mask: `(B, K, h, w)` in [0, 1], any size, only for a generator that takes a style.
+            style_mask: `(1 or B, K, h', w')` in [0, 1]; both masks or neither.
 
         Returns:
             An image of the content's size, not clamped, and the grid if the generator has one.
 
         Raises:
-            InputError: a style or mask handed to a single-look generator; none, or one mask alone, to a universal one.
+            InputError: a style or a mask for a generator with a fixed style; no style, or one mask alone, for another.
         """
+        check_image("content", content)
+        self.check_style(style, content_mask, style_mask)
+        if style is not None:
+            check_image("style", style)
+        return self.stylize(content, style, content_mask, style_mask)
 
-    def check_style(
-        self, style: torch.Tensor | None, content_mask: torch.Tensor | None, style_mask: torch.Tensor | None
-    ) -> None:
-        """Refuse what the generator would have to ignore."""
+    @abstractmethod
+    def stylize(
+        self,
+        content: torch.Tensor,
+        style: torch.Tensor | None,
+        content_mask: torch.Tensor | None,
+        style_mask: torch.Tensor | None,
+    ) -> Stylization:
+        """Stylize inputs that `forward` has checked."""
+
+    def check_style(self, style: object, content_mask: object, style_mask: object) -> None:
+        """Refuse a style or masks that this generator would ignore, and a missing style.
+
+        Args:
+            style: anything but None stands for a style photo.
+            content_mask: anything but None stands for a mask.
+            style_mask: anything but None stands for a mask.
+
+        Raises:
+            InputError: see `forward`.
+        """
         if self.takes_style:
             if style is None:
                 raise InputError(f"style: the {self.name} generator needs a style photo")
@@ -64,76 +85,76 @@ class Generator(nn.Module, ABC):
             return
         for name, value in (("style", style), ("content_mask", content_mask), ("style_mask", style_mask)):
             if value is not None:
-                raise InputError(f"{name}: this {self.name} generator has a single look baked in and takes none")
+                raise InputError(f"{name}: the {self.name} generator has a fixed style and takes none")
 
 
 class GridGenerator(Generator):
-    """A single look as a bilateral grid, predicted from a thumbnail and sliced by luma: photographic by construction.
+    """A generator with a fixed style that predicts a bilateral grid from a thumbnail.
+
+    The luma of the photo is the guide of the slicing. Every output pixel is an affine transform of the colour of its
+    content pixel, so no texture can be invented.
 
     Attributes:
-        thumbnail: side of the square thumbnail that it looks at.
+        thumbnail: side of the square thumbnail, in pixels.
     """
 
     takes_style = False
     thumbnail: int
 
-    def forward(
+    def stylize(
         self,
         content: torch.Tensor,
-        style: torch.Tensor | None = None,
-        content_mask: torch.Tensor | None = None,
-        style_mask: torch.Tensor | None = None,
+        style: torch.Tensor | None,
+        content_mask: torch.Tensor | None,
+        style_mask: torch.Tensor | None,
     ) -> Stylization:
-        """See `Generator.forward`; a single look, so no style and no masks."""
-        check_image("content", content)
-        self.check_style(style, content_mask, style_mask)
+        """Predict the grid and apply it."""
         grid = self.predict_grid(content)
         return Stylization(apply_grid(grid, content), grid)
 
     @abstractmethod
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
-        """The grid `(B, 12, D, GH, GW)` for photos `(B, 3, H, W)` in [0, 1] of any size: the thumbnail will do."""
+        """Predict the grid `(B, 12, D, GH, GW)` for photos `(B, 3, H, W)` in [0, 1]; the thumbnail is enough."""
 
 
 class PairGenerator(Generator):
-    """A generator that takes a style photo: both photos are read first, so that a style serves many contents.
+    """A generator that predicts a bilateral grid from a content and a style photo.
+
+    It reads each photo by itself first, so that one style serves many contents.
 
     Attributes:
-        thumbnail: side of the square thumbnail that it looks at.
+        thumbnail: side of the square thumbnail of a photo, in pixels: the most that `read` uses of it.
     """
 
     takes_style = True
     thumbnail: int
 
-    def forward(
+    def stylize(
         self,
         content: torch.Tensor,
-        style: torch.Tensor | None = None,
-        content_mask: torch.Tensor | None = None,
-        style_mask: torch.Tensor | None = None,
+        style: torch.Tensor | None,
+        content_mask: torch.Tensor | None,
+        style_mask: torch.Tensor | None,
     ) -> Stylization:
-        """See `Generator.forward`."""
-        check_image("content", content)
-        self.check_style(style, content_mask, style_mask)
+        """Read both photos, predict the grid and apply it."""
         assert style is not None
-        check_image("style", style)
         grid = self.predict_grid(self.read(content, content_mask), self.read(style, style_mask))
         return Stylization(apply_grid(grid, content), grid)
 
     @abstractmethod
     def read(self, photo: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
-        """What the generator needs of a photo, content or style.
+        """Return the statistics that `predict_grid` needs of a photo, content or style.
 
         Args:
-            photo: `(B, 3, H, W)` in [0, 1] of any size: the thumbnail will do.
-            mask: its regions, `(B, K, h, w)` of any size, or None.
+            photo: `(B, 3, H, W)` in [0, 1], any size; the thumbnail is enough.
+            mask: `(B, K, h, w)` in [0, 1], any size, or None without masks.
         """
 
     @abstractmethod
     def predict_grid(self, content: Any, style: Any) -> torch.Tensor:
-        """The grid `(B, 12, D, GH, GW)`; grids of several styles mix by their weighted mean.
+        """Predict the grid `(B, 12, D, GH, GW)`; grids of several styles mix by their weighted mean.
 
         Args:
-            content: a reading.
-            style: a reading, of batch 1 or B; both have masks of the same labels, or neither has.
+            content: statistics of the content.
+            style: statistics of the style, of batch 1 or B; both photos have masks of the same labels, or neither has.
         """

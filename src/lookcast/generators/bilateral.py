@@ -1,17 +1,22 @@
-"""A bilateral grid of affine colour transforms, predicted from a thumbnail: photographic by construction."""
+"""A generator with a fixed style that predicts a bilateral grid from a thumbnail."""
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lookcast.checks import InputError
+from lookcast.checks import InputError, check_integer
 from lookcast.generators.base import GridGenerator
 from lookcast.ops.bilateral.reference import COEFFICIENTS, identity_grid
 from lookcast.ops.resize import thumbnail_of
 
+LIMITS = {"depth": (1, 64), "height": (1, 128), "width": (1, 128)} | {
+    "channels": (1, 1024), "blocks": (0, 64), "thumbnail": (1, 2048),
+}  # fmt: skip
+"""Range of each argument: a checkpoint can't ask for more memory than a machine has."""
+
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut; starts as the identity."""
+    """Two 3x3 convolutions with a shortcut; starts as the identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -22,25 +27,25 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(B, C, h, w)` to the same."""
+        """Map `(B, C, h, w)` to the same shape."""
         out: torch.Tensor = x + self.second(F.relu(self.first(F.relu(x))))
         return out
 
 
 class BilateralGenerator(GridGenerator):
-    """Thumbnail -> coefficients -> grid; the luma guides the slicing at full resolution.
+    """Predicts a grid from a thumbnail; the luma is the guide of the slicing at full resolution.
 
-    The network sees a square thumbnail only, so its cost does not depend on the photo's size, and the output at every
-    pixel is an affine transform of the photo's colour: no texture can be invented. Starts as the identity.
+    The network sees a square thumbnail only, so its cost does not depend on the size of the photo. Every output pixel
+    is an affine transform of the photo's colour, so no texture can be invented. Starts as the identity.
 
     Args:
-        depth, height, width: D, GH, GW of the grid; best the thumbnail's side over a power of two.
-        channels: width of the network at the resolution of the grid.
+        depth, height, width: D, GH, GW of the grid; best the side of the thumbnail divided by a power of two.
+        channels: channels of the network at the resolution of the grid.
         blocks: residual blocks at the resolution of the grid.
         thumbnail: side of the thumbnail in pixels.
 
     Raises:
-        InputError: a size that is not positive, or a grid finer than the thumbnail.
+        InputError: a size outside its range (`LIMITS`), or a grid finer than the thumbnail.
 
     Reference:
         Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017 (the stages).
@@ -67,8 +72,7 @@ class BilateralGenerator(GridGenerator):
             "thumbnail": thumbnail,
         }
         for name, value in self.arguments.items():
-            if value < (0 if name == "blocks" else 1):
-                raise InputError(f"{name}: expected a positive number, got {value}")
+            check_integer(name, value, *LIMITS[name])
         if thumbnail < max(height, width):
             raise InputError(f"thumbnail: expected at least the grid's {max(height, width)} cells, got {thumbnail} px")
         self.depth, self.height, self.width, self.thumbnail = depth, height, width, thumbnail
@@ -89,7 +93,7 @@ class BilateralGenerator(GridGenerator):
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
         """See `GridGenerator.predict_grid`."""
         x = thumbnail_of(content, self.thumbnail)
-        x = self.stem((x - 0.45) / 0.25)  # roughly standardised: mean and spread of photographs
+        x = self.stem((x - 0.45) / 0.25)  # the mean and the spread of photographs, roughly
         x = self.blocks(F.adaptive_avg_pool2d(x, (self.height, self.width)))
         x = x + self.overall(x.mean((-2, -1)))[..., None, None]
         change: torch.Tensor = self.head(F.relu(x)).unflatten(1, (COEFFICIENTS, self.depth))

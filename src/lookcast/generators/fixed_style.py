@@ -1,4 +1,4 @@
-"""A universal generator whose style photo is fixed: a single look, ready to be trained further."""
+"""A universal generator with a fixed style photo, ready to be trained further."""
 
 from typing import Any
 
@@ -6,24 +6,29 @@ import torch
 from torch import nn
 
 from lookcast.generators.base import GridGenerator
-from lookcast.generators.regions import CELLS, FINE, NUM_FEATURES, THUMBNAIL, PhotoStatistics
+from lookcast.generators.statistics import CELLS, NUM_FEATURES, PLACES, PhotoStatistics
 from lookcast.generators.universal import UniversalGenerator
 from lookcast.ops.transport import NUM_MOMENTS
 
+_STORED = ("places", "cells", "statistics", "moments", "shares")
+
 
 class FixedStyleGenerator(GridGenerator):
-    """One look of a universal generator: the style's reading is part of the weights.
+    """A universal generator whose style photo is fixed: the statistics of the photo are among the weights.
 
-    Training it (`experiment=single_look init_from=universal`) specialises the whole network to that look.
+    Training it (`experiment=single_look init_from=universal`) specialises the whole network to that style.
 
     Args:
         encoder: the frozen compact encoder.
-        universal: arguments of the `UniversalGenerator` inside.
+        universal: the arguments of the `UniversalGenerator` inside.
+
+    Raises:
+        InputError: an argument that `UniversalGenerator` refuses.
     """
 
-    name = "baked"
+    name = "baked"  # in checkpoints since format version 1
     needs_encoder = True
-    thumbnail = THUMBNAIL
+    thumbnail = UniversalGenerator.thumbnail
 
     places: torch.Tensor
     cells: torch.Tensor
@@ -35,28 +40,30 @@ class FixedStyleGenerator(GridGenerator):
         super().__init__()
         self.arguments = {"universal": universal}
         self.universal = UniversalGenerator(encoder, **universal)
-        # Read at 128 px, a look that was trained further lost .03 of edge SSIM and lay a sixth further from the style.
-        self.universal.free_thumbnail = THUMBNAIL
+        # At 128 px, a style that was trained further lost .03 of edge SSIM, and its style distance grew by a sixth.
+        self.universal.unmasked_thumbnail = self.thumbnail
         self.encoder = encoder
         depth = self.universal.depth
-        self.register_buffer("places", torch.zeros(1, NUM_FEATURES, FINE, FINE))
+        self.register_buffer("places", torch.zeros(1, NUM_FEATURES, PLACES, PLACES))
         self.register_buffer("cells", torch.zeros(1, NUM_FEATURES, CELLS, CELLS))
         self.register_buffer("statistics", torch.zeros(1, CELLS * CELLS, 2 * NUM_FEATURES + depth))
-        self.register_buffer("moments", torch.zeros(1, NUM_MOMENTS, FINE, FINE))
-        self.register_buffer("shares", torch.zeros(1, depth, FINE, FINE))
+        self.register_buffer("moments", torch.zeros(1, NUM_MOMENTS, PLACES, PLACES))
+        self.register_buffer("shares", torch.zeros(1, depth, PLACES, PLACES))
 
     @classmethod
-    def bake(cls, generator: UniversalGenerator, style: torch.Tensor) -> "FixedStyleGenerator":
-        """Fix the style photo `(1, 3, H, W)`; the weights are copied."""
-        baked = cls(generator.encoder, generator.arguments)
-        baked.universal.load_state_dict(generator.state_dict())
-        reading = baked.universal.read(style)
-        for name in ("places", "cells", "statistics", "moments", "shares"):
-            getattr(baked, name).copy_(getattr(reading, name))
-        return baked
+    def from_universal(cls, generator: UniversalGenerator, style: torch.Tensor) -> "FixedStyleGenerator":
+        """Fix the style photo `(1, 3, H, W)` of a universal generator; the weights are copied."""
+        with torch.device(generator.floor.device):
+            fixed = cls(generator.encoder, generator.arguments).to(generator.floor.dtype)
+        fixed.universal.load_state_dict(generator.state_dict())
+        statistics = fixed.universal.read(style)
+        for name in _STORED:
+            getattr(fixed, name).copy_(getattr(statistics, name))
+        return fixed
 
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
         """See `GridGenerator.predict_grid`."""
-        unseen = self.places.new_zeros(1, 3, 0, 0)  # only a content's thumbnail is looked at
-        fixed = PhotoStatistics(unseen, self.places, self.cells, self.statistics, self.moments, self.shares, None)
-        return self.universal.predict_grid(self.universal.read(content), fixed)
+        unused = self.places.new_zeros(1, 3, 0, 0)  # the thumbnail of the style plays no part
+        stored = {name: getattr(self, name) for name in _STORED}
+        style = PhotoStatistics(thumbnail=unused, mask=None, **stored)
+        return self.universal.predict_grid(self.universal.read(content), style)

@@ -1,10 +1,10 @@
-"""Johnson's residual network: paints pixels, so that only the penalty keeps it photographic. The baseline."""
+"""The residual network of Johnson et al., a baseline: only the penalty keeps its pixels photorealistic."""
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lookcast.checks import check_image
+from lookcast.checks import check_integer
 from lookcast.generators.base import Generator
 from lookcast.structures import Stylization
 
@@ -24,14 +24,14 @@ class _Block(nn.Module):
 
 
 class TransformGenerator(Generator):
-    """Two strided convolutions, residual blocks, two upsamplings; adds to the content, starts as the identity.
+    """Predicts a change of the content: two strided convolutions, residual blocks, two upsamplings.
 
-    Differs from the paper: nearest-neighbour upsampling before a convolution instead of a transposed one (no
-    checkerboard), reflection padding, instance normalisation (Ulyanov et al. 2016), and the output is a change of the
-    content instead of a new image. Memory grows with the photo: about 1 KiB a pixel.
+    Starts as the identity. Differences from the paper: nearest-neighbour upsampling before a convolution instead of a
+    transposed convolution (no checkerboard), reflection padding, instance normalisation (Ulyanov et al. 2016), and a
+    change of the content as the output instead of a new image. Memory grows with the photo: about 1 KiB a pixel.
 
     Args:
-        channels: width at full resolution; doubled by each of the two strided convolutions.
+        channels: channels at full resolution; each of the two strided convolutions doubles them.
         blocks: residual blocks at a quarter of the resolution.
 
     Reference:
@@ -44,6 +44,8 @@ class TransformGenerator(Generator):
     def __init__(self, channels: int = 32, blocks: int = 5) -> None:
         super().__init__()
         self.arguments = {"channels": channels, "blocks": blocks}
+        check_integer("channels", channels, 1, 512)
+        check_integer("blocks", blocks, 0, 64)
         c1, c2, c4 = channels, 2 * channels, 4 * channels
         self.down = nn.Sequential(
             *_convolution(3, c1, 9), nn.ReLU(),
@@ -60,18 +62,16 @@ class TransformGenerator(Generator):
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 
-    def forward(
+    def stylize(
         self,
         content: torch.Tensor,
-        style: torch.Tensor | None = None,
-        content_mask: torch.Tensor | None = None,
-        style_mask: torch.Tensor | None = None,
+        style: torch.Tensor | None,
+        content_mask: torch.Tensor | None,
+        style_mask: torch.Tensor | None,
     ) -> Stylization:
-        """See `Generator.forward`; a single look, so no style and no masks."""
-        check_image("content", content)
-        self.check_style(style, content_mask, style_mask)
+        """Add the change that the network predicts."""
         height, width = content.shape[-2:]
-        # Replication: reflection needs more pixels than it adds, which a photo of a few pixels does not have.
+        # Replication, because reflection needs more pixels than it adds, and a photo may have only a few.
         pad = [max(16 - d, -d % STRIDE) for d in (width, height)]
         padded = F.pad(content, (0, pad[0], 0, pad[1]), mode="replicate")
         change = self.head(self.up(self.blocks(self.down(padded - 0.5))))
@@ -79,7 +79,7 @@ class TransformGenerator(Generator):
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> tuple[nn.Module, nn.Module]:
-    # No bias: the normalisation subtracts it again, so it would never learn anything.
+    # No bias, because the normalisation would subtract it.
     return (
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode="reflect", bias=False),
         nn.InstanceNorm2d(outputs, affine=True),

@@ -1,46 +1,50 @@
-"""Any photo takes the look of any other: regions are matched, their colours carried over, the rest is learned."""
+"""A generator for any style photo: it matches regions, carries their colours over and learns the rest."""
 
 import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from lookcast.checks import InputError
+from lookcast.checks import InputError, check_integer
 from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
-from lookcast.generators.regions import (
+from lookcast.generators.statistics import (
     CELLS,
-    FINE,
     NUM_FEATURES,
+    PLACES,
     TAP_CHANNELS,
-    THUMBNAIL,
-    UNMASKED_THUMBNAIL,
     PhotoStatistics,
     RegionHead,
     cell_sums,
+    group_summary,
     photo_statistics,
     region_shares,
+    to_plane,
     with_position,
 )
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.bilateral.reference import COEFFICIENTS, identity_grid
+from lookcast.ops.precision import full_precision, no_autocast
 from lookcast.ops.regions import absent_labels, check_mask_pair, label_shares
 from lookcast.ops.resize import thumbnail_of
 from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
 from lookcast.structures import Features
 
-MAX_STRENGTH = 1.25  # of the carried colours: a little beyond the style's statistics
-START = math.log(4)  # logit of the strength 1 before training; at .9 the colour distance is a third worse
+MAX_STRENGTH = 1.25
+"""Largest share of the style's colours that a cell takes: a little beyond the statistics of the style."""
+START = math.log(4)
+"""Logit of the strength 1, before training; at a strength of .9 the colour distance is a third larger."""
+LIMITS = {"depth": 64, "channels": 1024, "blocks": 64, "heads": 64, "head_width": 256, "regions": 64}
+"""Maximum of each argument: a checkpoint can't ask for more memory than a machine has."""
 
 
 class Group(NamedTuple):
-    """What a cell's pixels belong to, or are to become.
+    """The pixels of a photo that each cell of the content finds, content or style.
 
     Attributes:
-        moments: of colour, for every head, cell and region: `(B, H, P, K, 10)`.
-        weights: of the photo's cells in the group of each cell, mean over heads and regions: `(B, P, P)`.
+        moments: colour moments of the pixels, for every head, cell and region: `(B, H, P, K, 10)`.
+        weights: weights of the photo's cells for each cell of the content, mean over heads and regions: `(B, P, P)`.
     """
 
     moments: torch.Tensor
@@ -48,34 +52,37 @@ class Group(NamedTuple):
 
 
 class UniversalGenerator(PairGenerator):
-    """Photo and style photo -> grid of affine colour transforms: any look in one pass.
+    """Predicts a grid of affine colour transforms from two photos: any style in one pass.
 
-    Three things are added to the identity in each cell of the grid:
+    The grid is the identity plus three parts, in each cell:
 
-    * *carried colours*: for each region of the cell the affine map that gives the colours of what the cell belongs to
-      the means and covariances of what it is to become (`knothe_rosenblatt`). What it belongs to are the cells of the
-      content that attention finds like it, what it is to become those of the style; the same query and keys find
-      both. A mask restricts attention to the region and to its counterpart; without masks a small head tells regions
-      apart.
-    * its *strength*, and the mix of the attention heads, from residual blocks over the cells.
-    * what the blocks *learned* to add: the difference of their outputs for the statistics of the style and of a draft,
-      the thumbnail with its colours carried over.
+    * *carried colours*: for each region of the cell, the affine map (`knothe_rosenblatt`) from the colours of the
+      cell's group in the content to the colours of its group in the style. Attention finds both groups, with the same
+      query and the same keys: the cells of each photo that resemble the cell. A mask restricts attention to the region
+      and to its counterpart; without masks, a small head predicts the regions.
+    * the *strength* of the carried colours and the mix of the attention heads, from residual blocks over the cells.
+    * a *learned* part: the difference between the outputs of these blocks for the statistics of the style and for the
+      statistics of a draft, the thumbnail with carried colours.
 
-    So a photo with itself as style comes back as it is, by construction, and before any training the generator is a
-    colour transfer region by region. Masks: a label that the style lacks falls back to the whole style photo, as in the
-    losses. The network sees thumbnails, of 256 px with masks and of 128 px without; the photo itself is only sliced.
+    A photo with itself as style comes back unchanged, by construction, and the untrained generator is a colour transfer
+    region by region. A label absent from the style takes the whole style photo, as in the losses. The network sees
+    thumbnails only (`thumbnail_side`); the photo itself is sliced.
+
+    Attributes:
+        thumbnail: side of a photo's thumbnail with a mask, in pixels.
+        unmasked_thumbnail: the same without masks: a quarter of the encoder's time, for the same figures on pairs.
 
     Args:
         encoder: the frozen compact encoder.
         depth: D of the grid.
-        channels: width of the residual blocks.
-        blocks: residual blocks at the resolution of the grid.
-        heads: of the attention.
+        channels: channels of the residual blocks.
+        blocks: number of residual blocks, at the resolution of the grid.
+        heads: attention heads.
         head_width: channels of each head's queries and keys.
-        regions: K where no mask is given.
+        regions: K without masks.
 
     Raises:
-        InputError: a size that is not positive, or another encoder.
+        InputError: a size outside its range (`LIMITS`), or another encoder.
 
     Reference:
         Luan et al. 2017 (regions); Gharbi et al. 2017 (the grid); Xia et al., "Joint bilateral learning for real-time
@@ -84,8 +91,8 @@ class UniversalGenerator(PairGenerator):
 
     name = "universal"
     needs_encoder = True
-    thumbnail = THUMBNAIL
-    free_thumbnail = UNMASKED_THUMBNAIL  # what is left of it where there is no mask
+    thumbnail = 256
+    unmasked_thumbnail = 128
 
     def __init__(
         self,
@@ -103,10 +110,8 @@ class UniversalGenerator(PairGenerator):
             "head_width": head_width, "regions": regions,
         }  # fmt: skip
         for name, value in self.arguments.items():
-            if value < 1:
-                raise InputError(f"{name}: expected a positive number, got {value}")
-        with torch.no_grad():
-            taps = tuple(tap.shape[1] for tap in encoder(torch.zeros(1, 3, 16, 16)).values())
+            check_integer(name, value, 1, LIMITS[name])
+        taps = tuple(getattr(encoder, "channels", {}).values())
         if taps != TAP_CHANNELS:
             raise InputError(f"encoder: expected the compact one with taps of {TAP_CHANNELS} channels, got {taps}")
         self.encoder = encoder
@@ -115,21 +120,26 @@ class UniversalGenerator(PairGenerator):
         inputs = 2 * NUM_FEATURES + 2
         self.query = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         self.key = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
-        # Like attends to like before anything is learned.
+        # Before training, cells attend to cells with the same features.
         self.query.load_state_dict(self.key.state_dict())
-        # With a mask the whole region is what a cell belongs to, until training finds better; without, its like.
+        # Factor of the queries, row 0 with masks and row 1 without. Before training, the group of a cell is its whole
+        # region with masks, and the cells like it without.
         self.sharpness = nn.Parameter(torch.stack([torch.linspace(0, 0.5, heads), torch.linspace(0.4, 1.2, heads)]))
         self.floor = nn.Parameter(torch.full((3,), 1e-4).log())
         statistics = 2 * NUM_FEATURES + depth + 6
         self.context = nn.Conv2d(inputs + NUM_MOMENTS, channels, 1)
         self.group = nn.Conv2d(statistics, channels, 1)
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
-        self.residual = nn.Conv2d(channels, COEFFICIENTS * depth, 1, bias=False)  # it would cancel
+        self.residual = nn.Conv2d(channels, COEFFICIENTS * depth, 1, bias=False)  # a bias would cancel
         self.gates = nn.Conv2d(channels, heads + 1, 1)
         nn.init.zeros_(self.residual.weight)
         nn.init.zeros_(self.gates.weight)
         assert self.gates.bias is not None
         nn.init.zeros_(self.gates.bias)
+
+    def thumbnail_side(self, masked: bool) -> int:
+        """Return the side of the thumbnail that the encoder reads, for a photo with or without a mask."""
+        return self.thumbnail if masked else self.unmasked_thumbnail
 
     def read(
         self, photo: torch.Tensor, mask: torch.Tensor | None = None, features: Features | None = None
@@ -137,112 +147,91 @@ class UniversalGenerator(PairGenerator):
         """See `PairGenerator.read`.
 
         Args:
-            photo: `(B, 3, H, W)` in [0, 1].
-            mask: its regions, `(B, K, h, w)` of any size, or None.
-            features: the encoder's of the photo, if somebody has them; they serve where it is the thumbnail itself.
+            photo: `(B, 3, H, W)` in [0, 1], any size.
+            mask: `(B, K, h, w)` in [0, 1], any size, or None without masks.
+            features: the encoder's features of the photo, if they are known; used if the photo is its own thumbnail.
         """
-        thumbnail = thumbnail_of(photo, THUMBNAIL)
-        if mask is None:  # from the thumbnail, so that the photo's own will do here too
-            thumbnail = thumbnail_of(thumbnail, self.free_thumbnail)
+        thumbnail = thumbnail_of(photo, self.thumbnail)
+        # In two steps, so that a photo and its thumbnail give the same.
+        thumbnail = thumbnail_of(thumbnail, self.thumbnail_side(mask is not None))
         if features is None or thumbnail is not photo:
             with torch.no_grad():
                 features = self.encoder(thumbnail)
-        with torch.autocast(thumbnail.device.type, enabled=False):  # differences of moments need every digit
-            reading = photo_statistics(thumbnail.float(), features, mask, self.depth)
+        with no_autocast(thumbnail):  # differences of moments need all digits
+            statistics = photo_statistics(full_precision(thumbnail), features, mask, self.depth)
         # Here and not in `predict_grid`: a style is read once, for many contents.
-        return reading._replace(classes=self._classes(reading)) if mask is None else reading
+        return statistics._replace(classes=self._classes(statistics)) if mask is None else statistics
 
     def predict_grid(self, content: PhotoStatistics, style: PhotoStatistics) -> torch.Tensor:
         """See `PairGenerator.predict_grid`; `(B, 12, D, 16, 16)`."""
         sharpness = self.sharpness[0 if content.mask is not None else 1].view(-1, 1, 1)
         if content.mask is None or style.mask is None:
-            own_mask, their_mask = self._classes(content), self._classes(style)
+            own_mask, style_mask = self._classes(content), self._classes(style)
         else:
             check_mask_pair(content.mask, style.mask)
             absent = absent_labels(label_shares(content.mask), label_shares(style.mask))
             own_mask = content.mask
-            their_mask = torch.where(absent[..., None, None], torch.ones_like(style.mask), style.mask)
-        with torch.autocast(content.places.device.type, enabled=False):
+            style_mask = torch.where(absent[..., None, None], torch.ones_like(style.mask), style.mask)
+        with no_autocast(content.places):
             query = self._split(self.query(with_position(content.cells))) * sharpness
-            own = self._attend(query, content, own_mask, own_mask)
-            theirs = self._attend(query, style, their_mask, own_mask)
-            # One map for every head, cell and region, (B, H, P, K, 12).
-            maps = knothe_rosenblatt(own.moments, theirs.moments, self.floor.exp())
-            local = _to_plane(cell_sums(own_mask, content.moments).sum(2)) / (FINE // CELLS) ** 2
-            wanted = _summary(theirs.weights, style)
+            of_content = self._attend(query, content, own_mask, own_mask)
+            of_style = self._attend(query, style, style_mask, own_mask)
+            # One map per head, cell and region, (B, H, P, K, 12).
+            maps = knothe_rosenblatt(of_content.moments, of_style.moments, self.floor.exp())
+            local = to_plane(cell_sums(own_mask, content.moments).sum(2)) / (PLACES // CELLS) ** 2
+            wanted = group_summary(of_style.weights, style)
         context = self.context(torch.cat([with_position(content.cells), local], 1))
         hidden = torch.relu(self.blocks(context + self.group(wanted)))
-        gates = self.gates(hidden).float().flatten(2)
+        gates = full_precision(self.gates(hidden)).flatten(2)
         head, strength = gates[:, :-1].softmax(1), MAX_STRENGTH * (gates[:, -1:] + START).sigmoid()
         size = (context.shape[0], COEFFICIENTS, self.depth, CELLS, CELLS)
-        with torch.autocast(maps.device.type, enabled=False):
+        with no_autocast(maps):
             blended = torch.einsum("bhp,bhpkc->bpkc", head, maps)
             identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype)
             change = (blended - identity.view(-1)) * strength.transpose(1, 2)[..., None]
             shares = region_shares(content.shares, own_mask).flatten(3)
-            # Cell by cell: einsum would copy each of their small matrices by itself.
+            # Cell by cell: einsum would copy each of the small matrices.
             cells = change.transpose(2, 3) @ shares.permute(0, 3, 1, 2).contiguous()  # (B, P, 12, D)
             carried: torch.Tensor = cells.permute(0, 2, 3, 1).reshape(size)
-        reached = torch.relu(self.blocks(context + self.group(self._draft(content, identity + carried, own.weights))))
-        learned: torch.Tensor = (self.residual(hidden) - self.residual(reached)).float().reshape(size)
+        draft = self._draft(content, identity + carried, of_content.weights)
+        reached = torch.relu(self.blocks(context + self.group(draft)))
+        learned = full_precision(self.residual(hidden) - self.residual(reached)).reshape(size)
         return identity + carried + learned
 
     @torch.no_grad()
     def _draft(self, content: PhotoStatistics, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Statistics of the content's groups once their colours have been carried over: what is still missing."""
+        """Summarise the groups of the content after their colours have been carried over."""
         image = apply_grid(grid, content.thumbnail).clamp(0, 1)
         features = self.encoder(image)
-        with torch.autocast(image.device.type, enabled=False):
-            return _summary(weights, photo_statistics(image, features, None, self.depth))
+        with no_autocast(image):
+            return group_summary(weights, photo_statistics(image, features, None, self.depth))
 
-    def _classes(self, reading: PhotoStatistics) -> torch.Tensor:
-        classes: torch.Tensor = self.regions(reading.places) if reading.classes is None else reading.classes
+    def _classes(self, statistics: PhotoStatistics) -> torch.Tensor:
+        classes: torch.Tensor = self.regions(statistics.places) if statistics.classes is None else statistics.classes
         return classes
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
-        """`(B, H * C, 16, 16)` to `(B, H, P, C)`."""
+        """Split the channels into heads: `(B, H * C, 16, 16)` to `(B, H, P, C)`."""
         return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)
 
-    def _attend(self, query: torch.Tensor, reading: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
-        """What each cell of the content finds in a photo.
+    def _attend(self, query: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
+        """Find the group of each cell of the content in a photo.
 
         Args:
-            query: the content's, `(B, H, P, C)`.
-            reading: of the photo.
-            mask: its regions, `(B, K, 64, 64)`.
-            own: those of the content.
+            query: queries of the content, `(B, H, P, C)`.
+            photo: statistics of the photo, content or style.
+            mask: regions of the photo, `(B, K, 64, 64)`.
+            own: regions of the content, `(B, K, 64, 64)`.
         """
-        key = self._split(self.key(with_position(reading.cells)))
+        key = self._split(self.key(with_position(photo.cells)))
         attention = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(-1)
-        # A cell may attend to a place where its region is not: a little of everywhere keeps every sum above zero.
+        # A cell may attend only to places outside its region: a hundredth of uniform attention keeps sums positive.
         attention = 0.99 * attention + 0.01 / attention.shape[-1]
-        sums = cell_sums(mask, reading.moments)  # (B, P, K, 10)
+        sums = cell_sums(mask, photo.moments)  # (B, P, K, 10)
         moments = attention @ sums.flatten(2)[:, None]
         moments = moments.view(*moments.shape[:3], *sums.shape[2:])
-        shares = cell_sums(own, torch.ones_like(own[:, :1]))[..., 0]  # (B, P, K), of the content's regions
+        shares = cell_sums(own, torch.ones_like(own[:, :1]))[..., 0]  # (B, P, K)
         shares = shares / shares.sum(-1, keepdim=True).clamp_min(1e-6)
         mass = moments[..., 0].clamp_min(1e-8)
         weights = (shares[:, None] / mass) @ sums[..., 0].transpose(1, 2)[:, None] * attention
         return Group(moments, weights.mean(1))
-
-
-def _summary(weights: torch.Tensor, reading: PhotoStatistics) -> torch.Tensor:
-    """What the residual blocks see of a group: means and spreads of features and colours, shares of luma.
-
-    Args:
-        weights: `(B, P, P)`, of the photo's cells in each group.
-        reading: of the photo.
-    """
-    statistics = weights @ reading.statistics
-    moments = weights @ F.avg_pool2d(reading.moments, FINE // CELLS).flatten(2).transpose(1, 2)
-    mean, square = statistics[..., :NUM_FEATURES], statistics[..., NUM_FEATURES : 2 * NUM_FEATURES]
-    spread = (square - mean.square()).clamp_min(1e-4).sqrt()
-    center = moments[..., 1:4]
-    deviation = (moments[..., [4, 7, 9]] - center.square()).clamp_min(1e-5).sqrt()
-    # The factors bring all of them to the order of 1.
-    return _to_plane(torch.cat([mean, spread, 8 * statistics[..., 2 * NUM_FEATURES :], 4 * center, 8 * deviation], -1))
-
-
-def _to_plane(cells: torch.Tensor) -> torch.Tensor:
-    """`(B, P, C)` to `(B, C, 16, 16)`."""
-    return cells.transpose(1, 2).reshape(cells.shape[0], -1, CELLS, CELLS)

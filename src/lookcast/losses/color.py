@@ -1,4 +1,4 @@
-"""The colour term: distributions of colour of corresponding regions."""
+"""The colour term of the loss."""
 
 import torch
 import torch.nn.functional as F
@@ -6,20 +6,21 @@ from kornia.color import rgb_to_lab
 from torch import nn
 
 from lookcast.ops.masks import resize_mask
+from lookcast.ops.precision import full_type, no_autocast
 from lookcast.ops.regions import check_mask_pair, fall_back, mean_over_labels
 
 
 class ColorLoss(nn.Module):
-    """Sliced Wasserstein distance of colours in CIELAB, region by region, weighted by area; in CIELAB units.
+    """Sliced Wasserstein distance of the colours of corresponding regions, weighted by area, in CIELAB units.
 
-    Mean over random directions of `integral |Q_o(u) - Q_s(u)| du`, Q the quantile functions of the colours along a
-    direction. Gram matrices of features hold colours by means and covariances only; this holds the whole distribution.
-    What is said of labels in `SegmentedStyleLoss` holds here too.
+    Mean over random directions of `integral |Q_o(u) - Q_s(u)| du`, with Q the quantile functions of the colours along a
+    direction. Gram matrices of features hold means and covariances of colours; this distance compares the whole
+    distribution. Labels are treated as in `SegmentedStyleLoss`.
 
     Args:
-        directions: slices, drawn anew at each call.
-        levels: at which the quantiles are compared.
-        side: pixels a side that are looked at, evenly spread.
+        directions: number of directions, drawn anew at each call.
+        levels: number of quantiles.
+        side: number of rows and columns of pixels that are sampled evenly.
 
     Reference:
         Bonneel et al., "Sliced and Radon Wasserstein barycenters of measures", 2015.
@@ -36,7 +37,7 @@ class ColorLoss(nn.Module):
         content_mask: torch.Tensor | None = None,
         style_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Scalar.
+        """Return the distance, a scalar.
 
         Args:
             output: `(B, 3, H, W)` in [0, 1].
@@ -45,25 +46,29 @@ class ColorLoss(nn.Module):
             style_mask: `(1 or B, K, H', W')`; both masks or neither.
         """
         check_mask_pair(content_mask, style_mask)
-        with torch.autocast(output.device.type, enabled=False):
-            directions = F.normalize(torch.randn(self.directions, 3), dim=1).to(output.device)
-            own, share = self._quantiles(output.float(), content_mask, directions)
-            theirs, style_share = self._quantiles(style.float(), style_mask, directions)
+        with no_autocast(output):
+            dtype = full_type(output, style)
+            output, style = output.to(dtype), style.to(dtype)
+            drawn = torch.randn(self.directions, 3, dtype=torch.float32, device="cpu")
+            directions = F.normalize(drawn, dim=1).to(output)
+            quantiles, share = self._quantiles(output, content_mask, directions)
+            targets, style_share = self._quantiles(style, style_mask, directions)
             if style_mask is not None:
-                whole, _ = self._quantiles(style.float(), None, directions)
-                theirs = fall_back(theirs, whole, style_share)
-            return mean_over_labels((own - theirs).abs().mean((-2, -1)), share).mean()
+                whole, _ = self._quantiles(style, None, directions)
+                targets = fall_back(targets, whole, style_share)
+            return mean_over_labels((quantiles - targets).abs().mean((-2, -1)), share).mean()
 
     def _quantiles(
         self, image: torch.Tensor, mask: torch.Tensor | None, directions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Quantiles of the colours in each region along each direction, `(B, K, R, L)`, and its share, `(B, K)`."""
+        """Return the quantiles of each region along each direction, `(B, K, R, L)`, and its share, `(B, K)`."""
         size = (self.side, self.side)
-        # Single pixels: averages would have lost the spread.
+        # Single pixels, because averages lose the spread.
         pixels = rgb_to_lab(F.interpolate(image, size, mode="nearest")).flatten(2)
-        weight = (
-            pixels.new_ones(len(image), 1, pixels.shape[-1]) if mask is None else resize_mask(mask, size).flatten(2)
-        )
+        if mask is None:
+            weight = pixels.new_ones(len(image), 1, pixels.shape[-1])
+        else:
+            weight = resize_mask(mask.to(pixels.dtype), size).flatten(2)
         values, order = (directions @ pixels).sort(-1)  # (B, R, N)
         sorted_weight = (
             weight[:, :, None]
@@ -71,7 +76,7 @@ class ColorLoss(nn.Module):
             .gather(3, order[:, None].expand(-1, weight.shape[1], -1, -1))
         )
         cumulative = sorted_weight.cumsum(-1)
-        levels = (torch.arange(self.levels, device=image.device) + 0.5) / self.levels
+        levels = (torch.arange(self.levels, device=image.device, dtype=pixels.dtype) + 0.5) / self.levels
         index = torch.searchsorted(cumulative, cumulative[..., -1:] * levels).clamp_max(pixels.shape[-1] - 1)
         quantiles = values[:, None].expand(-1, weight.shape[1], -1, -1).gather(3, index)
         return quantiles, weight.mean(-1)

@@ -1,4 +1,4 @@
-"""The content term."""
+"""The content term of the loss."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from lookcast.structures import Features
 class ContentLoss(nn.Module):
     """Mean squared difference of features, mean over taps: `1/(N D) sum (F[O] - F[I])^2`.
 
-    Twice the paper's, which has a factor of one half.
+    The paper has a further factor of one half.
 
     Args:
         taps: the taps to compare.
@@ -25,6 +25,6 @@ class ContentLoss(nn.Module):
         self.taps = tuple(taps)
 
     def forward(self, output: Features, content: Features) -> torch.Tensor:
-        """Scalar; `output` and `content` are features of images of one size."""
+        """Return the difference, a scalar; both are features of images of one size."""
         terms = [(output[tap] - content[tap]).square().mean() for tap in self.taps]
         return torch.stack(terms).mean()

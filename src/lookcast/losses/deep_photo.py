@@ -1,4 +1,4 @@
-"""The whole loss: weighs the terms of Deep Photo Style Transfer and those that a grid needs."""
+"""The complete loss: the terms of Deep Photo Style Transfer and those of a bilateral grid."""
 
 import torch
 from kornia.losses import total_variation
@@ -13,13 +13,13 @@ class DeepPhotoLoss(nn.Module):
     """Weighted sum of content, segmented style, colour, photorealism, smoothness, total variation and gamut.
 
     `L = w_c L_content + w_s L_style + w_k L_color + w_p L_photorealism + w_g L_smoothness + w_v L_variation
-    + w_o L_gamut`. A term of weight 0 is not computed and reported as 0.
+    + w_o L_gamut`. A term of weight 0 is not computed; it is reported as 0.
 
     Args:
         content: content term of (output features, content features).
         style: style term of (output features, style features, content mask, style mask).
         color: colour term of (output, style photo, content mask, style mask).
-        photorealism: penalty of (content, output); None leaves the term out.
+        photorealism: penalty of (content, output); None for no such term.
         content_weight, style_weight, color_weight, photorealism_weight, smoothness_weight, variation_weight,
             gamut_weight: weights.
 
@@ -57,7 +57,7 @@ class DeepPhotoLoss(nn.Module):
             gamut=torch.tensor(gamut_weight),
         )
         for name, weight in self.weights._asdict().items():
-            if not weight >= 0:  # so written, NaN is refused too
+            if not weight >= 0:  # this form refuses NaN too
                 raise InputError(f"{name}_weight: expected at least 0, got {weight:g}")
 
     def forward(
@@ -71,33 +71,33 @@ class DeepPhotoLoss(nn.Module):
         content_mask: torch.Tensor | None = None,
         style_mask: torch.Tensor | None = None,
     ) -> LossTerms:
-        """Every term and their weighted sum.
+        """Compute the terms and their weighted sum.
 
         Args:
             image: the content photos, `(B, 3, H, W)`.
             style: the style photos, `(1 or B, 3, H', W')`.
-            output: what the generator made of them.
+            output: the output of the generator for them.
             image_features: features of the content photos.
             output_features: features of the output's clamped image.
             style_features: features of the style photo, batch 1 or B.
             content_mask: `(B, K, H, W)`.
             style_mask: `(1 or B, K, H', W')`; both masks or neither.
         """
-        painted, grid, weights = output.image, output.grid, self.weights
-        terms = {name: painted.new_zeros(()) for name in LossTerms._fields if name != "total"}
+        stylized, grid, weights = output.image, output.grid, self.weights
+        terms = {name: stylized.new_zeros(()) for name in LossTerms._fields if name != "total"}
         if weights.content > 0:
             terms["content"] = self.content(output_features, image_features)
         if weights.style > 0:
             terms["style"] = self.style(output_features, style_features, content_mask, style_mask)
         if weights.color > 0:
-            terms["color"] = self.color(painted.clamp(0, 1), style, content_mask, style_mask)
+            terms["color"] = self.color(stylized.clamp(0, 1), style, content_mask, style_mask)
         if self.photorealism is not None and weights.photorealism > 0:
-            terms["photorealism"] = self.photorealism(image, painted)
+            terms["photorealism"] = self.photorealism(image, stylized)
         if weights.smoothness > 0 and grid is not None:
             terms["smoothness"] = grid_smoothness(grid)
         if weights.variation > 0:
-            terms["variation"] = total_variation(painted, reduction="mean").mean()
+            terms["variation"] = total_variation(stylized, reduction="mean").mean()
         if weights.gamut > 0:
-            terms["gamut"] = gamut_excess(painted)
+            terms["gamut"] = gamut_excess(stylized)
         total = torch.stack([getattr(weights, name).to(term) * term for name, term in terms.items()]).sum()
         return LossTerms(total, **{name: term.detach() for name, term in terms.items()})

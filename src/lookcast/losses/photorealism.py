@@ -1,4 +1,4 @@
-"""The photorealism term: a photo stays one if it is a locally affine recolouring of a photo."""
+"""The photorealism term of the loss: distance from a locally affine recolouring of the content."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from lookcast.ops.local_affine import guided_residual, matting_energy, num_windo
 class MattingPenalty(nn.Module):
     """Matting energy in its mean form: E / (3 x number of windows), mean over the batch.
 
-    The mean form makes the weight independent of the image size. The paper's lambda = 1e4 multiplies the sum form: the
+    The mean form makes the weight independent of the image size. The paper's lambda = 1e4 multiplies the sum form; the
     same strength here is `lambda * 3 * (H - 2) * (W - 2)`, 1.9e9 at 256 px.
 
     Args:
@@ -24,7 +24,7 @@ class MattingPenalty(nn.Module):
         self.eps = eps
 
     def forward(self, content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        """Scalar; both images `(B, 3, H, W)`."""
+        """Return the penalty, a scalar; both images are `(B, 3, H, W)`."""
         return matting_energy(content, output, self.eps).mean() / (3 * num_windows(*content.shape[-2:]))
 
 
@@ -42,7 +42,7 @@ class GuidedPenalty(nn.Module):
         self.kernel_size, self.eps, self.subsample = kernel_size, eps, subsample
 
     def forward(self, content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        """Scalar; both images `(B, 3, H, W)`."""
+        """Return the penalty, a scalar; both images are `(B, 3, H, W)`."""
         return guided_residual(content, output, self.kernel_size, self.eps, self.subsample).mean()
 
 

@@ -1,4 +1,4 @@
-"""Terms that keep a grid's cells invisible and an output's values displayable."""
+"""Penalties of differences between neighbouring cells and of values outside [0, 1]."""
 
 import torch
 
@@ -6,13 +6,13 @@ from lookcast.checks import check_shape
 
 
 def grid_smoothness(grid: torch.Tensor) -> torch.Tensor:
-    """Mean squared difference of neighbouring cells, summed over the three directions.
+    """Return the mean squared difference of neighbouring cells, summed over the three directions.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
 
     Returns:
-        Scalar; 0 for a grid that holds one transform everywhere.
+        Scalar; 0 for a grid with one transform everywhere.
 
     Raises:
         ShapeError: not a grid.
@@ -23,7 +23,7 @@ def grid_smoothness(grid: torch.Tensor) -> torch.Tensor:
 
 
 def gamut_excess(image: torch.Tensor) -> torch.Tensor:
-    """Mean squared distance of the values to [0, 1]: clamping alone would leave those pixels without a gradient.
+    """Return the mean squared distance of the values to [0, 1]; clamping would leave such pixels without a gradient.
 
     Args:
         image: `(B, 3, H, W)`, not clamped.

@@ -1,4 +1,4 @@
-"""The style term: Gram matrices of corresponding regions."""
+"""The style term of the loss: Gram matrices of corresponding regions."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from lookcast.structures import Features
 
 
 def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[str]) -> dict[str, torch.Tensor]:
-    """Gram matrices that a style photo asks for, `(B, K, C + 1, C + 1)` by tap.
+    """Return the target Gram matrices of a style photo, `(B, K, C + 1, C + 1)` by tap.
 
     A label absent from the style takes the whole style photo (`ops.regions.fall_back`).
     """
@@ -27,25 +27,25 @@ def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[
 
 
 class SegmentedStyleLoss(nn.Module):
-    """Relative Gram distance, weighted by the labels' areas in the content, mean over taps and batch.
+    """Relative Gram distance of corresponding regions, mean over labels by area, over taps and over the batch.
 
-    Per tap `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k` with w_k the area of label k in the content. The paper
-    takes squared, absolute distances and counts every label alike (`PaperStyleLoss`); relative ones make taps and
-    regions comparable, whatever the scale of their features, and one learning rate serves every encoder. An unlabelled
-    pixel takes part in no style term; without masks the whole photos are one region.
+    Per tap `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`, with w_k the area of label k in the content. The paper
+    takes squared, absolute distances and weights all labels alike (`PaperStyleLoss`). Relative distances make taps and
+    regions comparable, whatever the scale of their features, and one learning rate serves every encoder. Unlabelled
+    pixels are ignored; without masks, each photo is one region.
 
     Args:
         taps: the taps to compare.
-        most_cells: of taps with more cells, every n-th in each direction is read: a Gram matrix is a mean,
-            which a quarter of 65,536 cells give as well, in a quarter of the time. None reads all.
+        max_cells: taps with more cells are subsampled, every n-th cell in each direction. A Gram matrix is a mean: a
+            quarter of 65,536 cells gives the same in a quarter of the time. None for all cells.
 
     Reference:
         Luan et al. 2017, eq. 3a-3b.
     """
 
-    def __init__(self, taps: Sequence[str], most_cells: int | None = None) -> None:
+    def __init__(self, taps: Sequence[str], max_cells: int | None = None) -> None:
         super().__init__()
-        self.taps, self.most_cells = tuple(taps), most_cells
+        self.taps, self.max_cells = tuple(taps), max_cells
 
     def forward(
         self,
@@ -54,10 +54,10 @@ class SegmentedStyleLoss(nn.Module):
         content_mask: torch.Tensor | None = None,
         style_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Scalar.
+        """Return the distance, a scalar.
 
         Args:
-            output: features of the output; its regions are the content's.
+            output: features of the output; it has the regions of the content.
             style: features of the style photo, of batch 1 or the output's batch.
             content_mask: `(B, K, H, W)`.
             style_mask: `(1 or B, K, H', W')`; both masks or neither.
@@ -77,28 +77,28 @@ class SegmentedStyleLoss(nn.Module):
 
     def _thin(self, features: torch.Tensor) -> torch.Tensor:
         cells = features.shape[-2] * features.shape[-1]
-        if self.most_cells is None or cells <= self.most_cells:
+        if self.max_cells is None or cells <= self.max_cells:
             return features
-        step = math.ceil(math.sqrt(cells / self.most_cells))
+        step = math.ceil(math.sqrt(cells / self.max_cells))
         return features[..., ::step, ::step]
 
     @staticmethod
     def distance(grams: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Distance of each region's Gram matrix to its target, `(B, K)`."""
+        """Return the distance of each Gram matrix to its target, `(B, K)`."""
         return relative_distance(grams, targets)
 
     @staticmethod
     def reduce(distance: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Mean over the labels by area, then over the batch."""
+        """Average over the labels by area, then over the batch."""
         if mask is None:
             return distance.mean()
         return mean_over_labels(distance, label_shares(mask.to(distance.dtype))).mean()
 
 
 class PaperStyleLoss(SegmentedStyleLoss):
-    """The paper's distance: `sum_k 1/(2 N^2) sum_ij (G_k[O] - G_k[S])_ij^2`, every label of the content alike.
+    """The paper's distance: `sum_k 1/(2 N^2) sum_ij (G_k[O] - G_k[S])_ij^2`, with equal weights of all labels.
 
-    With Gram matrices divided by the regions' mass (the authors' code does so too) and N the channels of the tap.
+    The Gram matrices are divided by the mass of their region, as in the authors' code; N is the channels of the tap.
 
     Reference:
         Luan et al. 2017, eq. 3a.
@@ -106,13 +106,13 @@ class PaperStyleLoss(SegmentedStyleLoss):
 
     @staticmethod
     def distance(grams: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Squared distance without the constant channel, which the paper does not have."""
+        """Return the squared distance without the constant channel, which the paper does not have."""
         channels = grams.shape[-1] - 1
         return (grams - targets)[..., :-1, :-1].square().sum((-2, -1)) / (2 * channels**2)
 
     @staticmethod
     def reduce(distance: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Sum over the labels that the content has, mean over the batch."""
+        """Sum over the labels of the content, then average over the batch."""
         if mask is None:
             return distance.sum(1).mean()
         present = label_shares(mask) >= MIN_SHARE

@@ -1,4 +1,4 @@
-"""Figures that compare an output with the style photo, region by region, and features with features."""
+"""Metrics of an output against the style photo, region by region, and of features against features."""
 
 import torch
 from kornia.color import rgb_to_linear_rgb
@@ -6,14 +6,15 @@ from kornia.color import rgb_to_linear_rgb
 from lookcast.checks import InputError, check_image, check_mask, check_shape
 from lookcast.ops.gram import gram_matrix, relative_distance
 from lookcast.ops.masks import resize_mask
+from lookcast.ops.precision import full_precision, full_type, no_autocast
 from lookcast.ops.regions import MIN_SHARE, check_mask_pair, label_shares
 from lookcast.structures import Features
 
 NUM_DIRECTIONS, NUM_QUANTILES, MAX_SAMPLES = 32, 256, 60_000
-"""Of the sliced Wasserstein distance: directions in Lab, quantiles from .005 to .995, pixels that are sorted."""
+"""Of the sliced Wasserstein distance: directions in Lab, quantiles from .005 to .995, sorted pixels per region."""
 
-# CIE, from sRGB's primaries and D65. kornia's rgb_to_lab rounds these to six digits and takes another white than its
-# matrix has: the distances of a region then move by up to .0008, most of what two programs may differ by.
+# CIE, from the primaries of sRGB and D65. kornia's rgb_to_lab rounds them to six digits and has another white than its
+# matrix, which moves the distance of a region by up to .0008.
 _TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
 _WHITE = (0.95047, 1.0, 1.08883)
 
@@ -24,21 +25,21 @@ def gram_distance(
     content_mask: torch.Tensor | None = None,
     style_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Style: relative distance of the regions' Gram matrices, mean over labels by area and over taps.
+    """Return the relative distance of the regions' Gram matrices, mean over labels by area and over taps.
 
-    Per tap `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`, G with a constant channel, so that means and
-    covariances both count; w_k is the content's share of label k. Differs from `losses.style.SegmentedStyleLoss` in
-    that a label absent from either photo is left out (published outputs were not made for lookcast's fallback), and in
-    that shares are taken at the tap's resolution.
+    Per tap `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`, where w_k is the share of label k in the content. The
+    constant channel of G includes the means. Two differences from `losses.style.SegmentedStyleLoss`: a label absent
+    from either photo is left out, because published outputs were not made for the fallback of lookcast; and shares are
+    computed at the resolution of the tap.
 
     Args:
         output: features by tap, each `(B, C, h, w)`.
         style: features of the style photo, the same taps, of batch 1 or B.
-        content_mask: `(B, K, H, W)`: the regions of the output are the content's.
-        style_mask: `(1 or B, K, H', W')`; both masks or neither, which makes each photo one region.
+        content_mask: `(B, K, H, W)`; the output has the regions of the content.
+        style_mask: `(1 or B, K, H', W')`; both masks or neither. Without masks, each photo is one region.
 
     Returns:
-        `(B,)`; NaN where the two photos share no label.
+        `(B,)`; NaN for photos without a common label.
 
     Raises:
         InputError: other taps, one mask without the other, or masks with other labels.
@@ -55,11 +56,11 @@ def gram_distance(
         if content_mask is None or style_mask is None:
             distances.append(distance.mean(1))
             continue
-        ours, theirs = (
+        share, style_share = (
             label_shares(resize_mask(mask.to(distance.dtype), maps.shape[-2:]))
             for mask, maps in ((content_mask, features), (style_mask, style[tap]))
         )
-        weight = ours * ((ours >= MIN_SHARE) & (theirs >= MIN_SHARE))
+        weight = share * ((share >= MIN_SHARE) & (style_share >= MIN_SHARE))
         distances.append((distance * weight).sum(1) / weight.sum(1))
     return torch.stack(distances).mean(0)
 
@@ -70,19 +71,19 @@ def sliced_wasserstein(
     content_mask: torch.Tensor | None = None,
     style_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Colour: sliced Wasserstein distance of the regions' colours in CIELAB (D65), mean over labels by area.
+    """Return the sliced Wasserstein distance of the regions' colours in CIELAB (D65), mean over labels by area.
 
-    Along each of 32 fixed directions, the mean distance of 256 quantiles of the two regions' pixels. A pixel belongs to
-    the label that has more than half of it; regions above 60,000 pixels are thinned evenly.
+    Along each of 32 fixed directions, the distance is the mean difference of 256 quantiles of the two regions. A pixel
+    belongs to the label whose share of it is above one half. Regions above 60,000 pixels are subsampled evenly.
 
     Args:
         output: `(B, 3, H, W)` in [0, 1].
         style: `(1 or B, 3, H', W')` in [0, 1].
         content_mask: `(B, K, H, W)`.
-        style_mask: `(1 or B, K, H', W')`; both masks or neither, which makes each photo one region.
+        style_mask: `(1 or B, K, H', W')`; both masks or neither. Without masks, each photo is one region.
 
     Returns:
-        `(B,)` in Lab units; NaN where the two photos share no label.
+        `(B,)` in Lab units; NaN for photos without a common label.
 
     Raises:
         ShapeError: not images, or masks of another size.
@@ -97,20 +98,22 @@ def sliced_wasserstein(
     if content_mask is not None and style_mask is not None:
         check_mask("content_mask", content_mask, output)
         check_mask("style_mask", style_mask, style)
-    directions = torch.randn(NUM_DIRECTIONS, 3, generator=torch.Generator().manual_seed(0))
+    directions = torch.randn(
+        NUM_DIRECTIONS, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu"
+    )
     directions = (directions / directions.norm(dim=1, keepdim=True)).to(output.device)
-    ours = _regions(directions, output, content_mask)
-    theirs = _regions(directions, style, style_mask)
-    theirs = theirs * len(ours) if len(theirs) == 1 else theirs
-    values = [_weighted_distance(*pair) for pair in zip(ours, theirs, strict=True)]
-    return torch.tensor(values, dtype=torch.promote_types(output.dtype, torch.float32), device=output.device)
+    of_output = _regions(directions, output, content_mask)
+    of_style = _regions(directions, style, style_mask)
+    of_style = of_style * len(of_output) if len(of_style) == 1 else of_style
+    values = [_weighted_distance(*pair) for pair in zip(of_output, of_style, strict=True)]
+    return torch.tensor(values, dtype=full_type(output), device=output.device)
 
 
 def feature_distance(output: Features, content: Features) -> torch.Tensor:
-    """Content: mean over taps and cells of `|f/|f| - g/|g||^2`, f and g the features of a cell.
+    """Return the mean over taps and cells of `|f/|f| - g/|g||^2`, with f and g the features of a cell.
 
-    The form of LPIPS, unlearned: no weights fitted to people's judgements scale the channels, so its values are not
-    those of LPIPS. It sees colours as well as structure: a good look changes it too.
+    The form of LPIPS without its learned weights of channels, so the values differ. It is sensitive to colours as well
+    as to structure: a good transfer changes it too.
 
     Args:
         output: features by tap, each `(B, C, h, w)`.
@@ -129,13 +132,13 @@ def feature_distance(output: Features, content: Features) -> torch.Tensor:
     distances = []
     for tap, features in output.items():
         check_shape(f"content[{tap!r}]", content[tap], features.shape)
-        ours, theirs = (maps / maps.norm(dim=1, keepdim=True).clamp_min(1e-10) for maps in (features, content[tap]))
-        distances.append((ours - theirs).square().sum(1).mean((1, 2)))
+        first, second = (maps / maps.norm(dim=1, keepdim=True).clamp_min(1e-10) for maps in (features, content[tap]))
+        distances.append((first - second).square().sum(1).mean((1, 2)))
     return torch.stack(distances).mean(0)
 
 
 def lab(image: torch.Tensor) -> torch.Tensor:
-    """CIELAB of an sRGB-encoded image, D65; in float32 at least.
+    """Convert an sRGB-encoded image to CIELAB, D65, in float32 at least.
 
     Args:
         image: `(B, 3, H, W)` in [0, 1].
@@ -144,11 +147,11 @@ def lab(image: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)`: L in [0, 100], a and b.
     """
     check_image("image", image)
-    image = image.to(torch.promote_types(image.dtype, torch.float32))
+    image = full_precision(image)
     matrix = image.new_tensor(_TO_XYZ) / image.new_tensor(_WHITE)[:, None]
-    with torch.autocast(image.device.type, enabled=False):
+    with no_autocast(image):
         xyz = torch.einsum("ij,bjhw->bihw", matrix, rgb_to_linear_rgb(image))
-    # The clamp is for the root's slope at 0; the line below serves there.
+    # The root has an infinite slope at 0, where the linear branch is taken; the clamp keeps its gradient finite.
     x, y, z = torch.where(xyz > 0.008856, xyz.clamp_min(1e-9) ** (1 / 3), 7.787 * xyz + 16 / 116).unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
 
@@ -157,7 +160,7 @@ _Regions = dict[int, tuple[float, torch.Tensor]]
 
 
 def _regions(directions: torch.Tensor, image: torch.Tensor, mask: torch.Tensor | None) -> list[_Regions]:
-    """For each image, by label: share of the image, and quantiles along each direction as columns."""
+    """Return for each image, by label, its share of the image and the quantiles along each direction, as columns."""
     colors = lab(image).flatten(2)
     inside = colors.new_ones(colors[:, :1].shape, dtype=torch.bool) if mask is None else mask.flatten(2) > 0.5
     levels = torch.linspace(0.005, 0.995, NUM_QUANTILES, device=colors.device).to(colors.dtype)
@@ -176,12 +179,12 @@ def _regions(directions: torch.Tensor, image: torch.Tensor, mask: torch.Tensor |
     return found
 
 
-def _weighted_distance(ours: _Regions, theirs: _Regions) -> float:
-    common = sorted(ours.keys() & theirs.keys())
+def _weighted_distance(output: _Regions, style: _Regions) -> float:
+    common = sorted(output.keys() & style.keys())
     if not common:
         return torch.nan
-    distances = [ours[label][0] * (ours[label][1] - theirs[label][1]).abs().mean().item() for label in common]
-    return sum(distances) / sum(ours[label][0] for label in common)
+    distances = [output[label][0] * (output[label][1] - style[label][1]).abs().mean().item() for label in common]
+    return sum(distances) / sum(output[label][0] for label in common)
 
 
 def _check_taps(first: Features, second: Features) -> None:

@@ -1,9 +1,10 @@
-"""k-means over two photos at once: which cells of the content correspond to which cells of the style."""
+"""k-means over two photos at once, which finds corresponding cells."""
 
 import torch
 import torch.nn.functional as F
 
 from lookcast.checks import InputError, check_shape
+from lookcast.ops.precision import full_precision, no_autocast
 
 
 def kmeans(
@@ -14,26 +15,26 @@ def kmeans(
     num_restarts: int = 4,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Centres that minimise `sum_i w_i min_k |x_i - c_k|^2`, by k-means++ seeding and Lloyd's steps.
+    """Find centres that minimise `sum_i w_i min_k |x_i - c_k|^2`, by k-means++ seeding and Lloyd's steps.
 
-    A fixed number of steps and no test of convergence, so that an accelerator never waits. The same random draws serve
-    every member of the batch: what a pair gives does not depend on the pairs beside it. A cluster that loses all its
-    points keeps its centre.
+    The number of steps is fixed and convergence is not tested, so that a GPU never waits. All members of the batch use
+    the same random draws: the result of a pair does not depend on the other pairs. A cluster that loses all its points
+    keeps its centre.
 
     Args:
         points: x, `(B, N, C)`.
         weights: w, `(B, N)`, not negative.
         num_clusters: K, 1 to N.
         num_iterations: Lloyd's steps, 0 or more.
-        num_restarts: seedings; the one with the smallest sum wins.
-        generator: a CPU generator for the seeding; None takes a fresh one with seed 0.
+        num_restarts: number of seedings; the result with the smallest sum is returned.
+        generator: a CPU generator for the seeding; None for a new one with seed 0.
 
     Returns:
-        c, `(B, K, C)` in the dtype of the points (float32 at least), the heaviest cluster first.
+        c, `(B, K, C)` in the type of the points (float32 at least), the heaviest cluster first.
 
     Raises:
         ShapeError: points or weights of another shape.
-        InputError: a count out of range.
+        InputError: a number out of range.
 
     Reference:
         Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
@@ -46,10 +47,10 @@ def kmeans(
         raise InputError(f"num_iterations: expected 0 or more, got {num_iterations}")
     if num_restarts < 1:
         raise InputError(f"num_restarts: expected 1 or more, got {num_restarts}")
-    with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
-        points = points.to(torch.promote_types(points.dtype, torch.float32))
+    with torch.no_grad(), no_autocast(points):
+        points = full_precision(points)
         weights = weights.to(points.dtype)
-        # Around 0, because the expanded square |x|^2 - 2xc + |c|^2 loses its digits far from there.
+        # Around 0, because the expanded square |x|^2 - 2xc + |c|^2 loses digits far from 0.
         middle = (points * weights[..., None]).sum(1, keepdim=True) / weights.sum(1)[:, None, None].clamp_min(1e-12)
         points = points - middle
         generator = torch.Generator().manual_seed(0) if generator is None else generator
@@ -69,9 +70,9 @@ def joint_kmeans(
     num_restarts: int = 4,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Centres of one k-means over the cells of two photos: the same nearest centre, the same kind of region.
+    """Find the centres of one k-means over the cells of two photos; cells with the same nearest centre correspond.
 
-    Each photo weighs half, whatever its number of cells. A cluster may lie in one photo alone.
+    Each photo has half of the weight, whatever its number of cells. A cluster may lie in one photo only.
 
     Args:
         content: `(B, N, C)`.
@@ -82,7 +83,7 @@ def joint_kmeans(
         generator: as in `kmeans`.
 
     Returns:
-        `(B, K, C)`, that of the most common region first.
+        `(B, K, C)`, the most common region first.
 
     Example:
         >>> cells = torch.tensor([[[0.0], [1.0], [5.0]]])
@@ -97,7 +98,7 @@ def joint_kmeans(
 
 
 def nearest_center(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Index of each point's nearest centre, the first of equals.
+    """Return the index of the nearest centre of each point, the first of equals.
 
     Args:
         points: `(B, N, C)`.
@@ -108,15 +109,15 @@ def nearest_center(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     """
     check_shape("points", points, ("B", "N", "C"))
     check_shape("centers", centers, (points.shape[0], "K", points.shape[2]))
-    with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
+    with torch.no_grad(), no_autocast(points):
         points = points.to(centers.dtype)
         middle = centers.mean(1, keepdim=True)
         return _distances(points - middle, (centers - middle)[:, None])[:, :, 0].argmin(-1)
 
 
 def _distances(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Squared distances `(B, N, R, K)` of points `(B, N, C)` and R sets of centres `(B, R, K, C)`."""
-    # One product for all restarts; none of them copies the points.
+    """Return squared distances `(B, N, R, K)` of points `(B, N, C)` and R sets of centres `(B, R, K, C)`."""
+    # One product for all restarts; the points are not copied.
     products = points @ centers.flatten(1, 2).transpose(1, 2)
     products = products.view(*products.shape[:2], *centers.shape[1:3])
     squares = points.square().sum(-1)[:, :, None, None] + centers.square().sum(-1)[:, None]
@@ -124,9 +125,15 @@ def _distances(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
 
 
 def _seed(points: torch.Tensor, weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """k-means++: every next centre is a point, drawn in proportion to its squared distance from those before.
+    """Draw the first centres by k-means++: points, in proportion to the squared distance from earlier ones.
 
-    `draws` is `(K, R)` in [0, 1); gives `(B, R, K, C)`.
+    Args:
+        points: `(B, N, C)`.
+        weights: `(B, N)`.
+        draws: random numbers in [0, 1), `(K, R)`.
+
+    Returns:
+        `(B, R, K, C)`.
     """
     batch = torch.arange(points.shape[0], device=points.device)[:, None]
     chance = weights[:, None].expand(-1, draws.shape[1], -1)  # (B, R, N)
@@ -138,14 +145,14 @@ def _seed(points: torch.Tensor, weights: torch.Tensor, draws: torch.Tensor) -> t
             nearest = nearest_last if len(centers) == 1 else torch.minimum(nearest, nearest_last)
         cumulative = (chance * nearest).cumsum(-1)
         target = draw[:, None] * cumulative[..., -1:]
-        # right: a point of no chance is passed over; the end is where all chances are 0, then any point will do.
+        # `right` skips points with chance 0. The clamp serves if all chances are 0; any point will do then.
         index = torch.searchsorted(cumulative, target, right=True)[..., 0].clamp_max(points.shape[1] - 1)
         centers.append(points[batch, index])
     return torch.stack(centers, 2)
 
 
 def _sums(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mass `(B, R, K, 1)` and weighted sum `(B, R, K, C)` of the points nearest to each centre."""
+    """Return mass `(B, R, K, 1)` and weighted sum `(B, R, K, C)` of the points nearest to each centre."""
     restarts, clusters = centers.shape[1:3]
     labels = _distances(points, centers).argmin(-1)
     members = F.one_hot(labels, clusters).to(points.dtype) * weights[:, :, None, None]
@@ -154,7 +161,7 @@ def _sums(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) ->
 
 
 def _best(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Of R sets of centres the one with the smallest sum, `(B, K, C)`."""
+    """Return the set of centres with the smallest sum, out of R: `(B, K, C)`."""
     loss = (_distances(points, centers).amin(-1) * weights[..., None]).sum(1)
     return centers[torch.arange(len(loss), device=loss.device), loss.argmin(1)]
 

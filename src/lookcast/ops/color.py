@@ -1,15 +1,15 @@
-"""Colour of sRGB-encoded images."""
+"""Luma of sRGB-encoded images."""
 
 import torch
 
 from lookcast.checks import check_image
 
 LUMA = (0.299, 0.587, 0.114)
-"""Rec. 601 weights, on encoded values: what a grid's guide and an edge detector want, not a photometric quantity."""
+"""Rec. 601 weights, for encoded values: suited to guides and edges, not to photometry."""
 
 
 def luma(image: torch.Tensor) -> torch.Tensor:
-    """Rec. 601 luma.
+    """Return the Rec. 601 luma.
 
     Args:
         image: `(B, 3, H, W)`.

@@ -1,36 +1,37 @@
-"""Gram matrices by region: the statistics that the style loss compares."""
+"""Gram matrices by region, the statistics of the style loss."""
 
 import torch
 
 from lookcast.checks import InputError, check_shape
 from lookcast.ops.masks import resize_mask
+from lookcast.ops.precision import full_precision, no_autocast
 
 
 def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-    """Second moments of the features in each region, a constant channel included.
+    """Return the second moments of the features in each region, with a constant channel.
 
-    `G_k = sum_i m_ki f_i f_i^T / sum_i m_ki`, f_i the features of cell i followed by a 1: the last row and column
-    therefore hold the region's mean, the last entry is 1. Differs from Luan et al. in the constant channel, in the
-    division by the region's mass (their sums grow with the area of a region), and in that a soft mask weighs each
-    cell's outer product once (their product of masked features would weigh it by m^2; for hard masks it is the same).
+    `G_k = sum_i m_ki f_i f_i^T / sum_i m_ki`, where f_i are the features of cell i followed by a 1. The last row and
+    column therefore hold the mean of the region, and the last entry is 1. Three differences from Luan et al.: the
+    constant channel; the division by the mass of the region (their sums grow with its area); the weight m of a soft
+    mask (their product of masked features has the weight m^2; for hard masks the two are equal).
 
     Args:
         features: `(B, C, h, w)`.
-        mask: `(B, K, H, W)`, resized to the features by area; None stands for one region.
+        mask: `(B, K, H, W)`, resized to the features by area; None for one region.
 
     Returns:
         `(B, K, C + 1, C + 1)`; zeros for a region without mass.
 
     Raises:
-        ShapeError: features or mask of another dimension or batch.
+        ShapeError: features or a mask of other dimensions or batch sizes.
 
     Reference:
         Luan et al. 2017, eq. 3a-3b.
     """
     check_shape("features", features, ("B", "C", "h", "w"))
-    features = features.to(torch.promote_types(features.dtype, torch.float32))
+    features = full_precision(features)
     cells = features.flatten(2)  # (B, C, h w): a view, in either memory format
-    with torch.autocast(features.device.type, enabled=False):
+    with no_autocast(features):
         if mask is None:
             return _moments(cells, cells, cells.new_full(cells.shape[:1], cells.shape[-1]))[:, None]
         check_shape("mask", mask, (features.shape[0], "K", "H", "W"))
@@ -40,7 +41,7 @@ def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> tor
 
 
 def _moments(weighted: torch.Tensor, cells: torch.Tensor, mass: torch.Tensor) -> torch.Tensor:
-    """Second moments and means in one matrix; joining the constant to the cells instead would copy every feature."""
+    """Return second moments and means in one matrix; appending the constant to the cells would copy every feature."""
     total = mass[:, None, None]
     second, first = weighted @ cells.transpose(1, 2), weighted.sum(-1, keepdim=True)
     sums = torch.cat([torch.cat([second, first], 2), torch.cat([first.transpose(1, 2), total], 2)], 1)
@@ -48,14 +49,14 @@ def _moments(weighted: torch.Tensor, cells: torch.Tensor, mass: torch.Tensor) ->
 
 
 def relative_distance(gram: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Scale-free distance of Gram matrices: `|G - T| / |T|` in the Frobenius norm.
+    """Return the scale-free distance of Gram matrices: `|G - T| / |T|` in the Frobenius norm.
 
-    No tap and no region dominates because its features are large. Its gradient does not fade near the target, as
-    that of a square would.
+    No tap and no region dominates because its features are large. Unlike the gradient of a square, the gradient does
+    not vanish near the target.
 
     Args:
         gram: G, `(..., C, C)`.
-        target: T, `(..., C, C)`, or dimensions in front that broadcast.
+        target: T, `(..., C, C)`; leading dimensions broadcast.
 
     Returns:
         `(...)`.

@@ -1,27 +1,31 @@
-"""How far a photo is from a locally affine recolouring of another: two measures, both differentiable."""
+"""Two differentiable distances of a photo from a locally affine recolouring of another."""
+
+from functools import reduce
 
 import torch
 from kornia.filters import guided_blur
 from torch.autograd.function import FunctionCtx
 
 from lookcast.checks import InputError, ShapeError, check_image
+from lookcast.ops.cholesky import Lower, cholesky_3x3
+from lookcast.ops.precision import full_type, no_autocast
 
 WINDOW = 3
 """Side of the windows of the matting energy, in pixels."""
 
 
 def matting_energy(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
-    r"""Energy of the matting Laplacian, in its closed form, without the matrix.
+    r"""Return the energy of the matting Laplacian in closed form, without the matrix.
 
     `E(I, V) = sum_k min_(A,b) sum_(i in k) |V_i - A I_i - b|^2 + eps |A|^2 = sum_c V_c^T L(I) V_c`, k over the 3x3
-    windows that lie wholly inside the image. This is the *sum* form, to which the paper's lambda = 1e4 applies;
-    `losses.photorealism.MattingPenalty` divides by `3 * num_windows(H, W)`, so that lambda = 1e4 there corresponds to
-    a weight of `1e4 * 3 * (H - 2) * (W - 2)`.
+    windows that lie completely inside the image. This is the *sum* form, to which the paper's lambda = 1e4 applies.
+    `losses.photorealism.MattingPenalty` divides by `3 * num_windows(H, W)`: lambda = 1e4 corresponds to a weight of
+    `1e4 * 3 * (H - 2) * (W - 2)` there.
 
-    Windows are centred before anything is multiplied (E[x^2] - E[x]^2 would lose every digit on flat windows), and the
-    energy is evaluated as the residual of the fit, so that rounding in A changes it in second order only. Computed in
-    float32 at least, autocast off. Memory: about 60 floats a pixel. Differentiable once, in both arguments (by the
-    envelope theorem A is a constant); a second derivative is refused.
+    Windows are centred before any product, because E[x^2] - E[x]^2 has no correct digit on flat windows. The energy is
+    the residual of the fit, so that rounding in A changes it in second order only. It is computed in float32 at least,
+    without autocast, and takes about 60 floats a pixel. Both arguments have a first derivative (A is a constant, by the
+    envelope theorem); a second derivative is refused.
 
     Args:
         content: I, `(B, 3, H, W)`.
@@ -32,8 +36,8 @@ def matting_energy(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-
         `(B,)`, at least 0.
 
     Raises:
-        ShapeError: shapes differ, or the image is smaller than a window.
-        InputError: `eps` is not positive: on a flat window A would have no unique value.
+        ShapeError: the shapes differ, or the image is smaller than a window.
+        InputError: `eps` is not positive; on a flat window A would not be unique.
 
     Reference:
         Levin, Lischinski, Weiss, "A Closed-Form Solution to Natural Image Matting", PAMI 2008, eq. 12-13;
@@ -44,39 +48,39 @@ def matting_energy(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-
         raise ShapeError("content", f"(B, 3, H >= {WINDOW}, W >= {WINDOW})", content.shape)
     if not eps > 0:
         raise InputError(f"eps: expected a positive number, got {eps}")
-    dtype = torch.promote_types(torch.promote_types(content.dtype, output.dtype), torch.float32)
-    with torch.autocast(content.device.type, enabled=False):
+    dtype = full_type(content, output)
+    with no_autocast(content):
         energy: torch.Tensor = _MattingEnergy.apply(content.to(dtype), output.to(dtype), eps)
     return energy
 
 
 def num_windows(height: int, width: int) -> int:
-    """Windows of the matting energy that lie wholly inside an image of that size."""
+    """Return the number of windows of the matting energy inside an image of this size."""
     return (height - WINDOW + 1) * (width - WINDOW + 1)
 
 
 def guided_residual(
     content: torch.Tensor, output: torch.Tensor, kernel_size: int = 9, eps: float = 1e-4, subsample: int = 1
 ) -> torch.Tensor:
-    """What a guided filter, steered by the content, can't reproduce of the output: mean |O - guided_filter(I, O)|^2.
+    """Return the residual of a guided filter with the content as guide: mean |O - guided_filter(I, O)|^2.
 
-    A cheaper relative of the matting energy: the affine maps of all windows that cover a pixel are averaged before they
-    are applied, windows are larger, and kornia pads the borders by reflection, so the two agree in what they punish,
-    not in value.
+    A cheaper relative of the matting energy. The affine maps of all windows around a pixel are averaged before they are
+    applied, windows are larger, and kornia pads the borders by reflection. The two penalise the same images, but their
+    values differ.
 
     Args:
-        content: the guidance I, `(B, 3, H, W)` in [0, 1].
+        content: the guide I, `(B, 3, H, W)` in [0, 1].
         output: O, `(B, 3, H, W)`.
         kernel_size: side of the windows in pixels, odd.
-        eps: regularisation of each window's fit, at least 1e-5: below that a float32 solve on flat windows is noise.
-        subsample: fit the windows on every n-th pixel of each axis (He and Sun 2015): about n^2 times cheaper.
+        eps: regularisation of the fit of each window, at least 1e-5; below, float32 gives noise on flat windows.
+        subsample: the windows are fitted on every n-th pixel of each axis, about n^2 times cheaper (He and Sun 2015).
 
     Returns:
         `(B,)`.
 
     Raises:
-        ShapeError: shapes differ, or the image is smaller than half a window.
-        InputError: a kernel that is even, or becomes so when subsampled, or too small an eps.
+        ShapeError: the shapes differ, or the image is smaller than half a window.
+        InputError: a kernel that is even, before or after subsampling, or an eps that is too small.
 
     Reference:
         He, Sun, Tang, "Guided Image Filtering", PAMI 2013; He and Sun, "Fast Guided Filter", arXiv 1505.00996.
@@ -86,15 +90,15 @@ def guided_residual(
         raise InputError(f"kernel_size: expected an odd number of at least 3, got {kernel_size}")
     if not eps >= 1e-5:
         raise InputError(f"eps: expected at least 1e-5, got {eps}")
-    taken = (kernel_size - 1) // max(subsample, 1) + 1  # pixels a side that a window keeps
-    if subsample < 1 or taken < WINDOW or taken % 2 == 0:  # an even window would lie half a step beside its pixel
+    taken = (kernel_size - 1) // max(subsample, 1) + 1  # pixels per side of a subsampled window
+    if subsample < 1 or taken < WINDOW or taken % 2 == 0:  # an even window is not centred on its pixel
         raise InputError(f"subsample: every {subsample}th pixel of a kernel of {kernel_size} is no odd number >= 3")
-    least = subsample * (taken // 2 + 1)  # what reflection at the border needs
-    if min(content.shape[-2:]) < least:
-        raise ShapeError("content", f"(B, 3, H >= {least}, W >= {least})", content.shape)
-    dtype = torch.promote_types(output.dtype, torch.float32)  # the filter's error in bfloat16 is 1e-2
+    min_side = subsample * (taken // 2 + 1)  # for the reflection at the border
+    if min(content.shape[-2:]) < min_side:
+        raise ShapeError("content", f"(B, 3, H >= {min_side}, W >= {min_side})", content.shape)
+    dtype = full_type(output)  # the error of the filter in bfloat16 is 1e-2
     content, output = content.to(dtype), output.to(dtype)
-    with torch.autocast(content.device.type, enabled=False):
+    with no_autocast(content):
         explained = guided_blur(content, output, kernel_size, eps, subsample=subsample, separable=True)
     return (output - explained).square().mean((1, 2, 3))
 
@@ -107,7 +111,7 @@ def _check_pair(content: torch.Tensor, output: torch.Tensor) -> None:
 
 
 def _centred_windows(image: torch.Tensor) -> list[torch.Tensor]:
-    """The nine pixels of every window as nine views `(B, 3, H - 2, W - 2)`, less the window's mean."""
+    """Return the nine pixels of every window, `(B, 3, H - 2, W - 2)` each, minus the mean of the window."""
     height, width = (d - WINDOW + 1 for d in image.shape[-2:])
     pixels = [image[..., y : y + height, x : x + width] for y in range(WINDOW) for x in range(WINDOW)]
     mean = sum(pixels[1:], pixels[0]) / len(pixels)
@@ -115,7 +119,7 @@ def _centred_windows(image: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _scatter_windows(pixels: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
-    """Transpose of `_centred_windows`: add each window's nine centred values back to the pixels they came from."""
+    """Add the nine centred values of each window to their pixels; the transpose of `_centred_windows`."""
     height, width = pixels[0].shape[-2:]
     mean = sum(pixels[1:], pixels[0]) / len(pixels)
     image = torch.zeros_like(like)
@@ -125,18 +129,12 @@ def _scatter_windows(pixels: list[torch.Tensor], like: torch.Tensor) -> torch.Te
     return image
 
 
-def _solve(system: list[list[torch.Tensor]], right: torch.Tensor, floor: float) -> torch.Tensor:
-    """Solve S a = r for the symmetric positive 3x3 systems of all windows at once, by Cholesky, plane by plane.
+def _solve(system: Lower, right: torch.Tensor, floor: float) -> torch.Tensor:
+    """Solve S a = r for the symmetric positive 3x3 systems of all windows at once.
 
-    LAPACK would be called once a window; planes keep it vectorised. `floor` bounds the pivots from below: S is at least
-    eps times the identity, and rounding must not take a pivot under that.
+    `floor` bounds the squared pivots from below: S is at least eps times the identity, and rounding must not undo that.
     """
-    s = system
-    l00 = s[0][0].clamp_min(floor).sqrt()
-    l10, l20 = s[1][0] / l00, s[2][0] / l00
-    l11 = (s[1][1] - l10 * l10).clamp_min(floor).sqrt()
-    l21 = (s[2][1] - l20 * l10) / l11
-    l22 = (s[2][2] - l20 * l20 - l21 * l21).clamp_min(floor).sqrt()
+    l00, l10, l11, l20, l21, l22 = cholesky_3x3(system, lambda square, _: square.clamp_min(floor))
     y0 = right[0] / l00
     y1 = (right[1] - l10 * y0) / l11
     y2 = (right[2] - l20 * y0 - l21 * y1) / l22
@@ -146,27 +144,23 @@ def _solve(system: list[list[torch.Tensor]], right: torch.Tensor, floor: float) 
     return torch.stack([a0, a1, a2])
 
 
+def _sum_products(first: list[torch.Tensor], i: int, second: list[torch.Tensor], j: int) -> torch.Tensor:
+    """Sum the products of channel i and channel j over the nine pixels of each window: `(B, H - 2, W - 2)`."""
+    products = (p[:, i] * q[:, j] for p, q in zip(first, second, strict=True))
+    return reduce(torch.add, products)
+
+
 class _MattingEnergy(torch.autograd.Function):
-    """E and its gradient: at the minimum, dE = sum 2 r (dV - A dI) with r the residual."""
+    """The energy and its gradient: at the minimum, dE = sum 2 r (dV - A dI) with the residual r."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, content: torch.Tensor, output: torch.Tensor, eps: float) -> torch.Tensor:
         guide, values = _centred_windows(content), _centred_windows(output)
-        system = [
-            [sum((p[:, i] * p[:, j] for p in guide[1:]), guide[0][:, i] * guide[0][:, j]) for j in range(i + 1)]
-            for i in range(3)
-        ]
-        for i in range(3):
-            system[i][i] = system[i][i] + eps
-        maps = []  # for each channel of the output, its row of A: (3, B, H - 2, W - 2)
+        s00, s10, s11, s20, s21, s22 = (_sum_products(guide, i, guide, j) for i in range(3) for j in range(i + 1))
+        system = s00 + eps, s10, s11 + eps, s20, s21, s22 + eps
+        maps = []  # the row of A for each channel of the output: (3, B, H - 2, W - 2)
         for channel in range(3):
-            right = [
-                sum(
-                    (p[:, i] * v[:, channel] for p, v in zip(guide[1:], values[1:], strict=True)),
-                    guide[0][:, i] * values[0][:, channel],
-                )
-                for i in range(3)
-            ]
+            right = [_sum_products(guide, i, values, channel) for i in range(3)]
             maps.append(_solve(system, torch.stack(right), floor=eps))
         affine = torch.stack(maps)  # (3 of V, 3 of I, B, H - 2, W - 2)
         energy = eps * affine.square().sum((0, 1, 3, 4))
@@ -195,10 +189,10 @@ class _MattingEnergy(torch.autograd.Function):
 
 
 class _NoSecondDerivative(torch.autograd.Function):
-    """Hands a gradient on as a function of its sources that refuses to be differentiated.
+    """A gradient as a function of its sources that refuses to be differentiated.
 
-    torch's `once_differentiable` looks at the incoming gradient alone: after `energy.sum()` the second derivative would
-    be left out silently.
+    torch's `once_differentiable` checks the incoming gradient only: after `energy.sum()`, it would omit the second
+    derivative silently.
     """
 
     @staticmethod

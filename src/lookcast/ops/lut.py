@@ -1,4 +1,4 @@
-"""Three-dimensional lookup tables of colour: read with trilinear weights, fitted to pairs of colours."""
+"""Three-dimensional colour lookup tables: trilinear lookup, and a fit to pairs of colours."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,20 +10,20 @@ from lookcast.checks import InputError, check_image, check_shape
 from lookcast.ops.color import LUMA
 
 _CORNERS = tuple((blue, green, red) for blue in (0, 1) for green in (0, 1) for red in (0, 1))
-_CHUNK = 1 << 16  # pairs whose 8 x 8 products are made at once
+_CHUNK = 1 << 16  # pairs whose 8 x 8 products are computed at once
 _COARSEST = 9
 _COARSE = 17
-_TOLERANCE = 1e-5  # of the residual
-_FINE_STEPS = 50  # for tables finer than _COARSE: what lies far from any pair, and is slow to find, is found before
+_TOLERANCE = 1e-5  # of the residual, relative
+_FINE_STEPS = 50  # for tables finer than _COARSE; coarser ones have found the slow part, far from any pair
 
 
 class _Pairs(NamedTuple):
-    """Pairs of colours as least squares see them: sums over the pairs of each cell of the table that holds some.
+    """Sums over pairs of colours for the normal equations, for the C cells of the table that hold pairs.
 
     Attributes:
         nodes: corners of the cells, `(C, 8)`.
-        products: of the corners' trilinear weights, `(C, 8, 8)`.
-        sums: of weights times change, for every node `(S^3, 3)`.
+        products: products of the trilinear weights of the corners, `(C, 8, 8)`.
+        sums: weights times colour change, for every node, `(S^3, 3)`.
     """
 
     nodes: torch.Tensor
@@ -31,23 +31,23 @@ class _Pairs(NamedTuple):
     sums: torch.Tensor
 
     def diagonal(self) -> torch.Tensor:
-        """How much the pairs say about each node, `(S^3,)`."""
+        """Return the diagonal of the normal equations, the weight of the pairs at each node, `(S^3,)`."""
         squares = self.products.diagonal(dim1=1, dim2=2).flatten()
         return self.sums.new_zeros(len(self.sums)).index_add_(0, self.nodes.flatten(), squares)
 
 
 def identity_lut(size: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> torch.Tensor:
-    """Table of `size` steps a side in which every colour stands for itself: `(S, S, S, 3)`, by blue, green, red."""
+    """Return the table that maps every colour to itself: `(S, S, S, 3)`, indexed by blue, green, red."""
     steps = torch.linspace(0, 1, size, dtype=dtype, device=device)
     return torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij")[::-1], -1)
 
 
 def apply_lut(lut: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Look every pixel up, linearly between the table's colours in red, green and blue.
+    """Look up every pixel, with linear interpolation in red, green and blue.
 
     Args:
-        lut: `(S, S, S, 3)`: the new RGB, by blue, green and red from 0 to 1.
-        image: `(B, 3, H, W)`; values outside [0, 1] count as the nearest inside.
+        lut: `(S, S, S, 3)`: the new RGB, indexed by blue, green and red from 0 to 1.
+        image: `(B, 3, H, W)`; values outside [0, 1] are clamped.
 
     Returns:
         `(B, 3, H, W)`.
@@ -70,23 +70,23 @@ def apply_lut(lut: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 def fit_lut(
     source: torch.Tensor, target: torch.Tensor, size: int = 33, gradient: float = 1e-3, bending: float = 3e-4
 ) -> torch.Tensor:
-    """Table that carries some colours to others, by regularised least squares.
+    """Fit a table that maps given colours to others, by regularised least squares.
 
-    With D = the table - the identity, it minimises
+    With D = table - identity, it minimises
 
         mean_n |D(source_n) - (target_n - source_n)|^2 + gradient * int |D'|^2 + bending * int |D''|^2
 
-    over the colour cube, D' and D'' first and second differences along its axes. A colour that no pair is near takes
-    the change of those nearest to it: bending carries a trend on over distances of about `sqrt(bending / gradient)`,
-    gradient keeps it from growing beyond. The weights hold for every size. Where the greys would get darker from one
-    step to a brighter one, as a mean over photos may have it, they are held at a common luma.
+    over the colour cube, with first and second differences D' and D'' along its axes. A colour without pairs near it
+    takes the change of the nearest ones: `bending` extends a trend over distances of about `sqrt(bending / gradient)`,
+    and `gradient` limits it beyond. The weights are valid for every size. Greys whose luma would fall from one step to
+    a brighter one, which a mean over photos may cause, get a common luma.
 
-    Solved by conjugate gradients, from coarse tables to fine ones, without a matrix.
+    The solution uses conjugate gradients, from coarse tables to fine ones, without a matrix.
 
     Args:
         source: `(N, 3)` RGB in [0, 1].
         target: `(N, 3)`.
-        size: S, steps a side, 2 or more.
+        size: S, steps per side, at least 2.
         gradient: weight of first differences.
         bending: weight of second differences.
 
@@ -137,47 +137,47 @@ def _by_cell(source: torch.Tensor, change: torch.Tensor, size: int) -> _Pairs:
 
 
 def _with_rising_greys(pairs: _Pairs, table: torch.Tensor, size: int) -> _Pairs:
-    """Add a pair for each grey whose luma a table `(S^3, 3)` would let fall: the nearest ramp that only rises."""
+    """Add a pair for each grey where the luma of a table `(S^3, 3)` falls: the nearest ramp that never falls."""
     steps = torch.linspace(0, 1, size, dtype=table.dtype, device=table.device)
     greys = torch.arange(size, device=table.device) * (size * size + size + 1)
     luma = (table[greys] + steps[:, None]).clamp(0, 1) @ table.new_tensor(LUMA)
-    # As much as the photos say about a grey it counts; those that they do not have count little.
+    # The weight of a grey is that of its pairs; a grey without pairs has little.
     rising = _isotonic(luma, pairs.diagonal()[greys] + 1e-6)
     moved = (rising - luma).abs() > 1e-6
     greys, lift = greys[moved], (rising - luma)[moved]
     one = table.new_zeros(len(greys), 8, 8)
-    one[:, 0, 0] = 1  # as much as all other pairs together: held
+    one[:, 0, 0] = 1  # as much as all other pairs together
     nodes, products = torch.cat([pairs.nodes, greys[:, None].expand(-1, 8)]), torch.cat([pairs.products, one])
     return _Pairs(nodes, products, pairs.sums.index_add(0, greys, table[greys] + lift[:, None]))
 
 
 def _isotonic(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Nearest ramp `(N,)` that never falls, by weighted squares: `max_(i <= k) min_(j >= k) mean(values[i..j])`."""
+    """Return the nearest ramp `(N,)` that never falls: `max_(i <= k) min_(j >= k) mean(values[i..j])`, weighted."""
     start = weights.new_zeros(1)
     mass, sums = (torch.cat([start, x.cumsum(0)]) for x in (weights, weights * values))
     means = (sums[None, 1:] - sums[:-1, None]) / (mass[None, 1:] - mass[:-1, None])  # (i, j)
     means = means.masked_fill(torch.ones_like(means).tril(-1).bool(), torch.inf)
-    least = means.flip(1).cummin(1).values.flip(1)  # (i, k)
-    return least.masked_fill(torch.ones_like(least).tril(-1).bool(), -torch.inf).amax(0)
+    minima = means.flip(1).cummin(1).values.flip(1)  # (i, k)
+    return minima.masked_fill(torch.ones_like(minima).tril(-1).bool(), -torch.inf).amax(0)
 
 
 def _solve(pairs: _Pairs, start: torch.Tensor, size: int, gradient: float, bending: float) -> torch.Tensor:
-    """The table's change `(S^3, 3)`: conjugate gradients, preconditioned by the diagonal, from a first guess."""
+    """Solve for the change of the table `(S^3, 3)` by conjugate gradients, preconditioned by the diagonal."""
     step = 1 / (size - 1)
     # int |D'|^2 is the sum of (difference / step)^2 step^3, int |D''|^2 that of (second difference / step^2)^2 step^3.
     apply = _normal_equations(pairs, size, gradient * step, bending / step)
-    # 6 and 18: of three axes' differences, away from the borders of the cube.
+    # 6 and 18 are the sums over three axes' differences, away from the borders of the cube.
     diagonal = (pairs.diagonal() + 6 * gradient * step + 18 * bending / step)[:, None]
     table = start
     residual = pairs.sums - apply(table)
     direction = residual / diagonal
     square = (residual * direction).sum(0)
-    least = _TOLERANCE**2 * (pairs.sums.square() / diagonal).sum(0)
+    tolerance = _TOLERANCE**2 * (pairs.sums.square() / diagonal).sum(0)
     for _ in range(len(table) if size <= _COARSE else _FINE_STEPS):
-        if bool((square <= least).all()):
+        if bool((square <= tolerance).all()):
             break
         image = apply(direction)
-        length = square / (direction * image).sum(0).clamp_min(1e-30)  # a channel that nothing changes is all zeros
+        length = square / (direction * image).sum(0).clamp_min(1e-30)  # a channel without any change is all zeros
         table = table + length * direction
         residual = residual - length * image
         scaled = residual / diagonal
@@ -187,7 +187,7 @@ def _solve(pairs: _Pairs, start: torch.Tensor, size: int, gradient: float, bendi
 
 
 def _normal_equations(pairs: _Pairs, size: int, slope: float, curve: float) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Their matrix, as a function of a table `(S^3, 3)`."""
+    """Return the matrix of the normal equations, as a function of a table `(S^3, 3)`."""
     nodes = pairs.nodes.flatten()
 
     def apply(table: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Semantic masks: `(B, K, H, W)` in [0, 1], sums to 1 over K; a pixel whose sum is 0 is unlabelled."""
+"""Semantic masks: `(B, K, H, W)` in [0, 1], sums to 1 over K; the sum of an unlabelled pixel is 0."""
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +16,13 @@ PALETTE = (
     ("light blue", (0, 255, 255)),
     ("purple", (255, 0, 255)),
 )
-"""The nine colours in which Luan et al. store masks: name and 8-bit RGB; label k is the k-th."""
+"""The nine colours of mask files, as Luan et al. store them: name and 8-bit RGB. Label k has the k-th colour."""
 
 NUM_LABELS = len(PALETTE)
 
 
 def colors_to_mask(colors: torch.Tensor) -> torch.Tensor:
-    """Read a mask painted in the nine colours; the nearest colour wins (antialiased edges lie between two).
+    """Convert an image in the nine colours to a mask; each pixel takes the nearest colour, antialiased edges too.
 
     Args:
         colors: `(B, 3, H, W)` in [0, 1].
@@ -35,17 +35,16 @@ def colors_to_mask(colors: torch.Tensor) -> torch.Tensor:
     """
     check_image("colors", colors)
     palette = torch.tensor([rgb for _, rgb in PALETTE], device=colors.device, dtype=colors.dtype) / 255
-    # Colour by colour: all differences at once would take 27 planes of the photo.
+    # Colour by colour: all differences at once would take 27 planes of the image.
     distance = torch.stack([(colors - color.view(3, 1, 1)).square().sum(1) for color in palette], 1)
     one_hot = F.one_hot(distance.argmin(1), NUM_LABELS)
     return one_hot.permute(0, 3, 1, 2).to(colors.dtype)
 
 
 def mask_to_colors(mask: torch.Tensor) -> torch.Tensor:
-    """Paint a mask in the nine colours, each pixel in that of its greatest label: what `colors_to_mask` reads.
+    """Convert a mask to an image in the nine colours, each pixel in the colour of its largest label.
 
-    The inverse of it for one-hot masks. Soft ones are hardened, and an unlabelled pixel gets the first colour: the nine
-    colours have none for it.
+    The inverse of `colors_to_mask` for one-hot masks. An unlabelled pixel takes the first colour.
 
     Args:
         mask: `(B, K, H, W)`, K from 1 to 9.
@@ -67,7 +66,7 @@ def mask_to_colors(mask: torch.Tensor) -> torch.Tensor:
 
 
 def resize_mask(mask: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
-    """Resize by area when shrinking, so that sums over K and the shares of the labels stay.
+    """Resize a mask, by area when shrinking: sums over K and shares of labels stay.
 
     Args:
         mask: `(B, K, H, W)`.
@@ -79,19 +78,24 @@ def resize_mask(mask: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch
     check_shape("mask", mask, ("B", "K", "H", "W"))
     height, width = size
     rows, columns = mask.shape[-2] // max(height, 1), mask.shape[-1] // max(width, 1)
-    if mask.shape[-2:] == (rows * height, columns * width):  # whole squares: several times as fast as areas
+    if mask.shape[-2:] == (rows * height, columns * width):  # pooling of whole squares is several times as fast
         return mask if (rows, columns) == (1, 1) else F.avg_pool2d(mask, (rows, columns))
     return F.interpolate(mask, (height, width), mode="area")
 
 
 def check_aspect(name: str, mask_size: tuple[int, int], image_size: tuple[int, int]) -> None:
-    """Refuse a mask that does not cover the photo as it is: (height, width) may differ by scale and rounding only.
+    """Refuse a mask of another aspect ratio than its photo; scale and rounding may differ.
+
+    Args:
+        name: the name of the mask, for the message.
+        mask_size: height and width of the mask.
+        image_size: height and width of the photo.
 
     Raises:
-        InputError: the aspect ratios differ by more than one pixel of the smaller of the two.
+        InputError: the sizes differ by more than one pixel of the smaller of the two.
     """
     (mh, mw), (ih, iw) = mask_size, image_size
-    # By the scale of either side: half a pixel of a panorama's short side is many of its long one.
+    # By the scale of either side: half a pixel on the short side of a panorama is many pixels on its long side.
     if all(max(abs(mh - ih * scale), abs(mw - iw * scale)) > max(1.0, scale) for scale in (mh / ih, mw / iw)):
         raise InputError(
             f"{name}: is {mw}x{mh} pixels, its photo {iw}x{ih}: another aspect ratio, so it can't be resized to fit"

@@ -1,4 +1,6 @@
-"""Small versions of photos: all that a generator with a grid sees of them."""
+"""Resizing of photos and of their feature maps."""
+
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -6,15 +8,20 @@ import torch.nn.functional as F
 from lookcast.checks import check_image, check_shape
 
 _BAND = 256
-"""Rows of deep pixels that are floating point at a time."""
+"""Rows of 16-bit pixels that are in floating point at a time."""
+
+
+def resize_image(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Resize `(B, C, H, W)` to `(B, C, height, width)`, bilinear with antialiasing, in the type of the image."""
+    return F.interpolate(image, (height, width), mode="bilinear", antialias=True)
 
 
 def thumbnail_of(image: torch.Tensor, side: int) -> torch.Tensor:
-    """Resize to a square, bilinear with antialiasing.
+    """Resize an image to a square.
 
     Args:
         image: `(B, 3, H, W)` in [0, 1].
-        side: of the square.
+        side: side of the square, in pixels.
 
     Returns:
         `(B, 3, side, side)` in [0, 1]; the image itself if it has that size.
@@ -22,14 +29,14 @@ def thumbnail_of(image: torch.Tensor, side: int) -> torch.Tensor:
     check_image("image", image)
     if not torch.compiler.is_exporting() and image.shape[-2:] == (side, side):  # an exported graph serves every size
         return image
-    return _resize(image, side, side).clamp(0, 1)
+    return resize_image(image, side, side).clamp(0, 1)
 
 
 def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Resize a photo's pixels, bilinear with antialiasing, without a floating point plane of the photo's size.
+    """Resize the pixels of a photo without a floating-point plane of the photo's size.
 
-    8-bit pixels are averaged as integers, forty times as fast: each value of the result is off by at most a level, by
-    chance, so that the look of such a thumbnail moves by a few hundredths of a level.
+    8-bit pixels are averaged as integers, forty times as fast. Each value of the result is then off by at most one
+    level, at random, which moves the statistics of a thumbnail by a few hundredths of a level.
 
     Args:
         pixels: `(H, W, 3)`: uint8, uint16, or floating point in [0, 1].
@@ -41,12 +48,21 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     check_shape("pixels", pixels, ("H", "W", 3))
     image = pixels.permute(2, 0, 1)[None]
     if pixels.dtype == torch.uint8:
-        return _resize(image, *size).float() / 255
-    # Separable: rows to their width first, a band at a time.
-    narrow = torch.cat([_resize(band.float(), band.shape[2], size[1]) for band in torch.split(image, _BAND, dim=2)], 2)
+        return resize_image(image, *size).float() / 255
+    # Bilinear resizing is separable: first the rows to their new width, band by band.
+    bands = torch.split(image, _BAND, dim=2)
+    narrow = torch.cat([resize_image(band.float(), band.shape[2], size[1]) for band in bands], 2)
     levels = 1.0 if pixels.is_floating_point() else float(torch.iinfo(pixels.dtype).max)
-    return (_resize(narrow, *size) / levels).clamp(0, 1)
+    return (resize_image(narrow, *size) / levels).clamp(0, 1)
 
 
-def _resize(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    return F.interpolate(image, (height, width), mode="bilinear", antialias=True)
+def shrink_to_side(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Average a square map over squares: `(B, C, S, S)` to `(B, C, side, side)`, S a multiple of `side`."""
+    factor = x.shape[-1] // side
+    if factor == 1:
+        return x
+    if x.is_cuda:
+        return F.avg_pool2d(x, factor)
+    # Sums of whole planes use the vector units of a CPU, which small pooling windows do not: half the time.
+    rows = reduce(torch.add, (x[..., row::factor, :] for row in range(factor)))
+    return reduce(torch.add, (rows[..., column::factor] for column in range(factor))) / factor**2

@@ -1,19 +1,20 @@
-"""Closed-form transport: the affine map that gives some colours the means and covariances of others."""
+"""Optimal transport of colours in closed form."""
 
 import torch
 
 from lookcast.checks import ShapeError
+from lookcast.ops.cholesky import Lower, cholesky_3x3
 
-# Luma first, then two opponent axes: the map below treats its axes in this order.
+# Luma first, then two opponent axes: the order in which the map below treats its axes.
 TO_OPPONENT = ((0.299, 0.587, 0.114), (0.5, 0.0, -0.5), (-0.25, 0.5, -0.25))
 FROM_OPPONENT = ((1.0, 0.815, -1.174), (1.0, -0.185, 0.826), (1.0, -1.185, -1.174))
 NUM_MOMENTS = 10
-"""1, three means, six second moments (00, 01, 02, 11, 12, 22) of opponent colours."""
+"""Count of moments: 1, three means, six second moments (00, 01, 02, 11, 12, 22) of opponent colours."""
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 def color_moments(image: torch.Tensor) -> torch.Tensor:
-    """Monomials up to degree two of each pixel's opponent colour; averaged over pixels they are moments.
+    """Return the monomials up to degree two of each pixel's opponent colour; their averages are moments.
 
     Args:
         image: `(B, 3, H, W)` RGB in [0, 1].
@@ -28,18 +29,18 @@ def color_moments(image: torch.Tensor) -> torch.Tensor:
 
 
 def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
-    """Affine map in RGB that carries the content's mean and covariance of colours to the style's.
+    """Return the affine map in RGB that gives the content's colours the mean and covariance of the style's.
 
-    `A = M^-1 L_s L_c^-1 M` and `b = mean_s - A mean_c`, M the opponent basis and L the Cholesky factors of the
+    `A = M^-1 L_s L_c^-1 M` and `b = mean_s - A mean_c`, with M the opponent basis and L the Cholesky factors of the
     covariances in it: the Knothe-Rosenblatt transport of two Gaussians. Luma is mapped by itself, the first opponent
-    axis given luma, the second given both; so a grey content pixel gets the chroma that the style has at its
-    luma. Unlike the Monge-Kantorovich map it needs no matrix root, so that its gradient is defined everywhere and
-    its cost is a few products; on photos the two measure alike. Equal moments give the identity exactly.
+    axis given luma, the second given both. A grey content pixel therefore gets the chroma that the style has at its
+    luma. Unlike the Monge-Kantorovich map it needs no matrix root: its gradient exists everywhere and its cost is a few
+    products. On photos the two measure alike. Equal moments give the identity, to rounding.
 
     Args:
-        content: moments `(..., 10)` as of `color_moments`, averaged with weights that need not sum to 1.
-        style: the same.
-        floor: `(3,)`, added to the variances of both in each axis: bounds the gain on flat regions.
+        content: averages of `color_moments`, `(..., 10)`; their weights need not sum to 1.
+        style: the same for the style.
+        floor: `(3,)`, added to the variances of both on each axis; bounds the gain on flat regions.
 
     Returns:
         `(..., 12)`, row-major 3x4.
@@ -56,9 +57,9 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
             raise ShapeError(name, f"(..., {NUM_MOMENTS})", moments.shape)
     basis = torch.tensor(TO_OPPONENT, dtype=content.dtype, device=content.device)
     inverse = torch.tensor(FROM_OPPONENT, dtype=content.dtype, device=content.device)
-    mean_c, (c00, c10, c11, c20, c21, c22) = _cholesky(content, floor)
-    mean_s, (s00, s10, s11, s20, s21, s22) = _cholesky(style, floor)
-    # Inverse of the content's triangular factor, then the product of two triangular matrices, entry by entry.
+    mean_c, (c00, c10, c11, c20, c21, c22) = _mean_and_factor(content, floor)
+    mean_s, (s00, s10, s11, s20, s21, s22) = _mean_and_factor(style, floor)
+    # The inverse of the content's triangular factor, then the product of two triangular matrices, entry by entry.
     i00, i11, i22 = 1 / c00, 1 / c11, 1 / c22
     i10, i21 = -c10 * i00 * i11, -c21 * i11 * i22
     i20 = (c10 * c21 - c11 * c20) * i00 * i11 * i22
@@ -70,21 +71,17 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
     ]  # fmt: skip
     triangular = torch.stack(entries, -1)
     offset = mean_s - (triangular.reshape(*triangular.shape[:-1], 3, 3) * mean_c[..., None, :]).sum(-1)
-    # M^-1 T M for all T at once: one product by a 9x9 matrix, where a million of 3x3 would be slow.
+    # M^-1 T M for all T at once: one product by a 9x9 matrix is faster than a million products of 3x3.
     matrix = triangular @ torch.kron(inverse.T.contiguous(), basis)
     return torch.cat([matrix.reshape(*matrix.shape[:-1], 3, 3), (offset @ inverse.T)[..., None]], -1).flatten(-2)
 
 
-def _cholesky(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """Mean `(..., 3)` and the six entries of the covariance's lower factor, row by row."""
+def _mean_and_factor(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.Tensor, Lower]:
+    """Return the mean `(..., 3)` and the Cholesky factor of the covariance."""
     scaled = moments[..., 1:] / moments[..., :1].clamp_min(1e-8)
     mean = scaled[..., :3]
     v00, v01, v02, v11, v12, v22 = (scaled[..., 3 + n] - mean[..., i] * mean[..., j] for n, (i, j) in enumerate(_PAIRS))
-    # Rounding may take a variance below zero; the floor also stands below what is left of one axis given the others.
-    least = floor.to(moments.dtype)
-    l00 = (v00.clamp_min(0) + least[0]).sqrt()
-    l10, l20 = v01 / l00, v02 / l00
-    l11 = ((v11 - l10 * l10).clamp_min(0) + least[1]).sqrt()
-    l21 = (v12 - l20 * l10) / l11
-    l22 = ((v22 - l20 * l20 - l21 * l21).clamp_min(0) + least[2]).sqrt()
-    return mean, (l00, l10, l11, l20, l21, l22)
+    minimum = floor.to(moments.dtype)
+    # Rounding may take a variance below zero, also the variance that is left of an axis given the axes before it.
+    factor = cholesky_3x3((v00, v01, v11, v02, v12, v22), lambda square, row: square.clamp_min(0) + minimum[row])
+    return mean, factor

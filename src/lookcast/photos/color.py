@@ -1,8 +1,8 @@
 """Photos in another RGB than sRGB: to sRGB for the network, and back into their own profile afterwards.
 
-Profiles of curves and a matrix are converted here, exactly and in bands, from what littlecms says about them: its own
-exact path takes 300 ms a megapixel for 16 bits, this one 25, and its fast path is off by up to six of 256 levels.
-Profiles made of tables are converted by littlecms itself.
+This module converts profiles of curves and a matrix itself, in bands, from the curves and the matrix that littlecms
+reads. The exact path of littlecms takes 300 ms per 16-bit megapixel, this one 25; its fast path errs by up to six of
+256 levels. Profiles made of tables go through littlecms.
 """
 
 from collections.abc import Callable
@@ -62,14 +62,16 @@ def to_srgb(pixels: Pixels, icc_profile: bytes | None) -> Pixels:
     space = _space(icc_profile)
     if space is None:
         return pixels
-    return _convert(pixels, space, _srgb()) if isinstance(space, _Space) else _from_tables(pixels, space)
+    if isinstance(space, _Tables):
+        return _by_littlecms(pixels, space.icc_profile, SRGB)
+    return _convert(pixels, space, _srgb())
 
 
 def from_srgb(stylized: Pixels, srgb: Pixels, pixels: Pixels, icc_profile: bytes | None) -> Pixels:
     """Convert what was made from the result of `to_srgb` back into the photo's profile and depth.
 
-    What clipping took from a colour outside sRGB is added again, as far as `stylized` keeps the direction of the
-    colour: all of it where `stylized` is `srgb`, so that a photo comes back unchanged, none where `stylized` is grey.
+    The part of a colour that clipping removed is added again, as far as `stylized` keeps the direction of the colour:
+    all of it where `stylized` is `srgb`, so that a photo comes back unchanged, none where `stylized` is grey.
     In a profile made of tables, the error of its inverse is added in the same way.
 
     Args:
@@ -87,12 +89,14 @@ def from_srgb(stylized: Pixels, srgb: Pixels, pixels: Pixels, icc_profile: bytes
     if not (stylized.shape == srgb.shape == pixels.shape and stylized.dtype == srgb.dtype):
         sizes = ", ".join(f"{array.shape} of {array.dtype}" for array in (stylized, srgb, pixels))
         raise InputError(f"stylized, srgb, pixels: expected one shape, and one depth of the first two, got {sizes}")
-    result = _convert(stylized, _srgb(), space) if isinstance(space, _Space) else _to_tables(stylized, space)
-    after, outputs, before, own = (array.reshape(-1, 3) for array in (result, stylized, srgb, pixels))
-    if isinstance(space, _Space):
-        _in_bands(lambda band: _unclip(after[band], outputs[band], before[band], own[band], space), len(after))
+    outputs, before, own = (array.reshape(-1, 3) for array in (stylized, srgb, pixels))
+    if isinstance(space, _Tables):
+        after = _by_littlecms(outputs, SRGB, space.icc_profile)
+        _add_inversion_error(after, outputs, before, own, space)
     else:
-        _add_what_inversion_lost(after, outputs, before, own, space)
+        after = _convert(outputs, _srgb(), space)
+        _in_bands(lambda band: _unclip(after[band], outputs[band], before[band], own[band], space), len(after))
+    result = after.reshape(stylized.shape)
     return result if pixels.dtype == np.uint16 else to_8_bits(result)
 
 
@@ -115,7 +119,7 @@ def _space(icc_profile: bytes | None) -> _Space | _Tables | None:
         converted = _convert(colors, space, _srgb())
     else:
         space = _Tables(icc_profile)
-        converted = _from_tables(colors, space)
+        converted = _by_littlecms(colors, icc_profile, SRGB)
     change = np.abs(converted.astype(np.int32) - colors)
     return None if change.max() < _SAME else space
 
@@ -157,7 +161,7 @@ def _convert(pixels: Pixels, source: _Space, target: _Space) -> Levels:
 
 
 def _unclip(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, space: _Space) -> None:
-    """Add to a band of the result, in place, what clipping took from the photo."""
+    """Add to a band of the result, in place, the part of the photo's colours that clipping removed."""
     at_end = srgb - np.uint16(1) >= _LAST - 1  # 0 wraps around: the first level or the last
     clipped = np.flatnonzero(at_end[:, 0] | at_end[:, 1] | at_end[:, 2])
     if not len(clipped):
@@ -184,14 +188,6 @@ def _kept_chroma(before: Pixels, after: Pixels) -> npt.NDArray[np.float32]:
     return share.clip(0, 1)
 
 
-def _from_tables(pixels: Pixels, space: _Tables) -> Levels:
-    return _by_littlecms(pixels, space.icc_profile, SRGB)
-
-
-def _to_tables(pixels: Pixels, space: _Tables) -> Levels:
-    return _by_littlecms(pixels, SRGB, space.icc_profile)
-
-
 def _by_littlecms(pixels: Pixels, source: bytes, target: bytes) -> Levels:
     try:
         converted: Levels = transform(pixels, source, target, "RGB", "uint16")
@@ -200,11 +196,11 @@ def _by_littlecms(pixels: Pixels, source: bytes, target: bytes) -> Levels:
     return converted
 
 
-def _add_what_inversion_lost(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, space: _Tables) -> None:
+def _add_inversion_error(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, space: _Tables) -> None:
     """Add to the result, in place, the difference between the photo and its way to sRGB and back."""
     for start in range(0, len(result), _TABLE_BAND):
         table_band = slice(start, start + _TABLE_BAND)
-        inverse = _to_tables(srgb[table_band], space)
+        inverse = _by_littlecms(srgb[table_band], SRGB, space.icc_profile)
         parts = (result[table_band], stylized[table_band], srgb[table_band], pixels[table_band])
 
         def restore(band: slice, parts: tuple[Pixels, ...] = parts, inverse: Levels = inverse) -> None:

@@ -1,4 +1,4 @@
-"""What an ICC profile does: its colour space, and its curves and matrix where it has them. littlecms reads it."""
+"""ICC profiles, read and applied by littlecms: colour space, curves and matrix, tables."""
 
 import io
 from functools import lru_cache
@@ -27,7 +27,7 @@ class ProfileError(InputError):
 
 
 class Profile(NamedTuple):
-    """What a colour profile does.
+    """The content of a colour profile.
 
     Attributes:
         space: the colour space of its pixels: `RGB`, `GRAY`, `CMYK`, ...
@@ -59,7 +59,7 @@ def read_profile(icc_profile: bytes) -> Profile:
         if space == "GRAY":
             return Profile(space, _rising(_to_xyz(icc_profile, 1)[:, 1:2]))
         if space == "RGB" and core.is_matrix_shaper:
-            # The colorants: what an XYZ of all primaries at full light is made of.
+            # A colorant is the XYZ of a primary at full light.
             colorants: Any = (core.red_colorant, core.green_colorant, core.blue_colorant)
             matrix = np.array([xyz for xyz, _ in colorants]).T
             light = _to_xyz(icc_profile, 3) @ np.linalg.inv(matrix).T

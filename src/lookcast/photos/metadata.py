@@ -1,4 +1,4 @@
-"""What belongs to a photo besides its pixels: EXIF, XMP, IPTC, resolution; without what a new look makes untrue."""
+"""The metadata of a photo (EXIF, XMP, IPTC, resolution), without the parts that a new look makes untrue."""
 
 import re
 from typing import Any, NamedTuple
@@ -69,7 +69,7 @@ def read_metadata(image: Image.Image, size: tuple[int, int], name: str) -> Metad
 
 
 def without_untrue(xmp: bytes) -> bytes:
-    """Remove from XMP what a new look makes untrue; all other bytes stay as they are."""
+    """Remove the parts of XMP that a new look makes untrue; keep all other bytes."""
     parts, position, unclosed = [], 0, set()
     for found in _UNTRUE_ELEMENT.finditer(xmp):
         element = found[1] or found[2]

@@ -1,4 +1,4 @@
-"""What a photo file holds, and what goes wrong with it."""
+"""The content of a photo file, its bit depths, and the errors of reading and writing one."""
 
 import logging
 import struct
@@ -17,11 +17,11 @@ CODEC_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError),
     *(struct.error, zlib.error, ImageCms.PyCMSError),
 )
-"""What Pillow, imagecodecs, simplejpeg and pillow-heif raise for bytes that they can't decode or values that they can't
-encode. `libvips` has its own error, which `codecs.vips` translates."""
+"""Errors of Pillow, imagecodecs, simplejpeg and pillow-heif for bytes that they can't decode or values that they can't
+encode. `codecs.vips` translates the error of libvips."""
 
 logger = logging.getLogger("lookcast.photos")
-"""One logger for everything that is odd about a photo, so that a training can limit it in one place."""
+"""The logger of all warnings about photos; a training filters repeated ones in this one place."""
 
 _BAND = 1 << 20  # values at a time
 
@@ -41,7 +41,7 @@ class Photo(NamedTuple):
         xmp: an XMP packet without orientation and previews; None where there is none.
         iptc: IPTC records; None where there are none.
         dpi: print resolution, horizontal and vertical; None where the file has none.
-        damage: what is wrong with a damaged file that was read all the same; None for an intact one.
+        damage: the error of a damaged file that was read leniently; None for an intact one.
     """
 
     pixels: Pixels
@@ -69,7 +69,7 @@ def to_8_bits(levels: Pixels) -> npt.NDArray[np.uint8]:
     # In bands: 32 bits for each value of a whole photo would take twice its memory.
     for start in range(0, len(flat), _BAND):
         band = source[start : start + _BAND].astype(np.uint32)
-        # Equal to round(x / 257) for every x of 16 bits.
+        # Equals round(x / 257) for all 16-bit x.
         band *= 255
         band += 32895
         band >>= 16
@@ -80,8 +80,8 @@ def to_8_bits(levels: Pixels) -> npt.NDArray[np.uint8]:
 def to_16_bits(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint16]:
     """Convert samples of any type to uint16.
 
-    Integers keep their values, which must lie in 0..65535, except unsigned 32-bit integers beyond that, which span
-    their whole range. Floating point in [0, 1] becomes the nearest of 65536 levels.
+    Integers keep their values, which must lie in 0..65535; unsigned 32-bit integers that exceed it are
+    taken to span their whole range. Floating point in [0, 1] becomes the nearest of 65536 levels.
 
     Raises:
         PhotoError: values outside these ranges, or signed bytes.

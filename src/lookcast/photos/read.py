@@ -14,7 +14,7 @@ from lookcast.checks import InputError, check_shape
 from lookcast.ops.masks import check_aspect, colors_to_mask
 from lookcast.paths import check_file
 from lookcast.photos.codecs.heic import HEADER_BYTES, enable_heic, is_heic
-from lookcast.photos.codecs.tiff import TIFF_SIGNATURES, open_tiff_header
+from lookcast.photos.codecs.tiff import BIG_ENDIAN_BIGTIFF, TIFF_SIGNATURES, open_tiff_header
 from lookcast.photos.color import to_srgb
 from lookcast.photos.decoding import decode_photo, decode_shrunk
 from lookcast.photos.photo import CODEC_ERRORS, Photo, PhotoError, to_8_bits
@@ -49,8 +49,8 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS, lenient: bool = F
     16-bit PNG and TIFF keep their depth, floating point in [0, 1] and 10-bit HEIC become 16-bit. Of several pages the
     first is read, with a warning in the log.
 
-    A damaged JPEG is recognised by what libjpeg reports: data that end early, that are left over or that no code stands
-    for. Damage after which the data decode to the end by chance is not recognised, such as a single wrong bit.
+    libjpeg recognises a damaged JPEG by data that end early, data that are left over and invalid codes. It does not
+    recognise damage after which the data happen to decode to their end, such as a single wrong bit.
 
     Args:
         path: a regular file.
@@ -144,7 +144,7 @@ def to_pixels(image: torch.Tensor) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
-    """Open a photo and read its header; turn whatever fails inside into a `PhotoError` that names the file."""
+    """Open a photo and read its header; turn every error inside into a `PhotoError` that names the file."""
     check_file(path, "photo", PhotoError)
     try:
         with _open(path) as image:
@@ -165,11 +165,13 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
 
 
 def _open(path: Path) -> Image.Image:
-    """Open a photo and read its header, whatever its size: Pillow's limit holds for the whole process."""
+    """Open a photo of any size and read its header. Pillow's own limit is global, so it is lifted for a moment only."""
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
     if is_heic(header):
         enable_heic(path)
+    if header.startswith(BIG_ENDIAN_BIGTIFF):  # Pillow takes its directory for that of another file
+        raise PhotoError(f"{path}: a BigTIFF in big-endian byte order is not supported")
     with _PILLOW_LIMIT:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

@@ -32,7 +32,7 @@ _Parts = Sequence[bytes | memoryview]
 
 
 def check_writable(path: str | Path, quality: int = 95, subsampling: str = "4:4:4") -> None:
-    """Refuse what `write_photo` would refuse for every photo, before there is one.
+    """Check the arguments of `write_photo` before there is a photo to write.
 
     Raises:
         PhotoError: a suffix that is none of `PHOTO_SUFFIXES`, or HEIC without pillow-heif.

@@ -1,33 +1,38 @@
-"""Regions for pairs that nobody has segmented: photos to train on come without masks."""
+"""Regions for training pairs without masks, by clustering."""
+
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 
 from lookcast.checks import InputError
-from lookcast.generators.regions import CELLS, FINE
+from lookcast.generators.statistics import CELLS, PLACES
 from lookcast.ops.clusters import joint_kmeans, nearest_center
 from lookcast.structures import Features
 
 
 class PseudoMasks:
-    """Joint k-means over the cells of content and style; the same cluster is the same label in both.
+    """Find the regions of content and style by joint k-means over their cells; one cluster is one label in both.
 
-    Features are taken relative to their own photo, so that a night and a day split by what is in them, not by the
-    hour. How many regions there are, and how much colour and place count, changes from batch to batch: the
-    generator learns to obey masks, not one way of making them.
+    Features are standardised within each photo, so that a night photo and a day photo split by their subjects, not by
+    the light. The number of regions and the weights of colour and position change from batch to batch, so that the
+    generator learns to follow masks, not one method of making them.
 
     Args:
-        taps: of the encoder, whose features say what a place shows.
-        most: largest number of regions; 1 to `most` are equally frequent.
+        taps: the encoder's taps whose features describe a cell.
+        max_regions: largest number of regions; 1 to `max_regions` are equally frequent.
 
     Raises:
-        InputError: no region.
+        InputError: `max_regions` below 1.
     """
 
-    def __init__(self, taps: tuple[str, ...] = ("relu3_1", "relu4_1"), most: int = 6) -> None:
-        if most < 1:
-            raise InputError(f"most: expected at least 1 region, got {most}")
-        self.taps, self.most = tuple(taps), most
+    def __init__(
+        self, taps: tuple[str, ...] = ("relu3_1", "relu4_1"), max_regions: Annotated[int, Field(ge=1)] = 6
+    ) -> None:
+        if max_regions < 1:
+            raise InputError(f"max_regions: expected at least 1, got {max_regions}")
+        self.taps, self.max_regions = tuple(taps), max_regions
 
     @torch.no_grad()
     def __call__(
@@ -38,8 +43,8 @@ class PseudoMasks:
         style_features: Features,
         generator: torch.Generator | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Masks `(B, K, 64, 64)` of content and style `(B, 3, H, W)`; draws come from the generator."""
-        number = int(torch.randint(1, self.most + 1, (), generator=generator))
+        """Return masks `(B, K, 64, 64)` of content and style `(B, 3, H, W)`; draws come from the generator."""
+        number = int(torch.randint(1, self.max_regions + 1, (), generator=generator))
         color, place = (torch.rand(2, generator=generator) * torch.tensor([0.4, 0.7])).tolist()
         photos = [
             self._describe(image, features, color, place)
@@ -49,17 +54,17 @@ class PseudoMasks:
         centers = joint_kmeans(content_cells, style_cells, number, 6, 1, generator)
         labels = [nearest_center(_points(photo), centers) for photo in photos]
         one_hot = [F.one_hot(label, number).transpose(1, 2).float() for label in labels]
-        content_mask, style_mask = (mask.reshape(len(mask), number, FINE, FINE) for mask in one_hot)
+        content_mask, style_mask = (mask.reshape(len(mask), number, PLACES, PLACES) for mask in one_hot)
         return content_mask, style_mask
 
     def _describe(self, image: torch.Tensor, features: Features, color: float, place: float) -> torch.Tensor:
-        size = (FINE, FINE)
+        size = (PLACES, PLACES)
         taps = [F.interpolate(features[tap].float(), size, mode="bilinear", antialias=True) for tap in self.taps]
         places = _relative(torch.cat(taps, 1))
-        # The direction says what is there; the length only how far it is from the photo's mean.
+        # The direction describes the subject, the length only the distance from the photo's mean.
         places = places / places.norm(dim=1, keepdim=True).clamp_min(1)
         small = F.interpolate(image.float(), size, mode="nearest")
-        y = torch.linspace(-1, 1, FINE, device=image.device).view(1, 1, -1, 1).expand(len(image), 1, *size)
+        y = torch.linspace(-1, 1, PLACES, device=image.device).view(1, 1, -1, 1).expand(len(image), 1, *size)
         return torch.cat([places, color * _relative(small), place * y], 1)
 
 

@@ -1,89 +1,167 @@
-"""Arguments in a config against the annotations of what they are for: a wrong type is refused before a run starts."""
+"""The check of a config's values against the annotations of the constructors that receive them."""
 
+import inspect
+import json
 import pkgutil
 import re
-from collections.abc import Iterator
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
 
 from lookcast.checks import InputError
 
+_OBJECT = "an object with _target_"
+_EXPECTED = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a string",
+    "string_too_short": "{min_length} or more characters",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "too_short": "{min_length} or more items",
+    "too_long": "{max_length} or fewer items",
+    "missing": "more items",  # of a list of fixed length
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "none_required": "null",
+    "literal_error": "{expected}",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "needs_python_object": _OBJECT,
+    "callable_type": _OBJECT,
+    "is_type": _OBJECT,
+}
+"""The words for pydantic's error types; other errors keep pydantic's own words."""
 
-def check_arguments(config: dict[str, Any]) -> None:
-    """Compare every argument of every `_target_` with the annotation of its constructor or function.
 
-    What is not annotated, and a name that the target does not know, is left to the call.
+def check_arguments(config: Mapping[str, Any]) -> None:
+    """Validate every argument of every `_target_` by the annotations of its constructor or function.
+
+    pydantic validates in strict mode, with the constraints that an annotation carries (`Annotated[int, Field(ge=1)]`).
+    Numbers must be finite. Arguments without an annotation, and values that contain an object to build, pass.
 
     Args:
-        config: plain values, interpolations resolved.
+        config: plain values, with interpolations resolved.
 
     Raises:
-        InputError: names each argument of a wrong type, what was expected and what came.
+        InputError: one line that names the key of each wrong argument, what was expected and what came.
 
     Example:
         >>> check_arguments({"optimizer": {"_target_": "torch.optim.SGD", "lr": "abc"}})
         Traceback (most recent call last):
-        lookcast.checks.InputError: optimizer.lr: expected float | Tensor, got 'abc'
+        lookcast.checks.InputError: optimizer.lr: expected a number or an object with _target_, got 'abc'
     """
     wrong = list(_wrong_arguments(config, ""))
     if wrong:
         raise InputError("; ".join(wrong))
 
 
+def check_values(values: Mapping[str, Any], hints: Mapping[str, Any]) -> Iterator[str]:
+    """Yield one line for each value that its annotation refuses, such as `seed: expected at least 0, got -1`."""
+    for key, hint in hints.items():
+        if key in values and (expected := _refusal(values[key], hint)):
+            yield f"{key}: expected {expected}, got {_shorten(values[key])}"
+
+
 def _wrong_arguments(node: Any, key: str) -> Iterator[str]:
-    entries = dict(enumerate(node)) if isinstance(node, list) else node
-    if not isinstance(entries, dict):
+    entries: Any = dict(enumerate(node)) if isinstance(node, list) else node
+    if not isinstance(entries, Mapping):
         return
-    hints = _hints(entries["_target_"]) if "_target_" in entries else {}
+    prefix = f"{key}." if key else ""
+    if "_target_" in entries:
+        target = _resolve(entries["_target_"])
+        hints = {} if target is None else _hints(target)
+        yield from (f"{prefix}{line}" for line in check_values(entries, hints))
+        if target is not None:
+            yield from (f"{prefix}{line}" for line in _unknown_arguments(entries, target))
     for name, value in entries.items():
-        where = f"{key}.{name}" if key else f"{name}"
-        if name in hints and not _fits(value, hints[name]):
-            yield f"{where}: expected {_spell(hints[name])}, got {value!r}"
-        yield from _wrong_arguments(value, where)
+        yield from _wrong_arguments(value, f"{prefix}{name}")
 
 
-def _hints(target: str) -> dict[str, Any]:
-    """Annotations by argument; none of a target that can't be imported, which Hydra refuses in its own words."""
+def _resolve(target: Any) -> Callable[..., Any] | None:
+    """Import a target; None if that fails, which Hydra reports in its own words."""
     try:
-        made = pkgutil.resolve_name(target)
+        found = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, TypeError, ValueError):
-        return {}
-    calls = [made]
-    if isinstance(made, type):  # with those of its bases: a constructor with **options hands them on
-        calls = [vars(kind)["__init__"] for kind in reversed(made.__mro__) if "__init__" in vars(kind)]
+        return None
+    return found if callable(found) else None
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations by argument, those of base classes included: a constructor passes its `**options` on to them."""
+    calls = [target]
+    if isinstance(target, type):
+        calls = [vars(kind)["__init__"] for kind in reversed(target.__mro__) if "__init__" in vars(kind)]
     hints: dict[str, Any] = {}
     for call in calls:
         with suppress(NameError, TypeError):  # annotations that only a type checker can read
-            hints |= get_type_hints(call)
+            hints |= get_type_hints(call, include_extras=True)
     return hints
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of an annotated type; true of an object to build, and where the annotation does not say."""
-    if isinstance(value, dict) and "_target_" in value:
-        return True
-    kind, inner = get_origin(hint) or hint, get_args(hint)
-    if kind in (Union, UnionType):
-        return any(_fits(value, option) for option in inner)
-    if kind is Literal:
-        return value in inner
-    if kind is Any or not isinstance(kind, type):
-        return True
-    if isinstance(value, list):
-        if kind is tuple and Ellipsis not in inner:
-            return len(value) == len(inner) and all(map(_fits, value, inner))
-        return (kind is tuple or issubclass(list, kind)) and all(_fits(item, inner[0]) for item in value if inner)
-    if isinstance(value, str):  # a path is written as text; a text is no sequence of texts here
-        return kind in (str, Path, object)
-    if isinstance(value, bool):  # which Python counts among the integers
-        return kind in (bool, object)
-    with suppress(TypeError):  # of protocols and typed dicts, which nothing is an instance of
-        return isinstance(value, (int, float) if kind is float else kind)
-    return True
+def _unknown_arguments(entries: Mapping[str, Any], target: Callable[..., Any]) -> Iterator[str]:
+    try:
+        parameters = inspect.signature(target).parameters
+    except ValueError:  # built-in callables have no signature
+        return
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in entries:
+        if name not in parameters and not re.fullmatch(r"_\w+_", str(name)):
+            known = ", ".join(parameters)
+            yield f"{name}: {getattr(target, '__name__', target)} has no such argument, it takes {known}"
 
 
-def _spell(hint: Any) -> str:
-    """An annotation without the names of modules."""
-    return re.sub(r"(?:\w+\.)+", "", hint.__name__ if isinstance(hint, type) else str(hint))
+def _refusal(value: Any, hint: Any) -> str | None:
+    """The words for what an annotation expects; None if it accepts the value or can't be checked."""
+    if _contains_object(value):
+        return None
+    try:
+        # As JSON: a config holds a path as a string and a tuple as a list, which strict mode accepts only from there.
+        _adapter(hint).validate_json(json.dumps(value))
+    except ValidationError as error:
+        return " or ".join(dict.fromkeys(_words(detail) for detail in error.errors(include_url=False)))
+    except (PydanticUserError, SchemaError, TypeError):  # an annotation, or a value, that pydantic does not know
+        return None
+    return None
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    config = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+    return TypeAdapter(_with_sequences(hint), config=config)
+
+
+def _with_sequences(hint: Any) -> Any:
+    """Replace `Iterable` by `Sequence`: pydantic takes a string for an iterable, and checks no item of one."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Iterable:
+        return Sequence[inner[0]] if inner else Sequence[Any]  # type: ignore[valid-type]
+    if origin in (Union, types.UnionType):
+        return typing.Union[tuple(_with_sequences(option) for option in inner)]  # noqa: UP007
+    return hint
+
+
+def _contains_object(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_contains_object, value.values()))
+    return isinstance(value, list) and any(map(_contains_object, value))
+
+
+def _words(detail: Any) -> str:
+    if words := _EXPECTED.get(detail["type"]):
+        return words.format(**detail.get("ctx", {}))
+    message: str = detail["msg"].removeprefix("Value error, ")
+    return re.sub(r"^\w+ should (be|have) ", "", message)
+
+
+def _shorten(value: Any, length: int = 200) -> str:
+    text = repr(value)
+    return text if len(text) <= length else f"{text[:length]}..."

@@ -1,12 +1,13 @@
 """A training run from its config."""
 
 import errno
-import os
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -16,19 +17,29 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 import lookcast
 from lookcast import checkpoints
-from lookcast.checkpoints import save_checkpoint
 from lookcast.checks import InputError
 from lookcast.data.datamodule import PhotoDataModule
 from lookcast.data.sources.folder import MIN_SIDE, find_photos
 from lookcast.data.transforms import shrink_to
 from lookcast.generators import FixedStyleGenerator, Generator, UniversalGenerator
-from lookcast.photos.read import read_mask, read_srgb
-from lookcast.training.arguments import check_arguments
+from lookcast.photos.read import PhotoError, read_mask, read_srgb
 from lookcast.training.callbacks import run_stats
+from lookcast.training.config import check_config
 from lookcast.training.loggers import run_loggers
 from lookcast.training.modules.single import LookModule
-from lookcast.training.report import TrainResult
-from lookcast.training.resume import check_checkpoint, find_checkpoint
+from lookcast.training.renamed import rename_config
+from lookcast.training.run_folder import RunFolder
+from lookcast.training.summary import TrainResult
+from lookcast.training.training_checkpoint import check_training_checkpoint, checkpoint_to_resume
+
+log = logging.getLogger(__name__)
+
+NEEDED = {
+    "style": "no style photo; say style=PHOTO",
+    "data.photos": "no photos to train on; say data.photos=FOLDER",
+    "init_from": "no checkpoint to start from; say init_from=CHECKPOINT",
+}
+"""The settings without a default, with the words for their absence."""
 
 
 def train(cfg: DictConfig) -> TrainResult:
@@ -37,19 +48,47 @@ def train(cfg: DictConfig) -> TrainResult:
     Raises:
         InputError: the config asks for something that does not exist or does not fit.
     """
-    if OmegaConf.is_missing(cfg, "style"):
-        raise InputError("style: no style photo; say style=PHOTO")
-    if OmegaConf.is_missing(cfg.data, "photos"):
-        raise InputError("data.photos: no photos to train on; say data.photos=FOLDER")
-    if (cfg.style_mask is None) != (cfg.data.masks is None):
-        raise InputError("style_mask and data.masks: give both or neither; regions are matched between them")
-    if ("styles" in cfg.data) != ("pseudo_masks" in cfg.module):
-        raise InputError("module=universal and data=pairs: give both or neither; pairs bring their own style photos")
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_arguments(config)
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    run_dir = _make_folder(cfg.run_dir)
-    style = {} if "styles" in cfg.data else _read_style(cfg)  # one for all
+    cfg = _in_new_names(cfg)
+    with RunFolder(str(cfg.run_dir)) as folder:
+        config = _resolve(cfg)
+        check_config(config)
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
+        trainer: pl.Trainer = _build(
+            cfg.trainer,
+            callbacks=_build_all(cfg.callbacks),
+            logger=_build_all(cfg.logger),
+            val_check_interval=_check_interval(cfg.trainer),
+            **_plugins(),
+        )
+        folder.open(first=trainer.is_global_zero)
+        try:
+            return _run(trainer, cfg, config, folder.path)
+        except InputError as error:
+            lines = str(error).strip().splitlines()
+            if len(lines) == 1:
+                raise
+            # An error of a process that reads photos carries its whole traceback; the last line is `name: message`.
+            raise InputError(lines[-1].partition(": ")[2]) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            reason = f"can't be written ({error.strerror}); earlier files stay"
+            raise InputError(f"run_dir: {folder.path}: {reason}") from error
+        except SystemExit as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits by itself; the caller decides here
+                raise error.__context__ from None
+            raise
+        finally:
+            folder.started = trainer.fit_loop.epoch_loop.batch_progress.total.ready > 0
+            for logger in run_loggers(trainer):
+                logger.close()
+
+
+def _run(trainer: pl.Trainer, cfg: DictConfig, config: dict[str, Any], run_dir: Path) -> TrainResult:
+    """Build photos, networks and loss, train, and write the result."""
+    if trainer.is_global_zero:
+        _save_hydra_config(cfg, run_dir)
+    style = {} if "styles" in cfg.data else _read_style(cfg)  # one for all contents
     datamodule = _build(cfg.data)
     module: LookModule = _build(cfg.module, _partial_=True)(
         generator=_build(cfg.generator) if cfg.init_from is None else _start_from(cfg.init_from, style.get("style")),
@@ -60,89 +99,99 @@ def train(cfg: DictConfig) -> TrainResult:
         config=config,
         **style,
     )
-    resume = find_checkpoint(cfg.resume, run_dir)
+    resume = checkpoint_to_resume(cfg.resume, run_dir)
     if resume is not None:
-        check_checkpoint(resume, module.generator, config)
-    trainer: pl.Trainer = _build(
-        cfg.trainer,
-        callbacks=_build_all(cfg.callbacks),
-        logger=_build_all(cfg.logger),
-        val_check_interval=_check_interval(cfg.trainer),
-        **_environment(),
-    )
+        check_training_checkpoint(resume, module.generator, config)
     for logger in trainer.loggers:
         logger.log_hyperparams(config)
-    try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
-        return _finish(trainer, module, datamodule, run_dir, config)
-    except InputError as error:
-        lines = str(error).strip().splitlines()
-        if len(lines) == 1:
-            raise
-        # A process that reads photos hands an error on with its whole traceback; the last line is `name: message`.
-        raise InputError(lines[-1].partition(": ")[2]) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise InputError(f"run_dir: {run_dir}: can't be written ({error.strerror}); what is there stays") from error
-    except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits by itself then; leave that to the caller
-            raise error.__context__ from None
-        raise
-    finally:
-        for logger in run_loggers(trainer):
-            logger.close()
+    trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    return _finish(trainer, module, datamodule, run_dir, config)
 
 
-def _environment() -> dict[str, Any]:
-    """Lightning's own answer to SLURM's signal writes a checkpoint in the middle of a step; LastCheckpoint has one."""
+def _in_new_names(cfg: DictConfig) -> DictConfig:
+    """Translate the old names in a config that an earlier version wrote."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=False)
+    renamed, renames = rename_config(plain)
+    if not renames:
+        return cfg
+    for old, new in renames.items():
+        log.warning("%s is now %s", old, new)
+    result = OmegaConf.create(renamed)
+    OmegaConf.set_struct(result, True)
+    return result
+
+
+def _resolve(cfg: DictConfig) -> dict[str, Any]:
+    """Return the config as plain values.
+
+    Raises:
+        InputError: a setting without a default is missing.
+    """
+    missing = OmegaConf.missing_keys(cfg)
+    for key in (*NEEDED, *sorted(missing)):
+        if key in missing:
+            raise InputError(f"{key}: {NEEDED.get(key, 'no value')}")
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    return dict(config)
+
+
+def _save_hydra_config(cfg: DictConfig, run_dir: Path) -> None:
+    """Write the `.hydra` folder of a run that Hydra has started.
+
+    Hydra itself writes it (`hydra.output_subdir`) before the run is checked and the folder is locked.
+    """
+    if not HydraConfig.initialized():
+        return
+    hydra = HydraConfig.get()
+    folder = run_dir / ".hydra"
+    folder.mkdir(exist_ok=True)
+    OmegaConf.save(cfg, folder / "config.yaml")
+    OmegaConf.save({"hydra": hydra}, folder / "hydra.yaml")
+    OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
+
+
+def _plugins() -> dict[str, Any]:
+    """Switch off Lightning's own answer to SLURM's signal, a checkpoint in the middle of a step.
+
+    `LastCheckpoint` writes one at the end of the step.
+    """
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         return {"plugins": [SLURMEnvironment(auto_requeue=False)]}
     return {}
 
 
-def _make_folder(path: str) -> Path:
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"run_dir: {path}: can't be written ({error.strerror})") from error
-    if not os.access(path, os.W_OK):
-        raise InputError(f"run_dir: {path}: can't be written")
-    return Path(path)
-
-
 def _finish(
     trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule, run_dir: Path, config: dict[str, Any]
 ) -> TrainResult:
-    """Judge the best weights and write them for inference."""
+    """Validate the best weights and write them for inference."""
     if trainer.global_step == 0:
         raise InputError("no step was trained: trainer.max_steps is 0")
-    steps, metrics = trainer.global_step, _judge(trainer, module, datamodule)
+    steps, metrics = trainer.global_step, _validate(trainer, module, datamodule)
     keeper = trainer.checkpoint_callback
-    # The last steps may lie behind the last validation; a resumed run has the path of the former best, but no score.
+    # The last steps may follow the last validation; a resumed run has the path of the former best, but no score.
     if isinstance(keeper, ModelCheckpoint) and keeper.best_model_score is not None:
         score = torch.tensor(metrics[keeper.monitor or "val/loss/total"])
         if not keeper.check_monitor_top_k(trainer, score):
             best = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
             module.load_state_dict(best["state_dict"])
-            steps, metrics = best["global_step"], _judge(trainer, module, datamodule)
+            steps, metrics = best["global_step"], _validate(trainer, module, datamodule)
     path = run_dir / "look.safetensors"
     if trainer.is_global_zero:
         header = {"lookcast": lookcast.__version__, "encoder": config["encoder"], "training": config, "steps": steps}
         header |= {"metrics": metrics, "licence": config["licence"]}
-        save_checkpoint(path, module.generator, header)
+        checkpoints.save_checkpoint(path, module.generator, header)
     result = TrainResult(run_dir, path, metrics, datamodule.held_out, run_stats(trainer))
     for logger in run_loggers(trainer):
         logger.log_result(result)
     return result
 
 
-def _judge(trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule) -> dict[str, float]:
+def _validate(trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule) -> dict[str, float]:
     return dict(trainer.validate(module, datamodule=datamodule, verbose=False)[0])
 
 
 def _check_interval(trainer: DictConfig) -> Any:
-    """`val_check_interval`, no longer than the run: a short run is judged, and has a best, at its end."""
+    """Return `val_check_interval`, or the length of a shorter run, so that its last step is validated."""
     batches, interval = trainer.max_steps * trainer.accumulate_grad_batches, trainer.val_check_interval
     if not (isinstance(batches, int) and isinstance(interval, int) and batches > 0):
         return interval
@@ -150,36 +199,60 @@ def _check_interval(trainer: DictConfig) -> Any:
 
 
 def _start_from(checkpoint: str, style: torch.Tensor | None) -> Generator:
-    """The generator of a checkpoint instead of a new one; with a style photo a universal one becomes a single look."""
-    generator, _ = checkpoints.load_checkpoint(checkpoints.find_checkpoint(checkpoint))
+    """Load the generator of a checkpoint; a universal one is specialised to the style photo, if there is one.
+
+    Raises:
+        CheckpointError: no such checkpoint, or a file that is none.
+    """
+    try:
+        generator, _ = checkpoints.load_checkpoint(checkpoints.find_checkpoint(checkpoint))
+    except checkpoints.CheckpointError as error:
+        raise checkpoints.CheckpointError(f"init_from: {error}") from error
     if style is not None and isinstance(generator, UniversalGenerator):
-        return FixedStyleGenerator.bake(generator, style)
+        return FixedStyleGenerator.from_universal(generator, style)
     return generator
 
 
 def _read_style(cfg: DictConfig) -> dict[str, torch.Tensor | None]:
-    """The style photo `(1, 3, H, W)` and its mask `(1, K, H, W)`, at most `style_size` px on the longer side."""
+    """Read the style photo, `(1, 3, H, W)`, and its mask, `(1, K, H, W)`, shrunk to `style_size` px on the longer side.
+
+    Raises:
+        InputError: no photo, several photos, a photo that is too small, or a mask that does not fit.
+    """
     found = find_photos(cfg.style, "style")
     if len(found) != 1:
         raise InputError(f"style: expected one photo, {cfg.style} holds {len(found)}")
-    pixels = read_srgb(found[0])
+    try:
+        pixels = read_srgb(found[0])
+    except PhotoError as error:
+        raise PhotoError(f"style: {error}") from error
     if min(pixels.shape[:2]) < MIN_SIDE:
         raise InputError(f"style: {found[0]} has {pixels.shape[1]}x{pixels.shape[0]} pixels, needs {MIN_SIDE} a side")
     style = shrink_to(torch.from_numpy(pixels).permute(2, 0, 1), cfg.style_size)[None].float() / 255
     if cfg.style_mask is None:
         return {"style": style, "style_mask": None}
-    mask = read_mask(cfg.style_mask, pixels.shape[:2])[0]
+    try:
+        mask = read_mask(cfg.style_mask, pixels.shape[:2])[0]
+    except InputError as error:
+        raise InputError(f"style_mask: {error}") from error
     return {"style": style, "style_mask": shrink_to(mask, cfg.style_size, labels=True)[None]}
 
 
 def _build(config: DictConfig, **kwargs: Any) -> Any:
-    """Instantiate an object of the config; what its constructor refuses comes through as it is."""
+    """Instantiate an object of the config.
+
+    Raises:
+        InputError: the constructor refuses a value; the message names the key in the config.
+    """
     try:
         return instantiate(config, **kwargs)
     except InstantiationException as error:
-        if isinstance(error.__cause__, InputError):
-            raise error.__cause__ from None
-        raise
+        cause = error.__cause__
+        if not isinstance(cause, InputError):
+            raise
+        group, message = str(error).rpartition("full_key: ")[2].strip(), str(cause)
+        known = message.partition(":")[0] in OmegaConf.select(config._get_root(), group)
+        raise InputError(f"{group}{'.' if known else ': '}{message}") from cause
 
 
 def _build_all(group: DictConfig | None) -> list[Any]:

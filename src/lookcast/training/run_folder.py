@@ -1,37 +1,52 @@
-"""Which folder a run goes into: the same one for all its processes, and each time that it starts again."""
+"""The run folder: its name, its lock, and its removal after a refused start."""
 
+import logging
+import os
+import shutil
+import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
 
 from lookcast.checks import InputError
+from lookcast.training.launchers import slurm_step, was_requeued
 
-_INTERACTIVE = ("bash", "interactive")
-"""Names of SLURM jobs that are a shell, where one run follows another; Lightning tells them by these names too."""
+log = logging.getLogger(__name__)
+
+LOCK = ".lock"
+WAIT_SECONDS = 180.0
+"""The time that a requeued job waits for the lock: a file server may hold the lock of a failed node that long."""
 
 
 def place_run(overrides: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Overrides that say where the run goes.
+    """Return the overrides with the run folder in Hydra's terms.
 
-    `run_dir=FOLDER` becomes Hydra's own folder, or that of a sweep's runs (`FOLDER/0`, `FOLDER/1`, ...): Hydra's files
-    lie with the others then. Without it the config takes the time of the start. The processes of a run need not agree
-    on that, and a job that SLURM has requeued never does: in a SLURM job the folder is named after the job.
+    `run_dir=FOLDER` becomes Hydra's own folder, and the folder of a sweep's runs (`FOLDER/0`, `FOLDER/1`, ...), so that
+    Hydra's files lie in the run folder. Without `run_dir`, the config names the folder after the time of the start. The
+    processes of one run may disagree on that time, and a requeued SLURM job always does, so a SLURM job names its
+    folder after the job.
 
     Args:
-        overrides: what the user says.
+        overrides: the user's.
         environment: of the process.
 
-    Returns:
-        The overrides, `run_dir` replaced.
-
     Raises:
-        InputError: torchrun has started several processes and nothing says where they meet.
+        InputError: `run_dir` is empty, or torchrun has started several processes without `run_dir`.
     """
     placed = []
     for override in overrides:
         key, _, folder = override.partition("=")
+        if key == "run_dir" and not folder:
+            raise InputError("run_dir: expected a folder, got ''")
         placed += [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"] if key == "run_dir" else [override]
     if any(override.startswith("hydra.run.dir=") for override in placed):
         return placed
-    if job := _job(environment):
+    if job := slurm_step(environment):
         return [*placed, f"hydra.run.dir=runs/${{name}}/slurm-{job}"]
     processes = environment.get("WORLD_SIZE", "1")
     if "TORCHELASTIC_RUN_ID" in environment and processes != "1":
@@ -39,12 +54,88 @@ def place_run(overrides: Sequence[str], environment: Mapping[str, str]) -> list[
     return placed
 
 
-def _job(environment: Mapping[str, str]) -> str | None:
-    """The SLURM job as `squeue` writes it, with the step behind it where that is not the first; None outside of one."""
-    job = environment.get("SLURM_JOB_ID")
-    if job is None or environment.get("SLURM_JOB_NAME") in _INTERACTIVE:
-        return None
-    if "SLURM_ARRAY_JOB_ID" in environment:
-        job = f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
-    step = environment.get("SLURM_STEP_ID", "0")  # missing in a batch script without srun
-    return job if step == "0" else f"{job}.{step}"
+class RunFolder:
+    """Hold the folder of a run for one training, and remove the folder if the training is refused.
+
+    `open` locks the folder by `flock`, which ends with the process that holds it, however that process ends. Only the
+    first process of a run takes the lock; the others write nothing. On leaving the block, a folder that was empty
+    before, and in which no step was trained, is removed.
+
+    Args:
+        path: the folder; Hydra may have made it.
+
+    Attributes:
+        started: set this when the first step begins.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.started = False
+        self._was_empty = _is_empty(self.path)
+        self._lock: FileLock | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None and self._was_empty and not self.started:
+            self._remove()
+        if self._lock is not None:
+            self._lock.release()
+
+    def open(self, first: bool) -> None:
+        """Make the folder, and lock it for the first process of the run.
+
+        Raises:
+            InputError: the folder can't be written, or another training uses it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"run_dir: {self.path}: can't be written ({error.strerror})") from error
+        if not os.access(self.path, os.W_OK):
+            raise InputError(f"run_dir: {self.path}: can't be written")
+        if first:
+            self._take_lock()
+
+    def _take_lock(self) -> None:
+        path = self.path / LOCK
+        wait = WAIT_SECONDS if was_requeued(os.environ) else 0.0
+        # A soft lock would outlive a killed process on another node.
+        lock = FileLock(path, timeout=wait, mode=0o666, fallback_to_soft=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            holder = path.read_text().strip() or "another process"
+            raise InputError(
+                f"run_dir: {self.path}: {holder} trains in this folder; wait for its end or say another run_dir"
+            ) from error
+        except NotImplementedError:
+            log.warning("%s: the file system has no locks; let no other training use this folder", self.path)
+            return
+        except OSError as error:
+            raise InputError(f"run_dir: {path}: can't be locked ({error.strerror})") from error
+        self._lock = lock
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%Y-%m-%d %H:%M:%S},\n")
+
+    def _remove(self) -> None:
+        if self._lock is not None:
+            shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):  # another process has put something there, or has removed it
+            self.path.rmdir()
+        # The parents in Hydra's default, runs/NAME/TIME.
+        for parent in self.path.resolve().parents:
+            if not parent.is_relative_to(Path.cwd() / "runs") or any(parent.iterdir()):
+                break
+            parent.rmdir()
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError:  # `open` refuses it
+        return False

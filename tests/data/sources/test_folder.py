@@ -228,4 +228,4 @@ class TestFingerprint:
 
 class TestMinSide:
     def test_known_value(self):
-        assert max(compact.MIN_SIZE, *STRIDES.values()) == MIN_SIDE == 16
+        assert max(compact.MIN_SIDE, *STRIDES.values()) == MIN_SIDE == 16

@@ -58,7 +58,7 @@ class TestRefuses:
             ("--format cube -o a.cube", "--photo: --format cube is fitted to photos, so it needs one"),
             ("--format cube --photo in --size 32 -o a.cube", "size: expected one of 17, 33, 65, got 32"),
             ("--format cube --photo in --style style.png -o a.cube", "style: this bilateral generator has a single"),
-            ("--format onnx --style style.png -o a.onnx", "style: this bilateral generator has a single look baked in"),
+            ("--format onnx --style style.png -o a.onnx", "style: the bilateral generator has a fixed style"),
             ("--format cube --photo no.jpg -o a.cube", "no.jpg: no such photo"),
             ("--format cube --photo in -o a.cube", "look.safetensors"),
             ("--format cube --photo empty -o a.cube", "empty: no photos directly in this folder"),

@@ -117,7 +117,7 @@ class TestRefuses:
         [
             ({"photos": []}, "^photos: a .cube is fitted to photos, expected at least one"),
             ({"size": 32}, "^size: expected one of 17, 33, 65, got 32"),
-            ({"style": STYLE}, "^style: this bilateral generator has a single look baked in"),
+            ({"style": STYLE}, "^style: the bilateral generator has a fixed style"),
         ],
     )
     def test_bad_input(self, tmp_path, stylizer, given, message):

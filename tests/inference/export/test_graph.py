@@ -48,7 +48,7 @@ class TestGraphOf:
     def test_rejects_what_does_not_go_together(self):
         with pytest.raises(InputError, match=r"^weights: given without the style photos they belong to"):
             graph_of(Stylizer(universal_look(), {}, "cpu", "float32"), None, [1, 2])
-        with pytest.raises(InputError, match=r"^style: this bilateral generator has a single look baked in"):
+        with pytest.raises(InputError, match=r"^style: the bilateral generator has a fixed style"):
             graph_of(Stylizer(look(), {}, "cpu"), STYLE)
 
     def test_in_float32_whatever_the_stylizer_computes_in(self):

@@ -85,7 +85,7 @@ class TestUniversal:
 
     @pytest.mark.nightly
     def test_baked_look(self, tmp_path):
-        generator = FixedStyleGenerator.bake(universal_look(depth=2), planes(STYLE)).eval()
+        generator = FixedStyleGenerator.from_universal(universal_look(depth=2), planes(STYLE)).eval()
         export_onnx(Stylizer(generator, {}, "cpu", "float32"), tmp_path / "a.onnx")
         assert largest(tmp_path / "a.onnx", generator) < BAR
 
@@ -102,7 +102,7 @@ class TestRefuses:
         return Stylizer(look(), {}, "cpu", "float32")
 
     def test_style_for_a_single_look(self, tmp_path, stylizer):
-        with pytest.raises(InputError, match=r"^style: this bilateral generator has a single look baked in"):
+        with pytest.raises(InputError, match=r"^style: the bilateral generator has a fixed style"):
             export_onnx(stylizer, tmp_path / "a.onnx", STYLE)
 
     def test_weights_without_styles(self, tmp_path, stylizer):

@@ -34,6 +34,6 @@ class TestExportPt2:
         assert list(tmp_path.iterdir()) == []
 
     def test_style_for_a_single_look(self, tmp_path):
-        with pytest.raises(InputError, match=r"^style: this bilateral generator has a single look baked in"):
+        with pytest.raises(InputError, match=r"^style: the bilateral generator has a fixed style"):
             export_pt2(Stylizer(look(), {}, "cpu", "float32"), tmp_path / "a.pt2", skimage.data.rocket())
         assert list(tmp_path.iterdir()) == []

@@ -72,6 +72,7 @@ class TestSliceGrid:
         grid, guide = grid.bfloat16(), guide.bfloat16()
         out = slice_grid(grid, guide)
         assert out.dtype == torch.float32
+        # Positions of up to 8 cells are rounded by 5e-7 of a cell, neighbouring cells differ by up to 4.
         torch.testing.assert_close(out.double(), slice_grid(grid.double(), guide.double()), rtol=0, atol=2e-6)
 
     def test_autocast_takes_no_digits(self):
@@ -125,10 +126,13 @@ class TestSliceApply:
 
     @pytest.mark.parametrize("name", CROPS)
     def test_identity_grid_gives_the_photo_back(self, name):
-        image = photo(name).float()
-        for guide in (image[:, :1], rand(1, 1, *image.shape[-2:], dtype=torch.float32)):
-            out = slice_apply(identity_grid(1, 8, 16, 16), guide, image)
-            torch.testing.assert_close(out, image, rtol=0, atol=1e-6)
+        image = photo(name)
+        for guide in (image[:, :1], rand(1, 1, *image.shape[-2:])):
+            out = slice_apply(identity_grid(1, 8, 16, 16, dtype=torch.float64), guide, image)
+            torch.testing.assert_close(out, image, rtol=0, atol=1e-14)
+            # Eight weights, each rounded by 6e-8 of a cell: 5e-7, and the products.
+            out = slice_apply(identity_grid(1, 8, 16, 16), guide.float(), image.float())
+            torch.testing.assert_close(out, image.float(), rtol=0, atol=1e-6)
 
     def test_identity_grid_gives_the_photo_back_under_autocast(self):
         image = photo("chelsea").float()

@@ -58,25 +58,25 @@ class TestHeic:
         save_photo(tmp_path / "photo.png").rename(heic)
         assert np.array_equal(read_photo(heic).pixels, UPRIGHT)
 
-    def test_says_that_hdr_is_read_as_srgb(self, tmp_path, caplog):
+    def test_warns_that_hdr_is_read_as_srgb(self, tmp_path, caplog):
         image = pillow_heif.from_bytes("RGB;16", (96, 64), RAMP.tobytes())
         image.save(tmp_path / "photo.heic", color_primaries=9, transfer_characteristics=18, save_nclx_profile=True)
         read_photo(tmp_path / "photo.heic")
         assert ["wide or HDR colours" in message for message in caplog.messages] == [True]
 
-    def test_names_the_extra(self, heic, monkeypatch):
+    def test_names_the_missing_package(self, heic, monkeypatch):
         monkeypatch.setitem(sys.modules, "pillow_heif", None)
         message = r"photo\.heic: is HEIC, which needs pillow-heif: pip install 'lookcast\[heic\]'$"
         for work in (read_photo, check_writable, lambda path: write_photo(path, Photo(UPRIGHT))):
             with pytest.raises(PhotoError, match=message):
                 work(heic)
 
-    def test_says_that_there_is_no_encoder(self, heic, monkeypatch):
+    def test_names_a_missing_encoder(self, heic, monkeypatch):
         monkeypatch.setattr(pillow_heif, "libheif_info", lambda: {"HEIF": ""})
         with pytest.raises(PhotoError, match=r"HEIC can't hold this photo .*no encoder"):
             write_photo(heic, Photo(UPRIGHT))
 
-    def test_libraries_are_loaded_when_they_are_needed(self, tmp_path):
+    def test_libraries_are_imported_on_first_use(self, tmp_path):
         save_photo(tmp_path / "photo.png")
         program = (
             "import sys; from lookcast.photos.read import read_photo\n"

@@ -40,8 +40,8 @@ class TestDecodeJpeg:
         with Image.open(path) as image:
             assert np.array_equal(decode_jpeg(path, image), np.asarray(image))
 
-    def test_reads_what_is_whole_but_not_in_order(self, tmp_path):
-        """Some cameras leave bytes between two parts; here before a restart marker."""
+    def test_reads_intact_files_with_padding(self, tmp_path):
+        """Some cameras leave bytes between two segments; here before a restart marker."""
         plain = by_pillow(PHOTO, restart_marker_rows=4)
         between = plain.index(b"\xff\xd0")
         (tmp_path / "photo.jpg").write_bytes(plain[:between] + bytes(5) + plain[between:])
@@ -80,7 +80,7 @@ class TestEncodeJpeg:
         ],
         ids=lambda options: "-".join(options),
     )
-    def test_what_belongs_to_the_photo_matches_pillow(self, options):
+    def test_metadata_matches_pillow(self, options):
         expected = by_pillow(PHOTO, quality=90, subsampling="4:4:4", **options)
         assert b"".join(encode_jpeg(PHOTO, 90, "4:4:4", **options)) == expected
 

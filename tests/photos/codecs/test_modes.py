@@ -10,7 +10,7 @@ from tests.photo_files import BLACK_ONLY_CMYK, LINEAR_GREY, SRGB_PROFILE, UPRIGH
 
 
 class TestToRgb:
-    """Through files, which is how these modes come about."""
+    """Through files, because only files have some of these modes."""
 
     @pytest.mark.parametrize(
         ("mode", "suffix", "color", "expected"),

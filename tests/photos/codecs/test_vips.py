@@ -33,7 +33,7 @@ class TestDecode:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_forked_workers_read_and_write(tmp_path):
-    """As data loaders do, after their parent did; libvips with its threads would hang."""
+    """Workers of a data loader read after their parent did; libvips with its threads would hang."""
     names = ("photo.jpg", "photo.png", "photo.tif")
 
     def work():

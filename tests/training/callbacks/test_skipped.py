@@ -65,13 +65,13 @@ class TestTooMany:
 
     def test_as_many_as_the_config_allows(self, run, photos):
         result = run(*self.LENGTH, f"data.photos={photos}", "callbacks.skipped.max_share=0.1")
-        assert result.work.steps == 30
+        assert result.stats.steps == 30
         assert len((result.run_dir / "skipped_photos.txt").read_text().splitlines()) == 3
 
     def test_a_single_one_stops_nothing(self, run, photos):
         for number in (3, 7):
             (photos / f"photo{number:02d}.png").unlink()
-        assert run(*self.LENGTH, f"data.photos={photos}").work.skipped == 1
+        assert run(*self.LENGTH, f"data.photos={photos}").stats.skipped == 1
 
     def test_the_first_of_many(self, tmp_path):
         # 8 of the first 20 of 100,000: less than 1 % of a thousand. Of 3,000 read, 31 are too many.

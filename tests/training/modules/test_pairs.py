@@ -53,7 +53,7 @@ def build(trained=False, generator=None, **options):
             for parameter in generator.parameters() if trained else ():
                 parameter.data.add_(0.1 * torch.randn_like(parameter))
     arguments = {
-        "pseudo_masks": PseudoMasks(most=3), "generator": generator, "encoder": ENCODER, "loss": loss(),
+        "pseudo_masks": PseudoMasks(max_regions=3), "generator": generator, "encoder": ENCODER, "loss": loss(),
         "optimizer": partial(torch.optim.AdamW, lr=3e-3), "scheduler": None, "config": {"name": "test"},
     }  # fmt: skip
     return UniversalModule(**arguments | options)
@@ -61,7 +61,7 @@ def build(trained=False, generator=None, **options):
 
 @pytest.fixture(autouse=True)
 def logged(monkeypatch):
-    """What a module logs, by key."""
+    """Values that a module logs, by key."""
     values = {}
 
     def log_dict(self, entries, **options):
@@ -74,7 +74,7 @@ def logged(monkeypatch):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Photo, mask and features of every reading."""
+    """Photo, mask and features of every call of `read`."""
     seen, original = [], UniversalGenerator.read
 
     def spy(self, photo, mask=None, features=None):
@@ -86,7 +86,7 @@ def reads(monkeypatch):
 
 
 def step(module, batch=BATCH, seed=0):
-    """A step with the same draws: regions, directions of the colour term, whether masks are shown."""
+    """Take a step with the same draws: regions, directions of the colour term, masks shown or not."""
     return module.training_step(batch._replace(seed=seed), 0)
 
 
@@ -98,11 +98,11 @@ class TestTrainingStep:
         torch.manual_seed(0)
         features = [ENCODER(image) for image in (BATCH.content, BATCH.style)]
         masks = module.pseudo_masks(BATCH.content, BATCH.style, *features, torch.default_generator)
-        torch.rand(())  # whether the masks are shown
+        torch.rand(())  # the step draws whether to show the masks
         shown = masks if share else (None, None)
         output = module.generator(BATCH.content, BATCH.style, *shown)
-        painted = ENCODER(output.image.clamp(0, 1))
-        expected = module.loss(BATCH.content, BATCH.style, output, features[0], painted, features[1], *masks)
+        output_features = ENCODER(output.image.clamp(0, 1))
+        expected = module.loss(BATCH.content, BATCH.style, output, features[0], output_features, features[1], *masks)
         torch.testing.assert_close(total, expected.total.detach(), rtol=1e-5, atol=1e-6)
         assert logged == {
             f"train/loss/{name}": pytest.approx(float(term.detach()), rel=1e-4)
@@ -131,25 +131,25 @@ class TestTrainingStep:
         trained = {name for name, p in module.named_parameters() if p.grad is not None and p.grad.norm() > 1e-8}
         assert trained
         assert all(name.startswith("generator.") for name in trained)
-        # Only without masks is there anything to learn about regions.
+        # Regions have weights of their own only where the generator sees no masks.
         assert any(".regions." in name for name in trained) == (share == 0)
         assert not any(tensor.requires_grad for tensor in module.encoder.buffers())
 
 
 class TestMaskedShare:
     @pytest.mark.parametrize(("share", "shown"), [(0.0, 0), (1.0, 12)])
-    def test_what_the_generator_is_shown(self, reads, share, shown):
-        module = build(masked_share=share, pseudo_masks=PseudoMasks(most=2), loss=loss(style=0.0, color=0.0))
+    def test_generator_sees_masks_at_the_ends(self, reads, share, shown):
+        module = build(masked_share=share, pseudo_masks=PseudoMasks(max_regions=2), loss=loss(style=0.0, color=0.0))
         with torch.no_grad():
             for seed in range(12):
                 step(module, BATCH._replace(content=BATCH.content[:1], style=BATCH.style[:1]), seed)
         contents, styles = reads[::2], reads[1::2]
         assert sum(mask is not None for _, mask, _ in contents) == shown
-        # Both or neither.
+        # Content and style have masks, or neither has.
         assert [mask is None for _, mask, _ in contents] == [mask is None for _, mask, _ in styles]
 
     def test_half_of_the_steps(self, reads):
-        module = build(pseudo_masks=PseudoMasks(most=1), loss=loss(style=0.0, color=0.0))
+        module = build(pseudo_masks=PseudoMasks(max_regions=1), loss=loss(style=0.0, color=0.0))
         assert module.masked_share == 0.5
         small = BATCH._replace(content=BATCH.content[:1, :, :32, :32], style=BATCH.style[:1, :, :32, :32])
         with torch.no_grad():
@@ -159,7 +159,7 @@ class TestMaskedShare:
         assert 0.2 < shown < 0.8
 
     def test_the_loss_always_compares_regions(self, logged):
-        # Regions of the style swapped for the loss: it costs something also where the generator sees no masks.
+        # Swap the regions of the style for the loss: that costs something even if the generator sees no masks.
         values = []
         for swapped in (False, True):
             module = build(masked_share=0.0)
@@ -183,7 +183,7 @@ class TestMaskedShare:
 
 
 class TestFeatures:
-    """The generator may take those that the loss has computed."""
+    """The generator takes the features that the loss has computed."""
 
     @pytest.mark.parametrize("sizes", [((256, 256), (256, 256)), ((128, 128), (256, 128)), ((64, 64), (128, 128))])
     @pytest.mark.parametrize("masked", [False, True])
@@ -195,10 +195,11 @@ class TestFeatures:
         )
         batch = PhotoBatch(contents, style=styles)
         with torch.no_grad():
-            features = module._features(batch)
-            masks = module._masks(batch, *features) if masked else (None, None)
-            output = module._stylize(batch, *features, masks)
-            assert [given is own for (_, _, given), own in zip(reads, features, strict=True)] == [True, True]
+            target = module.make_target(batch)
+            masks = target.masks if masked else (None, None)
+            output = dict(module.val_variants(batch, target))["val" if masked else "val/unmasked"]
+            features = target.content_features, target.style_features
+            assert [given is own for (_, _, given), own in zip(reads, 2 * features, strict=True)] == [True] * 4
             expected = module.generator(contents, styles, *masks)
         torch.testing.assert_close(output.image, expected.image, rtol=0, atol=1e-5)
 
@@ -209,19 +210,19 @@ class TestValidationStep:
         batch = BATCH._replace(content=BATCH.content[:1], style=BATCH.style[:1], seed=5)
         with torch.no_grad():
             module.validation_step(batch, 0)
-            features = module._features(batch)
+            features = ENCODER(batch.content), ENCODER(batch.style)
             masks = module.pseudo_masks(batch.content, batch.style, *features, torch.Generator().manual_seed(5))
             distance = SegmentedStyleLoss(ENCODER.taps)
-            for prefix, shown in (("val", masks), ("val/free", ())):
+            for prefix, shown in (("val", masks), ("val/unmasked", ())):
                 image = module.generator(batch.content, batch.style, *shown).image.clamp(0, 1)
                 expected = float(distance(ENCODER(image), features[1], *masks))
                 assert logged[f"{prefix}/style_distance"] == pytest.approx(expected, rel=1e-4)
                 assert logged[f"{prefix}/edge_ssim"] == pytest.approx(float(edge_ssim(batch.content, image)), rel=1e-4)
             untouched = float(distance(*features, *masks))
         assert logged["val/style_distance_untouched"] == pytest.approx(untouched, rel=1e-5)
-        assert logged["val/style_distance"] != pytest.approx(logged["val/free/style_distance"], rel=1e-3)
-        losses = {f"{prefix}/loss/{name}" for prefix in ("val", "val/free") for name in LossTerms._fields}
-        figures = {f"{prefix}/{figure}" for prefix in ("val", "val/free") for figure in FIGURES}
+        assert logged["val/style_distance"] != pytest.approx(logged["val/unmasked/style_distance"], rel=1e-3)
+        losses = {f"{prefix}/loss/{name}" for prefix in ("val", "val/unmasked") for name in LossTerms._fields}
+        figures = {f"{prefix}/{figure}" for prefix in ("val", "val/unmasked") for figure in FIGURES}
         assert logged.keys() == losses | figures | {"val/style_distance_untouched"}
 
     def test_regions_do_not_depend_on_what_was_drawn(self, logged):
@@ -233,16 +234,16 @@ class TestValidationStep:
             values.append(dict(logged))
         assert values[0] == pytest.approx(values[1], rel=1e-5)
 
-    def test_a_pair_of_the_same_photo_is_left_alone(self, logged):
+    def test_a_pair_of_one_photo_stays_untouched(self, logged):
         with torch.no_grad():
             build(trained=True).eval().validation_step(BATCH._replace(style=BATCH.content), 0)
         assert logged["val/style_distance_untouched"] == pytest.approx(0, abs=1e-5)
-        for prefix in ("val", "val/free"):
+        for prefix in ("val", "val/unmasked"):
             assert logged[f"{prefix}/style_distance"] == pytest.approx(0, abs=1e-3)
             assert logged[f"{prefix}/edge_ssim"] == pytest.approx(1, abs=1e-3)
             assert logged[f"{prefix}/loss/content"] == pytest.approx(0, abs=1e-6)
 
-    def test_an_untrained_one_is_a_colour_transfer(self, logged):
+    def test_an_untrained_generator_transfers_colours(self, logged):
         with torch.no_grad():
             build().eval().validation_step(BATCH, 1)
         assert logged["val/style_distance"] < 0.9 * logged["val/style_distance_untouched"]
@@ -250,14 +251,14 @@ class TestValidationStep:
 
 
 class TestWithoutAStyleOfTheRun:
-    def test_starts_without_one(self):
+    def test_starts_without_a_style(self):
         module = build()
         module.on_fit_start()
         module.on_validation_start()
         assert (module.style, module.style_features) == (None, {})
         assert torch.equal(module.style_of(BATCH), BATCH.style)
 
-    def test_forward_takes_that_of_the_batch(self):
+    def test_forward_takes_the_style_of_the_batch(self):
         module = build(trained=True)
         with torch.no_grad():
             assert torch.equal(module(BATCH).image, module.generator(BATCH.content, BATCH.style).image)

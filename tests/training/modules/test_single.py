@@ -24,7 +24,7 @@ STYLE = photo("coffee").float()
 
 
 def masks(image, share=0.5):
-    """Left part and the rest."""
+    """Two regions: the left part and the rest."""
     mask = torch.zeros(len(image), 2, *image.shape[-2:])
     cut = round(image.shape[-1] * share)
     mask[:, 0, :, :cut] = mask[:, 1, :, cut:] = 1
@@ -58,7 +58,7 @@ def build(encoder):
 
 @pytest.fixture(autouse=True)
 def logged(monkeypatch):
-    """What a module logs, by key."""
+    """Values that a module logs, by key."""
     values = {}
 
     def log_dict(self, entries, **options):
@@ -69,7 +69,7 @@ def logged(monkeypatch):
 
 
 class Recorder(Generator):
-    """Takes a style photo, gives the content back, and remembers what it was given."""
+    """Take a style photo, return the content, and record the arguments."""
 
     name, takes_style, arguments = "recorder", True, {}
 
@@ -92,7 +92,7 @@ class TestForward:
         generator = look()
         assert torch.equal(build(generator)(BATCH).image, generator(BATCH.content).image)
 
-    def test_a_generator_that_takes_one_is_given_the_style(self, build):
+    def test_passes_the_style_to_a_universal_generator(self, build):
         generator = Recorder()
         batch = BATCH._replace(content_mask=masks(BATCH.content))
         assert torch.equal(build(generator, masks(STYLE))(batch).image, BATCH.content)
@@ -100,15 +100,15 @@ class TestForward:
         assert torch.equal(generator.given[0][0], BATCH.content)
         assert torch.equal(generator.given[0][1], STYLE)
 
-    def test_a_single_look_is_given_no_style(self, build):
-        # It would refuse one.
+    def test_passes_no_style_to_a_single_look(self, build):
+        # A single look refuses a style photo.
         assert build(look(), style=None)(BATCH._replace(style=STYLE)).image.shape == BATCH.content.shape
 
 
 class TestStyleOf:
     def test_the_style_of_the_run(self, build):
         assert torch.equal(build().style_of(BATCH), STYLE)
-        # It stands for all, also where a batch has its own.
+        # It wins over the style photos of a batch.
         assert torch.equal(build().style_of(BATCH._replace(style=STYLE.flip(1))), STYLE)
 
     def test_the_styles_of_the_batch(self, build):
@@ -126,7 +126,7 @@ class TestTrainingStep:
     def test_known_value(self, build, logged):
         module = build(look(), weights={"style": 3.0})
         module.on_fit_start()
-        torch.manual_seed(0)  # the colour term draws its directions
+        torch.manual_seed(0)  # the colour term draws directions
         total = module.training_step(BATCH, 0).detach()
         output = module.generator(BATCH.content)
         features = [module.encoder(image) for image in (BATCH.content, output.image.clamp(0, 1), STYLE)]
@@ -165,7 +165,7 @@ class TestTrainingStep:
             assert parameter.grad.abs().max() > 0, name
 
     def test_gradient_at_step_0_reaches_the_head(self, build):
-        # The head starts at zero, so it is the head that moves first; nothing is dead for good.
+        # The head starts at zero, so it moves first, and the rest follows.
         module = build()
         module.on_fit_start()
         module.training_step(BATCH, 0).backward()
@@ -231,7 +231,7 @@ class TestValidationStep:
         assert logged["val/style_distance"] == pytest.approx(logged["val/style_distance_untouched"], rel=1e-5)
         assert logged["val/edge_ssim"] == pytest.approx(1, abs=1e-4)
 
-    def test_yardstick_does_not_depend_on_the_loss(self, build, logged):
+    def test_figures_do_not_depend_on_the_loss(self, build, logged):
         figures = []
         for options in ({}, {"style_taps": ["relu2_1"], "weights": {"style": 7.0}}):
             module = build(look(), **options)
@@ -240,7 +240,7 @@ class TestValidationStep:
             figures.append([logged[key] for key in self.KEYS])
         assert figures[0] == pytest.approx(figures[1])
 
-    def test_nothing_left_to_do_for_the_style_itself(self, build, logged):
+    def test_zero_for_the_style_photo_itself(self, build, logged):
         module = build()
         module.on_validation_start()
         module.validation_step(PhotoBatch(STYLE), 0)
@@ -289,7 +289,7 @@ class TestRejects:
         ):
             build(taps=["relu4_1"], style_taps=["relu4_1", "relu3_1"])
 
-    def test_taps_of_a_term_without_weight_do_not_matter(self, build, logged):
+    def test_ignores_the_taps_of_a_term_of_weight_zero(self, build, logged):
         module = build(content_taps=["relu4_2"], weights={"content": 0.0})
         module.on_fit_start()
         module.training_step(BATCH, 0)

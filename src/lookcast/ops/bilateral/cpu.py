@@ -1,11 +1,10 @@
 """The fused kernels for CPUs: guide, slicing, colour transform, clamping and rounding in one pass over the pixels.
 
-A photo is read once and written once, in its own type; no plane of the photo's size exists besides the two. Per row
-the grid is interpolated along y, once; what is left is linear in x and in depth. Where the CPU permutes vectors by
-variable indices (x86 from 2013 on) `_slice_by_block` takes 8 or 16 pixels at a time: for each of the twelve
-coefficients the depths of a cell are lanes of one vector. Elsewhere, and for grids deeper than that vector,
-`_slice_by_pixel` takes one pixel at a time, whose cells are vectors of coefficients; it needs two and a half times the
-time.
+A photo is read once and written once, in its own type, without any further plane of its size. For each row the grid is
+interpolated along y, once; the rest is linear in x and in depth. If the CPU permutes vectors by variable indices (x86
+from 2013 on), `_slice_by_block` takes 8 or 16 pixels at a time: the depths of a cell are the lanes of one vector, for
+each of the twelve coefficients. On other CPUs, and for grids deeper than that vector, `_slice_by_pixel` takes one pixel
+at a time, with vectors of coefficients, in two and a half times the time.
 """
 
 import logging
@@ -23,13 +22,13 @@ from lookcast.ops.bilateral.cpu_llvm import CELL, LANES, transform_block, transf
 from lookcast.ops.color import LUMA
 
 _BAND = 64
-"""Least rows for a thread of its own."""
+"""Minimum of rows for a further thread."""
 
 logger = logging.getLogger(__name__)
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """See `dispatch.apply_grid_to_pixels`; one photo, `(12, D, GH, GW)` and `(H, W, 3)` of any strides."""
+    """Apply a grid to a photo, `(12, D, GH, GW)` and `(H, W, 3)`; see `dispatch.apply_grid_to_pixels`."""
     levels = np.float32(1) if pixels.is_floating_point() else np.int32(torch.iinfo(pixels.dtype).max)
     source = pixels.numpy()
     result: npt.NDArray[Any] = np.empty_like(source)
@@ -37,7 +36,7 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     by_block = padded.shape[3] <= LANES
     cells = _for_blocks(padded) if by_block else _for_pixels(padded)
     arguments: tuple[Any, ...] = (source, result)
-    if by_block:  # whose rows are contiguous: views of the photo, or copied one at a time
+    if by_block:  # needs contiguous rows: views of the photo, or copies of one row at a time
         packed = source.flags.c_contiguous
         shape = (len(source), -1) if packed else (0, 0)
         arguments += tuple(array.reshape(shape) if packed else np.empty(shape, array.dtype) for array in arguments)
@@ -47,40 +46,43 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     def run(band: tuple[int, int]) -> None:
         (_slice_by_block if by_block else _slice_by_pixel)(cells, *size, *arguments, *band, levels)
 
-    # Threads of our own: numba's may not be entered by several threads at once, and callers may have several.
+    # Not the threads of numba: several threads may not enter them at once, and callers may have several.
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, pairwise(bounds)))
     return torch.from_numpy(result)
 
 
 def _pad(grid: torch.Tensor, levels: float) -> torch.Tensor:
-    """`(12, D, GH, GW)` to `(GH, GW, 12, D)`: offsets in levels, each side at least 2."""
+    """Reorder `(12, D, GH, GW)` to `(GH, GW, 12, D)`, with offsets in levels and at least 2 cells per side."""
     cells = grid.detach().to("cpu", torch.float32).permute(2, 3, 0, 1).clone()
     cells[:, :, 3::4] *= levels
     for dim in (0, 1, 3):
-        if cells.shape[dim] == 1:  # a neighbour to interpolate with; its weight is 0
+        if cells.shape[dim] == 1:  # interpolation needs a neighbour; its weight is 0
             cells = cells.repeat_interleave(2, dim)
     return cells
 
 
 def _for_blocks(cells: torch.Tensor) -> npt.NDArray[np.float32]:
-    """`(GH, GW, 12, LANES)`."""
+    """Pad the cells to `(GH, GW, 12, LANES)`."""
     padded = torch.nn.functional.pad(cells, (0, LANES - cells.shape[3]))
     return np.ascontiguousarray(padded.numpy())
 
 
 def _for_pixels(cells: torch.Tensor) -> npt.NDArray[np.float32]:
-    """`(GH, GW, D, 16)`, columns of the transform, each padded to four."""
+    """Reorder the cells to `(GH, GW, D, 16)`: the columns of the transform, each padded to four."""
     columns = cells.reshape(*cells.shape[:2], 3, 4, -1).permute(0, 1, 4, 3, 2)
     return np.ascontiguousarray(torch.nn.functional.pad(columns, (0, 1)).flatten(3).numpy())
 
 
 def _compile(function: Callable[..., Any]) -> Any:
-    """Compiled at the first call, kept for later processes until this file changes: touch it after `bilateral_llvm`."""
+    """Compile at the first call and keep the result for later processes, until this file changes.
+
+    numba does not see changes of `cpu_llvm`: touch this file after them.
+    """
     options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)
-    except RuntimeError as error:  # no folder that can be written, neither the package's nor the user's
+    except RuntimeError as error:  # neither the folder of the package nor that of the user can be written
         logger.warning("kernels are compiled anew in every process: %s", error)
         return njit(**options)(function)
 
@@ -89,7 +91,7 @@ def _compile(function: Callable[..., Any]) -> Any:
 def _slice_by_block(  # type: ignore[no-untyped-def]
     cells, depth, height, width, source, result, packed_source, packed_result, top, bottom, levels
 ):
-    """Rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integers."""
+    """Transform rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integers."""
     rows, columns = source.shape[0], source.shape[1]
     size = 12 * LANES
     slope = cells.shape[1] * size
@@ -99,12 +101,12 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
     rest, rest_changed = np.zeros(3 * LANES, source.dtype), np.empty(3 * LANES, source.dtype)
     step = np.float32(width / columns)
     red, green, blue = LUMA[0] * depth / levels, LUMA[1] * depth / levels, LUMA[2] * depth / levels
-    deep = np.int32(max(depth, 2))
+    levels_of_depth = np.int32(max(depth, 2))
     for row in range(top, bottom):
         position = min(max((row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
         above = min(int(position), cells.shape[0] - 2)
         weight = np.float32(position - above)
-        # Flat, so that they become vectors: an index that may be negative is looked at element by element.
+        # Flat arrays compile to vectors; numba checks an index that may be negative element by element.
         upper, lower = grid[above], grid[above + 1]
         for i in range(slope):
             values[i] = upper[i] + weight * (lower[i] - upper[i])
@@ -117,13 +119,13 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
             for x in range(columns):
                 for channel in range(3):
                     line[3 * x + channel] = source[row, x, channel]
-        # From the centre of one cell to that of the next; half a cell before the first, and behind the last.
+        # From one cell centre to the next; half a cell before the first centre and after the last.
         for cell in range(-1, width):
             first = max(0, int(np.ceil((cell + 0.5) * columns / width - 0.5)))
             last = min(columns, int(np.ceil((cell + 1.5) * columns / width - 0.5)))
             left = min(max(cell, 0), cells.shape[1] - 2)
             for block in range(first, last, LANES):
-                # The last block of a cell does some pixels of the one before once more; narrow cells have none before.
+                # The last block of a cell repeats some pixels of the block before; narrow cells have no block before.
                 narrow = last - first < LANES
                 x = block if narrow else min(block, last - LANES)
                 # Depth 1 is doubled: its guide is clamped to the first of the two.
@@ -131,7 +133,7 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
                 if not narrow:
                     transform_block(
                         values, left * size, slope, line, 3 * x, changed, 3 * x,
-                        along, step, red, green, blue, deep, levels,
+                        along, step, red, green, blue, levels_of_depth, levels,
                     )  # fmt: skip
                     continue
                 count = 3 * (last - x)
@@ -139,7 +141,7 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
                     rest[i] = line[3 * x + i]
                 transform_block(
                     values, left * size, slope, rest, 0, rest_changed, 0,
-                    along, step, red, green, blue, deep, levels,
+                    along, step, red, green, blue, levels_of_depth, levels,
                 )  # fmt: skip
                 for i in range(count):
                     changed[3 * x + i] = rest_changed[i]
@@ -151,10 +153,10 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
 
 @_compile
 def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, levels):  # type: ignore[no-untyped-def]
-    """Rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integers."""
+    """Transform rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integers."""
     rows, columns = source.shape[0], source.shape[1]
-    deep = cells.shape[2]
-    size = cells.shape[1] * deep * CELL
+    levels_of_depth = cells.shape[2]
+    size = cells.shape[1] * levels_of_depth * CELL
     flat = cells.reshape(cells.shape[0], size)
     table = np.zeros(2 * size, np.float32)
     step, half, zero = np.float32(width / columns), np.float32(0.5), np.float32(0)
@@ -164,15 +166,15 @@ def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, le
         np.float32(LUMA[2] * depth / levels),
     )
     for row in range(bottom - top):
-        y = np.uintp(top + row)  # unsigned: numba would ask whether a signed one counts from the end
+        y = np.uintp(top + row)  # unsigned: numba checks a signed index for counting from the end
         position = min(max((top + row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
         above = min(int(position), cells.shape[0] - 2)
         weight = np.float32(position - above)
         for i in range(size):
             table[i] = flat[above, i] + weight * (flat[above + 1, i] - flat[above, i])
-        for i in range(size - deep * CELL):
-            table[size + i] = table[i + deep * CELL] - table[i]
-        # From the centre of one cell to that of the next; half a cell before the first, and behind the last.
+        for i in range(size - levels_of_depth * CELL):
+            table[size + i] = table[i + levels_of_depth * CELL] - table[i]
+        # From one cell centre to the next; half a cell before the first centre and after the last.
         for cell in range(-1, width):
             first = max(0, int(np.ceil((cell + 0.5) * columns / width - 0.5)))
             last = min(columns, int(np.ceil((cell + 1.5) * columns / width - 0.5)))
@@ -183,9 +185,9 @@ def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, le
                 red, green, blue = np.float32(source[y, x, 0]), np.float32(source[y, x, 1]), np.float32(source[y, x, 2])
                 guide = red_weight * red + green_weight * green + blue_weight * blue - half
                 guide = min(max(guide, zero), np.float32(depth - 1))
-                # Clamped again as an integer: NaN is no position, but must not lead out of the table.
-                level = max(min(np.int32(guide), np.int32(deep - 2)), np.int32(0))
-                here = (left * deep + np.intp(level)) * CELL
+                # Clamped again as an integer, so that NaN does not lead out of the table.
+                level = max(min(np.int32(guide), np.int32(levels_of_depth - 2)), np.int32(0))
+                here = (left * levels_of_depth + np.intp(level)) * CELL
                 along, into = across - np.float32(left), guide - np.float32(level)
                 colour = transform_pixel(table, here, here + CELL, size, red, green, blue, along, into, levels)
                 for channel in range(3):

@@ -1,6 +1,6 @@
-"""Vector code for the CPU kernels, as LLVM's intermediate representation: what loops in numba would not become.
+"""Vector code of the CPU kernels in LLVM's intermediate representation; numba's loops would not compile to it.
 
-Both transform colours by coefficients that lie between grid cells. Interpolation is by differences: `a + w (b - a)`.
+Both functions transform colours by coefficients between grid cells. Interpolation is by differences: `a + w (b - a)`.
 """
 
 from collections.abc import Iterable
@@ -12,27 +12,27 @@ from numba.extending import intrinsic
 
 
 def _lanes() -> int:
-    chosen = config.CPU_FEATURES  # numba's own way to be told what to compile for
+    chosen = config.CPU_FEATURES  # numba's setting; None for this processor
     features = chosen if chosen is not None else binding.get_host_cpu_features().flatten()
     return 16 if "+avx512f" in features else 8 if "+avx2" in features else 0
 
 
 LANES = _lanes()
-"""Pixels that `transform_block` takes, and cells in depth it can tell apart; 0 where `transform_pixel` is faster."""
+"""Pixels of `transform_block`, and its maximum of cells in depth; 0 if `transform_pixel` is faster."""
 CELL = 16
-"""Floats of a cell for `transform_pixel`: a column of the 3x4 transform after the other, each padded to four."""
+"""Floats of a cell of `transform_pixel`: the columns of the 3x4 transform, each padded to four."""
 _FAST = ("fast",)
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 
 
 class _Vectors:
-    """Shorthand for a builder of vectors of floats."""
+    """Short names for an LLVM builder of float vectors."""
 
     def __init__(self, context: Any, builder: Any) -> None:
         self.context, self.builder = context, builder
 
     def address(self, kind: Any, array: Any, index: Any) -> Any:
-        """Of an array's element."""
+        """Return the address of an element of an array."""
         data = self.context.make_array(kind)(self.context, self.builder, array).data
         return self.builder.gep(data, [index])
 
@@ -55,7 +55,7 @@ class _Vectors:
         return packed
 
     def pick(self, source: Any, lanes: Iterable[int], other: Any = None) -> Any:
-        """Lanes in another order; those of `other` count on."""
+        """Reorder lanes; the lanes of `other` are numbered after those of `source`."""
         other = ir.Constant(source.type, ir.Undefined) if other is None else other
         return self.builder.shuffle_vector(source, other, self.constant(lanes, _INT))
 
@@ -63,7 +63,7 @@ class _Vectors:
         return self.pick(self.pack([value]), [0] * length)
 
     def look_up(self, table: Any, index: Any) -> Any:
-        """`table[index]` lane by lane; on x86 LLVM makes one permutation of it."""
+        """Return `table[index]` lane by lane; on x86, LLVM makes one permutation of it."""
         lanes = [ir.Constant(_INT, lane) for lane in range(index.type.count)]
         chosen = [self.builder.extract_element(index, lane) for lane in lanes]
         return self.pack(self.builder.extract_element(table, lane) for lane in chosen)
@@ -88,25 +88,25 @@ class _Vectors:
 def transform_block(  # type: ignore[no-untyped-def]
     typing_context, table, cell, slope, source, first, result, target, along, step, red, green, blue, depth, white
 ):
-    """Transform `LANES` neighbouring pixels, a lane each, that lie between two columns of cells.
+    """Transform `LANES` neighbouring pixels between two columns of cells, one lane each.
 
     Args:
-        typing_context: numba's.
-        table: float32: a row of the grid, for each of 12 coefficients `LANES` values, one for each depth; and, `slope`
-            floats further, what to add for the next column.
-        cell: where the columns' values start in it.
+        typing_context: argument of numba.
+        table: float32: a row of the grid, `LANES` values, one per depth, for each of the 12 coefficients; `slope`
+            floats further, the differences to the next column.
+        cell: offset of the values of the columns in the table.
         slope: see `table`.
         source: interleaved pixels, of which `3 LANES` values are read.
-        first: the first of them.
-        result: as the source, to be written.
-        target: the first value to write.
+        first: offset of the first value to read.
+        result: interleaved pixels to write, in the type of the source.
+        target: offset of the first value to write.
         along: weight of the second column for the first pixel.
-        step: what to add to it for the next.
-        red: weight of red in the guide, in cells for each level.
-        green: the same of green.
-        blue: the same of blue.
+        step: difference of that weight from pixel to pixel.
+        red: weight of red in the guide, in cells per level.
+        green: weight of green.
+        blue: weight of blue.
         depth: cells in depth, at least 2.
-        white: the largest value; an integer where the pixels are integers.
+        white: the value of white; an integer for integer pixels.
     """
     rounded, count, f32 = isinstance(white, types.Integer), LANES, types.float32
     signature = types.void(
@@ -132,7 +132,7 @@ def transform_block(  # type: ignore[no-untyped-def]
         last = builder.sub(depth, ir.Constant(_INT, 1))
         guide = v.clamp(guide, zero, v.spread(builder.sitofp(last, _FLOAT), count))
         below_last = v.pick(v.pack([builder.sub(depth, ir.Constant(_INT, 2))], _INT), [0] * count)
-        # Clamped again as integers: NaN is no position, but must not lead out of the table.
+        # Clamped again as integers, so that NaN does not lead out of the table.
         level = builder.fptosi(guide, ir.VectorType(_INT, count))
         level = v.clamp(level, v.constant([0] * count, _INT), below_last)
         deep = builder.fsub(guide, builder.sitofp(level, guide.type), flags=_FAST)
@@ -172,20 +172,20 @@ def transform_block(  # type: ignore[no-untyped-def]
 def transform_pixel(  # type: ignore[no-untyped-def]
     typing_context, table, here, there, slope, red, green, blue, along, deep, white
 ):
-    """Transform one pixel: four cells, each one vector.
+    """Transform one pixel from four cells, one vector each.
 
     Args:
-        typing_context: numba's.
-        table: float32: cells of a row of the grid and, `slope` floats further, what to add for the next cell in x.
-        here: where the cell starts.
-        there: where the cell of the next depth starts.
+        typing_context: argument of numba.
+        table: float32: cells of a row of the grid; `slope` floats further, the differences to the next cell in x.
+        here: offset of the cell.
+        there: offset of the cell of the next depth.
         slope: see `table`.
-        red: of the colour to change.
-        green: the same.
-        blue: the same.
+        red: red of the pixel.
+        green: green of the pixel.
+        blue: blue of the pixel.
         along: weight of the next cell in x.
         deep: weight of the next cell in depth.
-        white: the largest value; an integer asks for integers.
+        white: the value of white; an integer for integer results.
 
     Returns:
         The new colour, three values in [0, white].

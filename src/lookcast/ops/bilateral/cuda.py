@@ -1,9 +1,9 @@
-"""Grid to image in one pass on a CUDA device: guide, slicing, affine transform, and clamping and rounding for integers.
+"""Apply a grid on a CUDA device in one pass: guide, slicing, affine transform, and clamping and rounding of integers.
 
-The kernels are in `bilateral_triton`. Every pixel is read once and written once, nothing else is allocated or waited
-for, so a call may be recorded in a CUDA graph.
+The kernels are in `ops.bilateral.triton`. Every pixel is read once and written once. Nothing else is allocated and
+nothing is waited for, so a call can be recorded in a CUDA graph.
 
-What to expect on an H200 (132 multiprocessors at 1.75 GHz, 4.3 TB/s); all of it computed, none of it measured:
+Expected times on an H200 (132 multiprocessors at 1.75 GHz, 4.3 TB/s); calculated, not measured:
 
 | 12 Mpx | bytes, read and written | at 4.3 TB/s | instructions a pixel, compiled for sm_90 | at 4 a cycle |
 |---|---|---|---|---|
@@ -12,9 +12,9 @@ What to expect on an H200 (132 multiprocessors at 1.75 GHz, 4.3 TB/s); all of it
 | float32 | 288 MB | 67 us | 300 | 120 us |
 | gradient, float32 | 288 MB | 67 us | 360 | 145 us |
 
-So instructions are the limit, not memory. A gather of 2 x 2 x 2 cells would bring 384 bytes a pixel through L1: 156 us
-at 128 bytes a cycle, before its arithmetic. A program of the gradient ends with `2 * 2 * D * 12` atomic additions: for
-4 Mpx about 70 to each number of the grid.
+Instructions are the limit, not memory. A gather of 2 x 2 x 2 cells would take 384 bytes a pixel through L1: 156 us at
+128 bytes a cycle, before any arithmetic. A program of the gradient ends with `2 * 2 * D * 12` atomic additions: about
+70 per number of the grid for 4 Mpx.
 """
 
 from collections.abc import Sequence
@@ -30,19 +30,19 @@ from lookcast.ops.bilateral.triton import apply_kernel, gradient_kernel
 
 _FLOATS = {torch.float32, torch.float16, torch.bfloat16}
 _WHITE = {torch.uint8: 255, torch.uint16: 65535}
-_ROWS = 16  # of pixels in a program: enough to make the loading of its cells cheap, few enough to fill a large device
-_MAX_COLUMNS = 64  # two pixels for each thread of the one warp: more need more registers than there are
+_ROWS = 16  # of pixels in a program: enough that loading the cells is cheap, few enough to fill a large device
+_MAX_COLUMNS = 64  # two pixels for each thread of the warp; more do not fit into the registers
 _MAX_DEPTH = 32  # the weights of a row of pixels live in registers
 
 
 def supports(grid: torch.Tensor, image: torch.Tensor) -> bool:
-    """Whether the functions here can take the place of the reference: speed apart, nobody is to see a difference.
+    """Tell whether the fused kernel gives the result of the reference for these inputs.
 
-    Left to the reference: float64, a gradient to the image, deterministic algorithms (the gradient's sums are atomic),
-    devices before Ampere (no tf32) and those of other makers, and grids far deeper than a generator's.
+    The reference is needed for float64, a gradient of the image, deterministic algorithms (the sums of the gradient are
+    atomic), devices before Ampere (no tf32) or of other makers, and grids far deeper than those of generators.
 
     Args:
-        grid: as the function takes it.
+        grid: the grid of `apply_grid` or `apply_grid_to_pixels`.
         image: the image or the pixels.
     """
     return (
@@ -59,10 +59,10 @@ def supports(grid: torch.Tensor, image: torch.Tensor) -> bool:
 
 
 def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Slice a grid by the luma of an image and apply the transforms to it: `slice_apply(grid, luma(image), image)`.
+    """Compute `slice_apply(grid, luma(image), image)`.
 
-    Half precision is computed in float32 from the first step; the reference rounds the luma to it. The gradient goes to
-    the grid alone: see `supports`.
+    Half precision is converted to float32 first; the reference rounds the luma to half precision. Only the grid gets a
+    gradient, see `supports`.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -72,7 +72,7 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)`, float32, not clamped.
 
     Raises:
-        ShapeError: dimensions or batch sizes that do not fit.
+        ShapeError: other dimensions or batch sizes.
     """
     check_image("image", image)
     check_shape("grid", grid, (image.shape[0], COEFFICIENTS, "D", "GH", "GW"))
@@ -81,19 +81,19 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Apply a grid to a photo as files hold it: `apply_grid`, clamped and rounded to the nearest level.
+    """Apply a grid to integer pixels: `apply_grid`, clamped and rounded to the nearest level.
 
-    At most a level from the reference: weights are in half precision for uint8, everything is in float32 for uint16.
+    Differs from the reference by at most one level: weights are in half precision for uint8, in float32 for uint16.
 
     Args:
         grid: `(12, D, GH, GW)`, floating point.
         pixels: `(H, W, 3)`, uint8 or uint16.
 
     Returns:
-        `(H, W, 3)`, of the type of the pixels.
+        `(H, W, 3)`, in the type of the pixels.
 
     Raises:
-        ShapeError: dimensions that do not fit.
+        ShapeError: other dimensions.
         InputError: pixels of another type.
     """
     check_shape("pixels", pixels, ("H", "W", 3))
@@ -127,7 +127,7 @@ class _ApplyGrid(torch.autograd.Function):
 def _launch(
     kernel: Any, image: torch.Tensor, grid: torch.Tensor, other: torch.Tensor, size: Sequence[int], **constants: int
 ) -> None:
-    """Start a program for every rectangle of pixels, before the first cell centre, between any two, after the last."""
+    """Start one program per rectangle of pixels: before the first cell centre, between two, and after the last."""
     depth, *cells = grid.shape[2:]
     tall, wide = (triton.cdiv(pixels, count) for pixels, count in zip(size, cells, strict=True))
     columns = min(max(triton.next_power_of_2(wide), 16), _MAX_COLUMNS)  # tensor cores take no fewer than 16

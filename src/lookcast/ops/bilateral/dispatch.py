@@ -1,18 +1,19 @@
-"""Slicing by what the moment asks for: a kernel where one serves, products to export, the reference elsewhere."""
+"""Dispatch slicing to a kernel, an exportable form or the reference."""
 
 import torch
 
 from lookcast.checks import InputError, check_image, check_shape
-from lookcast.ops.bilateral.reference import COEFFICIENTS, slice_apply, tent
+from lookcast.ops.bilateral.reference import COEFFICIENTS, cell_position, slice_apply, tent_matrix, tent_weight
 from lookcast.ops.color import luma
 
 PIXEL_TYPES = (torch.uint8, torch.uint16, torch.float32)
 
 
 def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Apply a grid to an image whose luma is the guide: what generators and their training call.
+    """Apply a grid to an image with its luma as the guide; generators and their training call this.
 
-    `ops.bilateral.reference.slice_apply(grid, luma(image), image)`; on a GPU by one fused kernel, forward and backward.
+    Equal to `ops.bilateral.reference.slice_apply(grid, luma(image), image)`; on a GPU one fused kernel, forward and
+    backward.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -22,13 +23,13 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)`, not clamped.
 
     Raises:
-        ShapeError: dimensions that do not fit.
+        ShapeError: other dimensions.
     """
     check_image("image", image)
     if torch.compiler.is_exporting():
         return slice_apply_by_depth(grid, luma(image), image)
     if image.is_cuda:
-        from lookcast.ops.bilateral import cuda as bilateral_cuda  # here, because Triton is not there for every machine
+        from lookcast.ops.bilateral import cuda as bilateral_cuda  # here, because Triton is missing on some machines
 
         if bilateral_cuda.supports(grid, image):
             return bilateral_cuda.apply_grid(grid, image)
@@ -36,19 +37,19 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Give a photo's pixels the grid's colours, in their own type and, on a CPU or a GPU, without any plane of floats.
+    """Apply a grid to the pixels of a photo in their own type, without a floating-point plane on a CPU or a GPU.
 
-    As `apply_grid`, then clamped; integers rounded to the nearest level, of which they may be off by one. No gradient.
+    Equal to `apply_grid`, clamped; integers are rounded to the nearest level and may be off by one. No gradient.
 
     Args:
-        grid: `(12, D, GH, GW)`, of one photo.
-        pixels: `(H, W, 3)` on the grid's device, in any memory layout: uint8, uint16 or float32 in [0, 1].
+        grid: `(12, D, GH, GW)`, the grid of one photo.
+        pixels: `(H, W, 3)` on the device of the grid, in any memory layout: uint8, uint16 or float32 in [0, 1].
 
     Returns:
         The same shape and type.
 
     Raises:
-        ShapeError: dimensions that do not fit.
+        ShapeError: other dimensions.
         InputError: pixels of another type.
     """
     check_shape("grid", grid, (COEFFICIENTS, "D", "GH", "GW"))
@@ -71,11 +72,11 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
 
 
 def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """`ops.bilateral.reference.slice_apply` in products and sums only, one graph for any batch, height and width.
+    """Compute `ops.bilateral.reference.slice_apply` by products and sums only: one graph for any batch and size.
 
-    `a_ij = sum_d max(0, 1 - |g D - .5 - d|) a_ijd`: each coefficient's D planes are enlarged bilinearly, by a matrix
-    product along either side, and weigh by how near the guide is to them. Every runtime has these operations; few have
-    a grid sampler for all their devices. In ONNX Runtime and compiled by Inductor it is as fast as the reference.
+    `a_ij = sum_d max(0, 1 - |g D - .5 - d|) a_ijd`: the D planes of each coefficient are enlarged bilinearly, by a
+    matrix product along each side, and weighted by the distance of the guide. Every runtime has these operations; few
+    have a grid sampler for all their devices. It is as fast as the reference in ONNX Runtime and with Inductor.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -87,11 +88,11 @@ def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.T
     """
     depth, grid_height, grid_width = grid.shape[-3:]
     height, width = image.shape[-2:]
-    rows = tent(height, grid_height, grid) @ grid.flatten(1, 2)
-    columns = tent(width, grid_width, grid).T
-    position = (guide * depth - 0.5).clamp(0, depth - 1)
-    weights = [(1 - (position - plane).abs()).clamp_min(0) for plane in range(depth)]
-    # Coefficient after coefficient: all twelve in one operation would be 48 bytes a pixel for every step of it.
+    rows = tent_matrix(height, grid_height, grid) @ grid.flatten(1, 2)
+    columns = tent_matrix(width, grid_width, grid).T
+    position = cell_position(guide, depth)
+    weights = [tent_weight(position, plane) for plane in range(depth)]
+    # One coefficient at a time: all twelve at once would take 48 bytes a pixel in every step.
     planes = iter(torch.split(rows, 1, 1))
     coefficients = [sum((next(planes) @ columns) * weight for weight in weights) for _ in range(COEFFICIENTS)]
     red, green, blue = torch.split(image, 1, 1)

@@ -1,12 +1,13 @@
-"""Bilateral grids of affine colour transforms: the reference that every faster way has to agree with.
+"""Bilateral grids of affine colour transforms: the reference with which all faster implementations agree.
 
-Conventions are HDRNet's (Gharbi et al. 2017, arXiv 1707.02880): see `slice_grid`.
+The conventions are those of HDRNet (Gharbi et al. 2017, arXiv 1707.02880), see `slice_grid`.
 """
 
 import torch
 import torch.nn.functional as F
 
 from lookcast.checks import ShapeError, check_image, check_shape
+from lookcast.ops.precision import full_type, no_autocast
 
 COEFFICIENTS = 12
 """A 3x4 affine transform, row-major: three rows of (weight of R, of G, of B, offset)."""
@@ -18,17 +19,17 @@ def identity_grid(
     height: int,
     width: int,
     device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> torch.Tensor:
-    """Grid whose every cell holds the identity transform.
+    """Return a grid whose every cell holds the identity transform.
 
     Args:
         batch: B.
         depth: D.
         height: GH.
         width: GW.
-        device: where the grid lives.
-        dtype: its type; None takes torch's default.
+        device: device of the grid; None takes torch's default.
+        dtype: type of the grid.
 
     Returns:
         `(B, 12, D, GH, GW)`.
@@ -38,10 +39,10 @@ def identity_grid(
 
 
 def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
-    """Read the grid at every pixel of the guide, linearly in x, y and depth.
+    """Slice a grid: interpolate it at every pixel of the guide, linearly in x, y and depth.
 
     Pixel (x, y) of a W x H image with guide value g samples the grid at ((x+.5) GW/W, (y+.5) GH/H, g D) in units of
-    cells, whose centres lie at .5, 1.5, ...; beyond the outermost centres the value of the border holds. That equals
+    cells, whose centres lie at .5, 1.5, ...; beyond the outermost centres the border value holds. That equals
     `F.grid_sample(grid, stack(2(x+.5)/W-1, 2(y+.5)/H-1, 2g-1), align_corners=False, padding_mode="border")`.
 
     Args:
@@ -52,21 +53,21 @@ def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
         `(B, C, H, W)`, float32 at least.
 
     Raises:
-        ShapeError: dimensions or batch sizes that do not fit.
+        ShapeError: other dimensions or batch sizes.
     """
     check_shape("grid", grid, ("B", "C", "D", "GH", "GW"))
     check_shape("guide", guide, (grid.shape[0], 1, "H", "W"))
-    # Half precision has too few digits for positions: a photo's pixels are finer than its steps.
-    dtype = torch.promote_types(torch.promote_types(grid.dtype, guide.dtype), torch.float32)
+    # The steps of half precision are larger than the pixels of a photo.
+    dtype = full_type(grid, guide)
     grid, guide = grid.to(dtype), guide.to(dtype)
     height, width = guide.shape[-2:]
     cells = grid.shape[-2]
-    # Along y the weights are the same for a whole row: a product with a tent matrix leaves one small plane (depth, x)
-    # for each row, which the 2-D grid_sample reads, all rows in parallel. The 5-D one is serial within an image:
-    # forward and backward it takes three times as long on two cores.
-    with torch.autocast(grid.device.type, enabled=False):
-        rows = torch.einsum("hy,bcdyx->bhcdx", tent(height, cells, grid), grid).flatten(0, 1)
-    # Positions in [-1, 1], in which grid_sample takes them: 2 (x + .5) / W - 1, and so for the depth.
+    # A row of pixels has one weight per cell along y: a product by a tent matrix leaves one small plane (depth, x) per
+    # row, which the 2-D grid_sample reads, all rows in parallel. The 5-D grid_sample is serial within an image; forward
+    # and backward take three times as long on two cores.
+    with no_autocast(grid):
+        rows = torch.einsum("hy,bcdyx->bhcdx", tent_matrix(height, cells, grid), grid).flatten(0, 1)
+    # Positions in [-1, 1], as grid_sample expects: 2 (x + .5) / W - 1, and the same for the depth.
     x = (torch.arange(width, device=guide.device, dtype=dtype) * 2 + 1) / width - 1
     depth = 2 * guide.flatten(0, 2) - 1
     positions = torch.stack([x.expand_as(depth), depth], -1)[:, None]
@@ -74,21 +75,33 @@ def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
     return sliced.view(len(grid), height, -1, width).transpose(1, 2)
 
 
-def tent(size: int, cells: int, like: torch.Tensor) -> torch.Tensor:
-    """How much of each cell a pixel takes along one side, linearly between the cells' centres.
+def cell_position(coordinate: torch.Tensor, cells: int) -> torch.Tensor:
+    """Convert coordinates in [0, 1] to positions in units of cells, counted from the first centre.
+
+    Beyond the outermost centres the position of the centre holds.
+    """
+    return (coordinate * cells - 0.5).clamp(0, cells - 1)
+
+
+def tent_weight(position: torch.Tensor, centre: torch.Tensor | int) -> torch.Tensor:
+    """Return the weight of a cell in linear interpolation between the centres: `max(0, 1 - |position - centre|)`."""
+    return (1 - (position - centre).abs()).clamp_min(0)
+
+
+def tent_matrix(size: int, cells: int, like: torch.Tensor) -> torch.Tensor:
+    """Return the weights of linear interpolation along one side of a grid.
 
     Args:
         size: pixels along that side.
-        cells: of the grid.
-        like: gives device and type.
+        cells: cells along that side.
+        like: gives the device and the type.
 
     Returns:
         `(size, cells)`, sums to 1 over the cells.
     """
     pixels = torch.arange(size, device=like.device, dtype=like.dtype)
-    position = ((pixels + 0.5) * cells / size - 0.5).clamp(0, cells - 1)
     centres = torch.arange(cells, device=like.device, dtype=like.dtype)
-    return (1 - (position[:, None] - centres).abs()).clamp_min(0)
+    return tent_weight(cell_position((pixels + 0.5) / size, cells)[:, None], centres)
 
 
 def apply_affine(coefficients: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
@@ -102,7 +115,7 @@ def apply_affine(coefficients: torch.Tensor, image: torch.Tensor) -> torch.Tenso
         `(B, 3, H, W)`, not clamped.
 
     Raises:
-        ShapeError: dimensions that do not fit.
+        ShapeError: other dimensions.
     """
     check_image("image", image)
     check_shape("coefficients", coefficients, (image.shape[0], COEFFICIENTS, *image.shape[-2:]))
@@ -111,7 +124,7 @@ def apply_affine(coefficients: torch.Tensor, image: torch.Tensor) -> torch.Tenso
 
 
 def slice_apply(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Slice a grid by a guide and apply the transforms to the image; an identity grid gives the image back.
+    """Slice a grid by a guide and apply the transforms to the image; an identity grid leaves the image unchanged.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -122,7 +135,7 @@ def slice_apply(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) ->
         `(B, 3, H, W)`, not clamped.
 
     Raises:
-        ShapeError: dimensions that do not fit.
+        ShapeError: other dimensions.
     """
     check_image("image", image)
     if guide.shape[-2:] != image.shape[-2:]:

@@ -1,14 +1,14 @@
-"""The Triton kernels behind `bilateral_cuda`: guide, slicing and affine transform, and their gradient to the grid.
+"""The Triton kernels of `ops.bilateral.cuda`: guide, slicing, affine transform, and the gradient of the grid.
 
-Between four neighbouring cell centres the grid is linear in x and in y. So a program owns a rectangle of pixels inside
-one such interval, whose cells are the same for all its pixels, and goes through it row by row:
+Between four neighbouring cell centres the grid is linear in x and in y. A program handles a rectangle of pixels inside
+one such interval, with the same cells for all its pixels, row by row:
 
     T = the cells above and below, mixed for this row      (2 D, 16): left and right column, 12 coefficients padded
     w = tent(D guide - .5 - level) * share of the column   (columns, 2 D)
     coefficients = w T                                     (columns, 16): a product for the tensor cores
 
-No address depends on the value of a pixel: nothing is gathered, nothing scattered. The gradient to T is a product too,
-`w^T (d output, each times [r, g, b, 1])`; a program sums it in registers and adds it to the grid once, at its end.
+No address depends on the value of a pixel, so nothing is gathered or scattered. The gradient of T is a product too,
+`w^T (d output, each times [r, g, b, 1])`. A program sums it in registers and adds it to the grid once, at its end.
 
 Sizes are in pixels, positions in units of cells; `levels` is D, padded to a power of two.
 """
@@ -23,14 +23,14 @@ _RED, _GREEN, _BLUE = (tl.constexpr(weight) for weight in LUMA)
 
 @triton.jit
 def _first_pixel(interval, cells, size):
-    """First pixel of the interval from cell `interval - 1` to the next: x >= ((interval - .5) size / cells) - .5."""
+    """Return the first pixel x >= ((interval - .5) size / cells) - .5, after the centre of cell `interval - 1`."""
     first = ((2 * interval - 1) * size + cells - 1) // (2 * cells)
     return tl.minimum(tl.maximum(first, 0), size)
 
 
 @triton.jit
 def _rectangle(axis: tl.constexpr, cells, size, length):
-    """Interval, first pixel and end of a program along an axis."""
+    """Return the interval, the first pixel and the end of a program along an axis."""
     blocks = tl.num_programs(axis) // (cells + 1)
     interval = tl.program_id(axis) // blocks
     first = _first_pixel(interval, cells, size) + tl.program_id(axis) % blocks * length
@@ -39,10 +39,10 @@ def _rectangle(axis: tl.constexpr, cells, size, length):
 
 @triton.jit
 def _cells(interval_x, interval_y, depth, cells_y, cells_x, levels: tl.constexpr):
-    """Where the cells around an interval lie in the grid, `(2 levels, 16)` above and below, and which of them exist.
+    """Return the offsets of the cells around an interval, `(2 levels, 16)` above and below, and a mask of real cells.
 
-    Column n holds input n // 8 * 2 + n % 2 of output n // 2 % 4: then each thread of the tensor cores' layout gets all
-    four inputs of one output, and the sum over them stays inside the thread.
+    Column n holds input n // 8 * 2 + n % 2 of output n // 2 % 4. In the layout of the tensor cores, each thread then
+    has all four inputs of one output, and their sum stays inside the thread.
     """
     k = tl.arange(0, 2 * levels)[:, None]
     n = tl.arange(0, 16)[None, :]
@@ -56,8 +56,8 @@ def _cells(interval_x, interval_y, depth, cells_y, cells_x, levels: tl.constexpr
 
 @triton.jit
 def _weights(red, green, blue, right, depth, levels: tl.constexpr, columns: tl.constexpr):
-    """Share of every cell in every pixel, `(columns, 2 levels)`: the left cells first."""
-    # `reshape`, where indexing with None would do as well, keeps all weights of a pixel in one thread.
+    """Return the weight of every cell in every pixel, `(columns, 2 levels)`, the left cells first."""
+    # Unlike indexing with None, `reshape` keeps all weights of a pixel in one thread.
     k = tl.arange(0, 2 * levels)[None, :]
     guide = red * _RED + green * _GREEN + blue * _BLUE
     position = tl.minimum(tl.maximum(guide * depth - 0.5, 0), depth - 1)
@@ -68,7 +68,7 @@ def _weights(red, green, blue, right, depth, levels: tl.constexpr, columns: tl.c
 
 @triton.jit
 def _load(image, offsets, channel, mask):
-    """Red, green and blue of a row of pixels."""
+    """Load red, green and blue of a row of pixels."""
     red = tl.load(image + offsets, mask=mask, other=0)
     green = tl.load(image + channel + offsets, mask=mask, other=0)
     blue = tl.load(image + 2 * channel + offsets, mask=mask, other=0)
@@ -90,7 +90,7 @@ def apply_kernel(
     rows: tl.constexpr,
     columns: tl.constexpr,
 ):
-    """`image` is planar where white is 1, interleaved integers else; `output` is laid out like it."""
+    """Apply the grid; `image` and `output` are planar if white is 1, else interleaved integers."""
     interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
     interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
     if first_x >= end_x or first_y >= end_y:
@@ -109,12 +109,12 @@ def apply_kernel(
     x = tl.arange(0, columns)
     inside = first_x + x < end_x
     right = (first_x + x + 0.5) * (cells_x / width) + (0.5 - interval_x)
-    offsets = x.to(tl.int64) * pixel  # 64 bits from here on: what the additions share becomes one
+    offsets = x.to(tl.int64) * pixel  # 64 bits from here on, so that the additions share their terms
     out_channel = tl.arange(0, 4)[None, :]
     out_offsets = offsets[:, None] + out_channel * channel
     out_inside = inside[:, None] & (out_channel < 3)
 
-    # The next row is on its way while this one is computed.
+    # The next row is loaded while this one is computed.
     next_red, next_green, next_blue = _load(image, offsets, channel, inside)
     for y in range(first_y, end_y):
         red = next_red.to(tl.float32) * (1 / white)
@@ -128,9 +128,9 @@ def apply_kernel(
         weights = _weights(red, green, blue, right, depth, levels, columns)
         table = above + down * (below - above)
         if white == 255:
-            # Half precision takes half the instructions of tf32. Coefficients may be large, so they are split in two
-            # halves and keep their digits; the weights are rounded, which is an eighth of a level at the most where
-            # neighbouring cells differ by as much as white from black.
+            # Half precision takes half the instructions of tf32. Coefficients may be large, so they are split into two
+            # halves to keep their digits. The weights are rounded: an error of an eighth of a level at most, where
+            # neighbouring cells differ by white minus black.
             weights = weights.to(tl.float16)
             coarse = table.to(tl.float16)
             product = tl.dot(weights, coarse)
@@ -162,7 +162,7 @@ def gradient_kernel(
     rows: tl.constexpr,
     columns: tl.constexpr,
 ):
-    """Add to `grid` its gradient, from that of the output; all planar."""
+    """Add the gradient of the grid to `grid`, from the gradient of the output; all are planar."""
     interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
     interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
     if first_x >= end_x or first_y >= end_y:
@@ -180,7 +180,7 @@ def gradient_kernel(
         red, green, blue = red.to(tl.float32), green.to(tl.float32), blue.to(tl.float32)
         of_red, of_green, of_blue = _load(gradient, offsets, channel, inside)
         offsets += width
-        # Joined in the order that makes the last two axes of the product 2 x 2 inputs: see `_cells`.
+        # In the order that makes the last two axes of the product 2 x 2 inputs, see `_cells`.
         inputs = tl.join(tl.join(red, blue), tl.join(green, tl.full((columns,), 1, tl.float32)))
         outputs = tl.join(tl.join(of_red, of_blue), tl.join(of_green, tl.zeros((columns,), tl.float32)))
         outputs = tl.reshape(outputs, (columns, 1, 4, 1))

@@ -25,6 +25,8 @@ _MAX_SIDE = 65500
 _MAX_SCANS = 200
 """Cameras and editors write up to twelve. A file of a few kilobytes can hold thousands of empty ones, each of which
 takes as long as a whole photo."""
+_MAX_METADATA, _MAX_BYTES_A_PIXEL = 64 << 20, 8
+"""More than any photo needs. Films and further pictures may follow it in the file; they are not read."""
 _FIRST_SEGMENT, _LAST_SEGMENT = 0xE0, 0xEF
 """Second bytes of the markers of what belongs to a photo besides its pixels (APP0 to APP15)."""
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -51,7 +53,8 @@ def decode_jpeg(path: Path, header: Image.Image, shrink: int = 1) -> npt.NDArray
     width, height = (-(-side // shrink) for side in header.size)
     color_space = _COLOR_SPACES[header.mode]
     pixels = np.empty((height, width, {"L": 1, "RGB": 3, "CMYK": 4}[header.mode]), np.uint8)
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        data = file.read(_MAX_METADATA + _MAX_BYTES_A_PIXEL * header.width * header.height)
     scans = (kind == _START_OF_SCAN for kind, _, _ in _segments(data))
     if header.info.get("progressive") and sum(itertools.islice(filter(None, scans), _MAX_SCANS + 1)) > _MAX_SCANS:
         raise PhotoError(f"{path}: broken, more than {_MAX_SCANS} scans")

@@ -12,8 +12,9 @@ from PIL import Image
 
 from lookcast.photos.photo import Photo, PhotoError, with_alpha
 
-_BIGTIFF, _BIG_ENDIAN_BIGTIFF = b"II+\0", b"MM\0+"
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", _BIGTIFF, _BIG_ENDIAN_BIGTIFF)
+_BIGTIFF = b"II+\0"
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", _BIGTIFF)
+BIG_ENDIAN_BIGTIFF = b"MM\0+"
 _MAX_CHANNELS = 5  # CMYK and alpha
 _DIRECTORIES = (0x8769, 0x8825)  # of EXIF and GPS
 _STRIP_BYTES = 1 << 20
@@ -32,16 +33,12 @@ def open_tiff_header(path: Path) -> Image.Image:
     Only the header may be used: size, mode, metadata. libvips decodes the pixels.
 
     Raises:
-        PhotoError: samples of 64 bits, six channels or more, or a BigTIFF in big-endian byte order, which Pillow can't
-            read.
+        PhotoError: samples of 64 bits, or six channels or more.
         UnidentifiedImageError: Pillow has no mode for its channels either.
     """
     tags = Image.Exif()
     with path.open("rb") as file:
-        signature = file.read(4)
-        if signature == _BIG_ENDIAN_BIGTIFF:
-            raise PhotoError(f"{path}: a BigTIFF in big-endian byte order is not supported")
-        tags.bigtiff = signature == _BIGTIFF
+        tags.bigtiff = file.read(4) == _BIGTIFF
         if tags.bigtiff:
             tags.endian = "<"
             file.seek(8)

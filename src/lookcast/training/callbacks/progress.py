@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 
+from lookcast.checks import InputError
 from lookcast.training.callbacks.throughput import run_stats
 from lookcast.training.limits import Seconds, limited
 from lookcast.training.stats import RunStats
@@ -36,6 +37,9 @@ class RunProgress(pl.Callback):
 
     Args:
         every_seconds: seconds between two plain lines.
+
+    Raises:
+        InputError: during training, if a plain line can't be written.
     """
 
     @limited
@@ -96,16 +100,21 @@ class RunProgress(pl.Callback):
 
     def _show(self, trainer: pl.Trainer, loss: float) -> None:
         now, total = time.monotonic(), _total(trainer)
-        words = ", ".join([*self._speeds(now, run_stats(trainer)), f"loss {loss:.3f}"])
+        words = self._speeds(now, run_stats(trainer))
+        words.insert(2, f"loss {loss:.3f}")
         if self._bar is not None:
             self._due, self._bar.n = now + BAR_SECONDS, trainer.global_step
-            self._bar.set_postfix_str(words)
+            self._bar.set_postfix_str(" ".join(words).replace("data wait", "wait"))  # 80 columns hold all words
             return
         self._due = now + self.every_seconds
-        line = LINE if total else LINE_WITHOUT_TOTAL
-        step, elapsed = trainer.global_step, now - self._started
-        text = tqdm.format_meter(step, total or 0, elapsed, bar_format=line, postfix=words, initial=self._first_step)
-        print(text, file=sys.stderr, flush=True)
+        text = tqdm.format_meter(
+            trainer.global_step, total or 0, now - self._started, initial=self._first_step,
+            bar_format=LINE if total else LINE_WITHOUT_TOTAL, postfix=", ".join(words),
+        )  # fmt: skip
+        try:
+            print(text, file=sys.stderr, flush=True)
+        except OSError as error:
+            raise InputError(f"stderr: progress can't be written ({error.strerror})") from error
 
     def _speeds(self, now: float, stats: RunStats) -> list[str]:
         while len(self._recent) > 1 and self._recent[1][0] <= now - RECENT_SECONDS:

@@ -4,7 +4,7 @@ import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.loggers import Logger
 
-from lookcast.training.report import TrainResult, figures_of
+from lookcast.training.summary import TrainResult, figures_of
 
 
 class RunLogger(Logger):

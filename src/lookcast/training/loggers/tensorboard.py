@@ -11,7 +11,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from lookcast.checks import InputError
 from lookcast.training.loggers.base import RESULT_COLUMNS, RunLogger, result_rows
-from lookcast.training.report import TrainResult
+from lookcast.training.summary import TrainResult
 
 
 class RunTensorBoard(RunLogger, TensorBoardLogger):
@@ -55,7 +55,7 @@ class RunTensorBoard(RunLogger, TensorBoardLogger):
         """Add a table of the figures as text."""
         lines = [RESULT_COLUMNS, ["---"] * 3, *([name, *map(_cell, numbers)] for name, *numbers in result_rows(result))]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        self.experiment.add_text("result", table, result.work.steps)
+        self.experiment.add_text("result", table, result.stats.steps)
         self.save()
 
     @rank_zero_only

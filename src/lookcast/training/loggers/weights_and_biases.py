@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from lookcast.atomic import atomic_write
 from lookcast.training.loggers.base import RESULT_COLUMNS, RunLogger, result_rows
-from lookcast.training.report import TrainResult
+from lookcast.training.summary import TrainResult
 
 
 class RunWandb(RunLogger, WandbLogger):
@@ -53,7 +53,7 @@ class RunWandb(RunLogger, WandbLogger):
         """Log a table of the figures, and the checkpoint for inference as an artifact."""
         import wandb
 
-        step = result.work.steps
+        step = result.stats.steps
         self.log_table("result", list(RESULT_COLUMNS), [list(row) for row in result_rows(result)], step=step)
         figures = {**result.metrics, "steps": step}
         artifact = wandb.Artifact(f"look-{self.experiment.id}", "model", metadata=figures)

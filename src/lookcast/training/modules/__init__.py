@@ -1,1 +1,1 @@
-"""Lightning modules: one style for all contents, or a style for each."""
+"""Lightning modules: one style for all contents, or a style for each content."""

@@ -1,4 +1,4 @@
-"""A run that was killed goes on as if it had not been."""
+"""A killed run resumes as if nothing had happened."""
 
 import resource
 import signal
@@ -7,8 +7,13 @@ import pytest
 import torch
 
 from lookcast.checks import InputError
-from lookcast.training.resume import BOUND, FREE, check_checkpoint, find_checkpoint
 from lookcast.training.run import train
+from lookcast.training.training_checkpoint import (
+    MAY_DIFFER,
+    TRAINER_MUST_AGREE,
+    check_training_checkpoint,
+    checkpoint_to_resume,
+)
 from tests.runs import QUIET, TINY, composed, read_metrics, save_photos
 from tests.shard_sets import save_shards
 from tests.training.stops import signal_at
@@ -22,7 +27,7 @@ def photos(tmp_path):
 
 
 def by_step(run_dir):
-    """Losses, learning rate and figures of each step, without what only tells how fast it went."""
+    """Return losses, learning rate and figures of each step, without the speed."""
     kept = ("train/loss/", "val/", "lr-")
     return {
         (row["step"], key): value for row in read_metrics(run_dir) for key, value in row.items() if key.startswith(kept)
@@ -40,7 +45,7 @@ class TestKilled:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("kind", ["folder", pytest.param("shards", marks=pytest.mark.nightly)])
-    def test_goes_on_as_if_nothing_had_happened(self, shell, encoder, photos, tmp_path, kind):
+    def test_resumes_to_the_bit(self, shell, encoder, photos, tmp_path, kind):
         run_dir = tmp_path / "killed"
         named = photos if kind == "folder" else save_shards(tmp_path / "shards", photos)
         command = [*TINY, f"data={kind}", f"data.photos={named}", *self.LENGTH]
@@ -60,7 +65,7 @@ class TestKilled:
 
 
 class TestRunFolder:
-    def test_the_same_command_goes_on(self, run, starts, tmp_path):
+    def test_the_same_command_resumes(self, run, starts, tmp_path):
         overrides = ("trainer.max_steps=4", "callbacks.last.every_n_steps=2", "trainer.val_check_interval=4")
         run(*overrides, "trainer.max_steps=2", "scheduler.total_steps=4", name="twice")
         run(*overrides, name="twice")
@@ -77,12 +82,12 @@ class TestRunFolder:
         assert again.metrics == pytest.approx(first.metrics)
         assert again.checkpoint.read_bytes() == before
 
-    def test_null_starts_anew(self, run, starts):
+    def test_null_starts_a_new_run(self, run, starts):
         run("trainer.max_steps=2")
         run("trainer.max_steps=2", "resume=null")
         assert [step for step, _ in starts] == [0, 0]
 
-    def test_another_batch_size_goes_on_behind_the_same_photos(self, encoder, photos, tmp_path):
+    def test_another_batch_size_continues_after_the_same_photos(self, encoder, photos, tmp_path):
         steps = composed(
             *TINY, "data=folder", f"data.photos={photos}", f"run_dir={tmp_path / 'run'}", f"encoder.weights={encoder}",
             "trainer.max_steps=3", "data.batch_size=4",
@@ -94,18 +99,18 @@ class TestRunFolder:
         assert state["samples"] == 3 * 4 + 6
 
 
-class TestFindCheckpoint:
+class TestCheckpointToResume:
     def test_known_value(self, tmp_path):
         last = tmp_path / "checkpoints" / "last.ckpt"
-        assert find_checkpoint("auto", tmp_path) is None
+        assert checkpoint_to_resume("auto", tmp_path) is None
         last.parent.mkdir()
         last.touch()
-        assert find_checkpoint("auto", tmp_path) == last
-        assert find_checkpoint(None, tmp_path) is None
-        assert find_checkpoint(str(last), tmp_path / "elsewhere") == last
+        assert checkpoint_to_resume("auto", tmp_path) == last
+        assert checkpoint_to_resume(None, tmp_path) is None
+        assert checkpoint_to_resume(str(last), tmp_path / "elsewhere") == last
 
 
-class TestCheckCheckpoint:
+class TestCheckTrainingCheckpoint:
     @pytest.fixture(scope="class")
     def trained(self, tmp_path_factory, encoder):
         folder = tmp_path_factory.mktemp("trained")
@@ -129,7 +134,7 @@ class TestCheckCheckpoint:
     )
     def test_names_the_first_setting_that_differs(self, trained, override, said):
         overrides, folder = trained
-        with pytest.raises(InputError, match=rf"^resume: .*last\.ckpt: was trained with {said}; start anew"):
+        with pytest.raises(InputError, match=rf"^resume: .*last\.ckpt: was trained with {said}; start a new run"):
             train(composed(*overrides, f"run_dir={folder / 'run'}", override))
 
     def test_rejects_other_photos(self, trained, tmp_path):
@@ -146,10 +151,10 @@ class TestCheckCheckpoint:
         train(composed(*overrides, *again))
         assert [step for step, _ in starts] == [2]
 
-    def test_free_settings_exist(self):
-        # A renamed key would be bound without a word.
+    def test_listed_settings_exist(self):
+        # A renamed key would silently have to agree.
         known = composed("experiment=universal", "style=somewhere", "data.photos=somewhere", "run_dir=somewhere")
-        for key in (*FREE, *BOUND):
+        for key in (*MAY_DIFFER, *TRAINER_MUST_AGREE):
             node = known
             *groups, last = key.split(".")
             for group in groups:
@@ -164,7 +169,7 @@ class TestCheckCheckpoint:
         path = folder / "run" / "checkpoints" / "last.ckpt"
         config = torch.load(path, weights_only=True)["config"]
         with pytest.raises(InputError, match=r"^resume: .*last\.ckpt: "):
-            check_checkpoint(path, BilateralGenerator(), config)
+            check_training_checkpoint(path, BilateralGenerator(), config)
 
 
 class TestFullDisk:
@@ -184,4 +189,4 @@ class TestFullDisk:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-        assert run("trainer.max_steps=4", *length, *keep).work.steps == 4
+        assert run("trainer.max_steps=4", *length, *keep).stats.steps == 4

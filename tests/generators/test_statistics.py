@@ -3,12 +3,11 @@ import pytest
 import torch
 
 from lookcast.encoders.compact import CompactEncoder
-from lookcast.generators.regions import (
+from lookcast.generators.statistics import (
     CELLS,
-    FINE,
     NUM_FEATURES,
+    PLACES,
     TAP_CHANNELS,
-    THUMBNAIL,
     RegionHead,
     _blur,
     cell_sums,
@@ -21,11 +20,11 @@ from lookcast.ops.bilateral.reference import slice_grid
 from lookcast.ops.color import luma
 from lookcast.ops.resize import thumbnail_of
 from lookcast.ops.transport import color_moments
-from tests.reference import regions as reference
+from tests.reference import statistics as reference
 from tests.samples import photo, rand, randn
 
 
-def halves(width=FINE, height=FINE):
+def halves(width=PLACES, height=PLACES):
     """Left and right."""
     mask = torch.zeros(1, 2, height, width, dtype=torch.float64)
     mask[:, 0, :, : width // 2], mask[:, 1, :, width // 2 :] = 1, 1
@@ -61,16 +60,16 @@ class TestDepthShares:
 
 class TestCellSums:
     def test_matches_reference(self):
-        weights, values = rand(2, 3, FINE, FINE), randn(2, 2, FINE, FINE)
+        weights, values = rand(2, 3, PLACES, PLACES), randn(2, 2, PLACES, PLACES)
         pairs = zip(weights, values, strict=True)
         expected = np.stack([reference.cell_sums(w.numpy(), v.numpy()) for w, v in pairs])
         torch.testing.assert_close(cell_sums(weights, values), torch.from_numpy(expected), rtol=0, atol=1e-12)
 
     def test_known_value(self):
         # 16 places a cell; the second region holds the lower right one of them all.
-        mask = torch.zeros(1, 2, FINE, FINE)
+        mask = torch.zeros(1, 2, PLACES, PLACES)
         mask[:, 0], mask[:, 1, -1, -1] = 1, 1
-        sums = cell_sums(mask, torch.full((1, 1, FINE, FINE), 3.0))
+        sums = cell_sums(mask, torch.full((1, 1, PLACES, PLACES), 3.0))
         assert sums.shape == (1, CELLS**2, 2, 1)
         assert torch.equal(sums[0, :, 0, 0], torch.full((CELLS**2,), 48.0))
         assert sums[0, :, 1, 0].tolist() == [0] * (CELLS**2 - 1) + [3]
@@ -91,8 +90,8 @@ class TestBlur:
 
 class TestRegionShares:
     def test_sums_to_one(self):
-        shares = rand(2, 4, FINE, FINE).softmax(1)
-        mask = (3 * randn(2, 3, FINE, FINE)).softmax(1)
+        shares = rand(2, 4, PLACES, PLACES).softmax(1)
+        mask = (3 * randn(2, 3, PLACES, PLACES)).softmax(1)
         out = region_shares(shares, mask)
         assert out.shape == (2, 3, 4, CELLS, CELLS)
         assert out.min() >= 0
@@ -101,7 +100,7 @@ class TestRegionShares:
     def test_known_value(self):
         # Two halves, all pixels in step 3 of 8. Two rounds of [1 2 1] / 4 make [1 4 6 4 1] / 16, along the depth and
         # across the border between columns 7 and 8; then a tenth of the unblurred cell is added.
-        shares = torch.zeros(1, 8, FINE, FINE).double()
+        shares = torch.zeros(1, 8, PLACES, PLACES).double()
         shares[:, 3] = 1
         left = region_shares(shares, halves())[0, 0]
         kernel = torch.tensor([0, 1, 4, 6, 4, 1, 0, 0]).double() / 16
@@ -112,7 +111,7 @@ class TestRegionShares:
 
     def test_without_blur(self):
         # What is left: each step's own pixels, and a tenth of those of the cell.
-        shares, mask = torch.zeros(1, 2, FINE, FINE).double(), torch.zeros(1, 2, FINE, FINE).double()
+        shares, mask = torch.zeros(1, 2, PLACES, PLACES).double(), torch.zeros(1, 2, PLACES, PLACES).double()
         shares[:, 0], mask[:, 1] = 1, 1
         shares[..., :2, :4], mask[..., :2, :4] = shares[..., :2, :4].flip(1), mask[..., :2, :4].flip(1)
         out = region_shares(shares, mask, rounds=0)[0, :, :, 0, 0]  # half of the first cell: region 0, step 1
@@ -120,13 +119,13 @@ class TestRegionShares:
 
     def test_unlabelled_is_zero(self):
         mask = halves()
-        mask[..., : FINE // 2, :] = 0
-        out = region_shares(rand(1, 3, FINE, FINE).softmax(1), mask).sum(1)
+        mask[..., : PLACES // 2, :] = 0
+        out = region_shares(rand(1, 3, PLACES, PLACES).softmax(1), mask).sum(1)
         assert not out[:, :, :6].any()  # two cells' reach of the blur from the labelled half
         torch.testing.assert_close(out[:, :, 6:], torch.ones_like(out[:, :, 6:]), rtol=0, atol=1e-3)
 
     def test_steps_without_pixels_are_taken_from_the_cell(self):
-        shares = torch.zeros(1, 8, FINE, FINE).double()
+        shares = torch.zeros(1, 8, PLACES, PLACES).double()
         shares[:, 0] = 1
         out = region_shares(shares, halves())
         torch.testing.assert_close(out[:, :, 3:, :, :], out[:, :, 7:].expand(-1, -1, 5, -1, -1), rtol=0, atol=1e-12)
@@ -137,23 +136,24 @@ class TestReadPhoto:
     @pytest.fixture(scope="class")
     @classmethod
     def case(cls):
-        thumbnail = thumbnail_of(torch.cat([photo("coffee"), photo("coffee").flip(-1)]).float(), THUMBNAIL)
+        thumbnail = thumbnail_of(torch.cat([photo("coffee"), photo("coffee").flip(-1)]).float(), 256)
         features = CompactEncoder()(thumbnail)
         mask = halves(40, 30).float().expand(2, -1, -1, -1)
         return thumbnail, features, mask, photo_statistics(thumbnail, features, mask, 5)
 
     def test_shape(self, case):
         reading = case[3]
-        assert reading.places.shape == (2, NUM_FEATURES, FINE, FINE)
+        assert reading.places.shape == (2, NUM_FEATURES, PLACES, PLACES)
         assert reading.cells.shape == (2, NUM_FEATURES, CELLS, CELLS)
         assert reading.statistics.shape == (2, CELLS**2, 2 * NUM_FEATURES + 5)
-        assert reading.moments.shape == (2, 10, FINE, FINE)
-        assert reading.shares.shape == (2, 5, FINE, FINE)
-        assert reading.mask.shape == (2, 2, FINE, FINE)
+        assert reading.moments.shape == (2, 10, PLACES, PLACES)
+        assert reading.shares.shape == (2, 5, PLACES, PLACES)
+        assert reading.mask.shape == (2, 2, PLACES, PLACES)
         assert photo_statistics(*case[:2], None, 5).mask is None
 
     def test_known_value(self, case):
         thumbnail, features, _, reading = case
+        # Float32: means of 16 to 256 values of the order of 1, 6e-8 each.
         # The first tap stands at full resolution, 4 x 4 pixels a place; the third at that of the places.
         place = features["relu1_1"][1, :, 20:24, 8:12].mean((-2, -1))
         torch.testing.assert_close(reading.places[1, :10, 5, 2], place, rtol=1e-4, atol=1e-5)
@@ -172,9 +172,9 @@ class TestReadPhoto:
 
     def test_mask_keeps_its_shares(self, case):
         _, _, mask, reading = case
-        torch.testing.assert_close(reading.mask.sum(1), torch.ones(2, FINE, FINE))
+        torch.testing.assert_close(reading.mask.sum(1), torch.ones(2, PLACES, PLACES))
         torch.testing.assert_close(reading.mask.mean((-2, -1)), mask.mean((-2, -1)), rtol=0, atol=0.01)
-        assert torch.equal(reading.mask[0, 0, :, :31], torch.ones(FINE, 31))
+        assert torch.equal(reading.mask[0, 0, :, :31], torch.ones(PLACES, 31))
 
 
 class TestRegionHead:

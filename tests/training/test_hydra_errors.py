@@ -6,7 +6,7 @@ import sys
 import pytest
 from hydra.errors import HydraException
 
-from lookcast.training.refusals import one_line
+from lookcast.training.hydra_errors import one_line
 from tests.runs import composed
 
 HIDDEN = """

@@ -1,10 +1,7 @@
-import logging
-import warnings
-
 import pytest
 
-from lookcast.training.report import TrainResult, print_summary, quieten
 from lookcast.training.stats import RunStats
+from lookcast.training.summary import TrainResult, print_summary
 
 FIGURES = {"val/style_distance": 0.1, "val/style_distance_untouched": 0.4, "val/edge_ssim": 0.987}
 
@@ -65,34 +62,3 @@ class TestPrintSummary:
         folder = "my looks/" + "of a long name " * 6
         command = f"lookcast stylize PHOTO --checkpoint '{folder}/look.safetensors' -o stylized.jpg"
         assert f"try next    {command}" in say(RunStats(steps=16), folder)
-
-
-class TestQuieten:
-    @pytest.fixture(autouse=True)
-    def restore(self):
-        loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lookcast.photos")]
-        before = [(logger.level, list(logger.filters)) for logger in loggers]
-        with warnings.catch_warnings():
-            yield
-        for logger, (level, filters) in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-            logger.filters[:] = filters
-
-    def test_what_is_odd_about_a_photo_is_said_once(self, caplog):
-        quieten()
-        quieten()
-        photos, others = logging.getLogger("lookcast.photos"), logging.getLogger("lookcast.training")
-        for path in ("a.png", "b.png", "a.png", "a.png"):
-            photos.warning("%s: has 16 bits per colour, read at 8 bits", path)
-            others.warning("%s", path)
-        messages = [record.getMessage() for record in caplog.records if record.name == photos.name]
-        assert messages == [f"{name}.png: has 16 bits per colour, read at 8 bits" for name in "ab"]
-        assert len(photos.filters) == 1
-        assert len(caplog.messages) == 2 + 4
-
-    def test_lightning_still_warns_of_what_matters(self, recwarn):
-        quieten()
-        warnings.warn("Found 30 module(s) in eval mode at the start of training. This may", stacklevel=1)
-        warnings.warn("Consider increasing the value of something else", stacklevel=1)
-        assert [str(warning.message) for warning in recwarn] == ["Consider increasing the value of something else"]
-        assert logging.getLogger("pytorch_lightning").level == logging.WARNING

@@ -1,4 +1,4 @@
-"""Statistics of cells literally, place by place. Slow, in float64; after `lookcast.generators.regions`."""
+"""Statistics of cells literally, place by place. Slow, in float64; after `lookcast.generators.statistics`."""
 
 import numpy as np
 

@@ -1,0 +1,30 @@
+"""Cholesky factors of many 3x3 matrices at once."""
+
+from collections.abc import Callable
+
+import torch
+
+Lower = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+"""Entries 00, 10, 11, 20, 21, 22 of a lower triangular matrix, one tensor per entry, all of one shape."""
+
+
+def cholesky_3x3(matrix: Lower, pivot: Callable[[torch.Tensor, int], torch.Tensor]) -> Lower:
+    """Factor symmetric positive 3x3 matrices, `A = L L^T`, entry by entry.
+
+    LAPACK would be called once per matrix; tensors of entries stay vectorised, on every device, and have a gradient
+    everywhere if `pivot` has one.
+
+    Args:
+        matrix: the lower entries of A.
+        pivot: keeps the square of a diagonal entry of L positive, against rounding; gets the square and its row.
+
+    Returns:
+        The entries of L.
+    """
+    a00, a10, a11, a20, a21, a22 = matrix
+    l00 = pivot(a00, 0).sqrt()
+    l10, l20 = a10 / l00, a20 / l00
+    l11 = pivot(a11 - l10 * l10, 1).sqrt()
+    l21 = (a21 - l20 * l10) / l11
+    l22 = pivot(a22 - l20 * l20 - l21 * l21, 2).sqrt()
+    return l00, l10, l11, l20, l21, l22

@@ -1,0 +1,89 @@
+"""Old names of settings and classes, which older commands, configs and checkpoints still use."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SETTINGS = {
+    "data.shortest": "data.min_side",
+    "module.pseudo_masks.most": "module.pseudo_masks.max_regions",
+    "callbacks.speed": "callbacks.compile_networks",
+    "callbacks.skipped.most": "callbacks.skipped.max_share",
+    "callbacks.finite.most_in_a_row": "callbacks.finite.max_in_a_row",
+}
+"""Settings: the old key, and the one that took its place. A key also stands for everything below it."""
+
+TARGETS = {
+    "lookcast.training.module.LookModule": "lookcast.training.modules.single.LookModule",
+    "lookcast.training.universal.UniversalModule": "lookcast.training.modules.pairs.UniversalModule",
+    "lookcast.training.pseudo_masks.PseudoMasks": "lookcast.segmenters.pseudo_masks.PseudoMasks",
+    "lookcast.training.callbacks.Speed": "lookcast.training.callbacks.CompileNetworks",
+    "lookcast.training.loggers.wandb_logger": "lookcast.training.loggers.RunWandb",
+}
+"""Values of `_target_`: the old path of a class, and its path now."""
+
+
+def rename_override(override: str) -> str:
+    """Return an override of the command line with its key, or its `_target_`, in today's names.
+
+    Example:
+        >>> rename_override("+data.shortest=256")
+        '+data.min_side=256'
+    """
+    found = re.fullmatch(r"([+~]*)([^=]*)(=?)(.*)", override, re.DOTALL)
+    assert found is not None
+    sign, key, equals, value = found.groups()
+    if key.rpartition(".")[2] == "_target_":
+        value = TARGETS.get(value, value)
+    return f"{sign}{_rename_key(key)}{equals}{value}"
+
+
+def rename_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Translate the keys and the `_target_`s of a config of plain values.
+
+    Returns:
+        The config in today's names, in the same order, and the names that were translated, old to new.
+    """
+    renames: dict[str, str] = {}
+    return _rename_node(config, "", renames), renames
+
+
+def rename_callbacks(states: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the callbacks' states of a training checkpoint under the keys that Lightning looks them up by.
+
+    Lightning's key is the name of the class, for some callbacks with their arguments after it.
+    """
+    names = {old.rpartition(".")[2]: new.rpartition(".")[2] for old, new in TARGETS.items()}
+    return {re.sub(r"^\w+", lambda name: names.get(name[0], name[0]), key): state for key, state in states.items()}
+
+
+def old_names(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the old settings and targets that a text names, each with its name now."""
+    for old, new in (SETTINGS | TARGETS).items():
+        if re.search(rf"(?<![\w.]){re.escape(old)}(?!\w)", text):
+            yield old, new
+
+
+def _rename_key(key: str) -> str:
+    # The longest first: an entry for a key wins over an entry for a group that holds it.
+    for old in sorted(SETTINGS, key=len, reverse=True):
+        if key == old or key.startswith(f"{old}."):
+            return SETTINGS[old] + key[len(old) :]
+    return key
+
+
+def _rename_node(node: Any, key: str, renames: dict[str, str]) -> Any:
+    if isinstance(node, list):
+        return [_rename_node(item, key, renames) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    renamed = {}
+    for name, value in node.items():
+        before = f"{key}.{name}" if key else str(name)
+        after = _rename_key(before)
+        if before in SETTINGS:
+            renames[before] = after
+        if name == "_target_" and value in TARGETS:
+            renames[value] = value = TARGETS[value]
+        renamed[after.rpartition(".")[2] if after != before else name] = _rename_node(value, before, renames)
+    return renamed

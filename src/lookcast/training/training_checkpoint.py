@@ -1,0 +1,102 @@
+"""Training checkpoints: which one a run resumes from, and whether it belongs to that run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lookcast.checks import InputError
+from lookcast.generators import Generator
+from lookcast.paths import check_file
+from lookcast.training.renamed import rename_config
+from lookcast.weights import CheckpointError, load_into
+
+MAY_DIFFER = (
+    "run_dir", "resume", "name", "licence", "logger", "callbacks", "compile", "channels_last",
+    "encoder.weights", "generator.encoder.weights",
+    # Photos are compared by name, so their folders may move.
+    "data.photos", "data.val_photos", "data.masks", "data.styles", "data.val_styles",
+    # The stream of samples does not depend on how it is divided into batches and processes.
+    "data.seed",  # the run's seed
+    "data.batch_size", "data.num_workers", "data.cache_mb", "data.val_size", "data.num_val",
+    "scheduler.total_steps",
+)  # fmt: skip
+"""Settings in which a resumed run may differ from its checkpoint."""
+TRAINER_MUST_AGREE = ("trainer.precision", "trainer.accumulate_grad_batches", "trainer.gradient_clip_val")
+"""Settings of the trainer that must agree. The others say where the run computes and for how long."""
+
+
+def checkpoint_to_resume(resume: str | None, run_dir: Path) -> Path | None:
+    """Return the training checkpoint to resume from; None starts a new run.
+
+    Args:
+        resume: a path; `auto` takes `checkpoints/last.ckpt` of the run folder if it exists; None takes none.
+        run_dir: the run folder.
+
+    Raises:
+        InputError: no such file, or not a regular file.
+    """
+    if resume is None:
+        return None
+    path = run_dir / "checkpoints" / "last.ckpt" if resume == "auto" else Path(resume)
+    if resume == "auto" and not path.exists():
+        return None
+    try:
+        return check_file(path, "checkpoint")
+    except InputError as error:
+        raise InputError(f"resume: {error}") from error
+
+
+def check_training_checkpoint(path: Path, generator: Generator, config: dict[str, Any]) -> None:
+    """Refuse a file that is no training checkpoint, or the checkpoint of another run.
+
+    Raises:
+        InputError: names the file, and the first setting that differs.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        weights, trained = checkpoint["state_dict"], rename_config(checkpoint["config"])[0]
+    except Exception as error:  # torch.load raises whatever foreign bytes lead it to
+        raise InputError(
+            f"resume: {path}: not a training checkpoint, such as checkpoints/last.ckpt of a run"
+        ) from error
+    difference = _first_difference(trained, config)
+    if difference is not None:
+        key, before, now = difference
+        raise InputError(
+            f"resume: {path}: was trained with {key}={before}, this run has {now}; start a new run in another run_dir, "
+            "with init_from for the weights alone"
+        )
+    try:
+        prefix = "generator."
+        own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+        load_into(generator, own, path)
+    except CheckpointError as error:
+        raise InputError(f"resume: {error}") from error
+
+
+def _first_difference(trained: dict[str, Any], config: dict[str, Any]) -> tuple[str, Any, Any] | None:
+    """Return the first setting that must agree and does not, with both values."""
+    before, now = dict(_settings(trained)), dict(_settings(config))
+    for key in [*now, *(key for key in before if key not in now)]:  # in the order of the config
+        if _must_agree(key, "styles" in config["data"]) and before.get(key) != now.get(key):
+            return key, before.get(key), now.get(key)
+    return None
+
+
+def _must_agree(key: str, pairs: bool) -> bool:
+    if key == "style" and pairs:  # the same photos as data.styles
+        return False
+    if key.startswith("trainer."):
+        return key in TRAINER_MUST_AGREE
+    return not any(key == other or key.startswith(f"{other}.") for other in MAY_DIFFER)
+
+
+def _settings(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value of a nested config with its dotted key."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
