@@ -395,6 +395,20 @@ class TestRejects:
         with pytest.raises(InputError, match=rf"^photos: none of the {count} can be read, first .*photo00"):
             PhotoDataModule(tmp_path)
 
+    def test_rejects_photos_as_masks(self, tmp_path):
+        photos = save_photos(tmp_path / "photos", 12)
+        with pytest.raises(InputError, match=r"^photos: none of the 12 can be read, first .*00\.png: .* nine colours"):
+            PhotoDataModule(photos, masks=save_photos(tmp_path / "masks", 12))
+
+    def test_skips_a_photo_whose_mask_is_a_photo(self, tmp_path):
+        photos = save_photos(tmp_path / "photos", 4)
+        masks = save_masks(tmp_path / "masks", 4)
+        (masks / "photo02.png").write_bytes((photos / "photo02.png").read_bytes())
+        data = PhotoDataModule(photos, num_val=1, masks=masks, size=24, batch_size=4)
+        (line,) = fit(data, 1).trained[0].skipped
+        assert line.startswith(f"{masks / 'photo02.png'}: ")
+        assert "far from each of the nine colours" in line
+
     def test_rejects_masks_that_do_not_fit(self, tmp_path):
         photos = save_photos(tmp_path / "photos", 12)
         with pytest.raises(InputError, match="another aspect ratio"):
