@@ -209,7 +209,7 @@ def _start_from(checkpoint: str, style: torch.Tensor | None) -> Generator:
     except checkpoints.CheckpointError as error:
         raise checkpoints.CheckpointError(f"init_from: {error}") from error
     if style is not None and isinstance(generator, UniversalGenerator):
-        return FixedStyleGenerator.bake(generator, style)
+        return FixedStyleGenerator.from_universal(generator, style)
     return generator
 
 
