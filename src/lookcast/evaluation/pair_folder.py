@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.ops.masks import check_aspect, colors_to_mask
+from lookcast.ops.resize import resize_image
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 
 MAX_SIDE, MULTIPLE = 512, 8
@@ -180,7 +180,7 @@ def read_pair(files: PairFiles) -> PairImages:
         ]
     truth = None if files.truth is None else read_at(files.truth, size)
     references = {name: read_at(path, size) for name, path in files.references.items()}
-    return PairImages(resize(content, size), style, masks[0], masks[1], truth, references)
+    return PairImages(resize_image(content, *size), style, masks[0], masks[1], truth, references)
 
 
 def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
@@ -189,12 +189,7 @@ def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
     Raises:
         PhotoError: the photo can't be read.
     """
-    return resize(to_tensor(read_srgb(path)), size).clamp(0, 1)
-
-
-def resize(image: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
-    """Resize to (height, width), bilinear with antialiasing; the aspect ratio may change."""
-    return F.interpolate(image, tuple(size), mode="bilinear", antialias=True)
+    return resize_image(to_tensor(read_srgb(path)), *size).clamp(0, 1)
 
 
 def shrink(pixels: npt.NDArray[np.uint8], max_side: int) -> npt.NDArray[np.uint8]:
