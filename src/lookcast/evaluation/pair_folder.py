@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.ops.masks import check_aspect, colors_to_mask
+from lookcast.ops.masks import check_aspect, labels_to_mask
 from lookcast.ops.resize import resize_image
+from lookcast.photos.masks import read_mask
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 
 MAX_SIDE, MULTIPLE = 512, 8
@@ -205,8 +206,8 @@ def _read_mask(path: Path, photo: npt.NDArray[np.uint8], size: tuple[int, int]) 
     Returns:
         One-hot `(1, 9, height, width)`.
     """
-    pixels = read_srgb(path)
-    check_aspect(str(path), (pixels.shape[0], pixels.shape[1]), (photo.shape[0], photo.shape[1]))
-    # Nearest neighbour: the mean of two labels' colours may be the colour of a third.
-    resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST)
-    return colors_to_mask(to_tensor(np.array(resized)))
+    labels = read_mask(path)
+    check_aspect(str(path), (labels.shape[0], labels.shape[1]), (photo.shape[0], photo.shape[1]))
+    # Nearest neighbour: the mean of two labels is a third.
+    resized = Image.fromarray(labels.numpy()).resize((size[1], size[0]), Image.Resampling.NEAREST)
+    return labels_to_mask(torch.from_numpy(np.array(resized))[None])

@@ -1,4 +1,4 @@
-"""Photos in another RGB than sRGB: to sRGB for the network, and back into their own profile afterwards.
+"""Conversion of photos in other RGB spaces: to sRGB for the network, and back into their own profile afterwards.
 
 This module converts profiles of curves and a matrix itself, in bands, from the curves and the matrix that littlecms
 reads. The exact path of littlecms takes 300 ms per 16-bit megapixel, this one 25; its fast path errs by up to six of
@@ -68,7 +68,7 @@ def to_srgb(pixels: Pixels, icc_profile: bytes | None) -> Pixels:
 
 
 def from_srgb(stylized: Pixels, srgb: Pixels, pixels: Pixels, icc_profile: bytes | None) -> Pixels:
-    """Convert what was made from the result of `to_srgb` back into the photo's profile and depth.
+    """Convert an output made from the result of `to_srgb` back into the photo's profile and depth.
 
     The part of a colour that clipping removed is added again, as far as `stylized` keeps the direction of the colour:
     all of it where `stylized` is `srgb`, so that a photo comes back unchanged, none where `stylized` is grey.
@@ -142,7 +142,7 @@ def _prepare(profile: Profile) -> _Space:
 
 
 def _convert(pixels: Pixels, source: _Space, target: _Space) -> Levels:
-    """Convert from space to space, clipped."""
+    """Convert pixels from one space to another; clip colours outside it."""
     matrix = (np.linalg.inv(target.matrix) @ source.matrix).astype(np.float32)
     tables = [table if pixels.dtype == np.uint16 else table[::257] for table in source.light]
     result = np.empty(pixels.shape, np.uint16)

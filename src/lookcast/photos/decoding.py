@@ -1,4 +1,4 @@
-"""An opened photo to upright pixels: one table says which codec reads which format; Pillow reads all others."""
+"""Decoding of opened photos to upright pixels: a table names the codec of each format; Pillow reads all others."""
 
 from collections.abc import Callable
 from pathlib import Path

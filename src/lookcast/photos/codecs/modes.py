@@ -1,4 +1,4 @@
-"""Every mode in which Pillow returns a photo, and every colour profile, to RGB without a silent loss."""
+"""Conversion of all modes of Pillow and all colour profiles to RGB, without a silent loss."""
 
 from typing import Any, NamedTuple
 
