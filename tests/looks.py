@@ -67,6 +67,7 @@ class MeanColor(PairGenerator):
     """
 
     name, arguments = "mean", {}
+    mask_side = 96
     thumbnail = 96  # the width of the photo in the tests, so that borders of its halves are borders of cells
 
     def __init__(self):

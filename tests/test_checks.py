@@ -95,7 +95,7 @@ class TestCheckCall:
             ({"size": 65}, "size: expected at most 64, got 65"),
             ({"size": "a"}, "size: expected a valid integer, unable to parse string as an integer, got 'a'"),
             ({"size": 16, "scale": (0.5, "b")}, "scale.1: expected a valid number, unable to parse string as a number"),
-            ({"size": 16, "scale": 3}, "scale: expected a valid tuple, got 3"),
+            ({"size": 16, "scale": 3}, "scale: expected a list, got 3"),
             ({"size": 16, "mode": "off"}, "mode: expected 'near' or 'far', got 'off'"),
             ({"size": 16, "grade": float("nan")}, "grade: expected a finite number, got nan"),
             ({"size": 3, "mode": "off"}, "size: expected at least 16, got 3; mode: expected 'near' or 'far', got"),

@@ -2,7 +2,8 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -100,22 +101,40 @@ def check_call(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return call
 
 
-_LIMITS = {
-    "greater_than_equal": "expected at least {ge}",
-    "greater_than": "expected more than {gt}",
-    "less_than_equal": "expected at most {le}",
-    "less_than": "expected less than {lt}",
-    "finite_number": "expected a finite number",
-    "literal_error": "expected {expected}",
-    "missing": "expected a value",
-    "unexpected_keyword_argument": "unknown argument",
+EXPECTED_WORDS = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a string",
+    "string_too_short": "{min_length} or more characters",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "none_required": "null",
+    "too_short": "{min_length} or more items",
+    "too_long": "{max_length} or fewer items",
+    "literal_error": "{expected}",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "missing": "a value",
+    "unexpected_keyword_argument": "no such argument",
 }
+"""The words for pydantic's error types; other errors keep pydantic's own words."""
+
+
+def describe_expected(fault: Any, words: Mapping[str, str] = EXPECTED_WORDS) -> str:
+    """Return what one of pydantic's errors expected, such as `at least 1`."""
+    if found := words.get(fault["type"]):
+        return found.format(**fault.get("ctx", {}))
+    message: str = fault["msg"].removeprefix("Value error, ")
+    return re.sub(r"^\w+ should (be|have) ", "", message)
 
 
 def _describe_fault(fault: Any, names: Sequence[str]) -> str:
     """Describe one of pydantic's errors as `name: expected ..., got ...`."""
     first, *rest = fault["loc"]
     name = ".".join(map(str, (names[first] if isinstance(first, int) else first, *rest)))
-    message = fault["msg"].replace("Input should be", "expected")
-    expected = _LIMITS.get(fault["type"], message).format(**fault.get("ctx", {}))
-    return f"{name}: {expected}, got {fault['input']!r}"
+    return f"{name}: expected {describe_expected(fault)}, got {fault['input']!r}"

@@ -332,7 +332,7 @@ class TestRejects:
             ({"scale": [2, 3]}, "scale.0: expected at most 1.0, got 2; scale.1: expected at most 1.0, got 3"),
             ({"scale": [0, 1]}, "scale.0: expected more than 0.0, got 0"),
             ({"scale": [math.nan, 1]}, "scale.0: expected a finite number, got nan"),
-            ({"scale": 0.5}, "scale: expected a valid tuple, got 0.5"),
+            ({"scale": 0.5}, "scale: expected a list, got 0.5"),
             ({"num_workers": -1}, "num_workers: expected at least 0, got -1"),
             ({"num_workers": 10**6}, "num_workers: expected at most 256, got 1000000"),
             ({"cache_mb": -5}, "cache_mb: expected at least 0, got -5"),

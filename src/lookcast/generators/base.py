@@ -124,10 +124,12 @@ class PairGenerator(Generator):
 
     Attributes:
         thumbnail: side of the square thumbnail of a photo, in pixels: the most that `read` uses of it.
+        mask_side: side of the square to which `read` averages a mask.
     """
 
     takes_style = True
     thumbnail: int
+    mask_side: int
 
     def stylize(
         self,

@@ -93,6 +93,7 @@ class UniversalGenerator(PairGenerator):
     needs_encoder = True
     thumbnail = 256
     unmasked_thumbnail = 128
+    mask_side = PLACES
 
     def __init__(
         self,

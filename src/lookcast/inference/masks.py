@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 def open_mask(name: str, mask: torch.Tensor, photo: torch.Tensor, device: torch.device, side: int) -> torch.Tensor:
     """Check a mask against its photo and place it on a device.
 
-    Labels travel as uint8, and become a mask of at most `side` pixels a side on the device. Generators distinguish
-    fewer places than that, so nothing is lost.
+    Labels travel as uint8. On the device they are averaged to `side`, the size at which the generator reads a mask, so
+    that it averages nothing once more.
 
     Args:
         name: the argument's name, for messages.
@@ -30,7 +30,7 @@ def open_mask(name: str, mask: torch.Tensor, photo: torch.Tensor, device: torch.
             The size may differ from the photo's, the aspect ratio may not.
         photo: pixels `(B, H, W, 3)`.
         device: the generator's.
-        side: the largest height and width of a mask made from labels.
+        side: the largest height and width of a mask made from labels: the generator's `mask_side`.
 
     Returns:
         `(B, K, h, w)`, float32.

@@ -72,6 +72,7 @@ class Stylizer:
         if generator.needs_encoder:
             generator.encoder.half_precision = precision == "auto" and bfloat16_is_faster(self.device)
         self._side = generator.thumbnail if isinstance(generator, GridGenerator | PairGenerator) else 0
+        self._mask_side = generator.mask_side if isinstance(generator, PairGenerator) else 0
         self._styles: tuple[EncodedStyle, ...] = ()
 
     def set_style(self, style: Style, style_mask: Masks | None = None, weights: Sequence[float] | None = None) -> None:
@@ -162,7 +163,7 @@ class Stylizer:
         with torch.no_grad(), usual_torch():
             masks: Sequence[torch.Tensor | None] = [None] * len(styles)
             if content_mask is not None or any(style.mask is not None for style in styles):
-                masks = place_masks(content_mask, styles, pixels, self.device, self._side)
+                masks = place_masks(content_mask, styles, pixels, self.device, self._mask_side)
             if strength == 0:
                 return pixels.clone()
             if not isinstance(self.generator, GridGenerator | PairGenerator):
@@ -211,7 +212,7 @@ class Stylizer:
                 pixels = open_style(style.photo)
                 mask = style.mask
                 if mask is not None:
-                    mask = open_mask("style_mask", mask, pixels, self.device, self._side)
+                    mask = open_mask("style_mask", mask, pixels, self.device, self._mask_side)
                 thumbnail = resize_pixels(pixels[0], (self._side, self._side)).to(self.device)
                 encoded.append(EncodedStyle(self.generator.read(thumbnail, mask), mask, style.weight))
         return tuple(encoded)

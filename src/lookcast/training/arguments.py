@@ -13,33 +13,15 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
-from lookcast.checks import InputError
+from lookcast.checks import EXPECTED_WORDS, InputError, describe_expected
 
 _OBJECT = "an object with _target_"
-_EXPECTED = {
-    "int_type": "an integer",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "string_type": "a string",
-    "string_too_short": "{min_length} or more characters",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "too_short": "{min_length} or more items",
-    "too_long": "{max_length} or fewer items",
+_WORDS = EXPECTED_WORDS | {
     "missing": "more items",  # of a list of fixed length
-    "tuple_type": "a list",
-    "dict_type": "a mapping",
-    "none_required": "null",
-    "literal_error": "{expected}",
-    "greater_than_equal": "at least {ge}",
-    "greater_than": "more than {gt}",
-    "less_than_equal": "at most {le}",
-    "less_than": "less than {lt}",
     "needs_python_object": _OBJECT,
     "callable_type": _OBJECT,
     "is_type": _OBJECT,
 }
-"""The words for pydantic's error types; other errors keep pydantic's own words."""
 
 
 def check_arguments(config: Mapping[str, Any]) -> None:
@@ -128,7 +110,7 @@ def _refusal(value: Any, hint: Any) -> str | None:
         # As JSON: a config holds a path as a string and a tuple as a list, which strict mode accepts only from there.
         _adapter(hint).validate_json(json.dumps(value))
     except ValidationError as error:
-        return " or ".join(dict.fromkeys(_words(detail) for detail in error.errors(include_url=False)))
+        return " or ".join(dict.fromkeys(describe_expected(fault, _WORDS) for fault in error.errors(include_url=False)))
     except (PydanticUserError, SchemaError, TypeError):  # an annotation, or a value, that pydantic does not know
         return None
     return None
@@ -153,13 +135,6 @@ def _contains_object(value: Any) -> bool:
     if isinstance(value, Mapping):
         return "_target_" in value or any(map(_contains_object, value.values()))
     return isinstance(value, list) and any(map(_contains_object, value))
-
-
-def _words(detail: Any) -> str:
-    if words := _EXPECTED.get(detail["type"]):
-        return words.format(**detail.get("ctx", {}))
-    message: str = detail["msg"].removeprefix("Value error, ")
-    return re.sub(r"^\w+ should (be|have) ", "", message)
 
 
 def _shorten(value: Any, length: int = 200) -> str:
