@@ -525,7 +525,7 @@ def compare(other: Path, rounds: int, arguments: list[str]) -> None:
             f"{np.median(ratio):5.2f} ({ratio.min():.2f} to {ratio.max():.2f})" if np.isfinite(ratio).all() else "    -"
             for ratio in islice(ratios, len(figures))
         ]
-        print(f"  {label:36s} {' '.join(f'{cell:22s}' for cell in cells).rstrip()}")
+        print(f"  {label:50s} {' '.join(f'{cell:22s}' for cell in cells).rstrip()}")
 
 
 def _printed_rows(checkout: Path, arguments: list[str]) -> Iterator[tuple[str, list[float]]]:
@@ -539,8 +539,8 @@ def _printed_rows(checkout: Path, arguments: list[str]) -> Iterator[tuple[str, l
         figures = [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*\.?\d*", " ".join(cells))]
         if line.startswith(" ") and figures:
             yield f"{heading}{label}", figures
-        elif "megapixels, " in line:
-            heading = f"{line.split(',')[0].replace('megapixels', 'MP')}: "
+        elif label and not cells:
+            heading = f"{re.split('[,:]', label)[0]}: "
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ def weights(tmp_path_factory):
     """Weight files by encoder: `encoder.weights` of every run here, so that nothing is downloaded."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
-    network = VGG19Network(["relu5_1"])
+    network = VGG19Network(["relu5_1"]).to_empty(device="cpu")  # it is built on the meta device
     for name, tensor in network.state_dict().items():
         torch.nn.init.kaiming_normal_(tensor) if name.endswith("weight") else torch.nn.init.zeros_(tensor)
     torch.save(network.state_dict(), folder / "vgg19.pth")
