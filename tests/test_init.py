@@ -48,6 +48,10 @@ class TestImport:
     def test_load_needs_nothing_of_training(self):
         assert loaded("import lookcast; lookcast.load", (*TRAINING, "torch")) == ["torch"]
 
+    def test_loading_compiles_nothing(self):
+        """Some operations on the meta device import sympy, half a second before the first photo."""
+        assert loaded("import lookcast; lookcast.load(device='cpu')", ("sympy", "triton", "torch._dynamo")) == []
+
 
 class TestNames:
     def test_known_value(self):

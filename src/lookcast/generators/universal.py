@@ -125,8 +125,10 @@ class UniversalGenerator(PairGenerator):
         self.query.load_state_dict(self.key.state_dict())
         # Factor of the queries, row 0 with masks and row 1 without. Before training, the group of a cell is its whole
         # region with masks, and the cells like it without.
-        self.sharpness = nn.Parameter(torch.stack([torch.linspace(0, 0.5, heads), torch.linspace(0.4, 1.2, heads)]))
-        self.floor = nn.Parameter(torch.full((3,), 1e-4).log())
+        # On the CPU and without `log`: on the meta device, where a checkpoint is built first, both import all of sympy.
+        unmasked, masked = torch.linspace(0.4, 1.2, heads, device="cpu"), torch.linspace(0, 0.5, heads, device="cpu")
+        self.sharpness = nn.Parameter(torch.stack([masked, unmasked]))
+        self.floor = nn.Parameter(torch.full((3,), math.log(1e-4)))
         statistics = 2 * NUM_FEATURES + depth + 6
         self.context = nn.Conv2d(inputs + NUM_MOMENTS, channels, 1)
         self.group = nn.Conv2d(statistics, channels, 1)
