@@ -19,8 +19,10 @@ from tqdm import tqdm
 from lookcast.encoders.compact import TAPS, CompactEncoder
 from lookcast.encoders.teacher import TeacherEncoder
 from lookcast.losses.style import SegmentedStyleLoss
+from lookcast.ops.masks import labels_to_mask
 from lookcast.ops.regions import absent_labels, label_shares
-from lookcast.photos.read import read_mask, read_srgb
+from lookcast.photos.masks import read_mask
+from lookcast.photos.read import read_srgb
 from lookcast.structures import Features
 
 LONGEST = 512
@@ -37,7 +39,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> torch.Tensor:
 
 def read_regions(path: Path, size: torch.Size) -> torch.Tensor:
     """One-hot mask at a given size."""
-    return F.interpolate(read_mask(path), size, mode="nearest")
+    return labels_to_mask(F.interpolate(read_mask(path)[None, None], size, mode="nearest")[0])
 
 
 @torch.inference_mode()

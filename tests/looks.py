@@ -22,7 +22,7 @@ UNIVERSAL = {"depth": 8, "channels": 8, "blocks": 1, "heads": 1, "head_width": 4
 
 
 def look(name: str = "bilateral", seed: int = 0) -> Generator:
-    """A small generator with a visible look: a fresh one is the identity, so its head is moved away from that."""
+    """Return a small generator with a visible look: a new one is the identity, so its head is changed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         generator = GENERATORS[name](**SMALL[name])
@@ -32,13 +32,13 @@ def look(name: str = "bilateral", seed: int = 0) -> Generator:
 
 
 def save_look(path: Path, name: str = "bilateral", seed: int = 0) -> Path:
-    """The checkpoint of `look`."""
+    """Save the checkpoint of `look`."""
     save_checkpoint(path, look(name, seed), {"licence": "test"})
     return path
 
 
 def universal_look(seed: int = 0, **arguments: int) -> UniversalGenerator:
-    """A small universal generator, all of whose parameters are moved a little, so that each of them counts."""
+    """Return a small universal generator with noise on every parameter, so that each of them matters."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         generator = UniversalGenerator(CompactEncoder(), **(UNIVERSAL | arguments))
@@ -48,7 +48,7 @@ def universal_look(seed: int = 0, **arguments: int) -> UniversalGenerator:
 
 
 def save_universal(path: Path, seed: int = 0) -> Path:
-    """The checkpoint of `universal_look`."""
+    """Save the checkpoint of `universal_look`."""
     save_checkpoint(path, universal_look(seed), {"licence": "test"})
     return path
 
@@ -89,12 +89,11 @@ class MeanColor(PairGenerator):
 
 
 class Negative(Generator):
-    """A look whose every value is known: the negative, overshooting by a tenth."""
+    """A generator with known values: the negative, which leaves [0, 1] by a tenth."""
 
     name, takes_style, arguments = "negative", False, {}
 
-    def forward(self, content, style=None, content_mask=None, style_mask=None):
-        self.check_style(style, content_mask, style_mask)
+    def stylize(self, content, style, content_mask, style_mask):
         assert not self.training
         assert torch.is_inference_mode_enabled()
         assert content.dtype == torch.float32
@@ -102,12 +101,12 @@ class Negative(Generator):
 
 
 def negative(values):
-    """What `Negative` gives for content in [0, 1], clamped."""
+    """Return the output of `Negative` for content in [0, 1], clamped."""
     return np.clip(1.1 - 1.2 * values, 0, 1)
 
 
 def assert_same_levels(output, expected):
-    """Integers that may be rounded either way: sums in another order, such as of another number of threads."""
+    """Compare integers that may be rounded either way, because another number of threads sums in another order."""
     difference = np.abs(np.asarray(output).astype(float) - expected)
     assert difference.max() <= 1
     assert difference.mean() < 0.1

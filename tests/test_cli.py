@@ -15,6 +15,7 @@ from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.read import read_photo
 from tests.looks import assert_same_levels, look, save_look
 from tests.photo_files import save_photo
+from tests.runs import save_mask
 
 
 @pytest.fixture
@@ -114,6 +115,33 @@ class TestStylize:
         expected = stylized(photo)
         assert np.array_equal(np.asarray(Image.open(out)), expected)
         assert not np.array_equal(expected, read_photo(photo).pixels)
+
+    def test_words_after_two_dashes_are_photos(self, tmp_path, run, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for name in ("-dash.png", "--out.png", "a.png"):
+            save_photo(tmp_path / name)
+        assert run("-o", "out", "--", "-dash.png") == (0, "out/-dash.png\n", "")
+        assert run("a.png", "-o", "both", "--", "-dash.png", "--out.png")[0] == 0
+        assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["--out.png", "-dash.png", "a.png"]
+
+    def test_lenient(self, tmp_path, run, caplog):
+        photo = save_photo(tmp_path / "photo.jpg", quality=95)
+        photo.write_bytes(photo.read_bytes()[:-1500])
+        code, _, err = run(photo, "-o", tmp_path / "out.png")
+        assert (code, err.startswith(f"lookcast: error: {photo}: ")) == (2, True)
+        assert not (tmp_path / "out.png").exists()
+        assert run(photo, "-o", tmp_path / "out.png", "--lenient")[:2] == (1, f"{tmp_path / 'out.png'}\n")
+        assert Image.open(tmp_path / "out.png").size == (96, 64)
+        lines = [record.getMessage() for record in caplog.records if record.name.startswith("lookcast")]
+        assert [line.startswith(f"{photo}: ") for line in lines] == [True]
+
+    def test_lenient_with_several_photos(self, tmp_path, run, caplog):
+        photos = [save_photo(tmp_path / name, quality=95) for name in ("a.jpg", "b.jpg")]
+        photos[0].write_bytes(photos[0].read_bytes()[:-1500])
+        code, out, _ = run(*photos, "-o", tmp_path / "out", "--lenient")
+        assert (code, out) == (1, f"2 of 2 photos written to {tmp_path / 'out'}\n")
+        lines = [record.getMessage() for record in caplog.records if record.name.startswith("lookcast")]
+        assert [line.startswith(f"{photos[0]}: ") for line in lines] == [True]
 
     def test_in_a_shell(self, tmp_path, checkpoint):
         photo = save_photo(tmp_path / "ein foto.jpg")
@@ -242,7 +270,7 @@ class TestStylize:
         code, out, err = run(*arguments)
         assert (code, out) == (2, "")
         assert err.startswith("lookcast: error: ")
-        assert err.endswith("is one of the photos to read; --overwrite writes over it\n")
+        assert err.endswith("is one of the photos to read; --overwrite allows writing over it\n")
         assert photo.read_bytes() == before
         assert run(*arguments, "--overwrite")[0] == 0
         written = tmp_path / "link.png" if way == "a link" else photo
@@ -383,6 +411,75 @@ class TestStylizeRefuses:
         assert capsys.readouterr().err == (
             "lookcast: error: this version of lookcast ships no universal checkpoint: pass the path of a checkpoint\n"
         )
+
+    @pytest.mark.parametrize(
+        ("option", "reason"),
+        [
+            ("--jobs=0", "argument --jobs: expected a whole number of at least 1, got '0'"),
+            ("--jobs=-2", "argument --jobs: expected a whole number of at least 1, got '-2'"),
+            ("--max-pixels=0", "argument --max-pixels: expected a whole number of at least 1, got '0'"),
+            ("--checkpoint=", "argument --checkpoint: is empty; is a shell variable unset?"),
+            ("--device=", "argument --devices/--device: is empty; is a shell variable unset?"),
+            ("--weights=much", "argument --weights: expected numbers separated by commas, such as 2,1, got 'much'"),
+            ("", "argument PHOTO: is empty; is a shell variable unset?"),
+        ],
+    )
+    def test_nonsense(self, tmp_path, capsys, option, reason):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["stylize", str(save_photo(tmp_path / "a.png")), "-o", str(tmp_path / "out"), option])
+        assert caught.value.code == 2
+        assert capsys.readouterr().err.endswith(f"lookcast stylize: error: {reason}\n")
+
+    @pytest.mark.parametrize("share", ["x", "1", "0/0", "2/2", "-1/2", "1/x", "0/1/2", ""])
+    def test_share(self, tmp_path, refuse, share):
+        reason = f"--share: expected I/N with I from 0 to N - 1, got {share}\n"
+        refuse(save_photo(tmp_path / "a.png"), "-o", tmp_path / "out", f"--share={share}", reason=reason)
+
+    @pytest.mark.parametrize(
+        ("rank", "count", "got"),
+        [("abc", "2", "abc/2"), ("1", None, "1/None"), (None, "2", "None/2"), ("5", "2", "5/2")],
+    )
+    def test_rank(self, tmp_path, refuse, run, monkeypatch, rank, count, got):
+        for name, value in (("RANK", rank), ("WORLD_SIZE", count)):
+            if value is not None:
+                monkeypatch.setenv(name, value)
+        photo = save_photo(tmp_path / "a.png")
+        expected = "whole numbers I/N with I from 0 to N - 1, which torchrun sets; --share 0/1 ignores them"
+        refuse(photo, "-o", tmp_path / "out", reason=f"RANK and WORLD_SIZE: expected {expected}, got {got}\n")
+        assert run(photo, "-o", tmp_path / "out", "--share", "0/1")[0] == 0
+
+    @pytest.mark.parametrize("checkpoint", ["/dev/null", "folder"])
+    def test_checkpoint_that_is_no_file(self, tmp_path, capsys, checkpoint):
+        photo = save_photo(tmp_path / "a.png")
+        (tmp_path / "folder").mkdir()
+        path = str(tmp_path / checkpoint)  # an absolute path stays
+        assert cli.main(["stylize", str(photo), "-o", str(tmp_path / "out"), "--checkpoint", path]) == 2
+        kind = "folder" if checkpoint == "folder" else "pipe or a device"
+        assert capsys.readouterr().err.startswith(f"lookcast: error: {path}: is a {kind}, expected a checkpoint")
+
+    @pytest.mark.parametrize("role", ["photo", "style", "content mask", "style mask"])
+    def test_pipe(self, tmp_path, capsys, role):
+        photo, pipe = save_photo(tmp_path / "a.png"), tmp_path / "pipe.png"
+        os.mkfifo(pipe)
+        mask = save_mask(tmp_path / "mask.png", (96, 64))
+        files = {"photo": photo, "style": photo, "content mask": mask, "style mask": mask, role: pipe}
+        words = [files["photo"], "--style", files["style"], "--content-mask", files["content mask"]]
+        words += ["--style-mask", files["style mask"], "-o", tmp_path / "out", "--device", "cpu"]
+        assert cli.main(["stylize", *map(str, words)]) == 2
+        err = capsys.readouterr().err
+        assert f"{pipe}: is a pipe or a device, expected a photo in a regular file" in err
+        assert err.count("\n") == 1
+
+    @pytest.mark.parametrize("place", ["photo", "out"])
+    def test_names_over_255_characters(self, tmp_path, refuse, place):
+        long = tmp_path / ("a" * 260 + ".png")
+        words = (long, "-o", tmp_path / "out") if place == "photo" else (save_photo(tmp_path / "a.png"), "-o", long)
+        refuse(*words, reason="(File name too long)")
+
+    def test_out_below_a_file(self, tmp_path, refuse):
+        photo = save_photo(tmp_path / "a.png")
+        line = f"{photo / 'b.png'}: can't be written, because {photo} is no folder"
+        refuse(photo, "-o", photo / "b.png", reason=line)
 
     @pytest.mark.parametrize("argv", [["a.jpg"], ["-o", "out"], ["a.jpg", "-o", "out", "--strenght", "1"]])
     def test_usage(self, capsys, argv):

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
 from lookcast import cli
 from lookcast.cli.stylize import _parser
 from lookcast.inference.stylizer import Stylizer
-from lookcast.photos.read import read_mask, read_photo
+from lookcast.photos.masks import read_mask
+from lookcast.photos.read import read_photo
 from lookcast.segmenters import SEGMENTERS, ClusterSegmenter
 from lookcast.segmenters.auto_masks import AutoMasks
 from tests.looks import assert_same_levels, save_look, save_universal, universal_look
@@ -206,7 +208,7 @@ class TestMasks:
             source, mask = tmp_path / "in" / f"{name}.png", read_mask(tmp_path / "masks" / f"{name}.png")
             expected = stylized(source, styles[:1], mask, read_mask(style_mask))
             assert_same_levels(pixels(out / f"{name}.png"), expected)
-            other = stylized(source, styles[:1], mask[:, [1, 0, *range(2, 9)]], read_mask(style_mask))
+            other = stylized(source, styles[:1], torch.where(mask < 2, 1 - mask, mask), read_mask(style_mask))
             assert np.abs(expected.astype(int) - other).mean() > 1  # each has its own mask
 
     def test_a_label_that_the_style_lacks_is_named(self, tmp_path, run, photo, styles, caplog):
@@ -276,6 +278,73 @@ class TestAutoMasks:
         assert {path.name for path in out.iterdir()} == {"chelsea.png", "coffee.png"}
 
 
+class TestInputsAreKept:
+    """No file that is read is written over, whatever its role and the way to it; `--overwrite` allows it."""
+
+    def arguments(self, role, tmp_path, photo, styles, checkpoint):
+        """Words of the command line, and the file that would be lost."""
+        content_mask = save_mask(tmp_path / "mask" / "photo.png", (96, 64))
+        style_mask = save_mask(tmp_path / "style_mask.png", (96, 64))
+        style = tmp_path / "style" / "photo.png"
+        style.parent.mkdir()
+        style.write_bytes(styles[1].read_bytes())
+        given = ("--style", style, "--content-mask", content_mask, "--style-mask", style_mask)
+        found = ("--style", style, "--auto-masks", "clusters", "--save-masks")
+        hard = tmp_path / "hard.png"
+        if role == "style by a hard link":
+            hard.hardlink_to(style)
+        return {
+            "style": ((*given, "-o", style), style),
+            "style by its folder": ((*given, "-o", style.parent), style),
+            "style by a hard link": ((*given, "-o", hard), style),
+            "content mask": ((*given, "-o", content_mask), content_mask),
+            "content mask by its folder": ((*given, "-o", content_mask.parent), content_mask),
+            "style mask": ((*given, "-o", style_mask), style_mask),
+            "saved mask": ((*found, tmp_path / "found", "-o", tmp_path / "out.png"), style),
+        }[role]
+
+    @pytest.mark.parametrize(
+        ("role", "line"),
+        [
+            ("style", "is a style photo"),
+            ("style by its folder", "is a style photo"),
+            ("style by a hard link", "is a style photo"),
+            ("content mask", "is the mask of one of the photos"),
+            ("content mask by its folder", "is the mask of one of the photos"),
+            ("style mask", "is the mask of a style photo"),
+            ("saved mask", "is a style photo"),
+        ],
+    )
+    def test_known_value(self, tmp_path, run, photo, styles, checkpoint, role, line):
+        words, lost = self.arguments(role, tmp_path, photo, styles, checkpoint)
+        if role == "saved mask":
+            (tmp_path / "found" / "content").mkdir(parents=True)
+            (tmp_path / "found" / "content" / "photo.png").symlink_to(lost)
+        before = lost.read_bytes()
+        code, out, err = run(photo, *words)
+        assert (code, out) == (2, "")
+        assert err.endswith(f": {line}; --overwrite allows writing over it\n")
+        assert err.count("\n") == 1
+        assert lost.read_bytes() == before
+        if role == "style by its folder":
+            assert run(photo, *words, "--overwrite")[0] == 0
+            assert lost.read_bytes() != before
+
+    def test_checkpoint(self, tmp_path, run, photo, styles, checkpoint):
+        (tmp_path / "out.png").hardlink_to(checkpoint)
+        before = checkpoint.read_bytes()
+        code, _, err = run(photo, "--style", styles[0], "-o", tmp_path / "out.png")
+        assert (code, err.endswith("out.png: is the checkpoint; --overwrite allows writing over it\n")) == (2, True)
+        assert checkpoint.read_bytes() == before
+
+    def test_a_saved_mask_and_a_photo_for_one_file(self, tmp_path, run, photo, styles):
+        words = ("--style", styles[0], "--auto-masks", "clusters", "--save-masks", tmp_path / "m")
+        code, _, err = run(photo, *words, "-o", tmp_path / "m" / "content")
+        assert code == 2
+        assert err.endswith(f"would both be written to {tmp_path / 'm' / 'content' / 'photo.png'}\n")
+        assert not (tmp_path / "m").exists()
+
+
 class TestRefuses:
     """One line on stderr, exit code 2, nothing written."""
 
@@ -303,17 +372,18 @@ class TestRefuses:
     def test_weights(self, refuse, styles):
         two = ("--style", styles[0], "--style", styles[1])
         refuse("--weights", 1, reason="--weights: needs --style")
-        refuse(*two, "--weights", 1, reason="weights: 1 for 2 style photos")
-        refuse(*two, "--weights", "1,0", reason="weights: expected positive numbers, got 1, 0")
-        refuse(*two, "--weights", "1,nan", reason="weights: expected positive numbers, got 1, nan")
+        refuse(*two, "--weights", 1, reason="--weights: 1 for 2 style photos")
+        refuse(*two, "--weights", "1,0", reason="weights: expected positive numbers, got 1.0, 0.0")
+        refuse(*two, "--weights", "1,nan", reason="weights: expected positive numbers, got 1.0, nan")
+        refuse(*two, "--weights", "1e308,1e308", reason="weights: their sum is beyond the largest number, 1e+308")
 
     def test_masks(self, tmp_path, refuse, styles):
         mask, square = save_mask(tmp_path / "mask.png", (96, 64)), save_mask(tmp_path / "square.png", (64, 64))
         style, of_content, of_style = ("--style", styles[1]), ("--content-mask", mask), ("--style-mask", mask)
         refuse(*of_content, reason="--content-mask: needs --style and --style-mask")
         refuse(*of_style, reason="--style-mask: needs --style")
-        refuse(*style, *of_content, reason="--style-mask: missing; masks come in pairs")
-        refuse(*style, *of_style, reason="--content-mask: missing; masks come in pairs")
+        refuse(*style, *of_content, reason="--style-mask: missing, but --content-mask is given; masks come in pairs")
+        refuse(*style, *of_style, reason="--content-mask: missing, but --style-mask is given; masks come in pairs")
         refuse(*style, *of_content, *of_style, *of_style, reason="--style-mask: 2 for 1 style photos")
         refuse(
             *style, *of_content, "--style-mask", square, reason=f"{square}: is 64x64 pixels, its photo 96x64: another"
@@ -335,12 +405,25 @@ class TestRefuses:
         mask, style = save_mask(tmp_path / "mask.png", (96, 64)), ("--style", styles[1])
         auto = ("--auto-masks", "clusters")
         refuse(*auto, reason="--auto-masks: needs --style")
-        refuse(*style, *auto, "--content-mask", mask, reason="--auto-masks: finds masks, so it goes without")
-        refuse(*style, *auto, "--style-mask", mask, reason="--auto-masks: finds masks, so it goes without")
-        refuse(*style, "--save-masks", tmp_path / "m", reason="--save-masks: writes what --auto-masks finds")
+        refuse(*style, *auto, "--content-mask", mask, reason="--auto-masks: finds masks, so it excludes")
+        refuse(*style, *auto, "--style-mask", mask, reason="--auto-masks: finds masks, so it excludes")
+        refuse(*style, "--save-masks", tmp_path / "m", reason="--save-masks: needs --auto-masks")
         (tmp_path / "file").write_text("")
         below = tmp_path / "file" / "content" / "photo.png"
-        refuse(*style, *auto, "--save-masks", tmp_path / "file", reason=f"{below}: can't be written")
+        line = f"{below}: can't be written, because {tmp_path / 'file'} is no folder"
+        refuse(*style, *auto, "--save-masks", tmp_path / "file", reason=line)
+
+    def test_segmenter_weights(self, tmp_path, refuse, styles):
+        style, weights = ("--style", styles[1]), ("--segmenter-weights", tmp_path / "no.pth")
+        refuse(*style, *weights, reason="--segmenter-weights: needs --auto-masks")
+        refuse(*style, "--auto-masks", "clusters", *weights, reason="segmenter weights: clusters has none to replace")
+        refuse(*style, "--auto-masks", "torchvision", *weights, reason=f"{tmp_path / 'no.pth'}: no such")
+
+    def test_a_photo_as_mask(self, tmp_path, refuse, styles):
+        mask, style = save_mask(tmp_path / "mask.png", (96, 64)), ("--style", styles[1])
+        line = f"{styles[1]}: 5"  # pixels of 6144
+        refuse(*style, "--style-mask", styles[1], "--content-mask", mask, reason=line)
+        refuse(*style, "--style-mask", mask, "--content-mask", styles[1], reason=line)
 
     def test_a_style_for_a_single_look(self, tmp_path, refuse, styles):
         path = save_look(tmp_path / "look.safetensors")
@@ -349,7 +432,20 @@ class TestRefuses:
         refuse("--style", styles[0], "--auto-masks", "clusters", "--checkpoint", path, reason=reason)
 
     @pytest.mark.parametrize(
-        "options", [("--auto-masks", "magic"), ("--weights", "much"), ("--style",), ("--weights",)]
+        "options",
+        [
+            ("--auto-masks", "magic"),
+            ("--weights", "much"),
+            ("--weights", "1,"),
+            ("--weights", ""),
+            ("--style",),
+            ("--style", ""),
+            ("--weights",),
+            ("--style-mask", ""),
+            ("--content-mask", ""),
+            ("--save-masks", ""),
+            ("--segmenter-weights", ""),
+        ],
     )
     def test_usage(self, tmp_path, photo, capsys, options):
         with pytest.raises(SystemExit) as caught:

@@ -1,6 +1,6 @@
 """Records that several packages share. They are NamedTuples, which survive collation and device transfer."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -28,6 +28,20 @@ class PhotoBatch(NamedTuple):
     skipped: tuple[str, ...] = ()
     seed: int = 0
     seeds: tuple[int, ...] = ()
+
+
+class StyleInput(NamedTuple):
+    """A style photo and what belongs to it.
+
+    Attributes:
+        photo: an image of any kind that `Stylizer.stylize` takes.
+        mask: its regions: uint8 labels `(H, W)`, or `(1, K, h, w)` in [0, 1]; None without masks.
+        weight: its share in the mix of several styles, positive; the shares may have any sum.
+    """
+
+    photo: Any
+    mask: torch.Tensor | None = None
+    weight: float = 1.0
 
 
 class Stylization(NamedTuple):

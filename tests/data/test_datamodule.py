@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from omegaconf import ListConfig
 
 from lookcast.checks import InputError
 from lookcast.data.batches import SampleBatch
@@ -69,6 +70,12 @@ class TestSplit:
         for photos in (data.photos.train, data.photos.val):
             assert names(photos) == [f"photo{number:02d}" for number in range(12)]
             assert all(photos.read(number).labels.shape == (64, 96) for number in range(12))
+
+    @pytest.mark.parametrize("given", [find_photos, lambda folder: ListConfig([str(folder)]), lambda folder: (folder,)])
+    def test_any_sequence_of_photos(self, twenty, given):
+        data = PhotoDataModule(given(twenty), scale=ListConfig([0.5, 1]))
+        assert names(data.photos.train) == names(PhotoDataModule(twenty).photos.train)
+        assert data.scale == (0.5, 1.0)
 
 
 class TestTraining:
@@ -387,6 +394,20 @@ class TestRejects:
             break_photo(path)
         with pytest.raises(InputError, match=rf"^photos: none of the {count} can be read, first .*photo00"):
             PhotoDataModule(tmp_path)
+
+    def test_rejects_photos_as_masks(self, tmp_path):
+        photos = save_photos(tmp_path / "photos", 12)
+        with pytest.raises(InputError, match=r"^photos: none of the 12 can be read, first .*00\.png: .* nine colours"):
+            PhotoDataModule(photos, masks=save_photos(tmp_path / "masks", 12))
+
+    def test_skips_a_photo_whose_mask_is_a_photo(self, tmp_path):
+        photos = save_photos(tmp_path / "photos", 4)
+        masks = save_masks(tmp_path / "masks", 4)
+        (masks / "photo02.png").write_bytes((photos / "photo02.png").read_bytes())
+        data = PhotoDataModule(photos, num_val=1, masks=masks, size=24, batch_size=4)
+        (line,) = fit(data, 1).trained[0].skipped
+        assert line.startswith(f"{masks / 'photo02.png'}: ")
+        assert "far from each of the nine colours" in line
 
     def test_rejects_masks_that_do_not_fit(self, tmp_path):
         photos = save_photos(tmp_path / "photos", 12)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lookcast.checks import InputError
-from lookcast.inference.devices import halves_well, pick_device, pick_devices
+from lookcast.inference.devices import bfloat16_is_faster, pick_device, pick_devices
 
 CUDA = torch.cuda.is_available()
 
@@ -47,15 +47,15 @@ class TestPickDevices:
             pick_devices("cpu,gpu")
 
 
-class TestHalvesWell:
+class TestBfloat16IsFaster:
     def test_is_what_the_machine_says(self, monkeypatch):
         for amx in (True, False):
             monkeypatch.setattr(torch.cpu, "get_capabilities", lambda amx=amx: {"amx_bf16": amx})
-            assert halves_well(torch.device("cpu")) == amx
+            assert bfloat16_is_faster(torch.device("cpu")) == amx
         monkeypatch.setattr(torch.cpu, "get_capabilities", dict)  # no x86
-        assert not halves_well(torch.device("cpu"))
+        assert not bfloat16_is_faster(torch.device("cpu"))
 
     def test_gpus_from_ampere_on(self, monkeypatch):
         for capability, expected in (((7, 5), False), ((8, 0), True), ((9, 0), True)):
             monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
-            assert halves_well(torch.device("cuda")) == expected
+            assert bfloat16_is_faster(torch.device("cuda")) == expected

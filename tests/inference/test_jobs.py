@@ -1,9 +1,18 @@
 import os
+from pathlib import Path
 
 import pytest
 
 from lookcast.checks import InputError
-from lookcast.inference.jobs import Job, pending_jobs, plan_jobs, rank_jobs
+from lookcast.inference.jobs import (
+    Job,
+    check_distinct,
+    check_distinct_stems,
+    check_inputs_kept,
+    pending_jobs,
+    plan_jobs,
+    rank_jobs,
+)
 from tests.photo_files import save_photo
 from tests.runs import save_mask
 
@@ -44,23 +53,88 @@ class TestPlanJobs:
                 plan_jobs(given, tmp_path / "out", masks=mask)
             assert str(caught.value) == f"content-mask: {mask} is one file; several photos need a folder of masks"
 
-    def test_a_mask_may_be_written_over_no_photo(self, tmp_path):
-        photo = save_photo(tmp_path / "a.png")
-        with pytest.raises(InputError, match="is one of the photos to read"):
-            plan_jobs([photo], tmp_path, masks=save_mask(tmp_path / "masks" / "a.png", SIZE).parent)
-
     def test_hidden_files_are_no_photos(self, tmp_path):
         photo = save_photo(tmp_path / "a.jpg")
         save_photo(tmp_path / ".a.x81z.jpg")
         save_photo(tmp_path / "._a.jpg")
         assert [job.source for job in plan_jobs([tmp_path], tmp_path / "out")] == [photo]
 
+    def test_one_place_for_two_photos(self, tmp_path):
+        photos = [save_photo(tmp_path / name / "a.png") for name in ("1", "2")]
+        with pytest.raises(InputError, match=r"1/a\.png and .*2/a\.png would both be written to .*out/a\.png$"):
+            plan_jobs(photos, tmp_path / "out")
+
+    @pytest.mark.parametrize(
+        ("out", "reason"),
+        [
+            ("file", "file/a.png: can't be written, because {}/file is no folder"),
+            ("file/out.png", "file/out.png: can't be written, because {}/file is no folder"),
+            ("file/below/that", "file/below/that/a.png: can't be written, because {}/file is no folder"),
+            ("pipe.png", "pipe.png: can't be written, because it is no regular file"),
+            ("a" * 300, f"{'a' * 300}/a.png: can't be written (File name too long)"),
+            ("a" * 300 + ".png", f"{'a' * 300}.png: can't be written (File name too long)"),
+        ],
+    )
+    def test_rejects_a_target_that_no_folder_can_hold(self, tmp_path, out, reason):
+        photo = save_photo(tmp_path / "in" / "a.png")
+        (tmp_path / "file").write_text("no folder")
+        os.mkfifo(tmp_path / "pipe.png")
+        with pytest.raises(InputError) as caught:
+            plan_jobs([photo], tmp_path / out)
+        assert str(caught.value) == f"{tmp_path}/{reason.format(tmp_path)}"
+
+    def test_names_that_are_too_long_are_left_to_their_reader(self, tmp_path):
+        photo = tmp_path / ("b" * 300 + ".png")
+        assert plan_jobs([photo], tmp_path / "out.png") == [Job(photo, tmp_path / "out.png")]
+
     def test_the_same_stem_twice(self, tmp_path):
         photos = [save_photo(tmp_path / name) for name in ("a.jpg", "a.png")]
         assert [job.target.name for job in plan_jobs(photos, tmp_path / "out")] == ["a.jpg", "a.png"]
 
 
-class TestLeftToDo:
+class TestCheckDistinct:
+    def test_known_value(self, tmp_path):
+        check_distinct([(Path("a"), tmp_path / "a"), (Path("b"), tmp_path / "b")])
+
+    def test_one_file_by_two_paths(self, tmp_path):
+        (tmp_path / "link").symlink_to(tmp_path)
+        for other in (tmp_path / "x" / ".." / "a", tmp_path / "link" / "a"):
+            with pytest.raises(InputError, match=r"^one and two would both be written to "):
+                check_distinct([(Path("one"), tmp_path / "a"), (Path("two"), other)])
+
+    def test_stems(self, tmp_path):
+        with pytest.raises(InputError, match=r"^a\.png and b/a\.jpg would share the mask a\.png$"):
+            check_distinct_stems([Path("a.png"), Path("b/a.jpg")])
+
+
+class TestCheckInputsKept:
+    @pytest.fixture
+    def style(self, tmp_path):
+        return save_photo(tmp_path / "style.png")
+
+    def test_other_files(self, tmp_path, style):
+        check_inputs_kept([tmp_path / "out.png", save_photo(tmp_path / "older.png")], [("a style", style)])
+        check_inputs_kept([tmp_path / "out.png"], [("a style", tmp_path / "missing.png")])
+
+    @pytest.mark.parametrize("way", ["itself", "another spelling", "symbolic link", "hard link", "link to its folder"])
+    def test_rejects(self, tmp_path, style, way):
+        if way == "symbolic link":
+            (tmp_path / "out.png").symlink_to(style)
+        elif way == "hard link":
+            (tmp_path / "out.png").hardlink_to(style)
+        elif way == "link to its folder":
+            (tmp_path / "folder").symlink_to(tmp_path)
+        out = {
+            "itself": style,
+            "another spelling": tmp_path / "." / ".." / tmp_path.name / "style.png",
+            "link to its folder": tmp_path / "folder" / "style.png",
+        }.get(way, tmp_path / "out.png")
+        with pytest.raises(InputError) as caught:
+            check_inputs_kept([tmp_path / "else.png", out], [("a style photo", style)])
+        assert str(caught.value) == f"{out}: is a style photo; --overwrite allows writing over it"
+
+
+class TestPendingJobs:
     def test_known_value(self, tmp_path):
         photos = [save_photo(tmp_path / f"{name}.png") for name in "abc"]
         jobs = plan_jobs(photos, tmp_path / "out")
@@ -76,15 +150,10 @@ class TestLeftToDo:
         assert pending_jobs(jobs) == jobs
 
 
-class TestOwnShare:
+class TestRankJobs:
     @pytest.mark.parametrize("count", [1, 2, 3, 20])
     def test_every_photo_is_in_one_part(self, tmp_path, count):
         jobs = [Job(tmp_path / f"{i}.png", tmp_path / "out" / f"{i}.png") for i in range(10)]
         parts = [rank_jobs(jobs, rank, count) for rank in range(count)]
         assert sorted(job for part in parts for job in part) == sorted(jobs)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
-
-    @pytest.mark.parametrize(("rank", "count"), [(2, 2), (-1, 2), (0, 0)])
-    def test_rejects_a_part_that_is_none(self, rank, count):
-        with pytest.raises(InputError, match=rf"^--share: expected I/N .*, got {rank}/{count}$"):
-            rank_jobs([], rank, count)

@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -136,7 +138,7 @@ class TestStylize:
         assert all(np.array_equal(*pair) for pair in zip(outputs, expected, strict=True))
         assert not np.array_equal(expected[0], expected[1])
 
-    @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
+    @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan"), "0.5", None])
     def test_rejects_strength(self, stylizer, strength):
         with pytest.raises(InputError, match=r"^strength: expected a number in \[0, 1\], got"):
             stylizer.stylize(PHOTO, strength=strength)
@@ -156,11 +158,11 @@ class TestSingleLook:
     @pytest.mark.parametrize("strength", [0, 1])
     def test_rejects_style_and_masks(self, name, strength):
         stylizer = Stylizer(look(), {}, "cpu")
-        with pytest.raises(InputError, match=f"^{name}: this bilateral generator has a single look"):
+        with pytest.raises(InputError, match=f"^{name}: the bilateral generator has a fixed style"):
             stylizer.stylize(PHOTO, strength=strength, **{name: torch.zeros(1, 3, 64, 96)})
 
     def test_rejects_set_style(self):
-        with pytest.raises(InputError, match=r"^style: this bilateral generator has a single look"):
+        with pytest.raises(InputError, match=r"^style: the bilateral generator has a fixed style"):
             Stylizer(look(), {}, "cpu").set_style(PHOTO)
 
 
@@ -275,7 +277,7 @@ class TestPrecision:
     def test_bfloat16_agrees_with_float32(self, name, monkeypatch):
         style, outputs = getattr(skimage.data, name)(), []
         for fast in (True, False):
-            monkeypatch.setattr(stylizer_module, "halves_well", lambda _, fast=fast: fast)
+            monkeypatch.setattr(stylizer_module, "bfloat16_is_faster", lambda _, fast=fast: fast)
             stylizer = load(SHIPPED, "cpu")
             assert stylizer.generator.encoder.half_precision == fast
             outputs.append(stylizer.stylize(skimage.data.chelsea(), style).astype(int))
@@ -284,7 +286,7 @@ class TestPrecision:
         assert 0 < difference.mean() < 0.3
 
     def test_float32_asks_no_machine(self, monkeypatch):
-        monkeypatch.setattr(stylizer_module, "halves_well", lambda _: True)
+        monkeypatch.setattr(stylizer_module, "bfloat16_is_faster", lambda _: True)
         assert not load(SHIPPED, "cpu", "float32").generator.encoder.half_precision
 
     def test_rejects_another(self):
@@ -395,6 +397,19 @@ class TestMasks:
         assert np.array_equal(output, whole)
         assert not np.array_equal(whole, PHOTO)
 
+    @pytest.mark.parametrize("size", [(64, 96), (32, 48), (1024, 1536)])
+    def test_labels_equal_the_one_hot_mask(self, size):
+        """uint8 labels become shares at 256 px at most; both ways end at 64 places, by the same means of squares."""
+        stylizer = Stylizer(universal_look(), {}, "cpu")
+        labels = torch.zeros(size, dtype=torch.uint8)
+        labels[size[0] // 3 :, size[1] // 4 :] = 3
+        one_hot = torch.nn.functional.one_hot(labels.long(), 9).permute(2, 0, 1)[None].float()
+        style_labels, style_mask = labels.flip(0), one_hot.flip(2)
+        output = stylizer.stylize(PHOTO, PHOTO[..., ::-1].copy(), labels, style_labels).astype(int)
+        expected = stylizer.stylize(PHOTO, PHOTO[..., ::-1].copy(), one_hot, style_mask)
+        assert np.abs(output - expected).max() <= 1
+        assert np.abs(output - stylizer.stylize(PHOTO, PHOTO[..., ::-1].copy())).mean() > 0.5  # masks change it
+
     def test_restrict_what_a_region_becomes(self):
         # The real generator: the lower half takes the colours of the style's lower half.
         style = np.zeros((64, 96, 3), np.uint8)
@@ -447,7 +462,7 @@ class TestMasks:
             universal.stylize(PHOTO, PHOTO, mask[0], mask)
         with pytest.raises(ShapeError, match=r"^style_mask: expected shape \(1, K, h, w\)"):
             universal.set_style(PHOTO, mask.expand(2, -1, -1, -1))
-        with pytest.raises(InputError, match=r"^style_mask: expected floating point in \[0, 1\], got torch\.int64$"):
+        with pytest.raises(InputError, match=r"^style_mask: expected uint8 labels or .*, got torch\.int64$"):
             universal.set_style(PHOTO, mask.long())
 
 
@@ -484,7 +499,51 @@ class TestMissingLabel:
         assert self.logged(caplog, universal, style, halves((64, 96), 9)) == []  # of the style alone
 
 
+class TestCallersState:
+    """What a caller has set for torch, or the process it was forked into, changes nothing."""
+
+    @pytest.fixture
+    def restored(self):
+        yield
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+    @pytest.mark.parametrize("name", ["universal", "bilateral", "transform"])
+    @pytest.mark.parametrize("default", [torch.float64, torch.bfloat16, "meta"])
+    @pytest.mark.usefixtures("restored")
+    def test_defaults_of_torch(self, tmp_path, name, default):
+        path = save_universal(tmp_path / "a") if name == "universal" else save_look(tmp_path / "a", name)
+        style = BRIGHT if name == "universal" else None
+        expected = load(path, "cpu").stylize(PHOTO, style)
+        (torch.set_default_device if default == "meta" else torch.set_default_dtype)(default)
+        output = load(path, "cpu").stylize(PHOTO, style)
+        assert np.array_equal(output, expected)
+        assert torch.get_default_dtype() == (torch.float32 if default == "meta" else default)
+
+    def test_fork(self, tmp_path):
+        """OpenMP's threads do not exist in a child: with more than one thread it would wait for ever."""
+        path = save_universal(tmp_path / "a.safetensors")
+        program = f"""
+import os, lookcast, numpy as np, skimage.data, torch
+torch.set_num_threads(2)
+photo, style = skimage.data.chelsea(), skimage.data.coffee()
+stylizer = lookcast.load({str(path)!r}, "cpu")
+expected = stylizer.stylize(photo, style)
+child = os.fork()
+if child == 0:
+    os._exit(7 if np.abs(stylizer.stylize(photo, style).astype(int) - expected).max() <= 1 else 8)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+        assert result.stdout == "7\n"
+
+
 class TestLoad:
+    @pytest.mark.parametrize("given", [5, "", b"universal"])
+    def test_rejects_other_kinds(self, given):
+        with pytest.raises(CheckpointError, match=r"^checkpoint: expected a path or a name, got (int|an empty|bytes)"):
+            load(given, "cpu")
+
     def test_path(self, tmp_path):
         path = save_look(tmp_path / "look.safetensors")
         stylizer = lookcast.load(path, device="cpu")

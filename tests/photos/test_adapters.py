@@ -103,6 +103,18 @@ class TestOpenImage:
         output = stylizer.stylize(image)
         assert output.info == image.info
 
+    def test_rejects_a_closed_image(self, stylizer):
+        image = Image.fromarray(PHOTO)
+        image.close()
+        with pytest.raises(InputError, match=r"^content: this PIL image can't be read \(Operation on closed image\)$"):
+            stylizer.stylize(image)
+
+    def test_rejects_an_image_of_a_cut_file(self, stylizer, tmp_path):
+        Image.fromarray(PHOTO).save(tmp_path / "a.png")
+        (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:3000])
+        with pytest.raises(InputError, match=r"^content: this PIL image can't be read \(.*\)$"):
+            stylizer.stylize(Image.open(tmp_path / "a.png"))
+
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
@@ -118,8 +130,11 @@ class TestOpenImage:
             (np.full((3, 4, 3), np.nan), "goes from nan"),
             (torch.zeros(3, 4), "expected a tensor of .* got a tensor of"),
             (torch.zeros(4, 5, 3), "expected a tensor of"),
-            (torch.zeros(3, 4, 5, dtype=torch.int32), "expected uint8 or floating point .*, got torch.int32"),
+            (torch.zeros(3, 4, 5, dtype=torch.int32), "expected uint8, or floating point .*, got torch.int32"),
             (torch.full((3, 4, 5), 2.0), "goes from 2 to 2"),
+            (torch.zeros(3, 4, 5, dtype=torch.float8_e4m3fn), "expected uint8, or .*, got torch.float8_e4m3fn"),
+            (torch.zeros(3, 4, 5, device="meta"), "expected a tensor with values, got one on the meta device"),
+            (torch.zeros(3, 4, 5).to_sparse(), "expected a dense tensor, got one of layout torch.sparse_coo"),
         ],
     )
     def test_rejects_content(self, stylizer, content, reason):

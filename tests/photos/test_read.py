@@ -9,7 +9,6 @@ import torch
 from PIL import ExifTags, Image
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.ops.masks import PALETTE, check_aspect
 from lookcast.photos.color import to_srgb
 from lookcast.photos.photo import to_8_bits
 from lookcast.photos.read import (
@@ -17,7 +16,6 @@ from lookcast.photos.read import (
     PHOTO_SUFFIXES,
     Photo,
     PhotoError,
-    read_mask,
     read_photo,
     read_srgb,
     to_pixels,
@@ -26,7 +24,6 @@ from lookcast.photos.read import (
 )
 from tests.photo_files import DISPLAY_P3, SRGB, UPRIGHT, exif, parsed, png16, save_photo
 
-PALETTE_COLORS = np.array([rgb for _, rgb in PALETTE], np.uint8)
 # The stored form of the upright photo for each EXIF orientation (TIFF 6.0: the sides of row 0 and column 0).
 STORED = {
     1: lambda a: a,
@@ -260,63 +257,6 @@ class TestReadSrgbShrunk:
     def test_rejects_no_pixels(self, tmp_path):
         with pytest.raises(InputError, match=r"^min_side: expected at least 1 pixel, got 0$"):
             read_srgb(save_photo(tmp_path / "photo.jpg"), min_side=0)
-
-
-class TestReadMask:
-    LABELS = np.arange(9).repeat(4)[None].repeat(12, 0)  # nine stripes, 36 x 12
-
-    @pytest.fixture
-    def mask(self, tmp_path):
-        Image.fromarray(PALETTE_COLORS[self.LABELS]).save(tmp_path / "mask.png")
-        return tmp_path / "mask.png"
-
-    def test_known_value(self, mask):
-        read = read_mask(mask)
-        assert read.shape == (1, 9, 12, 36)
-        assert read.dtype == torch.float32
-        assert np.array_equal(read[0].argmax(0).numpy(), self.LABELS)
-        assert torch.equal(read.sum(1), torch.ones(1, 12, 36))
-
-    def test_a_large_one_is_shrunk_without_new_labels(self, tmp_path):
-        size = (203, 3001)
-        labels = (np.arange(3001) // 7 + np.arange(203)[:, None] // 11) % 9
-        Image.fromarray(PALETTE_COLORS[labels]).save(tmp_path / "mask.png")
-        read = read_mask(tmp_path / "mask.png")
-        assert 1000 < max(read.shape[-2:]) <= 1024
-        check_aspect("mask", tuple(read.shape[-2:]), size)
-        assert set(read.unique().tolist()) == {0.0, 1.0}
-        assert read_mask(tmp_path / "mask.png", size).shape == (1, 9, *size)
-
-    def test_palette_file(self, mask):
-        Image.open(mask).convert("P", palette=Image.Palette.ADAPTIVE).save(mask)
-        assert np.array_equal(read_mask(mask)[0].argmax(0).numpy(), self.LABELS)
-
-    def test_resizes_to_the_photo_without_new_labels(self, mask):
-        read = read_mask(mask, (24, 72))
-        assert np.array_equal(read[0].argmax(0).numpy(), self.LABELS.repeat(2, 0).repeat(2, 1))
-        assert set(read.unique().tolist()) == {0.0, 1.0}
-
-    def test_tall_mask_is_read_whole(self, tmp_path):
-        colors = np.zeros((700, 2, 3), np.uint8)
-        colors[600:] = 255
-        Image.fromarray(colors).save(tmp_path / "mask.png")
-        labels = read_mask(tmp_path / "mask.png")[0].argmax(0)
-        black, white = (index for index, (name, _) in enumerate(PALETTE) if name in ("black", "white"))
-        assert torch.equal(labels[:, 0], torch.tensor([black] * 600 + [white] * 100))
-
-    def test_one_label_only(self, tmp_path):
-        Image.new("RGB", (6, 4), (255, 0, 0)).save(tmp_path / "mask.png")
-        read = read_mask(tmp_path / "mask.png", (8, 12))
-        assert read.shape == (1, 9, 8, 12)
-        assert torch.equal(read.argmax(1), torch.full((1, 8, 12), [name for name, _ in PALETTE].index("red")))
-
-    def test_rejects_another_aspect_ratio(self, mask):
-        with pytest.raises(InputError, match=r"mask\.png: is 36x12 pixels, its photo 36x24"):
-            read_mask(mask, (24, 36))
-
-    def test_rejects_missing_file(self, tmp_path):
-        with pytest.raises(PhotoError, match="no such photo"):
-            read_mask(tmp_path / "mask.png")
 
 
 class TestToTensor:

@@ -5,9 +5,10 @@ from PIL import Image
 
 from lookcast.checks import InputError
 from lookcast.inference.stylizer import Stylizer
-from lookcast.photos.read import read_mask
+from lookcast.photos.masks import read_mask
 from lookcast.segmenters import ClusterSegmenter, MaskPair, Segmenter
-from lookcast.segmenters.auto_masks import LONGEST, AutoMasks
+from lookcast.segmenters.auto_masks import MAX_SIDE, AutoMasks
+from lookcast.structures import StyleInput
 from tests.looks import MeanColor, universal_look
 from tests.photo_files import UPRIGHT as PHOTO
 from tests.samples import photo
@@ -41,14 +42,20 @@ class Halves(Segmenter):
         return MaskPair(*masks, ("upper", "lower"))
 
 
+def found(options, role, number=0):
+    """The mask of the content or of a style in the arguments of `Stylizer.stylize`."""
+    return options["content_mask"][number] if role == "content" else options["style"][number].mask
+
+
 class TestAutoMasks:
     def test_known_value(self, segmenter):
         options = AutoMasks(segmenter, [COFFEE])(PHOTO)
-        assert (options["style"], options["weights"]) == ([COFFEE], None)
+        (style,) = options["style"]
+        assert (style.photo is COFFEE, style.weight) == (True, 1)
         tensors = [torch.from_numpy(p).permute(2, 0, 1)[None] / 255 for p in (PHOTO, COFFEE)]
         expected = segmenter.segment_pair(*tensors)
         assert torch.equal(options["content_mask"][0], expected.content)
-        assert torch.equal(options["style_mask"][0], expected.style)
+        assert torch.equal(style.mask, expected.style)
         assert len(expected.labels) > 1
 
     @pytest.mark.parametrize(
@@ -66,8 +73,8 @@ class TestAutoMasks:
     def test_any_kind_of_photo(self, segmenter, kind):
         expected = AutoMasks(segmenter, [COFFEE])(PHOTO)
         options = AutoMasks(segmenter, [kind(COFFEE)])(kind(PHOTO))
-        for key in ("content_mask", "style_mask"):
-            (mask,), (other,) = options[key], expected[key]
+        for role in ("content", "style"):
+            mask, other = found(options, role), found(expected, role)
             assert mask.dtype == torch.float32
             assert (mask != other).float().mean() < 1e-3  # 1/257 of rounding at the borders
         output = Stylizer(universal_look(), {}, "cpu").stylize(kind(PHOTO), **options)
@@ -79,12 +86,12 @@ class TestAutoMasks:
         assert np.abs(output - PHOTO / 255).max() < 1e-5
 
     def test_several_styles(self, segmenter):
-        options = AutoMasks(segmenter, [COFFEE, ASTRONAUT], [1, 3])(PHOTO)
-        assert options["weights"] == [1, 3]
+        options = AutoMasks(segmenter, [StyleInput(COFFEE), StyleInput(ASTRONAUT, weight=3)])(PHOTO)
+        assert [style.weight for style in options["style"]] == [1, 3]
         for number, style in enumerate((COFFEE, ASTRONAUT)):
             alone = AutoMasks(segmenter, [style])(PHOTO)
-            for key in ("content_mask", "style_mask"):
-                assert torch.equal(options[key][number], alone[key][0])
+            for role in ("content", "style"):
+                assert torch.equal(found(options, role, number), found(alone, role))
         stylizer = Stylizer(universal_look(), {}, "cpu")
         each = [stylizer.stylize(PHOTO / 255, **AutoMasks(segmenter, [s])(PHOTO)) for s in (COFFEE, ASTRONAUT)]
         # The mix is clamped as a whole, so compare where no value was.
@@ -126,15 +133,15 @@ class TestAutoMasks:
         segmenter = Halves()
         output = Stylizer(MeanColor(), {}, "cpu").stylize(content, **AutoMasks(segmenter, [style])(content))
         assert output.shape == content.shape
-        assert all(max(shape) <= 1.1 * LONGEST or min(shape) < 10 for shape in segmenter.sizes)
+        assert all(max(shape) <= 1.1 * MAX_SIDE or min(shape) < 10 for shape in segmenter.sizes)
 
     def test_clusters_of_unusual_sizes(self, segmenter):
         for size in ((1, 1), (1, 300), (40, 3)):
             content = np.resize(PHOTO, (*size, 3))
             for pair in ((content, COFFEE), (COFFEE, content)):
                 options = AutoMasks(segmenter, [pair[1]])(pair[0])
-                for key, image in (("content_mask", pair[0]), ("style_mask", pair[1])):
-                    (mask,) = options[key]
+                for role, image in (("content", pair[0]), ("style", pair[1])):
+                    mask = found(options, role)
                     assert mask.shape[-2:] == image.shape[:2]
                     assert torch.equal(mask.sum(1), torch.ones(1, *image.shape[:2]))
 
@@ -153,10 +160,8 @@ class TestSavedMasks:
         written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png")}
         assert written == {"masks/content/cat.png", "masks/style/cat.png"}
         for role, image in (("content", PHOTO), ("style", COFFEE)):
-            (mask,) = options[f"{role}_mask"]
             saved = read_mask(tmp_path / "masks" / role / "cat.png", image.shape[:2])
-            assert torch.equal(saved[:, : mask.shape[1]], mask)
-            assert not saved[:, mask.shape[1] :].any()
+            assert torch.equal(saved, found(options, role)[0].argmax(0))
 
     def test_of_several_styles(self, tmp_path, segmenter):
         options = AutoMasks(segmenter, [COFFEE, ASTRONAUT], folder=tmp_path)(PHOTO, "cat")
@@ -164,9 +169,8 @@ class TestSavedMasks:
         assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png")} == names
         for number in (1, 2):
             for role in ("content", "style"):
-                mask = options[f"{role}_mask"][number - 1]
                 saved = read_mask(tmp_path / role / f"cat_{number}.png")
-                assert torch.equal(saved[:, : mask.shape[1]], mask)
+                assert torch.equal(saved, found(options, role, number - 1)[0].argmax(0))
 
     def test_give_the_same_photo_again(self, tmp_path, segmenter):
         stylizer = Stylizer(universal_look(), {}, "cpu")

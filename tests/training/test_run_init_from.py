@@ -113,15 +113,11 @@ class TestSingleLook:
         assert lookcast.load(result.checkpoint).generator.name == "baked"
 
     def test_rejects_an_unknown_name(self, begin, tmp_path, monkeypatch):
-        with pytest.raises(
-            CheckpointError, match=r"^init_from: sunset: no checkpoint of this name ships with lookcast"
-        ) as caught:
+        with pytest.raises(CheckpointError, match=r"^init_from: sunset: no checkpoint of this name") as caught:
             begin("experiment=single_look", "init_from=sunset", "style=sample:coffee")
         assert "\n" not in str(caught.value)
         monkeypatch.setattr("lookcast.checkpoints.shipped", lambda _: tmp_path)
-        with pytest.raises(
-            CheckpointError, match=r"^init_from: universal: no checkpoint of this name ships with lookcast"
-        ):
+        with pytest.raises(CheckpointError, match=r"^init_from: universal: no checkpoint of this name"):
             begin("experiment=single_look", "style=sample:coffee")
 
     def test_rejects_a_missing_file(self, begin, tmp_path):

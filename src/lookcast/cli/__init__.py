@@ -1,4 +1,4 @@
-"""The command line. Nothing heavy is imported before a command is chosen, so that `--help` comes at once."""
+"""The command line. Heavy imports wait until a command is chosen, so that `--help` answers at once."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lookcast.cli.evaluate import evaluate
 from lookcast.cli.export import export
 from lookcast.cli.shard import shard
+from lookcast.cli.streams import flush_stdout, prepare_streams, say
 from lookcast.cli.stylize import stylize
 from lookcast.cli.train import train
 
@@ -17,7 +18,7 @@ class Command(NamedTuple):
 
     Attributes:
         help: one line.
-        run: takes the arguments behind the command's name, untouched; returns the exit code.
+        run: takes the arguments after the command's name, unchanged; returns the exit code.
     """
 
     help: str
@@ -37,26 +38,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: what stands behind `lookcast`; None takes it from the shell.
+        argv: the words after `lookcast`; None takes them from the shell.
 
     Returns:
-        0; 1 when some photos or pairs of many failed; 2 for bad input, with one line on stderr; 130 when interrupted.
+        0; 1 when some of several photos or pairs failed; 2 for bad input, with one line on stderr; 130 when
+        interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    # Only the first word is parsed here: what follows belongs to the command, options included.
-    command = COMMANDS[_parser().parse_args(argv[:1]).command]
+    prepare_streams()
+    code = 2
     try:
-        return command.run(argv[1:])
+        # Only the first word is parsed here: all others belong to the command, options included.
+        command = COMMANDS[_parser().parse_args(argv[:1]).command]
+        code = command.run(argv[1:])
     except KeyboardInterrupt:
         print("lookcast: interrupted", file=sys.stderr)
-        return 130
+        code = 130
+    except SystemExit:  # argparse has printed a help or an error
+        if (reason := flush_stdout()) is None:
+            raise
+        return _refuse(f"standard output: can't be written ({reason})")
     except ValueError as error:
-        from lookcast.checks import InputError  # here, because it brings torch along
+        from lookcast.checks import InputError  # here, because it imports torch
 
         if not isinstance(error, InputError):
             raise
-        print(f"lookcast: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    reason = flush_stdout()
+    return code if reason is None else _refuse(f"standard output: can't be written ({reason})")
+
+
+def _refuse(reason: str) -> int:
+    print(f"lookcast: error: {' '.join(reason.splitlines())}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
+    """Print the version; the package's metadata is read only then."""
 
     def __init__(self, option_strings: Sequence[str], dest: str) -> None:
         super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
@@ -82,5 +96,5 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from lookcast import __version__
 
-        print(f"lookcast {__version__}")
+        say(f"lookcast {__version__}")
         parser.exit()

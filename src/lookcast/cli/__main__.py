@@ -1,4 +1,4 @@
-"""`python -m lookcast.cli`."""
+"""Entry point of `python -m lookcast.cli`."""
 
 import sys
 

@@ -1,26 +1,65 @@
 """`lookcast export`."""
 
 import argparse
-from pathlib import Path
+from itertools import chain
 
-from lookcast.cli.options import add_look
+from lookcast.cli.options import add_look, add_overwrite, path, word
+from lookcast.cli.streams import say, set_up_logging
 
 FORMATS = ("onnx", "pt2", "cube")
 
 
 def export(argv: list[str]) -> int:
-    """`lookcast export`."""
+    """Run `lookcast export`."""
     args = _parser().parse_args(argv)
-    import logging
+    from lookcast.checkpoints import find_checkpoint
+    from lookcast.inference.jobs import check_inputs_kept, check_place, photos_in
+    from lookcast.inference.photo_files import read_styles
+    from lookcast.inference.stylizer import load
+    from lookcast.photos.read import read_srgb
 
-    from lookcast.inference.export.command import export_file
+    set_up_logging()
+    _check_combinations(args)
+    photos = photos_in(args.photo)
+    check_place(args.out)
+    if not args.overwrite:
+        inputs = chain(
+            (("a style photo", style) for style in args.style),
+            (("one of the photos to read", photo) for photo in photos),
+            [("the checkpoint", find_checkpoint(args.checkpoint))],
+        )
+        check_inputs_kept([args.out], inputs)
+    stylizer = load(args.checkpoint, "cpu" if args.format == "onnx" and args.device == "auto" else args.device)
+    styles = read_styles(args.style, weights=args.weights) or None
+    pixels = [read_srgb(photo) for photo in photos]
+    if args.format == "cube":
+        from lookcast.inference.export.cube import export_cube
 
-    logging.basicConfig(format="lookcast: %(message)s")
-    measured = export_file(
-        args.format, args.out, args.checkpoint, args.style, args.weights, args.photo, args.size, args.device
-    )
-    print(f"{args.out}: {measured}")
+        result = str(export_cube(stylizer, args.out, pixels, styles, 33 if args.size is None else args.size))
+    else:
+        if args.format == "onnx":
+            from lookcast.inference.export.onnx import export_onnx as write
+        else:
+            from lookcast.inference.export.pt2 import export_pt2 as write
+
+        checked = pixels or [style.photo for style in styles or ()]
+        result = f"differs from PyTorch by at most {write(stylizer, args.out, styles, checked):.1e}"
+    say(f"{args.out}: {result}")
     return 0
+
+
+def _check_combinations(args: argparse.Namespace) -> None:
+    """Refuse options that do not go together, named as they were given."""
+    from lookcast.checks import InputError
+
+    if args.out.suffix.lower() != f".{args.format}":
+        raise InputError(f"{args.out}: --format {args.format} writes a file whose name ends with .{args.format}")
+    if args.size is not None and args.format != "cube":
+        raise InputError("--size: is of --format cube only")
+    if args.weights is not None and not args.style:
+        raise InputError("--weights: needs --style")
+    if args.format == "cube" and not args.photo:
+        raise InputError("--photo: --format cube is fitted to photos, so it needs one or a folder of them")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="lookcast export",
         description="Write a look for other programs. onnx: for any ONNX runtime; pt2: compiled by PyTorch for this "
         "kind of machine; both take photos of any size and are checked against PyTorch. cube: one table of colours for "
-        "grading tools, fitted to photos; it knows no places.",
+        "grading tools, fitted to photos; a table can't tell the regions of a photo apart.",
         epilog="A universal checkpoint without --style gives an onnx or pt2 with two inputs, content and style.",
     )
     parser.add_argument("--format", choices=FORMATS, required=True)
@@ -36,12 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--photo",
         action="append",
-        type=Path,
+        type=path,
         default=[],
         metavar="PHOTO",
-        help="cube: photo, or folder of photos, to fit to; otherwise: to check the file on; may be repeated",
+        help="photo, or folder of photos; may be repeated. cube: the table is fitted to them; onnx, pt2: the file is "
+        "checked on them",
     )
     parser.add_argument("--size", type=int, metavar="N", help="cube: steps a side, 17, 33 (default) or 65")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1; a pt2 runs on that kind")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="file to write")
+    parser.add_argument(
+        "--device", default="auto", type=word, help="auto (default), cpu, cuda, cuda:1; a pt2 runs on that kind"
+    )
+    parser.add_argument("-o", "--out", type=path, required=True, metavar="FILE", help="file to write")
+    add_overwrite(parser)
     return parser

@@ -1,7 +1,8 @@
 """`lookcast shard`."""
 
 import argparse
-from pathlib import Path
+
+from lookcast.cli.options import path
 
 
 def shard(argv: list[str]) -> int:
@@ -35,16 +36,16 @@ def _parser() -> argparse.ArgumentParser:
         "times as fast as photo files, from a disk or an object store. After an interruption the same command resumes.",
         epilog="Exit code: 0; 1 if some photos could not be read and were left out; 2 for bad input.",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of photos, searched recursively")
+    parser.add_argument("folder", type=path, metavar="FOLDER", help="folder of photos, searched recursively")
     parser.add_argument(
         "-o",
         "--out",
-        type=Path,
+        type=path,
         required=True,
         metavar="SHARDS",
         help="folder to write to: new, or of the same command",
     )
-    parser.add_argument("--masks", type=Path, metavar="FOLDER", help="PNGs in the nine colours, named like the photos")
+    parser.add_argument("--masks", type=path, metavar="FOLDER", help="PNGs in the nine colours, named like the photos")
     parser.add_argument(
         "--min-side",
         "--shortest",

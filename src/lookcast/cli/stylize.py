@@ -2,77 +2,173 @@
 
 import argparse
 import os
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lookcast.cli.options import add_look
+from lookcast.cli.options import add_look, add_overwrite, count, parse_intermixed, path, word
+from lookcast.cli.streams import say, set_up_logging
+
+if TYPE_CHECKING:
+    from lookcast.inference.jobs import Job
+
+SEGMENTERS = ("clusters", "torchvision", "transformers")
 
 
 def stylize(argv: list[str]) -> int:
-    """`lookcast stylize`."""
-    args = _parser().parse_intermixed_args(argv)
-    import logging
-
-    from lookcast.inference.batch import FileOptions, set_up_styles, stylize_file, stylize_files
+    """Run `lookcast stylize`."""
+    args = parse_intermixed(_parser(), argv, "photos")
+    from lookcast.inference.batch import stylize_files
     from lookcast.inference.devices import pick_devices
     from lookcast.inference.jobs import pending_jobs, plan_jobs, rank_jobs
-    from lookcast.inference.stylizer import check_strength, load
+    from lookcast.inference.photo_files import FileOptions, read_styles, stylize_file
+    from lookcast.inference.styles import check_strength
+    from lookcast.inference.stylizer import load
 
-    logging.basicConfig(format="lookcast: %(message)s")
+    set_up_logging()
     check_strength(args.strength)
-    jobs = plan_jobs(args.photos, args.out, args.overwrite, args.content_mask, args.save_masks)
-    rank, count = args.share or (int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    _check_combinations(args)
+    jobs = plan_jobs(args.photos, args.out, args.content_mask)
+    _check_files(args, jobs)
     single = len(jobs) == 1
-    share = rank_jobs(jobs, rank, count)
-    jobs = pending_jobs(share) if args.resume else share
-    files = FileOptions(args.quality, args.subsampling, args.max_pixels)
+    rank, processes = _part(args.share)
+    part = rank_jobs(jobs, rank, processes)
+    jobs = pending_jobs(part) if args.resume else part
+    files = FileOptions(args.quality, args.subsampling, args.max_pixels, args.lenient)
     stylizers = [load(args.checkpoint, device, args.precision) for device in pick_devices(args.devices)]
-    masks = (args.content_mask, args.auto_masks, args.save_masks)
-    auto_masks = set_up_styles(stylizers, args.style, args.style_mask, args.weights, *masks, args.max_pixels)
+    auto_masks = None
+    if args.style:
+        styles = read_styles(args.style, args.style_mask, args.weights, args.max_pixels)
+        for stylizer in stylizers:
+            stylizer.set_style(styles)
+        if args.auto_masks is not None:
+            from lookcast.segmenters import open_segmenter
+            from lookcast.segmenters.auto_masks import AutoMasks
+
+            auto_masks = AutoMasks(open_segmenter(args.auto_masks, args.segmenter_weights), styles, args.save_masks)
     if single and jobs:
-        stylize_file(stylizers[0], jobs[0], args.strength, auto_masks, files)
-        print(jobs[0].target)
-        return 0
-    failures = stylize_files(stylizers, jobs, args.strength, auto_masks, args.jobs, files)
-    there = f", {len(share) - len(jobs)} were there already" if args.resume else ""
-    part = f" (part {rank} of {count})" if count > 1 else ""
-    print(f"{len(jobs) - len(failures)} of {len(share)} photos written to {args.out}{there}{part}")
-    return 1 if failures else 0
+        code = int(stylize_file(stylizers[0], jobs[0], args.strength, auto_masks, files))
+        say(str(jobs[0].target))
+        return code
+    failures, damaged = stylize_files(stylizers, jobs, args.strength, auto_masks, args.jobs, files)
+    there = f", {len(part) - len(jobs)} were there already" if args.resume else ""
+    share = f" (part {rank} of {processes})" if processes > 1 else ""
+    say(f"{len(jobs) - len(failures)} of {len(part)} photos written to {args.out}{there}{share}")
+    return 1 if failures or damaged else 0
 
 
-def _share(text: str) -> tuple[int, int]:
-    rank, count = text.split("/")
-    return int(rank), int(count)
+def _check_combinations(args: argparse.Namespace) -> None:
+    """Refuse options that do not go together, named as they were given."""
+    from lookcast.checks import InputError
+    from lookcast.ops.regions import check_mask_pairing
+
+    style_mask = args.style_mask or None
+    if not args.style:
+        for option, value in (
+            ("--style-mask", style_mask),
+            ("--weights", args.weights),
+            ("--auto-masks", args.auto_masks),
+        ):
+            if value is not None:
+                raise InputError(f"{option}: needs --style")
+        if args.content_mask is not None:
+            raise InputError("--content-mask: needs --style and --style-mask")
+    for option, value in (("--save-masks", args.save_masks), ("--segmenter-weights", args.segmenter_weights)):
+        if value is not None and args.auto_masks is None:
+            raise InputError(f"{option}: needs --auto-masks")
+    if args.auto_masks is not None and (style_mask is not None or args.content_mask is not None):
+        raise InputError("--auto-masks: finds masks, so it excludes --content-mask and --style-mask")
+    check_mask_pairing(args.content_mask, style_mask, ("--content-mask", "--style-mask"))
+
+
+def _check_files(args: argparse.Namespace, jobs: "list[Job]") -> None:
+    """Refuse files that would be written twice, or over an input."""
+    from lookcast.checkpoints import find_checkpoint
+    from lookcast.inference.jobs import check_distinct, check_distinct_stems, check_inputs_kept, check_place
+
+    written = [(job.source, job.target) for job in jobs]
+    if args.save_masks is not None:
+        from lookcast.segmenters.auto_masks import saved_masks  # here, because the package imports all of kornia
+
+        check_distinct_stems([job.source for job in jobs])
+        masks = [(job.source, saved_masks(args.save_masks, job.source.stem, len(args.style))) for job in jobs]
+        written += [(Path(f"the mask of {source}"), target) for source, targets in masks for target in targets]
+        for _, target in written[len(jobs) :]:
+            check_place(target)
+    check_distinct(written)
+    if args.overwrite:
+        return
+    read = chain(
+        (("one of the photos to read", job.source) for job in jobs),
+        (("the mask of one of the photos", job.mask) for job in jobs if job.mask is not None),
+        (("a style photo", style) for style in args.style),
+        (("the mask of a style photo", mask) for mask in args.style_mask),
+        (("the weights of the segmenter", weights) for weights in (args.segmenter_weights,) if weights is not None),
+        [("the checkpoint", find_checkpoint(args.checkpoint))],
+    )
+    check_inputs_kept((target for _, target in written), read)
+
+
+def _part(share: str | None) -> tuple[int, int]:
+    """Return the number of this process and the number of processes: of `--share`, else those that torchrun sets."""
+    from lookcast.checks import InputError
+
+    rank, processes = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if share is not None:
+        name, text, expected = "--share", share, "I/N with I from 0 to N - 1"
+    elif rank is None and processes is None:
+        return 0, 1
+    else:
+        name, text = "RANK and WORLD_SIZE", f"{rank}/{processes}"
+        expected = "whole numbers I/N with I from 0 to N - 1, which torchrun sets; --share 0/1 ignores them"
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
+        raise InputError(f"{name}: expected {expected}, got {text}")
+    return int(part), int(parts)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lookcast stylize",
+        usage="%(prog)s [OPTION ...] PHOTO [PHOTO ...] -o OUT",
         description="Give photos the look of other photos, or the single look of a checkpoint; EXIF, colour profile "
-        "and transparency are kept. Masks are PNGs in nine colours, one colour for one kind of region in both photos.",
-        epilog="Exit code: 0; 1 when some photos of many could not be read and were skipped; 2 for bad input.",
+        "and transparency are kept. Masks are PNGs in nine colours, one colour for one kind of region in both photos. "
+        "Words after -- are photos, even if they begin with a dash.",
+        epilog="Exit code: 0; 1 when some of several photos were skipped or a photo is damaged; 2 for bad input.",
     )
     parser.add_argument(
-        "photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos (that folder only)"
+        "photos",
+        nargs="*",
+        type=path,
+        metavar="PHOTO",
+        help="photo, or folder of photos (folders inside it do not count)",
     )
     add_look(parser)
-    parser.add_argument("--content-mask", type=Path, metavar="PNG", help="regions of the photo; for several, a folder")
+    parser.add_argument("--content-mask", type=path, metavar="PNG", help="regions of the photo; for several, a folder")
     parser.add_argument(
-        "--style-mask", action="append", type=Path, default=[], metavar="PNG", help="regions of the style, one for each"
+        "--style-mask", action="append", type=path, default=[], metavar="PNG", help="regions of the style, one for each"
     )
     parser.add_argument(
         "--auto-masks",
-        choices=("clusters", "torchvision", "transformers"),
-        help="find the regions of both photos: without labels, or by a segmentation network that is downloaded",
+        choices=SEGMENTERS,
+        help="find the regions of both photos: by clustering, or by a segmentation network, which is downloaded",
     )
     parser.add_argument(
-        "--save-masks", type=Path, metavar="FOLDER", help="write the masks found, to look at or correct"
+        "--segmenter-weights",
+        type=path,
+        metavar="FILE",
+        help="local weights of the segmentation network: a file for torchvision, a folder for transformers",
     )
-    parser.add_argument("-o", "--out", type=Path, required=True, help="file for one photo, folder for several")
+    parser.add_argument(
+        "--save-masks", type=path, metavar="FOLDER", help="write the masks that are found, to look at or to correct"
+    )
+    parser.add_argument("-o", "--out", type=path, required=True, help="file for one photo, folder for several")
     parser.add_argument("--strength", type=float, default=1.0, metavar="0..1", help="1, the default, is the full look")
     parser.add_argument(
         "--devices",
         "--device",
         default="auto",
+        type=word,
         help="auto (default: every GPU, else the CPU), cpu, cuda, cuda:1, mps; several: cuda:0,cuda:1",
     )
     parser.add_argument("--quality", type=int, default=95, help="of JPEG, WebP and HEIC, 1 to 100 (default: 95)")
@@ -81,10 +177,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-pixels",
-        type=int,
+        type=count,
         default=200_000_000,
         metavar="N",
-        help="refuse photos of more pixels, which small files may claim (default: 200000000)",
+        help="refuse photos whose header claims more pixels (default: 200000000)",
+    )
+    parser.add_argument(
+        "--lenient", action="store_true", help="stylize what can be read of a damaged photo, with a line on stderr"
     )
     parser.add_argument(
         "--precision",
@@ -93,14 +192,13 @@ def _parser() -> argparse.ArgumentParser:
         help="float32: the same to a level on every machine; auto (default): faster, a tenth of a level less exact",
     )
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="photos at a time (default: one for each core, at most 8)"
+        "--jobs", type=count, metavar="N", help="photos at a time (default: one for each core, at most 8)"
     )
     parser.add_argument("--resume", action="store_true", help="leave out photos whose file is there and newer")
     parser.add_argument(
         "--share",
-        type=_share,
         metavar="I/N",
-        help="only part I of N, counted from 0, for several machines; under torchrun its own rank's by default",
+        help="only part I of N, counted from 0, for several machines; under torchrun, the part of its rank by default",
     )
-    parser.add_argument("--overwrite", action="store_true", help="allow writing over a photo that is read")
+    add_overwrite(parser)
     return parser

@@ -32,6 +32,7 @@ _AUTO_WORKERS = 8
 Grade = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
 """Strength of `random_grade`."""
 _Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+# A config has lists; strict validation, which the check of configs uses, accepts only tuples as tuples.
 _Scale = Annotated[
     tuple[_Share, _Share], BeforeValidator(lambda value: tuple(value) if isinstance(value, Sequence) else value)
 ]

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator
 
 from lookcast.checks import InputError
 from lookcast.data.sources.base import PhotoSource, Subset
@@ -14,7 +16,13 @@ from lookcast.data.store.index import INDEX
 from lookcast.paths import check_path
 from lookcast.photos.read import PhotoError
 
-PhotoSpec = str | Path | Sequence[str | Path]
+
+def _as_list(value: Any) -> Any:
+    """Turn any sequence except a text into a list: pydantic can't rebuild a `PathList` or OmegaConf's lists."""
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+PhotoSpec = Annotated[str | Path | Sequence[str | Path], BeforeValidator(_as_list)]
 """A folder, a file, `sample:NAME`, or a list of these; or a folder or URL of shards."""
 STORED = "stored"
 """Value of `masks` for the masks inside shards."""

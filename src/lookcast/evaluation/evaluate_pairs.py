@@ -26,7 +26,8 @@ from lookcast.evaluation.pair_folder import (
 from lookcast.evaluation.pictures import write_pictures
 from lookcast.evaluation.scoring import Figures, Scorer
 from lookcast.inference.stylizer import Stylizer
-from lookcast.photos.read import PhotoError, read_mask, read_srgb, to_tensor
+from lookcast.photos.masks import read_mask
+from lookcast.photos.read import PhotoError, read_srgb, to_tensor
 
 
 class Output(NamedTuple):

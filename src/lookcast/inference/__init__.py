@@ -1,1 +1,1 @@
-"""From a checkpoint and a photo to a stylized photo; knows nothing of training."""
+"""Stylizing photos with a checkpoint; imports nothing of training."""

@@ -1,29 +1,32 @@
-"""Where to compute."""
+"""Devices to compute on, and the state of torch that computing relies on."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from lookcast.checks import InputError
 
 _DEVICES = ("cpu", "cuda", "mps")
+_computing: list[int | None] = [None]  # the process that computed last; a forked process inherits it
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """Choose where to compute.
+    """Choose a device.
 
     Args:
         device: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is a CUDA device if there is one, else the CPU. It never takes
-            `mps`, on which nothing has been tested yet.
+            `mps`, which is untested.
 
     Raises:
-        InputError: unknown, or not on this machine.
+        InputError: an unknown device, or one that this machine does not have.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         chosen = None
     if chosen is None or chosen.type not in _DEVICES:
         raise InputError(f"device: {str(device)!r} is none of auto, {', '.join(_DEVICES)}")
@@ -38,24 +41,50 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def pick_devices(devices: str = "auto") -> list[torch.device]:
-    """Choose where to compute many photos.
+    """Choose devices for many photos.
 
     Args:
-        devices: names as `pick_device` takes them, with commas between; `auto` is every CUDA device of this machine,
-            else the CPU. Under torchrun it is the one that belongs to the process.
+        devices: names as `pick_device` takes them, separated by commas; `auto` is every CUDA device of this machine,
+            else the CPU. Under torchrun, `auto` is the device of the process's local rank.
 
     Raises:
-        InputError: as `pick_device`.
+        InputError: as `pick_device`; a LOCAL_RANK that is no whole number.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if devices != "auto" or count == 0:
         return [pick_device(device) for device in devices.split(",")]
     local = os.environ.get("LOCAL_RANK")
-    return [torch.device("cuda", i) for i in ([int(local) % count] if local else range(count))]
+    if local is None:
+        return [torch.device("cuda", index) for index in range(count)]
+    if not local.isdecimal():
+        raise InputError(f"LOCAL_RANK: expected a whole number, which torchrun sets, got {local!r}")
+    return [torch.device("cuda", int(local) % count)]
 
 
-def halves_well(device: torch.device) -> bool:
-    """Whether bfloat16 is much faster than float32 there: GPUs from Ampere on, CPUs with AMX."""
+def bfloat16_is_faster(device: torch.device) -> bool:
+    """Return whether bfloat16 is much faster than float32 on a device: GPUs from Ampere on, CPUs with AMX."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
+@contextmanager
+def usual_torch() -> Iterator[None]:
+    """Compute with torch in its usual state, whatever the caller of lookcast has done to it.
+
+    Tensors are float32 on the CPU unless told otherwise. A process that was forked after its parent computed gets one
+    thread: OpenMP's threads do not exist in the child, and torch would wait for them for ever.
+    """
+    if _computing[0] not in (None, os.getpid()):
+        torch.set_num_threads(1)
+    _computing[0] = os.getpid()
+    dtype = torch.get_default_dtype()
+    if dtype == torch.float32 and torch.get_default_device().type == "cpu":
+        yield
+        return
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)

@@ -1,13 +1,16 @@
-"""Which photos are to be stylized, and which file each becomes: decided before anything is read or written."""
+"""The photos to stylize and the file that each becomes: decided before anything is read or written."""
 
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from lookcast.checks import InputError
+from lookcast.photos.folder import list_photos
 from lookcast.photos.read import PHOTO_SUFFIXES, check_writable
 
 
@@ -17,7 +20,7 @@ class Job(NamedTuple):
     Attributes:
         source: the photo.
         target: the file to write.
-        mask: its regions, a PNG in the nine colours; None without.
+        mask: its regions, a PNG in the nine colours; None without masks.
     """
 
     source: Path
@@ -25,99 +28,135 @@ class Job(NamedTuple):
     mask: Path | None = None
 
 
-def plan_jobs(
-    photos: Sequence[Path],
-    out: Path,
-    overwrite: bool = False,
-    masks: Path | None = None,
-    save_masks: Path | None = None,
-) -> list[Job]:
+def plan_jobs(photos: Sequence[Path], out: Path, masks: Path | None = None) -> list[Job]:
     """Decide which file each photo becomes.
 
     Args:
         photos: files, or folders that stand for the photos directly in them.
         out: the file to write if `photos` is one file and `out` ends like a photo; otherwise the folder to write into.
-        overwrite: a photo may be written over another that is read.
         masks: the mask of a single photo, or a folder with a PNG for each, named like it.
-        save_masks: folder that gets a PNG for each, named like it.
 
     Raises:
-        InputError: a folder without photos, several photos for one file, two photos of the same name or of the same
-            mask, a photo that would be written over, or one without its mask.
+        InputError: a folder without photos, several photos for one file, two photos for one target or one mask, a photo
+            without its mask, or a target that no folder can hold.
     """
-    sources = list_photos(photos)
-    single = len(photos) == 1 and not photos[0].is_dir()
+    sources = photos_in(photos)
+    single = len(photos) == 1 and not _is_folder(photos[0])
     targets = [_target(source, out, single) for source in sources]
-    taken: dict[str, Path] = {}
-    for source, target in zip(sources, targets, strict=True):
-        # normcase: on some systems A.jpg and a.jpg are one file.
-        other = taken.setdefault(os.path.normcase(target), source)
-        if other is not source:
-            raise InputError(f"{other} and {source} would both be written to {target}")
-    if not overwrite:
-        read = {_identity(source) for source in sources if source.exists()}
-        for target in targets:
-            if target.exists() and _identity(target) in read:
-                raise InputError(f"{target}: is one of the photos to read; --overwrite writes over it")
-    if masks is not None or save_masks is not None:
-        named: dict[str, Path] = {}
-        for source in sources:
-            other = named.setdefault(source.stem, source)
-            if other is not source:
-                raise InputError(f"{other} and {source} would share the mask {source.stem}.png")
+    check_distinct(zip(sources, targets, strict=True))
+    if masks is not None:
+        check_distinct_stems(sources)
     found = [None if masks is None else _mask_of(source, masks, single) for source in sources]
     return [Job(*job) for job in zip(sources, targets, found, strict=True)]
 
 
-def list_photos(paths: Sequence[Path]) -> list[Path]:
-    """Photos as they are named; a folder stands for the photos directly in it, by name.
+def photos_in(paths: Sequence[Path]) -> list[Path]:
+    """Return photos as they are named; a folder stands for the photos directly in it, sorted by name.
 
     Raises:
         InputError: a folder that can't be read, or without photos.
     """
-    return [photo for path in paths for photo in (_photos_in(path) if path.is_dir() else [path])]
+    return list(chain.from_iterable(_list_folder(path) if _is_folder(path) else [path] for path in paths))
+
+
+def check_distinct(written: Iterable[tuple[Path, Path]]) -> None:
+    """Refuse two sources for one file.
+
+    Args:
+        written: a source and a file that it becomes.
+
+    Raises:
+        InputError: names both sources and the file.
+    """
+    taken: dict[str, Path] = {}
+    for source, target in written:
+        # normcase: on some systems A.jpg and a.jpg are one file.
+        key = os.path.normcase(os.path.realpath(target))
+        other = taken.setdefault(key, source)
+        if other is not source:
+            raise InputError(f"{other} and {source} would both be written to {target}")
+
+
+def check_distinct_stems(sources: Sequence[Path]) -> None:
+    """Refuse two photos that would share the name of a mask.
+
+    Raises:
+        InputError: names them.
+    """
+    named: dict[str, Path] = {}
+    for source in sources:
+        other = named.setdefault(source.stem, source)
+        if other is not source:
+            raise InputError(f"{other} and {source} would share the mask {source.stem}.png")
+
+
+def check_inputs_kept(written: Iterable[Path], read: Iterable[tuple[str, Path]]) -> None:
+    """Refuse to write over a file that is read, under whatever name or link it is reached.
+
+    Args:
+        written: the files to write.
+        read: the files to read, each with its role for the message.
+
+    Raises:
+        InputError: names the file and its role.
+    """
+    roles = {identity: role for role, path in read if (identity := _identity(path)) is not None}
+    for path in written:
+        identity = _identity(path)
+        if identity in roles:
+            raise InputError(f"{path}: is {roles[identity]}; --overwrite allows writing over it")
+
+
+def check_place(target: Path) -> None:
+    """Refuse a file that can't exist, because of its name or because of what stands in its place or on the way to it.
+
+    Raises:
+        InputError: names the obstacle.
+    """
+    for path in (target, *target.parents):
+        try:
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise InputError(f"{target}: can't be written ({error.strerror})") from error
+        if path == target and not stat.S_ISREG(mode):
+            raise InputError(f"{target}: can't be written, because it is no regular file")
+        if path != target and not stat.S_ISDIR(mode):
+            raise InputError(f"{target}: can't be written, because {path} is no folder")
+        return
 
 
 def pending_jobs(jobs: Sequence[Job]) -> list[Job]:
-    """Those whose file is not there yet, or older than its photo. A file that is there is whole."""
-    return [job for job in jobs if not (job.target.is_file() and _changed(job.target) >= _changed(job.source))]
+    """Return the jobs whose target is missing or older than its photo. A target that exists is complete."""
+    return [job for job in jobs if not 0 < _modified(job.source) <= _modified(job.target)]
 
 
 def rank_jobs(jobs: Sequence[Job], rank: int, count: int) -> list[Job]:
-    """The part of process `rank` of `count`: every photo is in one part.
-
-    Raises:
-        InputError: there is no such process.
-    """
-    if not 0 <= rank < count:
-        raise InputError(f"--share: expected I/N with I from 0 to N - 1, got {rank}/{count}")
+    """Return the part of process `rank` of `count`; every job is in one part."""
     return list(jobs[rank::count])
 
 
-def _photos_in(folder: Path) -> list[Path]:
-    try:
-        files = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"{folder}: can't be read ({error.strerror})") from error
-    # Hidden files are other programs' notes on a photo, or what a process that was killed left behind.
-    seen = [file for file in files if not file.name.startswith(".")]
-    photos = [file for file in seen if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file()]
+def _list_folder(folder: Path) -> list[Path]:
+    photos = list_photos(folder)
     if not photos:
         raise InputError(f"{folder}: no photos directly in this folder (looked for {', '.join(PHOTO_SUFFIXES)})")
     return photos
 
 
 def _target(source: Path, out: Path, single: bool) -> Path:
-    if not out.is_dir() and out.suffix.lower() in {*PHOTO_SUFFIXES, *Image.registered_extensions()}:
+    if not _is_folder(out) and out.suffix.lower() in {*PHOTO_SUFFIXES, *Image.registered_extensions()}:
         if not single:
             raise InputError(f"{out}: is named like one photo; several photos, or those of a folder, need a folder")
         check_writable(out)
+        check_place(out)
         return out
+    check_place(out / source.name)
     return out / source.name
 
 
 def _mask_of(source: Path, masks: Path, single: bool) -> Path:
-    if not masks.is_dir():
+    if not _is_folder(masks):
         if not single:
             raise InputError(f"content-mask: {masks} is one file; several photos need a folder of masks")
         return masks
@@ -127,11 +166,25 @@ def _mask_of(source: Path, masks: Path, single: bool) -> Path:
     return mask
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """The same for two paths to one file, through links of either kind."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return the same for all paths to one file, through links of either kind; None for a missing file."""
+    status = _status(path)
+    return None if status is None else (status.st_dev, status.st_ino)
 
 
-def _changed(path: Path) -> float:
-    return path.stat().st_mtime if path.exists() else 0.0
+def _is_folder(path: Path) -> bool:
+    status = _status(path)
+    return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def _modified(path: Path) -> float:
+    status = _status(path)
+    return 0.0 if status is None else status.st_mtime
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return None for a path that can't be read, a name that is too long included; its reader says why."""
+    try:
+        return path.stat()
+    except (OSError, ValueError):
+        return None

@@ -21,6 +21,31 @@ PALETTE = (
 NUM_LABELS = len(PALETTE)
 
 
+UNLABELLED = 255
+"""The value of a pixel without a label, in a map of labels. Files in the nine colours have no such pixel."""
+
+
+def labels_to_mask(labels: torch.Tensor, size: tuple[int, int] | torch.Size | None = None) -> torch.Tensor:
+    """Expand labels to a mask, resized by area.
+
+    One label is expanded at a time, so that no one-hot mask of the photo's size exists.
+
+    Args:
+        labels: uint8 `(B, H, W)`, 0 to 8 or `UNLABELLED`.
+        size: `(h, w)`; None keeps the size.
+
+    Returns:
+        float32 `(B, 9, h, w)`: the share of each pixel that a label covers.
+
+    Raises:
+        ShapeError: another number of dimensions.
+    """
+    check_shape("labels", labels, ("B", "H", "W"))
+    size = labels.shape[1:] if size is None else size
+    planes = ((labels == label)[:, None].float() for label in range(NUM_LABELS))
+    return torch.cat([resize_mask(plane, size) for plane in planes], 1)
+
+
 def colors_to_mask(colors: torch.Tensor) -> torch.Tensor:
     """Convert an image in the nine colours to a mask; each pixel takes the nearest colour, antialiased edges too.
 

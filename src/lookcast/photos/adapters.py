@@ -16,6 +16,8 @@ from lookcast.photos.photo import CODEC_ERRORS, PhotoError
 AnyImage = Image.Image | npt.NDArray[Any] | torch.Tensor
 ImageT = TypeVar("ImageT", Image.Image, npt.NDArray[Any], torch.Tensor)
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 
 class OpenedImage(NamedTuple):
     """The pixels of an image, and a function for the way back.
@@ -52,6 +54,18 @@ def open_image(name: str, image: AnyImage) -> OpenedImage:
     if isinstance(image, torch.Tensor):
         return _open_torch(name, image)
     raise InputError(f"{name}: expected a PIL image, a numpy array or a torch tensor, got {describe(image)}")
+
+
+def check_dense(name: str, tensor: torch.Tensor) -> None:
+    """Refuse a tensor without a value of its own at every place: sparse, nested, or on the meta device.
+
+    Raises:
+        InputError: it is one of them.
+    """
+    if tensor.layout != torch.strided or tensor.is_nested:
+        raise InputError(f"{name}: expected a dense tensor, got one of layout {tensor.layout}")
+    if tensor.is_meta:
+        raise InputError(f"{name}: expected a tensor with values, got one on the meta device")
 
 
 def _open_pil(name: str, image: Image.Image) -> OpenedImage:
@@ -101,10 +115,11 @@ def _open_numpy(name: str, image: npt.NDArray[Any]) -> OpenedImage:
 
 
 def _open_torch(name: str, image: torch.Tensor) -> OpenedImage:
+    check_dense(name, image)
     if image.ndim not in (3, 4) or image.shape[-3] != 3 or not image.numel():
         raise InputError(f"{name}: expected a tensor of (3, H, W) or (B, 3, H, W), got {describe(image)}")
-    if image.dtype != torch.uint8 and not image.is_floating_point():
-        raise InputError(f"{name}: expected uint8 or floating point in [0, 1], got {image.dtype}")
+    if image.dtype not in (torch.uint8, *_FLOATS):
+        raise InputError(f"{name}: expected uint8, or floating point of 16 bits or more in [0, 1], got {image.dtype}")
     if image.is_floating_point():
         _check_range(name, image)
     single = image.ndim == 3
@@ -118,5 +133,5 @@ def _open_torch(name: str, image: torch.Tensor) -> OpenedImage:
 
 def _check_range(name: str, values: torch.Tensor) -> None:
     low, high = (value.item() for value in values.aminmax())
-    if not (low >= 0 and high <= 1):  # written so that NaN is refused
+    if not (low >= 0 and high <= 1):  # this form refuses NaN too
         raise InputError(f"{name}: floating point images are in [0, 1], this one goes from {low:g} to {high:g}")

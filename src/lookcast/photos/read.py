@@ -11,7 +11,6 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from lookcast.checks import InputError, check_shape
-from lookcast.ops.masks import check_aspect, colors_to_mask
 from lookcast.paths import check_file
 from lookcast.photos.codecs.heic import HEADER_BYTES, enable_heic, is_heic
 from lookcast.photos.codecs.tiff import BIG_ENDIAN_BIGTIFF, TIFF_SIGNATURES, open_tiff_header
@@ -23,8 +22,6 @@ from lookcast.photos.write import PHOTO_SUFFIXES, SUBSAMPLINGS, check_writable, 
 MAX_PIXELS = 200_000_000
 """The largest photo that is read by default: twice what the largest cameras take, 600 MB, or 1.2 GB at 16 bits."""
 
-_MASK_SIDE = 1024  # generators look at 64 places along a side
-_MASK_ROWS = 256
 _PILLOW_LIMIT = threading.Lock()
 
 __all__ = [
@@ -34,7 +31,6 @@ __all__ = [
     "Photo",
     "PhotoError",
     "check_writable",
-    "read_mask",
     "read_photo",
     "read_srgb",
     "to_pixels",
@@ -87,35 +83,6 @@ def read_srgb(path: str | Path, max_pixels: int = MAX_PIXELS, min_side: int | No
     path = Path(path)
     with _opened(path, max_pixels) as image:
         return decode_shrunk(image, path, min_side)
-
-
-def read_mask(path: str | Path, size: tuple[int, int] | None = None) -> torch.Tensor:
-    """Read a mask painted in the nine colours of `ops.masks.PALETTE`; the nearest colour wins.
-
-    Args:
-        path: an image file, PNG as a rule: JPEG blurs the edges between labels.
-        size: (height, width) of the photo it belongs to; None keeps the mask's own, up to 1024 on the longer side.
-
-    Returns:
-        One-hot `(1, 9, H, W)`, float32; a mask of one label only is as good as any.
-
-    Raises:
-        PhotoError: the file can't be read.
-        InputError: the aspect ratio is not the photo's.
-    """
-    pixels = read_srgb(path)
-    own = (pixels.shape[0], pixels.shape[1])
-    if size is None:
-        max_side = max(own)
-        size = own if max_side <= _MASK_SIDE else _shrunk(own, _MASK_SIDE / max_side)
-    else:
-        check_aspect(str(path), own, size)
-    if size != own:
-        # Nearest: between two labels lies none that is meant.
-        pixels = np.array(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST))
-    # By strips: the distances to nine colours of 12 megapixels at once would take more than a gigabyte.
-    strips = (to_tensor(pixels[top : top + _MASK_ROWS]) for top in range(0, len(pixels), _MASK_ROWS))
-    return torch.cat([colors_to_mask(strip) for strip in strips], dim=2)
 
 
 def to_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
@@ -182,9 +149,3 @@ def _open(path: Path) -> Image.Image:
             return open_tiff_header(path)
         finally:
             Image.MAX_IMAGE_PIXELS = before
-
-
-def _shrunk(size: tuple[int, int], factor: float) -> tuple[int, int]:
-    short = min(size)
-    factor = max(1, int(short * factor)) / short  # exact there: half a pixel of few would be another aspect ratio
-    return round(size[0] * factor), round(size[1] * factor)

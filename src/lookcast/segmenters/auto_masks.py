@@ -1,6 +1,6 @@
-"""Masks found for photos that come without: each content is segmented together with the styles."""
+"""Masks for photos without masks: each content is segmented together with the styles."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,13 @@ from lookcast.ops.masks import mask_to_colors
 from lookcast.ops.resize import resize_pixels
 from lookcast.photos.adapters import AnyImage, open_image
 from lookcast.photos.read import Photo, to_pixels, write_photo
+from lookcast.structures import StyleInput
 
-if TYPE_CHECKING:  # they bring all of kornia along, which photos without masks don't need
+if TYPE_CHECKING:  # they import all of kornia, which photos without masks do not need
     from lookcast.segmenters import MaskPair, Segmenter
 
-LONGEST = 512
-"""Pixels, about, on the longer side of a mask: a generator tells places apart on a 64th of a photo."""
+MAX_SIDE = 512
+"""Pixels, about, on the longer side of a mask; a generator distinguishes 64 places along a side."""
 
 
 class AutoMasks:
@@ -24,10 +25,10 @@ class AutoMasks:
 
     Args:
         segmenter: finds regions in pairs of photos.
-        styles: the style photos, of any kind that `Stylizer.stylize` takes.
-        weights: their shares in the mix; None mixes them alike.
-        folder: where the masks of each photo are written, as PNG in the nine colours: `content/NAME.png` and
-            `style/NAME.png`, numbered where there are several styles; None writes none.
+        styles: the style photos, of any kind that `Stylizer.stylize` takes; a `StyleInput` has a weight, and its mask
+            is replaced by the one that is found.
+        folder: the masks of each photo are written into it as PNG in the nine colours, see `saved_masks`; None writes
+            none.
 
     Example:
         masks = AutoMasks(ClusterSegmenter(), [style])
@@ -35,38 +36,48 @@ class AutoMasks:
     """
 
     def __init__(
-        self,
-        segmenter: "Segmenter",
-        styles: Sequence[AnyImage],
-        weights: Sequence[float] | None = None,
-        folder: Path | None = None,
+        self, segmenter: "Segmenter", styles: Sequence[AnyImage | StyleInput], folder: Path | None = None
     ) -> None:
-        self.segmenter, self.styles, self.weights, self.folder = segmenter, list(styles), weights, folder
-        self.small = [_shrink("style", style) for style in styles]
+        self.segmenter, self.folder = segmenter, folder
+        self.styles = [style if isinstance(style, StyleInput) else StyleInput(style) for style in styles]
+        self._small = [_shrink("style", style.photo) for style in self.styles]
 
     def __call__(self, content: AnyImage, name: str = "photo") -> dict[str, Any]:
-        """Arguments of `Stylizer.stylize` beside the content.
+        """Find the masks of a photo and of the styles.
 
         Args:
-            content: a photo of any kind that `Stylizer.stylize` takes, one at a time.
-            name: of the photo, for the files of the masks.
+            content: one photo of any kind that `Stylizer.stylize` takes.
+            name: the stem of the mask files.
+
+        Returns:
+            Arguments of `Stylizer.stylize`: `style` and `content_mask`.
         """
         small = _shrink("content", content)
-        pairs = [self.segmenter.segment_pair(small, style) for style in self.small]
+        pairs = [self.segmenter.segment_pair(small, style) for style in self._small]
         if self.folder is not None:
-            for number, pair in enumerate(pairs, 1):
-                self._save(pair, name if len(pairs) == 1 else f"{name}_{number}")
-        return {
-            "style": self.styles,
-            "content_mask": [pair.content for pair in pairs],
-            "style_mask": [pair.style for pair in pairs],
-            "weights": self.weights,
-        }
+            files = saved_masks(self.folder, name, len(pairs))
+            for pair in pairs:
+                _save(pair, next(files), next(files))
+        styles = [style._replace(mask=pair.style) for style, pair in zip(self.styles, pairs, strict=True)]
+        return {"style": styles, "content_mask": [pair.content for pair in pairs]}
 
-    def _save(self, pair: "MaskPair", stem: str) -> None:
-        assert self.folder is not None
-        for role, mask in (("content", pair.content), ("style", pair.style)):
-            write_photo(self.folder / role / f"{stem}.png", Photo(to_pixels(mask_to_colors(mask))))
+
+def saved_masks(folder: Path, name: str, num_styles: int) -> Iterator[Path]:
+    """Yield the mask files of a photo: `content/NAME.png` and `style/NAME.png`, numbered if there are several styles.
+
+    Args:
+        folder: the folder that gets the masks.
+        name: the photo's stem.
+        num_styles: number of styles.
+    """
+    for number in range(1, num_styles + 1):
+        stem = name if num_styles == 1 else f"{name}_{number}"
+        yield from (folder / role / f"{stem}.png" for role in ("content", "style"))
+
+
+def _save(pair: "MaskPair", content: Path, style: Path) -> None:
+    for path, mask in ((content, pair.content), (style, pair.style)):
+        write_photo(path, Photo(to_pixels(mask_to_colors(mask))))
 
 
 def _shrink(name: str, image: AnyImage) -> torch.Tensor:
@@ -74,6 +85,7 @@ def _shrink(name: str, image: AnyImage) -> torch.Tensor:
     if len(pixels) != 1:
         raise InputError(f"{name}: masks are found for one photo at a time, got a batch of {len(pixels)}")
     height, width = pixels.shape[1:3]
-    short, factor = min(height, width), min(1.0, LONGEST / max(height, width))
-    factor = max(1, round(short * factor)) / short  # exact there: half a pixel of few would be another aspect ratio
+    short, factor = min(height, width), min(1.0, MAX_SIDE / max(height, width))
+    # Exact along the short side: half a pixel of a few would be another aspect ratio.
+    factor = max(1, round(short * factor)) / short
     return resize_pixels(pixels[0], (round(height * factor), round(width * factor)))

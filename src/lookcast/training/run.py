@@ -19,16 +19,14 @@ import lookcast
 from lookcast import checkpoints
 from lookcast.checks import InputError
 from lookcast.data.datamodule import PhotoDataModule
-from lookcast.data.sources.folder import MIN_SIDE, find_photos
-from lookcast.data.transforms import shrink_to
 from lookcast.generators import FixedStyleGenerator, Generator, UniversalGenerator
-from lookcast.photos.read import PhotoError, read_mask, read_srgb
 from lookcast.training.callbacks import run_stats
 from lookcast.training.config import check_config
 from lookcast.training.loggers import run_loggers
 from lookcast.training.modules.single import LookModule
 from lookcast.training.renamed import rename_config
 from lookcast.training.run_folder import RunFolder
+from lookcast.training.style_photo import read_style
 from lookcast.training.summary import TrainResult
 from lookcast.training.training_checkpoint import check_training_checkpoint, checkpoint_to_resume
 
@@ -88,7 +86,9 @@ def _run(trainer: pl.Trainer, cfg: DictConfig, config: dict[str, Any], run_dir: 
     """Build photos, networks and loss, train, and write the result."""
     if trainer.is_global_zero:
         _save_hydra_config(cfg, run_dir)
-    style = {} if "styles" in cfg.data else _read_style(cfg)  # one for all contents
+    style = (
+        {} if "styles" in cfg.data else read_style(cfg.style, cfg.style_mask, cfg.style_size)
+    )  # one for all contents
     datamodule = _build(cfg.data)
     module: LookModule = _build(cfg.module, _partial_=True)(
         generator=_build(cfg.generator) if cfg.init_from is None else _start_from(cfg.init_from, style.get("style")),
@@ -211,31 +211,6 @@ def _start_from(checkpoint: str, style: torch.Tensor | None) -> Generator:
     if style is not None and isinstance(generator, UniversalGenerator):
         return FixedStyleGenerator.from_universal(generator, style)
     return generator
-
-
-def _read_style(cfg: DictConfig) -> dict[str, torch.Tensor | None]:
-    """Read the style photo, `(1, 3, H, W)`, and its mask, `(1, K, H, W)`, shrunk to `style_size` px on the longer side.
-
-    Raises:
-        InputError: no photo, several photos, a photo that is too small, or a mask that does not fit.
-    """
-    found = find_photos(cfg.style, "style")
-    if len(found) != 1:
-        raise InputError(f"style: expected one photo, {cfg.style} holds {len(found)}")
-    try:
-        pixels = read_srgb(found[0])
-    except PhotoError as error:
-        raise PhotoError(f"style: {error}") from error
-    if min(pixels.shape[:2]) < MIN_SIDE:
-        raise InputError(f"style: {found[0]} has {pixels.shape[1]}x{pixels.shape[0]} pixels, needs {MIN_SIDE} a side")
-    style = shrink_to(torch.from_numpy(pixels).permute(2, 0, 1), cfg.style_size)[None].float() / 255
-    if cfg.style_mask is None:
-        return {"style": style, "style_mask": None}
-    try:
-        mask = read_mask(cfg.style_mask, pixels.shape[:2])[0]
-    except InputError as error:
-        raise InputError(f"style_mask: {error}") from error
-    return {"style": style, "style_mask": shrink_to(mask, cfg.style_size, labels=True)[None]}
 
 
 def _build(config: DictConfig, **kwargs: Any) -> Any:

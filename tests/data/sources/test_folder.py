@@ -185,6 +185,12 @@ class TestMasks:
             photos.read(0)
         assert str(caught.value).startswith(f"{found[0]}: ")  # training skips it under the photo's name
 
+    def test_rejects_a_mask_that_is_a_photo(self, tmp_path):
+        found = find_photos(save_photos(tmp_path / "photos", 1))
+        save_photos(tmp_path / "masks", 1)
+        with pytest.raises(PhotoError, match=r"masks/photo00\.png: .* are far from each of the nine colours"):
+            PhotoFolder(found, tmp_path / "masks").read(0)
+
     def test_rejects_broken_mask(self, tmp_path):
         found = find_photos(save_photos(tmp_path / "photos", 1))
         masks = save_masks(tmp_path / "masks", 1)

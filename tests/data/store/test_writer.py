@@ -96,6 +96,16 @@ class TestCommand:
         assert f"left out: {photos / 'b.jpg'}: has no mask {masks / 'b.png'}\n" in err
         assert f"left out: {photos / 'z.webp'}: {masks / 'z.png'}: is 40x40 pixels, its photo" in err
 
+    def test_photos_with_a_photo_as_mask_are_left_out(self, tmp_path, photos, run):
+        masks = save_striped_masks(tmp_path / "masks", photos)
+        (masks / "b.png").write_bytes((photos / "a photo.png").read_bytes())
+        (photos / "b.jpg").unlink()
+        shutil.copy(photos / "a photo.png", photos / "b.png")
+        code, out, err = run(photos, "-o", tmp_path / "shards", "--masks", masks)
+        assert (code, out[:6]) == (1, "6 of 7")
+        assert err.startswith(f"lookcast: left out: {masks / 'b.png'}: ")
+        assert "far from each of the nine colours" in err
+
     def test_pipes_are_left_out(self, tmp_path, photos, run):
         masks = save_striped_masks(tmp_path / "masks", photos)
         (masks / "b.png").unlink()
@@ -131,6 +141,18 @@ class TestCommand:
         code, out, err = run(photos, "-o", tmp_path / "shards", *arguments)
         assert (code, out, err) == (2, "", f"lookcast: error: {message}\n")
         assert not (tmp_path / "shards").exists()
+
+    @pytest.mark.parametrize(
+        "arguments", [("", "-o", "out"), ("photos", "-o", ""), ("photos", "-o", "out", "--masks", "")]
+    )
+    def test_rejects_empty_words(self, tmp_path, monkeypatch, capsys, arguments):
+        # An unset variable would stand for the current folder.
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as error:
+            cli.main(["shard", *arguments])
+        assert error.value.code == 2
+        assert "is empty; is a shell variable unset?" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
 
     def test_rejects_no_photos(self, tmp_path, run):
         (tmp_path / "empty").mkdir()

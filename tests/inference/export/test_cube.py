@@ -12,6 +12,7 @@ from lookcast.checks import InputError
 from lookcast.inference.export.cube import export_cube
 from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.lut import apply_lut
+from lookcast.structures import StyleInput
 from tests.looks import Negative, look, negative, universal_look
 
 PHOTO = skimage.data.coffee()[::2, ::2]
@@ -105,7 +106,7 @@ class TestFit:
 
     def test_style_through_a_universal_checkpoint(self, tmp_path):
         stylizer = Stylizer(universal_look(), {}, "cpu")
-        loss = export_cube(stylizer, tmp_path / "a.cube", [PHOTO], [STYLE, PHOTO], [3, 1], size=17)
+        loss = export_cube(stylizer, tmp_path / "a.cube", [PHOTO], [StyleInput(STYLE, weight=3), PHOTO], size=17)
         stylized = stylizer.stylize(PHOTO / 255, [STYLE, PHOTO], weights=[3, 1])
         assert loss.look == pytest.approx(np.abs(stylized - PHOTO / 255).mean() * 255, rel=1e-3)
         assert loss.levels < loss.look

@@ -6,8 +6,16 @@ import skimage.data
 import torch
 
 from lookcast.checks import InputError
-from lookcast.inference.export.graph import BAR, AnyStyleGraph, FixedStyleGraph, check_same, graph_of, metadata
+from lookcast.inference.export.graph import (
+    MAX_DIFFERENCE,
+    AnyStyleGraph,
+    FixedStyleGraph,
+    check_same,
+    graph_of,
+    metadata,
+)
 from lookcast.inference.stylizer import Stylizer
+from lookcast.structures import StyleInput
 from tests.looks import look, universal_look
 
 PHOTO, STYLE, OTHER = (getattr(skimage.data, name)()[::3, ::3] for name in ("coffee", "rocket", "chelsea"))
@@ -32,7 +40,7 @@ class TestGraphOf:
 
     def test_styles_of_a_universal_checkpoint(self):
         stylizer = Stylizer(universal_look(), {}, "cpu", "float32")
-        graph = graph_of(stylizer, [STYLE, OTHER], [3, 1])
+        graph = graph_of(stylizer, [StyleInput(STYLE, weight=3), OTHER])
         assert (type(graph), graph.inputs) == (FixedStyleGraph, ("content",))
         expected = stylizer.stylize(PHOTO / np.float32(255), [STYLE, OTHER], weights=[3, 1])
         assert np.allclose(pixels(graph, PHOTO), expected, atol=1e-5)
@@ -46,8 +54,8 @@ class TestGraphOf:
         assert np.allclose(pixels(graph, PHOTO, STYLE), expected, atol=1e-5)
 
     def test_rejects_what_does_not_go_together(self):
-        with pytest.raises(InputError, match=r"^weights: given without the style photos they belong to"):
-            graph_of(Stylizer(universal_look(), {}, "cpu", "float32"), None, [1, 2])
+        with pytest.raises(InputError, match=r"^style: has a mask, but exported files have no masks$"):
+            graph_of(Stylizer(universal_look(), {}, "cpu", "float32"), StyleInput(STYLE, torch.zeros(STYLE.shape[:2])))
         with pytest.raises(InputError, match=r"^style: the bilateral generator has a fixed style"):
             graph_of(Stylizer(look(), {}, "cpu"), STYLE)
 
@@ -70,7 +78,7 @@ class TestCheckSame:
         assert [tuple(x.shape) for x in seen] == [(1, 3, 480, 640)] * 2 + [(2, 3, 811, 607), (1, 3, 811, 607)]
         assert all(x.is_contiguous() for x in seen)
 
-    @pytest.mark.parametrize("size", [2 * BAR, float("nan")])
+    @pytest.mark.parametrize("size", [2 * MAX_DIFFERENCE, float("nan")])
     def test_rejects_a_larger_one(self, size):
         graph = graph_of(Stylizer(look(), {}, "cpu"))
         with pytest.raises(RuntimeError, match=r"differs from PyTorch by .*; accepted is 0.0001"):

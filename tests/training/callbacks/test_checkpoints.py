@@ -11,7 +11,7 @@ from tests.training.callbacks.trainers import trainer
 class TestLastCheckpoint:
     @pytest.fixture
     def saved(self, tmp_path):
-        """Steps that were written, and a trainer that writes down its step."""
+        """Saved steps, a trainer that records its step, and the callback."""
         steps = []
         run = trainer(state=SimpleNamespace(fn=TrainerFn.FITTING))
 
@@ -38,7 +38,7 @@ class TestLastCheckpoint:
         callback.on_train_end(run, None)
         assert len(steps) == 1
 
-    def test_only_within_a_training(self, saved):
+    def test_only_during_training(self, saved):
         steps, run, callback = saved
         run.sanity_checking = True
         callback.on_validation_end(run, None)
@@ -48,8 +48,8 @@ class TestLastCheckpoint:
 
     @pytest.mark.parametrize(
         ("every", "limit"),
-        [(0, "greater than or equal to 1"), (-1, "greater than or equal to 1"), (0.5, "a valid integer")],
+        [(0, "at least 1"), (-1, "at least 1"), (0.5, "a valid integer.*")],
     )
     def test_rejects_other_intervals(self, tmp_path, every, limit):
-        with pytest.raises(InputError, match=rf"^every_n_steps: must be {limit}, got {every}$"):
+        with pytest.raises(InputError, match=rf"^every_n_steps: expected {limit}, got {every}$"):
             LastCheckpoint(tmp_path / "last.ckpt", every)

@@ -18,7 +18,7 @@ TWO_UNIVERSAL = (
 
 @pytest.fixture
 def fresh():
-    """Nothing compiled before."""
+    """Start with nothing compiled."""
     torch._dynamo.reset()
     counters.clear()
     yield
@@ -26,7 +26,7 @@ def fresh():
 
 
 class TestChannelsLast:
-    def test_same_losses_and_weights_in_that_order(self, run, monkeypatch):
+    def test_same_losses_with_weights_in_that_order(self, run, monkeypatch):
         modules, original = [], LookModule.on_fit_start
 
         def spy(self):
@@ -50,7 +50,7 @@ class TestCompile:
         compiled = run(*LOOK, "compile=true", name="compiled")
         assert losses(compiled.run_dir) == pytest.approx(losses(plain.run_dir), rel=1e-3)
         assert compiled.metrics == pytest.approx(plain.metrics, rel=1e-3, abs=1e-6)
-        # The encoder with and without gradients, the generator; no validation photo, whatever its size.
+        # The encoder with and without gradients and the generator; nothing of validation photos.
         assert counters["stats"]["unique_graphs"] <= 4
         assert not counters["graph_break"]
         names = [torch.load(r.run_dir / "checkpoints" / "last.ckpt", weights_only=True) for r in (plain, compiled)]

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUI
 
 STEPS = ("trainer.max_steps=6", "trainer.val_check_interval=4", "scheduler=constant")
 FAST = "optimizer.lr=0.02"
-"""So that the weights of the step and their average look different."""
+"""A high rate makes the raw weights and their average differ."""
 
 
 def copied(module):
@@ -27,7 +27,7 @@ def equal(one, other):
 
 
 def of_checkpoint(path):
-    """Averages, weights of the step and number of updates that a training checkpoint holds."""
+    """Average, raw weights and number of updates in a training checkpoint."""
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     averages = {name.removeprefix("generator."): tensor for name, tensor in checkpoint["state_dict"].items()}
     (state,) = (state for key, state in checkpoint["callbacks"].items() if key.startswith("WeightEMA"))
@@ -35,7 +35,7 @@ def of_checkpoint(path):
 
 
 def averages_of(weights, decay=0.999):
-    """The definition, in float64: after each of the steps, beginning with the weights before the first."""
+    """The definition in float64; the first weights are those before the first step."""
     average = {name: tensor.double() for name, tensor in weights[0].items()}
     for t, step in enumerate(weights[1:]):
         d = min(decay, (1 + t) / (10 + t))
@@ -45,7 +45,7 @@ def averages_of(weights, decay=0.999):
 
 @pytest.fixture
 def weights(monkeypatch):
-    """Weights at the start of the training and after every batch."""
+    """Weights when training starts and after every batch."""
     seen, start, end = [], RunProgress.on_train_start, RunProgress.on_train_batch_end
 
     def on_start(self, trainer, module):
@@ -63,7 +63,7 @@ def weights(monkeypatch):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """Weights that each validation and each picture has seen, with the step."""
+    """Weights that each validation and each picture uses, with the step."""
     seen, validate = [], LookModule.validation_step
 
     def validation_step(self, batch, index):
@@ -119,18 +119,18 @@ class TestAverage:
 
     @pytest.mark.parametrize(
         ("decay", "limit"),
-        [(-0.1, "greater than or equal to 0"), (1, "less than 1"), (float("nan"), "a finite number")],
+        [(-0.1, "at least 0.0"), (1, "less than 1.0"), (float("nan"), "a finite number")],
     )
     def test_rejects_other_shares(self, decay, limit):
-        with pytest.raises(InputError, match=rf"^decay: must be {limit}, got {decay}$"):
+        with pytest.raises(InputError, match=rf"^decay: expected {limit}, got {decay}$"):
             WeightEMA(decay)
 
 
-class TestWhatIsShown:
-    def test_validations_pictures_and_what_ships(self, run, weights, shown):
-        result = run(*STEPS, "optimizer.lr=2e-3")  # slow enough for the last weights to be the best
+class TestUse:
+    def test_validations_pictures_and_the_final_checkpoint(self, run, weights, shown):
+        result = run(*STEPS, "optimizer.lr=2e-3")  # slow enough that the last weights are the best
         kinds = [(kind, step) for kind, step, _ in shown]
-        # The picture comes before the validation of its step; the last two are of the end.
+        # The picture of a step precedes its validation; the last two belong to the end.
         assert list(dict.fromkeys(kinds)) == [("picture", 4), ("validation", 4), ("picture", 6), ("validation", 6)]
         for _, step, seen in shown:
             assert_close(seen, averages_of(weights[: step + 1]))
@@ -140,8 +140,8 @@ class TestWhatIsShown:
         assert updates == 4
         assert_close(best, averages_of(weights[:5]))
 
-    def test_training_goes_on_as_without(self, run, weights):
-        # Neither the average nor its use in validations and pictures moves the training.
+    def test_training_is_the_same_without(self, run, weights):
+        # Neither the average nor its use in validations and pictures changes the training.
         curves = []
         for name, switch in (("without", "callbacks.ema=null"), ("with", "callbacks.ema.decay=0.999")):
             result = run(*STEPS, FAST, switch, name=name)
@@ -157,8 +157,8 @@ class TestWhatIsShown:
 
 
 class TestResume:
-    def test_goes_on_to_the_bit(self, run, weights, monkeypatch):
-        # The same photos in every step: which ones a resumed run goes on with is not the question here.
+    def test_continues_to_the_bit(self, run, weights, monkeypatch):
+        # Every step trains on the same photos: this test is not about the order of the photos.
         step, photos = LookModule.training_step, photo("astronaut").float()[..., :64, :64]
 
         def same_photos(self, batch, index):
@@ -172,7 +172,7 @@ class TestResume:
         rest = run(*same, "trainer.max_steps=8", f"resume={last}", name="rest")
         straight, resumed = weights[:9], weights[9:15] + weights[16:]
         assert all(equal(one, other) for one, other in zip(straight, resumed, strict=True))
-        assert equal(weights[15], weights[14])  # the first weights of the resumed run are those of the step, no average
+        assert equal(weights[15], weights[14])  # a resumed run starts from the raw weights, not from the average
         one, other = (of_checkpoint(r.run_dir / "checkpoints" / "last.ckpt") for r in (whole, rest))
         assert equal(one[0], other[0])
         assert equal(one[1], other[1])

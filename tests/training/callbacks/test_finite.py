@@ -29,7 +29,7 @@ MAGENTA = [255, 0, 255]
 
 
 def broken(*steps, **arguments):
-    """Overrides: photos are NaN from one step to another."""
+    """Overrides that set photos to NaN from one step to another."""
     target = "tests.training.callbacks.faults.BrokenPhotos"
     values = {"_target_": target, "steps": f"[{','.join(map(str, steps))}]", **arguments}
     return [f"+callbacks.broken.{key}={value}" for key, value in values.items()]
@@ -41,7 +41,7 @@ def column(run_dir, key):
 
 @pytest.fixture
 def states(monkeypatch):
-    """Weights and the optimiser's state after every step."""
+    """Weights and state of the optimiser after every step."""
     seen, original = [], RunProgress.on_train_batch_end
 
     def spy(self, trainer, module, *rest):
@@ -82,7 +82,7 @@ class TestSkippedSteps:
     def test_a_loss_counts_though_its_gradients_are_finite(self, run, states, monkeypatch):
         step = LookModule.training_step
 
-        def constant_term(self, batch, index):  # not finite, and the weights do not move it
+        def constant_term(self, batch, index):  # not finite, and independent of the weights
             return step(self, batch, index) + (torch.inf if self.trainer.global_step == 2 else 0)
 
         monkeypatch.setattr(LookModule, "training_step", constant_term)
@@ -92,7 +92,7 @@ class TestSkippedSteps:
         assert column(result.run_dir, "train/skipped_steps") == [0, 0, 1, 1, 1, 1]
 
     def test_with_accumulated_gradients(self, run, states):
-        # Two batches a step: one broken batch of them is enough, and both are skipped.
+        # Two batches per step: one broken batch is enough to skip both.
         result = run("trainer.accumulate_grad_batches=2", *self.STEPS, "trainer.max_steps=4", *broken(1, 2))
         steps = states[1::2]
         assert [same(one, other) for one, other in pairwise(steps)] == [True, False, False]
@@ -104,8 +104,8 @@ class TestSkippedSteps:
         result = run("trainer.max_steps=6", *broken(4, 5), f"resume={last}", name="second")
         assert column(result.run_dir, "train/skipped_steps") == [3, 3]
 
-    def test_a_scaler_that_finds_its_scale_is_no_fault(self, run, states):
-        # Too large a scale at first: float16 gradients overflow, the scaler skips and halves it. Then a NaN.
+    def test_overflows_of_a_scaler_are_no_fault(self, run, states):
+        # The initial scale is too large: float16 gradients overflow, the scaler skips and halves it. Later comes a NaN.
         plugin = {
             "_target_": "pytorch_lightning.plugins.MixedPrecision", "precision": "16-mixed", "device": "cpu",
             "scaler": {"_target_": "torch.amp.GradScaler", "device": "cpu", "init_scale": 16384},
@@ -122,8 +122,8 @@ class TestSkippedSteps:
 
 
 class TestGradNorm:
-    def test_is_the_length_of_the_gradient_before_clipping(self, run, starts):
-        # One step of plain gradient descent at a rate of 1 is as long as the gradient.
+    def test_is_the_norm_of_the_gradient_before_clipping(self, run, starts):
+        # One step of plain gradient descent at a rate of 1 has the norm of the gradient.
         sgd = ("optimizer._target_=torch.optim.SGD", "optimizer.weight_decay=0", "optimizer.lr=1", "scheduler=constant")
         norms = {}
         for clip in (0, 1e-3):
@@ -137,10 +137,10 @@ class TestGradNorm:
 
 
 class TestTooManyInARow:
-    def test_end_the_run_with_the_photos_at_hand(self, run, tmp_path):
+    def test_end_the_run_and_save_the_photos(self, run, tmp_path):
         stop = ("callbacks.finite.max_in_a_row=3", "trainer.max_steps=9")
         with pytest.raises(InputError, match=r"were not finite in 3 steps in a row, 4 to 6; .* are in ") as caught:
-            run(*stop, *broken(1, 3, 4, 9, share=0.25))  # two in a row do not
+            run(*stop, *broken(1, 3, 4, 9, share=0.25))  # two in a row do not end it
         assert "\n" not in str(caught.value)
         folder = tmp_path / "run" / "bad_batch"
         assert str(caught.value).endswith(str(folder))
@@ -161,28 +161,28 @@ class TestTooManyInARow:
             expected = (content[number, :, :, 16:] * 255).permute(1, 2, 0).numpy()
             assert np.abs(cell[:, 16:] - expected).max() <= 0.51
 
-    def test_accumulated_batches_are_all_kept(self, run, tmp_path):
+    def test_all_accumulated_batches_are_saved(self, run, tmp_path):
         stop = ("callbacks.finite.max_in_a_row=1", "trainer.accumulate_grad_batches=2", "trainer.max_steps=3")
         with pytest.raises(InputError, match="in 1 steps in a row, 1 to 1; "):
             run(*stop, *broken(1, 2))
         assert len(list((tmp_path / "run" / "bad_batch").glob("*.png"))) == 2
 
     def test_a_rate_that_breaks_the_weights(self, run, tmp_path):
-        # Nothing heals weights that overflow: without the guard the run would go on to its end for nothing.
+        # Weights that overflow never recover: without the guard the run would continue to its end in vain.
         lost = ("optimizer.lr=1e30", "scheduler=constant", "trainer.max_steps=50")
         with pytest.raises(InputError, match="in 10 steps in a row, 1 to 10; "):
             run(*lost)
         tensors, _ = read_weights(next((tmp_path / "run" / "bad_batch").glob("*.safetensors")), "batch")
-        assert tensors["content"].isfinite().all()  # the photos were not it
+        assert tensors["content"].isfinite().all()  # the photos are not the cause
 
     @pytest.mark.parametrize("number", [0, -1])
     def test_rejects_numbers_below_one(self, tmp_path, number):
-        with pytest.raises(InputError, match=rf"^max_in_a_row: must be greater than or equal to 1, got {number}$"):
+        with pytest.raises(InputError, match=rf"^max_in_a_row: expected at least 1, got {number}$"):
             FiniteGuard(tmp_path, number)
 
 
 class TestSaveBatch:
-    def test_pairs_lie_side_by_side(self, tmp_path):
+    def test_pairs_are_side_by_side(self, tmp_path):
         content, style = rand(2, 3, 20, 30, dtype=torch.float32), rand(2, 3, 10, 15, seed=1, dtype=torch.float32)
         save_batch(tmp_path / "x.safetensors", PhotoBatch(content, style=style, skipped=("a: cut",)), {"step": 3})
         tensors, header = read_weights(tmp_path / "x.safetensors", "batch")
@@ -214,7 +214,7 @@ class TestTwoProcesses:
             "lookcast: error: training: loss or gradients were not finite in 2 steps in a row, 4 to 5" in result.stderr
         )
         assert column(tmp_path, "train/skipped_steps") == [0, 1, 1, 1, 2]
-        # The mean over both is logged; the first has seen nothing that is not finite, and has skipped all the same.
+        # The mean over both is logged; the losses of the first are finite, and it skips all the same.
         finite = [math.isfinite(loss) for loss in column(tmp_path, "train/loss/total")]
         assert finite == [True, False, True, True, False]
         broken_photos = {}

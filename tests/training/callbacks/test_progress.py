@@ -65,10 +65,10 @@ class TestLines:
                 full.close()  # drops what is still buffered
 
     @pytest.mark.parametrize(
-        ("every", "limit"), [(0, "greater than 0"), (-1.0, "greater than 0"), (float("nan"), "a finite number")]
+        ("every", "limit"), [(0, "more than 0.0"), (-1.0, "more than 0.0"), (float("nan"), "a finite number")]
     )
     def test_rejects_other_times_between_lines(self, every, limit):
-        with pytest.raises(InputError, match=rf"^every_seconds: must be {limit}, got {every}$"):
+        with pytest.raises(InputError, match=rf"^every_seconds: expected {limit}, got {every}$"):
             RunProgress(every)
 
     def test_real_run(self, run, capfd):

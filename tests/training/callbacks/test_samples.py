@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUI
 
 
 class StyleColor(Generator):
-    """Gives the whole photo the mean colour of the style photo."""
+    """Fills the photo with the mean colour of the style photo."""
 
     name, takes_style, arguments = "style colour", True, {}
 
@@ -32,7 +32,7 @@ class TestSampleSheet:
 
     @pytest.fixture
     def sheet(self, run, tmp_path):
-        """The picture after two steps, rows of cells, and the run that drew it."""
+        """Cells of the picture after two steps, the photos, and the result of the run."""
         tall, wide = save_photos(tmp_path / "tall", 1, (40, 80)), save_photos(tmp_path / "wide", 1, (120, 30))
         photos = [tall / "photo00.png", wide / "photo00.png", "sample:chelsea"]
         result = run(
@@ -51,9 +51,9 @@ class TestSampleSheet:
 
     @staticmethod
     def agree(cell, image, box):
-        """Inside the box it is the image, resized; around it the card is white."""
+        """Assert that the box holds the resized image on a white background."""
         left, top, right, bottom = box
-        # Pillow resizes in 8-bit steps, a row and a column at a time.
+        # Pillow rounds to 8 bits after resizing along each axis.
         expected = np.array(image.resize((right - left, bottom - top), Image.Resampling.BILINEAR)).astype(int)
         assert np.abs(cell[top:bottom, left:right] - expected).max() <= 2
         around = np.ones(cell.shape[:2], bool)
@@ -73,7 +73,7 @@ class TestSampleSheet:
             self.agree(row[2], stylizer.stylize(content), box)
             assert np.abs(row[2].astype(int) - row[0]).max() > 10
 
-    def test_leaves_the_training_as_it_was(self, run, monkeypatch):
+    def test_does_not_change_the_training(self, run, monkeypatch):
         modes, step = [], LookModule.training_step
 
         def spy(self, batch, index):
@@ -81,7 +81,7 @@ class TestSampleSheet:
             return step(self, batch, index)
 
         monkeypatch.setattr(LookModule, "training_step", spy)
-        # Drawn after every step or after none: the same losses, the same weights.
+        # Drawing after every step or after none gives the same losses and weights.
         figures = [
             run(f"callbacks.samples.every_n_steps={n}", "trainer.max_steps=3", name=str(n)).metrics for n in (1, 100)
         ]
@@ -101,12 +101,12 @@ class TestSampleSheet:
         run = trainer(datamodule=data, loggers=[], global_step=7)
         SampleSheet(tmp_path, 1, height=20).draw(run, module)
         picture = np.array(Image.open(tmp_path / "step_000007.png"))
-        # Content, style, output, 20 x 30 pixels each with 4 around: their middles.
-        middles = picture[4 + 10 :: 24, 4 + 15 :: 34].tolist()
+        # Centres of content, style and output, 20 x 30 pixels each with a border of 4.
+        centres = picture[4 + 10 :: 24, 4 + 15 :: 34].tolist()
         red, blue = [255, 0, 0], [0, 0, 255]
-        assert middles == [[[51, 51, 51], red, red], [[102, 102, 102], blue, blue]]
+        assert centres == [[[51, 51, 51], red, red], [[102, 102, 102], blue, blue]]
 
-    def test_is_drawn_at_the_asked_for_steps_and_at_the_end(self, run):
+    def test_is_drawn_every_n_steps_and_at_the_end(self, run):
         result = run("callbacks.samples.every_n_steps=2", "trainer.max_steps=5")
         names = sorted(path.name for path in (result.run_dir / "samples").iterdir())
         assert names == ["step_000002.png", "step_000004.png", "step_000005.png"]
@@ -114,14 +114,14 @@ class TestSampleSheet:
     @pytest.mark.parametrize(
         ("name", "value", "limit"),
         [
-            ("every_n_steps", 0, "greater than or equal to 1"),
-            ("every_n_steps", 0.5, "a valid integer"),
-            ("num_photos", 0, "greater than or equal to 1"),
-            ("num_photos", -4, "greater than or equal to 1"),
-            ("height", 0, "greater than or equal to 1"),
-            ("height", 10**9, "less than or equal to 4096"),
+            ("every_n_steps", 0, "at least 1"),
+            ("every_n_steps", 0.5, "a valid integer.*"),
+            ("num_photos", 0, "at least 1"),
+            ("num_photos", -4, "at least 1"),
+            ("height", 0, "at least 1"),
+            ("height", 10**9, "at most 4096"),
         ],
     )
     def test_rejects_other_numbers(self, tmp_path, name, value, limit):
-        with pytest.raises(InputError, match=rf"^{name}: must be {limit}, got {value}$"):
+        with pytest.raises(InputError, match=rf"^{name}: expected {limit}, got {value}$"):
             SampleSheet(tmp_path, **{"every_n_steps": 1, name: value})

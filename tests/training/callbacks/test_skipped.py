@@ -23,7 +23,7 @@ class TestSkippedPhotos:
                 callback.on_train_batch_end(run, None, None, self.BATCH._replace(skipped=skipped), 0)
             callback.on_train_end(run, None)
             callback.teardown(run, None, "fit")
-            # The validation after the training finds one more.
+            # The validation after training finds one more.
             for skipped in (("b: broken",), ("c: broken",)):
                 callback.on_validation_batch_end(run, None, None, self.BATCH._replace(skipped=skipped), 0)
             callback.on_validation_end(run, None)
@@ -34,7 +34,7 @@ class TestSkippedPhotos:
         ]  # fmt: skip
         assert (tmp_path / "new" / "skipped.txt").read_text() == "b: broken\na: broken\nc: broken\n"
 
-    def test_nothing_to_say(self, tmp_path, caplog):
+    def test_silent_without_skipped_photos(self, tmp_path, caplog):
         callback, run = SkippedPhotos(tmp_path / "skipped.txt"), trainer()
         callback.on_train_batch_end(run, None, None, self.BATCH, 0)
         callback.on_train_end(run, None)
@@ -63,7 +63,7 @@ class TestTooMany:
         assert 2 <= len(listed) <= 3
         assert not (tmp_path / "run" / "look.safetensors").exists()
 
-    def test_as_many_as_the_config_allows(self, run, photos):
+    def test_the_config_sets_the_limit(self, run, photos):
         result = run(*self.LENGTH, f"data.photos={photos}", "callbacks.skipped.max_share=0.1")
         assert result.stats.steps == 30
         assert len((result.run_dir / "skipped_photos.txt").read_text().splitlines()) == 3
@@ -73,7 +73,7 @@ class TestTooMany:
             (photos / f"photo{number:02d}.png").unlink()
         assert run(*self.LENGTH, f"data.photos={photos}").stats.skipped == 1
 
-    def test_the_first_of_many(self, tmp_path):
+    def test_a_large_set_may_begin_with_broken_ones(self, tmp_path):
         # 8 of the first 20 of 100,000: less than 1 % of a thousand. Of 3,000 read, 31 are too many.
         callback = SkippedPhotos(tmp_path / "skipped.txt")
         same = SimpleNamespace(root_device=torch.device("cpu"), reduce=lambda tensor, reduce_op: tensor)
@@ -90,8 +90,8 @@ class TestTooMany:
 
     @pytest.mark.parametrize(
         ("share", "limit"),
-        [(-0.1, "greater than or equal to 0"), (1.1, "less than or equal to 1"), (float("nan"), "a finite number")],
+        [(-0.1, "at least 0.0"), (1.1, "at most 1.0"), (float("nan"), "a finite number")],
     )
     def test_rejects_other_shares(self, tmp_path, share, limit):
-        with pytest.raises(InputError, match=rf"^max_share: must be {limit}, got {share}$"):
+        with pytest.raises(InputError, match=rf"^max_share: expected {limit}, got {share}$"):
             SkippedPhotos(tmp_path / "list", share)

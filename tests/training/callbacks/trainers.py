@@ -1,10 +1,10 @@
-"""A stand-in for the Trainer."""
+"""A substitute for the Trainer in tests of one callback."""
 
 from types import SimpleNamespace
 
 
 def trainer(**attributes):
-    """As much of a Trainer as a callback looks at."""
+    """Return an object with the attributes of a Trainer that callbacks read."""
     defaults = {
         "is_global_zero": True,
         "world_size": 1,

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUI
 
 
 def log(logger, *rows):
-    """Rows of (step, figures), as Lightning logs them."""
+    """Log rows of (step, figures) as Lightning does."""
     for step, figures in rows:
         logger.log_metrics(figures, step)
         logger.save()
@@ -30,7 +30,7 @@ def text(folder):
 
 
 def log_for_ever(folder):
-    """Rows of 40 columns, of which a new one comes now and then."""
+    """Log rows without end; from time to time there is a new column, up to 40."""
     logger = MetricsCSV(folder)
     for step in range(10**9):
         log(logger, (step, {f"column{n:02d}": step + n / 7 for n in range(1 + step // 50 % 40)}))
@@ -39,11 +39,11 @@ def log_for_ever(folder):
 class TestMetricsCSV:
     def test_known_value(self, tmp_path):
         logger = MetricsCSV(tmp_path / "new")
-        logger.log_metrics({"lr": 0.5}, 0)  # what is logged of one step before Lightning saves is one row
+        logger.log_metrics({"lr": 0.5}, 0)  # figures of one step before Lightning saves share a row
         log(logger, (0, {"loss": torch.tensor(2.0), "epoch": 0}), (1, {"loss": 1.5}), (1, {"val": 0.25}))
         assert text(tmp_path / "new") == "step,epoch,loss,lr,val\n0,0,2.0,0.5,\n1,,1.5,,\n1,,,,0.25\n"
 
-    def test_what_was_not_saved_is_written_before_the_next_step_and_at_the_end(self, tmp_path):
+    def test_an_unsaved_row_is_written_before_the_next_step_and_at_the_end(self, tmp_path):
         logger = MetricsCSV(tmp_path)
         logger.log_metrics({"lr": 0.5}, 0)
         logger.log_metrics({"lr": 0.25}, 1)
@@ -57,7 +57,7 @@ class TestMetricsCSV:
         rows[4:4] = [(3, {"val": 0.5})]
         straight, resumed = MetricsCSV(tmp_path / "straight"), MetricsCSV(tmp_path / "resumed")
         log(straight, *rows)
-        log(resumed, *rows[:7])  # killed behind step 5; the checkpoint was written behind step 3
+        log(resumed, *rows[:7])  # killed after step 5; the checkpoint was written after step 3
         resumed = MetricsCSV(tmp_path / "resumed")
         if told:
             resumed.resume_at(4)
@@ -88,7 +88,7 @@ class TestMetricsCSV:
         for step in range(1, 200):
             log(logger, (step, {"loss": 1.0} if step % 100 else {"val": 1.0}))
             files.append(path.stat().st_ino)
-        assert sum(a != b for a, b in pairwise(files)) == 1  # the new column did, once
+        assert sum(a != b for a, b in pairwise(files)) == 1  # for the new column
 
     def test_a_killed_run_leaves_a_table_that_can_be_read(self, tmp_path):
         for number in range(5):
@@ -180,7 +180,7 @@ TIMED = {"train/images_per_second", "train/data_wait", "train/step_seconds", "tr
 
 
 def untimed(folder):
-    """Rows without what no two runs have alike."""
+    """Rows without the figures that differ between any two runs."""
     return [{key: value for key, value in row.items() if key not in TIMED} for row in read_metrics(folder)]
 
 
@@ -191,7 +191,7 @@ SAVED = (
 
 
 class TestRun:
-    def test_goes_on_behind_the_checkpoint(self, run, tmp_path):
+    def test_continues_after_the_checkpoint(self, run, tmp_path):
         saved = (*SAVED, f"+callbacks.every.dirpath={tmp_path / 'saved'}", "trainer.max_steps=8")
         folder = run(*saved).run_dir
         straight, columns = untimed(folder), text(folder).splitlines()[0]
@@ -200,11 +200,11 @@ class TestRun:
         assert untimed(folder) == straight
         assert text(folder).splitlines()[0] == columns
 
-    def test_goes_on_behind_a_validation(self, run):
+    def test_continues_after_a_validation(self, run):
         common = ("trainer.val_check_interval=4", "scheduler=constant")
         straight = run(*common, "trainer.max_steps=8", name="straight").run_dir
         folder = run(*common, "trainer.max_steps=4").run_dir
         run(*common, "trainer.max_steps=8")
-        # The first run judged its best weights behind step 4: that belongs to an end that the resumed run has not.
+        # The first run validates its best weights after its end; the resumed run does not end there.
         assert untimed(folder)[:-2] == untimed(straight)[:-2]
         assert {row["step"] for row in untimed(folder)[-2:]} <= {7, 8}

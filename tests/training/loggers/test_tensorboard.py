@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUI
 
 
 def read(folder):
-    """What TensorBoard shows of a run."""
+    """Return what TensorBoard shows of a run."""
     events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0, "scalars": 0, "tensors": 0})
     events.Reload()
     return events
@@ -22,16 +22,16 @@ def read(folder):
 
 class TestRunTensorBoard:
     def test_a_resumed_curve_has_no_step_twice(self, tmp_path):
-        for behind, value in ((0, 1.0), (3, 2.0)):
+        for start, value in ((0, 1.0), (3, 2.0)):
             logger = RunTensorBoard(tmp_path)
-            logger.resume_at(behind)
-            for step in range(behind, 6):
+            logger.resume_at(start)
+            for step in range(start, 6):
                 logger.log_metrics({"loss": value}, step)
             logger.finalize("success")
         shown = [(event.step, event.value) for event in read(tmp_path).Scalars("loss")]
         assert shown == [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 2)]
 
-    def test_says_what_to_install(self, tmp_path, monkeypatch):
+    def test_rejects_a_missing_tensorboard(self, tmp_path, monkeypatch):
         monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
         with pytest.raises(InputError, match=r"^logger=tensorboard: needs tensorboard; say pip install "):
             RunTensorBoard(tmp_path)

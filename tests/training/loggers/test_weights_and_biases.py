@@ -47,10 +47,10 @@ class TestRunWandb:
             ({}, OTHER, True),
             ({"WANDB_BASE_URL": "https://wandb.example.org:8080"}, OTHER, False),
             ({"WANDB_BASE_URL": "https://wandb.example.org"}, KEY, True),
-            ({}, "machine api.wandb.ai login user\n", True),  # without a key
+            ({}, "machine api.wandb.ai login user\n", True),  # an entry without a key
             ({}, "no netrc file", True),
             ({"NETRC": "/nowhere/netrc"}, KEY, True),
-            # Who sets a mode has decided; wandb follows it.
+            # WANDB_MODE decides; wandb reads it.
             ({"WANDB_MODE": "offline"}, "", False),
             ({"WANDB_MODE": "online"}, "", False),
             ({"WANDB_MODE": "disabled"}, KEY, False),
@@ -60,15 +60,15 @@ class TestRunWandb:
         assert decide(environment, netrc) is expected
 
     @pytest.mark.parametrize("given", [True, False])
-    def test_what_is_asked_for_is_not_questioned(self, decide, given):
+    def test_an_explicit_choice_wins(self, decide, given):
         assert decide({}, given=given) is decide({"WANDB_API_KEY": "0123"}, given=given) is given
 
     def test_makes_the_folder(self, decide, tmp_path):
-        # wandb would fall back to a temporary one.
+        # wandb would use a temporary one.
         decide({})
         assert (tmp_path / "new").is_dir()
 
-    def test_hands_the_rest_on(self, decide, tmp_path):
+    def test_passes_the_other_arguments_on(self, decide, tmp_path):
         made = RunWandb(str(tmp_path), id="b", project="lookcast", tags=["a"]).told
         assert made == {
             "save_dir": str(tmp_path), "offline": True, "id": "b", "resume": "allow",
@@ -89,7 +89,7 @@ class TestRunWandb:
 
 
 def records(path):
-    """Records of a run's file: LevelDB's log format, behind a header of 7 bytes, in blocks of 32 KiB."""
+    """Yield the records of a run's file: LevelDB's log format after a header of 7 bytes, in blocks of 32 KiB."""
     data, position, whole = path.read_bytes(), 7, b""
     while position + 7 <= len(data):
         left = 32768 - position % 32768
@@ -107,7 +107,7 @@ def records(path):
 
 
 def history(found):
-    """What was logged, by key: (step of wandb, value)."""
+    """Return the logged values by key: (step of wandb, value)."""
     logged = {}
     for record in found:
         row = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
@@ -123,11 +123,11 @@ def values(logged, key):
 class TestOfflineRun:
     @pytest.fixture
     def runs(self, run, no_key):
-        """Two trainings one after the other, as in a sweep."""
+        """Two consecutive trainings, as in a sweep."""
         return [run("logger=wandb", "trainer.max_steps=2", f"seed={seed}", name=str(seed)) for seed in (0, 1)]
 
     def test_holds_losses_figures_picture_and_config(self, runs, encoder):
-        assert wandb.run is None  # ended: the second training did not go on in the first one's run
+        assert wandb.run is None  # finished: the second training has a run of its own
         for seed, result in enumerate(runs):
             files = list(result.run_dir.glob("wandb/offline-run-*/run-*.wandb"))
             assert len(files) == 1
@@ -137,10 +137,10 @@ class TestOfflineRun:
             expected = {f"{stage}/loss/{name}" for stage in ("train", "val") for name in LossTerms._fields}
             expected |= {"val/style_distance", "val/style_distance_untouched", "val/edge_ssim", "lr-AdamW"}
             assert logged.keys() >= expected | {"train/images_per_second", "train/data_wait", "train/step_seconds"}
-            # wandb's steps are those of the training, and what belongs to one of them stands together.
+            # wandb's steps are those of the training; figures of one step share a row.
             assert [step for step, _ in logged["train/loss/total"]] == [0, 1]
             assert all(step == value for step, value in logged["trainer/global_step"])
-            # The picture that lies in the samples folder too.
+            # The same picture is in the samples folder.
             pictures = list(files[0].parent.glob("files/media/images/samples_*.png"))
             assert len(pictures) == 1
             assert logged["samples/filenames"] == [(1, [f"media/images/{pictures[0].name}"])]
@@ -169,23 +169,23 @@ class TestOfflineRun:
         artifacts += [r.artifact for r in found if r.WhichOneof("record_type") == "artifact"]
         [model] = [artifact for artifact in artifacts if artifact.type == "model"]
         [content] = model.manifest.contents
-        # What `wandb sync` uploads is the file in the run folder, no copy elsewhere.
+        # `wandb sync` uploads the file in the run folder, not a copy.
         assert (content.path, Path(content.local_path)) == ("look.safetensors", result.checkpoint)
         assert content.digest == b64encode(md5(result.checkpoint.read_bytes()).digest()).decode()
         assert json.loads(model.metadata)["val/style_distance"] == result.metrics["val/style_distance"]
 
-    def test_a_resumed_run_goes_on_in_its_own_curves(self, run, no_key):
+    def test_a_resumed_run_continues_its_curves(self, run, no_key):
         common = ("logger=wandb", "trainer.val_check_interval=2", "scheduler=constant")
         for steps in (2, 4):
             result = run(*common, f"trainer.max_steps={steps}")
-            wandb.teardown()  # as a process ends; within one wandb waits for no second run of the same id
+            wandb.teardown()  # as at the end of a process; wandb can't start the same id twice in one process
         files = sorted(result.run_dir.glob("wandb/offline-run-*/run-*.wandb"))
         identifier = (result.run_dir / "wandb_id.txt").read_text().strip()
         assert [file.name for file in files] == [f"run-{identifier}.wandb"] * 2
         parts = [history(records(file)) for file in files]
         assert [[step for step, _ in part["train/loss/total"]] for part in parts] == [[0, 1], [2, 3]]
 
-    def test_metrics_csv_is_there_beside_it(self, run, no_key, monkeypatch):
+    def test_metrics_csv_is_written_too(self, run, no_key, monkeypatch):
         monkeypatch.setenv("WANDB_MODE", "disabled")
         result = run("logger=wandb")
         assert len(losses(result.run_dir)) == 2

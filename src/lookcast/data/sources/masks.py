@@ -13,7 +13,8 @@ from lookcast.checks import InputError
 from lookcast.data.sources.listing import PathList
 from lookcast.ops.masks import check_aspect
 from lookcast.paths import check_path
-from lookcast.photos.read import read_mask, read_photo
+from lookcast.photos.masks import read_mask
+from lookcast.photos.read import read_photo
 
 NUM_CHECKED = 1000
 """The sizes of this many masks are checked before a run starts; training skips other masks that do not fit."""
@@ -38,7 +39,7 @@ def read_labels(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         PhotoError: the file can't be read.
         InputError: the mask has another aspect ratio than its photo.
     """
-    labels: npt.NDArray[np.uint8] = read_mask(path, size)[0].argmax(0).numpy().astype(np.uint8)
+    labels: npt.NDArray[np.uint8] = read_mask(path, size).numpy()
     return labels
 
 

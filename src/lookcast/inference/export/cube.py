@@ -1,4 +1,4 @@
-"""A look as a `.cube`: one table of colours for grading tools, as near to the grid as it gets without places."""
+"""Export of a look as a `.cube`: one table of colours for grading tools, the nearest to the grid without positions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from kornia.color import rgb_to_lab
 
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
+from lookcast.inference.styles import Style
 from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.lut import apply_lut, fit_lut
 from lookcast.ops.resize import resize_pixels
@@ -16,16 +17,16 @@ from lookcast.photos.adapters import AnyImage, open_image
 
 SIZES = (17, 33, 65)
 """Steps a side that every grading tool reads."""
-_PIXELS = 1 << 18  # of each photo that the table is fitted to
+_PIXELS = 1 << 18  # pixels of each photo that the table is fitted to
 
 
 class CubeLoss(NamedTuple):
-    """What a table loses: means over the pixels of the photos it was fitted to.
+    """The error of a table: means over the pixels of the photos it was fitted to.
 
     Attributes:
         levels: absolute difference to the stylized photos, in 8-bit levels.
         lab: Euclidean distance to them in CIELAB.
-        look: absolute difference between the stylized photos and the photos, in 8-bit levels: what there was to fit.
+        look: absolute difference between the stylized photos and the photos, in 8-bit levels, for comparison.
     """
 
     levels: float
@@ -43,22 +44,21 @@ def export_cube(
     stylizer: Stylizer,
     path: str | Path,
     photos: Sequence[AnyImage],
-    style: AnyImage | Sequence[AnyImage] | None = None,
-    weights: Sequence[float] | None = None,
+    style: Style | None = None,
     size: int = 33,
     title: str | None = None,
 ) -> CubeLoss:
-    """Write one colour map for a look, fitted to what it does to some photos; whole or not at all.
+    """Fit a table of colours to the effect of a look on some photos, and write it atomically.
 
-    A table knows a pixel's colour and not its place: where the look makes two of one colour, it holds their mean. Fit
-    it to one photo to grade that scene, to several for a look of wider use. See `ops.lut.fit_lut` for the fit.
+    A table depends on a pixel's colour, not on its position: where the look turns one colour into two, the table holds
+    their mean. Fit it to one photo to grade that scene, to several photos for a look of wider use. `ops.lut.fit_lut`
+    describes the fit.
 
     Args:
         stylizer: the checkpoint.
         path: the `.cube` file.
-        photos: to stylize and fit to, one or more; sRGB, as the table will be.
-        style: for a universal checkpoint, one photo or several; None takes that of `Stylizer.set_style`.
-        weights: shares of several styles.
+        photos: the photos to stylize and fit to, one or more, in sRGB like the table.
+        style: for a universal checkpoint, one style or several; None takes that of `Stylizer.set_style`.
         size: steps a side, one of `SIZES`.
         title: for the file's header; None takes the file's name.
 
@@ -71,7 +71,7 @@ def export_cube(
     if not photos:
         raise InputError("photos: a .cube is fitted to photos, expected at least one")
     with atomic_write(path) as temporary:
-        pairs = [_stylized(stylizer, photo, style, weights) for photo in photos]
+        pairs = [_stylized(stylizer, photo, style) for photo in photos]
         sources, targets = zip(*(_colors(*pair) for pair in pairs), strict=True)
         lut = fit_lut(torch.cat(sources), torch.cat(targets), size)
         header = _header(Path(path).stem if title is None else title, size, stylizer.header.get("licence"))
@@ -84,24 +84,23 @@ def export_cube(
 def _stylized(
     stylizer: Stylizer,
     photo: AnyImage,
-    style: AnyImage | Sequence[AnyImage] | None,
-    weights: Sequence[float] | None,
+    style: Style | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     pixels = open_image("photo", photo).pixels[0]
     content = resize_pixels(pixels, (pixels.shape[0], pixels.shape[1]))
-    return content, stylizer.stylize(content, style, weights=weights)
+    return content, stylizer.stylize(content, style)
 
 
 def _colors(content: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pairs of colours `(N, 3)`, as many from every photo."""
+    """Return pairs of colours `(N, 3)`, the same number for every photo."""
     colors = [image.transpose(0, 1).flatten(1).T for image in (content, output)]
-    # Drawn, not every n-th: those would be columns of the photo. Repeated where a photo has fewer: photos count alike.
+    # Random, because every n-th pixel would be a column of the photo; with repetition, so that photos count alike.
     chosen = torch.randint(len(colors[0]), (_PIXELS,), generator=torch.Generator().manual_seed(0))
     return colors[0][chosen], colors[1][chosen]
 
 
 def _header(title: str, size: int, licence: object) -> str:
-    """Lines of ASCII: the format's own promise."""
+    """Return the header in ASCII, as the format demands."""
     comments = ["made by lookcast for colours encoded as sRGB"]
     comments += [] if licence is None else [f"terms: {licence}"]
     lines = [

@@ -1,4 +1,4 @@
-"""A look as one graph, image tensors in and image tensor out: what is traced, and how a traced file is checked."""
+"""A look as one graph, image tensors in and image tensor out: the module that is traced, and the check of a file."""
 
 import copy
 import json
@@ -11,28 +11,28 @@ from torch import nn
 
 from lookcast.checks import InputError
 from lookcast.generators import Generator, PairGenerator
-from lookcast.inference.styles import list_styles
+from lookcast.inference.styles import Style, open_style, style_inputs
 from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.resize import resize_pixels
 from lookcast.photos.adapters import AnyImage, open_image
 
-BAR = 1e-4
-"""Largest difference to PyTorch that is accepted: a fortieth of an 8-bit level, ten times what another order of
-sums makes of photos."""
-FREE = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+MAX_DIFFERENCE = 1e-4
+"""Largest accepted difference to PyTorch: a fortieth of an 8-bit level, ten times the effect of another order of sums
+on photos."""
+DYNAMIC = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
 """Dimensions of an image that a file leaves open."""
-_FREE_STYLE = {2: torch.export.Dim("style_height"), 3: torch.export.Dim("style_width")}
+_DYNAMIC_STYLE = {2: torch.export.Dim("style_height"), 3: torch.export.Dim("style_width")}
 _TRACED = (2, 3, 96, 64)
 _SIZES = ((480, 640), (811, 607))
 
 
 class FixedStyleGraph(nn.Module):
-    """A single look: content `(B, 3, H, W)` in [0, 1] to the stylized image, clamped.
+    """A graph with a fixed style: content `(B, 3, H, W)` in [0, 1] to the stylized image, clamped.
 
     Args:
-        generator: with a single look, or a universal one.
-        styles: for a universal one, what it read of the style photos, and their shares.
+        generator: with a single look, or universal.
+        styles: for a universal generator, its statistics of the style photos, and their weights.
     """
 
     inputs: tuple[str, ...] = ("content",)
@@ -42,10 +42,10 @@ class FixedStyleGraph(nn.Module):
         self.generator, self.styles = generator, list(styles)
 
     def forward(self, content: torch.Tensor) -> torch.Tensor:
-        """The stylized image, `(B, 3, H, W)`."""
+        """Return the stylized image, `(B, 3, H, W)`."""
         if isinstance(self.generator, PairGenerator):
-            reading = self.generator.read(content)
-            grids = [self.generator.predict_grid(reading, style) * weight for style, weight in self.styles]
+            statistics = self.generator.read(content)
+            grids = [self.generator.predict_grid(statistics, style) * weight for style, weight in self.styles]
             image = apply_grid(torch.stack(grids).sum(0), content)
         else:
             image = self.generator(content).image
@@ -62,48 +62,46 @@ class AnyStyleGraph(nn.Module):
         self.generator = generator
 
     def forward(self, content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
-        """The stylized image, `(B, 3, H, W)`."""
+        """Return the stylized image, `(B, 3, H, W)`."""
         image: torch.Tensor = self.generator(content, style).image
         return image.clamp(0, 1)
 
 
-def graph_of(
-    stylizer: Stylizer, style: AnyImage | Sequence[AnyImage] | None = None, weights: Sequence[float] | None = None
-) -> FixedStyleGraph | AnyStyleGraph:
-    """What to export: the single look, a universal generator with its styles baked in, or one that takes any style.
+def graph_of(stylizer: Stylizer, style: Style | None = None) -> FixedStyleGraph | AnyStyleGraph:
+    """Build the module to export, in float32 whatever the stylizer computes in.
 
-    In float32, whatever the stylizer computes in.
+    Args:
+        stylizer: the checkpoint.
+        style: for a universal checkpoint, the styles to fix, without masks; None leaves the style as an input.
 
     Raises:
-        InputError: a style for a checkpoint with a single look, weights without styles.
+        InputError: a style for a checkpoint with a single look, or a style with a mask.
     """
     generator = copy.deepcopy(stylizer.generator)
     if generator.needs_encoder:
         generator.encoder.half_precision = False
-    if style is None and weights is not None:
-        raise InputError("weights: given without the style photos they belong to")
     if not isinstance(generator, PairGenerator):
         if style is not None:
-            generator.check_style(torch.empty(0), None, None)
+            generator.check_style(style, None, None)
         return FixedStyleGraph(generator).eval()
     if style is None:
         return AnyStyleGraph(generator).eval()
-    photos = list_styles(style, None, weights)
+    styles = style_inputs(style)
+    if any(each.mask is not None for each in styles):
+        raise InputError("style: has a mask, but exported files have no masks")
     with torch.no_grad():
-        thumbnails = [resize_pixels(photo.pixels[0], 2 * (generator.thumbnail,)) for photo in photos]
-        readings = [
-            (generator.read(thumbnail.to(stylizer.device)), photo.weight)
-            for thumbnail, photo in zip(thumbnails, photos, strict=True)
-        ]
-    return FixedStyleGraph(generator, readings).eval()
+        size = (generator.thumbnail, generator.thumbnail)
+        thumbnails = [resize_pixels(open_style(each.photo)[0], size).to(stylizer.device) for each in styles]
+        encoded = [(generator.read(photo), each.weight) for photo, each in zip(thumbnails, styles, strict=True)]
+    return FixedStyleGraph(generator, encoded).eval()
 
 
 def example(
     graph: FixedStyleGraph | AnyStyleGraph, device: torch.device
 ) -> tuple[tuple[torch.Tensor, ...], tuple[dict[int, Any], ...]]:
-    """Inputs to trace a graph with, and their free dimensions."""
-    images, free = (_noise(_TRACED, device), _noise((1, 3, 64, 96), device)), (FREE, _FREE_STYLE)
-    return images[: len(graph.inputs)], free[: len(graph.inputs)]
+    """Return inputs to trace a graph with, and their dynamic dimensions."""
+    images, dynamic = (_noise(_TRACED, device), _noise((1, 3, 64, 96), device)), (DYNAMIC, _DYNAMIC_STYLE)
+    return images[: len(graph.inputs)], dynamic[: len(graph.inputs)]
 
 
 def check_same(
@@ -112,19 +110,19 @@ def check_same(
     device: torch.device,
     photos: Sequence[AnyImage] = (),
 ) -> float:
-    """Compare what a written file gives with the graph, at two sizes that it was not traced with.
+    """Compare the outputs of a written file and of its graph, at two sizes that were not traced.
 
     Args:
         run: the file: tensors in, tensor out.
-        graph: what it was made from.
+        graph: its source.
         device: of the graph.
-        photos: to compare on, beside a random image with the spectrum of photographs.
+        photos: to compare on, besides a random image with the spectrum of photographs.
 
     Returns:
         The largest difference of any value.
 
     Raises:
-        RuntimeError: it is larger than `BAR`.
+        RuntimeError: it is larger than `MAX_DIFFERENCE`.
     """
     largest = 0.0
     for number, size in enumerate(_SIZES):
@@ -134,21 +132,23 @@ def check_same(
             inputs = (image.contiguous(), images[-1][:1].flip(1).contiguous())[: len(graph.inputs)]
             with torch.no_grad():
                 difference = (run(*inputs).to(device) - graph(*inputs)).abs().max().item()
-            if not difference <= BAR:  # written so that NaN is refused
-                raise RuntimeError(f"the exported file differs from PyTorch by {difference:.2g}; accepted is {BAR:g}")
+            if not difference <= MAX_DIFFERENCE:  # this form refuses NaN too
+                raise RuntimeError(
+                    f"the exported file differs from PyTorch by {difference:.2g}; accepted is {MAX_DIFFERENCE:g}"
+                )
             largest = max(largest, difference)
     return largest
 
 
 def metadata(stylizer: Stylizer) -> dict[str, str]:
-    """What a file says about itself: the checkpoint's whole header as JSON, as the checkpoint has it, and its terms."""
+    """Return the description for a file: the checkpoint's whole header as JSON, and its terms."""
     licence = stylizer.header.get("licence")
     terms = {} if licence is None else {"licence": str(licence)}
     return {"lookcast": json.dumps(stylizer.header), **terms}
 
 
 def _noise(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    """Random images with as much contrast at every scale, like photographs; the same in every run."""
+    """Return random images with equal contrast at every scale, like photographs; the same in every run."""
     generator = torch.Generator().manual_seed(0)
     batch, channels, height, width = shape
     image = torch.zeros(shape)

@@ -1,4 +1,4 @@
-"""A look as an ONNX file, for every runtime that reads ONNX."""
+"""Export of a look as ONNX, for every runtime that reads ONNX."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -10,6 +10,7 @@ import torch
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
 from lookcast.inference.export.graph import AnyStyleGraph, FixedStyleGraph, check_same, example, graph_of, metadata
+from lookcast.inference.styles import Style
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.adapters import AnyImage
 
@@ -20,22 +21,20 @@ _LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 def export_onnx(
     stylizer: Stylizer,
     path: str | Path,
-    style: AnyImage | Sequence[AnyImage] | None = None,
-    weights: Sequence[float] | None = None,
+    style: Style | None = None,
     photos: Sequence[AnyImage] = (),
 ) -> float:
-    """Write a look as ONNX, opset 20, and check the file in ONNX Runtime; whole or not at all.
+    """Write a look as ONNX, opset 20, and check the file in ONNX Runtime; atomically.
 
-    Input `content`, `(batch, 3, height, width)` float32 in [0, 1], sRGB; output `image`, the same, clamped. A universal
-    checkpoint without a style gives a file with a second input `style`, `(1, 3, style_height, style_width)`. All named
-    sizes are free. There are no masks. The checkpoint's header is in the file's metadata.
+    The input `content` is `(batch, 3, height, width)` float32 in [0, 1], sRGB; the output `image` is the same, clamped.
+    A universal checkpoint without a style gives a file with a second input `style`, `(1, 3, style_height,
+    style_width)`. All named sizes are dynamic. There are no masks. The file's metadata holds the checkpoint's header.
 
     Args:
         stylizer: the checkpoint, on the CPU.
         path: the `.onnx` file.
-        style: one photo or several, to be baked into a universal checkpoint.
-        weights: shares of several; None mixes them alike.
-        photos: to check the file on, beside a random image.
+        style: for a universal checkpoint, one style or several, which the file then holds; without masks.
+        photos: images to check the file on, besides a random one.
 
     Returns:
         The largest difference between the file and PyTorch at two sizes.
@@ -43,41 +42,41 @@ def export_onnx(
     Raises:
         InputError: a library is missing, a style for a checkpoint with a single look, a device other than the CPU, or
             the file can't be written.
-        RuntimeError: the file differs from PyTorch by more than `BAR`.
+        RuntimeError: the file differs from PyTorch by more than `MAX_DIFFERENCE`.
     """
     for library in _LIBRARIES:
         if find_spec(library) is None:
             raise InputError(f"onnx: {library} is not installed; pip install 'lookcast[export]'")
     if stylizer.device.type != "cpu":
         raise InputError(f"device: ONNX is exported on the cpu, got {stylizer.device}")
-    graph = graph_of(stylizer, style, weights)
+    graph = graph_of(stylizer, style)
     with atomic_write(path) as temporary:
         _write(graph, temporary, metadata(stylizer))
         return check_same(_Session(temporary, graph), graph, stylizer.device, photos)
 
 
 def _write(graph: FixedStyleGraph | AnyStyleGraph, path: Path, properties: dict[str, str]) -> None:
-    inputs, free = example(graph, torch.device("cpu"))
+    inputs, dynamic = example(graph, torch.device("cpu"))
     with torch.no_grad():
         program = torch.onnx.export(
             graph,
             inputs,
             dynamo=True,
             opset_version=OPSET,
-            dynamic_shapes=free,
+            dynamic_shapes=dynamic,
             input_names=graph.inputs,
             output_names=["image"],
             verbose=False,
         )
     assert program is not None
     for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # where in the source it came from: half of the file, with paths of this machine
+        node.metadata_props.clear()  # places in the source: half of the file, with paths of this machine
     program.model.metadata_props.update(properties)
     program.save(path, external_data=False)
 
 
 class _Session:
-    """A file, run by ONNX Runtime on the CPU."""
+    """A file that ONNX Runtime runs on the CPU."""
 
     def __init__(self, path: Path, graph: FixedStyleGraph | AnyStyleGraph) -> None:
         import onnxruntime

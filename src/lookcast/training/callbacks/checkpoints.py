@@ -1,15 +1,16 @@
 """The checkpoint that a run resumes from, and the orderly end of a run that is told to stop."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
+from pydantic import Field
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.trainer.states import TrainerFn
 
 from lookcast.atomic import atomic_write
-from lookcast.training.limits import Count, limited
+from lookcast.checks import check_call
 from lookcast.training.preemption import Preempted, StopSignals
 
 
@@ -30,8 +31,8 @@ class LastCheckpoint(Checkpoint):
         InputError: the file can't be written; the previous file stays.
     """
 
-    @limited
-    def __init__(self, path: str | Path, every_n_steps: Count = 100) -> None:
+    @check_call
+    def __init__(self, path: str | Path, every_n_steps: Annotated[int, Field(ge=1)] = 100) -> None:
         self.path, self.every_n_steps = Path(path), every_n_steps
         self.step, self.saved, self.signal = -1, -1, 0
         self.signals = StopSignals()

@@ -11,7 +11,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from lookcast.training.limits import limited
+from lookcast.checks import check_call
 from lookcast.training.modules.single import LookModule
 
 
@@ -34,7 +34,7 @@ class WeightEMA(pl.Callback):
         Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992; the warm-up is TensorFlow's.
     """
 
-    @limited
+    @check_call
     def __init__(self, decay: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.999) -> None:
         self.decay = decay
         self.updates, self.step = 0, 0

@@ -2,19 +2,19 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from pydantic import Field
 from pytorch_lightning.plugins import MixedPrecision
 from torchvision.utils import make_grid
 
 from lookcast.atomic import atomic_write
-from lookcast.checks import InputError
+from lookcast.checks import InputError, check_call
 from lookcast.structures import PhotoBatch
-from lookcast.training.limits import Count, limited
 from lookcast.weights import save_weights
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ class FiniteGuard(pl.Callback):
         InputError: during training, after that many skipped steps in a row.
     """
 
-    @limited
-    def __init__(self, folder: str | Path, max_in_a_row: Count = 10) -> None:
+    @check_call
+    def __init__(self, folder: str | Path, max_in_a_row: Annotated[int, Field(ge=1)] = 10) -> None:
         self.folder, self.max_in_a_row = Path(folder), max_in_a_row
         self.skipped = self.in_a_row = 0
         self.batches: list[PhotoBatch] = []  # batches of the step; several if gradients are accumulated

@@ -2,13 +2,14 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
+from pydantic import Field
 from torch.profiler import ProfilerActivity, profile
 
 from lookcast.atomic import atomic_write
-from lookcast.training.limits import Count, limited
+from lookcast.checks import check_call
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +28,20 @@ class StepProfile(pl.Callback):
         num_steps: number of recorded steps.
     """
 
-    @limited
-    def __init__(self, folder: str | Path, first_step: Count = 6, num_steps: Count = 3) -> None:
+    @check_call
+    def __init__(
+        self,
+        folder: str | Path,
+        first_step: Annotated[int, Field(ge=1)] = 6,
+        num_steps: Annotated[int, Field(ge=1)] = 3,
+    ) -> None:
         self.folder, self.first_step, self.num_steps = Path(folder), first_step, num_steps
         self.step = -1
         self.running: profile | None = None
         self.written = False
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Count from the step at which the run starts."""
+        """Annotated[int, Field(ge=1)] from the step at which the run starts."""
         self.begin = trainer.global_step + self.first_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:

@@ -6,15 +6,15 @@ import sys
 import time
 from collections import deque
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
+from pydantic import Field
 from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 
-from lookcast.checks import InputError
+from lookcast.checks import InputError, check_call
 from lookcast.training.callbacks.throughput import run_stats
-from lookcast.training.limits import Seconds, limited
 from lookcast.training.stats import RunStats
 
 RECENT_SECONDS = 30.0
@@ -42,8 +42,8 @@ class RunProgress(pl.Callback):
         InputError: during training, if a plain line can't be written.
     """
 
-    @limited
-    def __init__(self, every_seconds: Seconds = 30.0) -> None:
+    @check_call
+    def __init__(self, every_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0) -> None:
         self.every_seconds = every_seconds
         self._bar: tqdm[Any] | None = None
         self._open: ExitStack | None = None  # None while nothing is shown

@@ -11,12 +11,10 @@ from pydantic import Field
 from torchvision.utils import make_grid
 
 from lookcast.atomic import atomic_write
+from lookcast.checks import check_call
 from lookcast.training.callbacks.ema import averaged
-from lookcast.training.limits import Count, limited
 from lookcast.training.loggers import run_loggers
 from lookcast.training.modules.single import LookModule
-
-RowHeight = Annotated[int, Field(ge=1, le=4096)]
 
 
 class SampleSheet(pl.Callback):
@@ -29,9 +27,13 @@ class SampleSheet(pl.Callback):
         height: height of a row in pixels.
     """
 
-    @limited
+    @check_call
     def __init__(
-        self, folder: str | Path, every_n_steps: Count, num_photos: Count = 4, height: RowHeight = 240
+        self,
+        folder: str | Path,
+        every_n_steps: Annotated[int, Field(ge=1)],
+        num_photos: Annotated[int, Field(ge=1)] = 4,
+        height: Annotated[int, Field(ge=1, le=4096)] = 240,
     ) -> None:
         self.folder, self.every_n_steps, self.num_photos, self.height = (
             Path(folder), every_n_steps, num_photos, height

@@ -4,15 +4,15 @@ import logging
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
+from pydantic import Field
 
 from lookcast.atomic import atomic_write
-from lookcast.checks import InputError
+from lookcast.checks import InputError, check_call
 from lookcast.structures import PhotoBatch
-from lookcast.training.limits import Share, limited
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,10 @@ class SkippedPhotos(pl.Callback):
         InputError: during training, if more photos are unreadable.
     """
 
-    @limited
-    def __init__(self, path: str | Path, max_share: Share = 0.01) -> None:
+    @check_call
+    def __init__(
+        self, path: str | Path, max_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.01
+    ) -> None:
         self.path, self.max_share = Path(path), max_share
         self.seen, self.counted, self.read = dict[str, None](), 0, 0
 

@@ -1,4 +1,4 @@
-"""What the loggers of a run do beside logging figures."""
+"""Resuming, pictures and results in the loggers of a run."""
 
 import pytorch_lightning as pl
 from PIL import Image

@@ -1,7 +1,7 @@
 import pytest
 
 from lookcast import cli
-from lookcast.inference.export import command
+from lookcast.inference.export import onnx, pt2
 from tests.looks import save_look
 from tests.photo_files import save_photo
 
@@ -36,13 +36,32 @@ class TestExport:
     @pytest.mark.parametrize("kind", ["onnx", "pt2"])
     def test_hands_over_what_was_given(self, run, monkeypatch, kind):
         seen = []
-        monkeypatch.setattr(command, f"export_{kind}", lambda *given: seen.append(given) or 3e-6)
+        module = {"onnx": onnx, "pt2": pt2}[kind]
+        monkeypatch.setattr(module, f"export_{kind}", lambda *given: seen.append(given) or 3e-6)
         assert run("--format", kind, "--style", "style.png", "--weights", "2", "--photo", "in", "-o", f"a.{kind}") == (
             0, f"a.{kind}: differs from PyTorch by at most 3.0e-06\n", "",
         )  # fmt: skip
-        (stylizer, out, style, weights, photos), = seen  # fmt: skip
+        (stylizer, out, styles, photos), = seen  # fmt: skip
         assert stylizer.device.type == "cpu"
-        assert (str(out), len(style), weights, len(photos)) == (f"a.{kind}", 1, [2.0], 2)
+        assert (str(out), [style.weight for style in styles], len(photos)) == (f"a.{kind}", [2.0], 2)
+
+    def test_overwrites_an_input_only_when_asked(self, files, run, tmp_path):
+        (files / "look.safetensors").rename(files / "look.cube")
+        (files / "look.safetensors").symlink_to(files / "look.cube")
+        before = (files / "look.cube").read_bytes()
+        arguments = ("--format", "cube", "--photo", "in", "--size", 17, "-o", "look.cube")
+        line = "lookcast: error: look.cube: is the checkpoint; --overwrite allows writing over it\n"
+        assert run(*arguments) == (2, "", line)
+        assert (files / "look.cube").read_bytes() == before
+        assert run(*arguments, "--overwrite")[0] == 0
+        assert (files / "look.cube").read_text().startswith("TITLE")
+
+    def test_photos_are_kept(self, files, run):
+        (files / "a.cube").hardlink_to(files / "in" / "a.png")
+        code, _, err = run("--format", "cube", "--photo", "in", "-o", "a.cube")
+        assert (code, err) == (
+            2, "lookcast: error: a.cube: is one of the photos to read; --overwrite allows writing over it\n"
+        )  # fmt: skip
 
 
 class TestRefuses:
@@ -63,7 +82,7 @@ class TestRefuses:
             ("--format cube --photo in -o a.cube", "look.safetensors"),
             ("--format cube --photo empty -o a.cube", "empty: no photos directly in this folder"),
             ("--format onnx --device cuda -o a.onnx", "device: "),
-            ("--format onnx -o style.png/a.onnx", "style.png/a.onnx: can't be written"),
+            ("--format onnx -o style.png/a.onnx", "style.png/a.onnx: can't be written, because style.png is no folder"),
         ],
     )
     def test_bad_input(self, files, run, arguments, reason):

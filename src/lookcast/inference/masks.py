@@ -1,0 +1,114 @@
+"""Masks as callers have them, checked and brought to the device."""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+
+from lookcast.checks import InputError, check_shape
+from lookcast.inference.styles import EncodedStyle
+from lookcast.ops.masks import NUM_LABELS, PALETTE, UNLABELLED, check_aspect, labels_to_mask
+from lookcast.ops.regions import MIN_SHARE, absent_labels, check_mask_pair, check_mask_pairing, label_shares
+from lookcast.photos.adapters import check_dense
+
+Masks = torch.Tensor | Sequence[torch.Tensor]
+
+_ROUNDING = 1e-3  # resizing a soft mask may leave [0, 1] by that much
+
+logger = logging.getLogger(__name__)
+
+
+def open_mask(name: str, mask: torch.Tensor, photo: torch.Tensor, device: torch.device, side: int) -> torch.Tensor:
+    """Check a mask against its photo and place it on a device.
+
+    Labels travel as uint8, and become a mask of at most `side` pixels a side on the device. Generators distinguish
+    fewer places than that, so nothing is lost.
+
+    Args:
+        name: the argument's name, for messages.
+        mask: uint8 labels `(H, W)` or `(B, H, W)`, 0 to 8 or 255 for no label; or a soft mask `(B, K, h, w)` in [0, 1].
+            The size may differ from the photo's, the aspect ratio may not.
+        photo: pixels `(B, H, W, 3)`.
+        device: the generator's.
+        side: the largest height and width of a mask made from labels.
+
+    Returns:
+        `(B, K, h, w)`, float32.
+
+    Raises:
+        InputError: another kind, shape, type, range or aspect ratio, or a mask without any labelled pixel.
+    """
+    if not isinstance(mask, torch.Tensor):
+        raise InputError(f"{name}: expected a tensor of labels or shares, got {type(mask).__name__}")
+    check_dense(name, mask)
+    labels = mask.dtype == torch.uint8
+    if labels:
+        mask = mask[None] if mask.ndim == 2 else mask
+        check_shape(name, mask, (len(photo), "h", "w"))
+    else:
+        check_shape(name, mask, (len(photo), "K", "h", "w"))
+    if not mask.numel():
+        raise InputError(f"{name}: has no labels or no pixels, its shape is {tuple(mask.shape)}")
+    (height, width), (photo_height, photo_width) = mask.shape[-2:], photo.shape[1:3]
+    check_aspect(name, (height, width), (photo_height, photo_width))
+    if labels:
+        unknown = mask[(mask >= NUM_LABELS) & (mask != UNLABELLED)]
+        if len(unknown):
+            raise InputError(f"{name}: labels are 0 to {NUM_LABELS - 1}, or {UNLABELLED} for none; got {unknown[0]}")
+        placed = labels_to_mask(mask.to(device), (min(height, side), min(width, side)))
+    else:
+        _check_shares(name, mask)
+        placed = mask.to(device, torch.float32)
+    if not placed.any():
+        raise InputError(f"{name}: labels no pixel, all of its values are {UNLABELLED if labels else 0}")
+    return placed
+
+
+def _check_shares(name: str, mask: torch.Tensor) -> None:
+    if not mask.is_floating_point():
+        raise InputError(f"{name}: expected uint8 labels or floating point in [0, 1], got {mask.dtype}")
+    low, high = (value.item() for value in mask.aminmax())
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # this form refuses NaN too
+        raise InputError(f"{name}: masks are in [0, 1], this one goes from {low:g} to {high:g}")
+
+
+def place_masks(
+    masks: Masks | None, styles: Sequence[EncodedStyle], pixels: torch.Tensor, device: torch.device, side: int
+) -> list[torch.Tensor | None]:
+    """Return the content's mask for each style, placed by `open_mask`; labels that a style lacks go into the log.
+
+    Args:
+        masks: one for all styles, a list with one for each, or None.
+        styles: with their own masks; none for a single-look generator.
+        pixels: of the content, `(B, H, W, 3)`.
+        device: as in `open_mask`.
+        side: as in `open_mask`.
+
+    Raises:
+        InputError: another number of masks than of styles, masks of one photo only, or masks that do not fit.
+    """
+    given: list[torch.Tensor | None]
+    given = [*masks] if isinstance(masks, list | tuple) else [masks] * len(styles)  # type: ignore[list-item]
+    if len(given) != len(styles):
+        raise InputError(f"content_mask: {len(given)} for {len(styles)} style photos; one for all, or one for each")
+    placed: dict[int, torch.Tensor] = {}
+    for mask, style in zip(given, styles, strict=True):
+        check_mask_pairing(mask, style.mask)
+        if mask is None or style.mask is None:
+            continue
+        if id(mask) not in placed:
+            placed[id(mask)] = open_mask("content_mask", mask, pixels, device, side)
+        check_mask_pair(placed[id(mask)], style.mask)
+        _log_absent_labels(placed[id(mask)], style.mask)
+    return [placed.get(id(mask)) for mask in given]
+
+
+def _log_absent_labels(content_mask: torch.Tensor, style_mask: torch.Tensor) -> None:
+    """Log each label of the content `(B, K, h, w)` that is absent from the style `(1, K, h, w)`."""
+    content, style = (label_shares(mask).mean(0) for mask in (content_mask, style_mask))
+    for label in (absent_labels(content, style) & (content >= MIN_SHARE)).nonzero()[:, 0].tolist():
+        logger.warning(
+            "%s covers %.0f %% of the content and is not in the style: it takes the look of the whole style photo",
+            PALETTE[label][0] if len(content) == NUM_LABELS else f"label {label}",
+            100 * content[label],
+        )
