@@ -22,6 +22,7 @@ class TestBroken:
             (lambda f, o: (f / "dpst" / "cat.png").write_bytes(b"cut"), "not a photo"),
             (lambda f, o: (o / "cat.png").unlink(), "no output is called 'cat'"),
             (lambda f, o: save_mask(f / "content_mask" / "cat.png", size=(64, 64)), "another aspect ratio"),
+            (lambda f, o: save_photo(f / "content_mask" / "cat.png"), "are far from each of the nine colours"),
             (lambda f, o: Image.new("RGB", (900, 90)).save(f / "content" / "cat.png"), "another aspect ratio"),
         ],
     )

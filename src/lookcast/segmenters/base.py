@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from lookcast.checks import InputError, check_image, check_shape
 from lookcast.segmenters.label_maps import label_map, merge_smallest, one_hot_pair, shares
@@ -92,18 +91,3 @@ def check_pair(content: torch.Tensor, style: torch.Tensor) -> None:
         check_shape(name, image, (1, 3, "H", "W"))
         if not image.numel():
             raise InputError(f"{name}: has no pixels, its shape is {tuple(image.shape)}")
-
-
-def check_finite(network: nn.Module, source: object) -> None:
-    """Refuse a network with weights that are NaN or infinite: its masks would have one label, without any error.
-
-    Args:
-        network: the loaded network.
-        source: where its weights come from, for the message.
-
-    Raises:
-        InputError: names the first such weight.
-    """
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise InputError(f"{source}: weight {name!r} has values that are NaN or infinite")

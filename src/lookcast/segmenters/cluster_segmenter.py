@@ -10,6 +10,7 @@ from lookcast.encoders.compact import CompactEncoder
 from lookcast.ops.clusters import joint_kmeans, nearest_center
 from lookcast.ops.masks import NUM_LABELS
 from lookcast.ops.regions import MIN_SHARE
+from lookcast.ops.resize import resize_image
 from lookcast.segmenters.base import MaskPair, Segmenter, check_pair
 from lookcast.segmenters.label_maps import label_map, one_hot_pair, shares, thumbnail
 
@@ -119,7 +120,7 @@ def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tenso
     soft = (-distances / _TEMPERATURE).softmax(-1).transpose(1, 2).reshape(1, -1, *cells.shape[-2:])
     # 32: at least twice the filter's radius on the subsampled guide.
     guide = thumbnail(image, _GUIDE, min_side=32)
-    soft = F.interpolate(soft, guide.shape[-2:], mode="bilinear", antialias=True)
+    soft = resize_image(soft, *guide.shape[-2:])
     return guided_blur(guide, soft, _WINDOW, _EPS, subsample=_SUBSAMPLE, separable=True)
 
 

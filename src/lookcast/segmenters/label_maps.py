@@ -1,10 +1,10 @@
 """Thumbnails for segmentation networks, and masks from the soft maps that these networks return."""
 
 import torch
-import torch.nn.functional as F
 
 from lookcast.checks import check_shape
 from lookcast.ops.masks import NUM_LABELS
+from lookcast.ops.resize import resize_image
 
 
 def thumbnail(image: torch.Tensor, max_side: int, min_side: int = 16, multiple: int = 1) -> torch.Tensor:
@@ -25,7 +25,7 @@ def thumbnail(image: torch.Tensor, max_side: int, min_side: int = 16, multiple: 
     scale = min(1.0, max_side / max(image.shape[-2:]))
     min_side = -(-min_side // multiple) * multiple
     size = [max(round(side * scale / multiple) * multiple, min_side) for side in image.shape[-2:]]
-    return F.interpolate(image.float(), size, mode="bilinear", antialias=True)
+    return resize_image(image.float(), *size)
 
 
 def label_map(soft: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
@@ -42,9 +42,7 @@ def label_map(soft: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.T
         `(1, H, W)`, 0 to K - 1, uint8.
     """
     check_shape("soft", soft, (1, "K", "h", "w"))
-    planes = (
-        F.interpolate(soft[:, k : k + 1], tuple(size), mode="bilinear", antialias=True) for k in range(len(soft[0]))
-    )
+    planes = (resize_image(soft[:, k : k + 1], *size) for k in range(len(soft[0])))
     best = next(planes)
     labels = torch.zeros_like(best, dtype=torch.uint8)
     for k, plane in enumerate(planes, start=1):

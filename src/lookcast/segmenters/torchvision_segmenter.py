@@ -7,10 +7,9 @@ from typing import Any
 import torch
 
 from lookcast.checks import InputError
-from lookcast.paths import check_file
-from lookcast.segmenters.base import ClassSegmenter, check_finite
+from lookcast.segmenters.base import ClassSegmenter
 from lookcast.segmenters.label_maps import thumbnail
-from lookcast.weights import CheckpointError, load_into, read_state_dict
+from lookcast.weights import load_into, read_state_dict
 
 THUMBNAIL = 768
 """Longer side of the network's input: a 3:2 photo then has about the 520 px that torchvision tests with."""
@@ -46,12 +45,11 @@ class TorchvisionSegmenter(ClassSegmenter):
         if weights is None:
             state, source = _download(model, trained), str(trained.url)
         else:
-            state, source = read_state_dict(check_file(weights, "file of weights", CheckpointError)), str(weights)
+            state, source = read_state_dict(weights), str(weights)
         # Larger networks have a second head, which only training uses.
         state = {name: tensor for name, tensor in state.items() if not name.startswith("aux_classifier.")}
         self.network = get_model(model, weights=None, weights_backbone=None).eval().requires_grad_(False)
         load_into(self.network, state, source)
-        check_finite(self.network, source)
         normalise = trained.transforms()
         self.mean = torch.tensor(normalise.mean).view(1, 3, 1, 1)
         self.std = torch.tensor(normalise.std).view(1, 3, 1, 1)

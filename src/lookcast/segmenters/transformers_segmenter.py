@@ -11,7 +11,7 @@ import torch
 
 from lookcast.checks import InputError
 from lookcast.paths import check_file
-from lookcast.segmenters.base import ClassSegmenter, check_finite
+from lookcast.segmenters.base import ClassSegmenter
 from lookcast.segmenters.class_groups import GROUP_NAMES, OTHER, group_of
 from lookcast.segmenters.label_maps import thumbnail
 
@@ -60,7 +60,9 @@ class TransformersSegmenter(ClassSegmenter):
             raise InputError(
                 f"segmenter transformers: {str(model)!r} can't be loaded ({_first_line(error)}); {_ADVICE}"
             ) from error
-        check_finite(self.network, model)
+        for name, tensor in self.network.state_dict().items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():  # masks would silently have one label
+                raise InputError(f"segmenter transformers: weight {name!r} of {model} holds values that are not finite")
         id2label: dict[int, str] = self.network.config.id2label
         self.groups = torch.tensor([GROUP_NAMES.index(group_of(id2label[k])) for k in sorted(id2label)])
 
