@@ -76,7 +76,7 @@ class TestRefuses:
             ("--format onnx --weights 1,2 -o a.onnx", "--weights: needs --style"),
             ("--format cube -o a.cube", "--photo: --format cube is fitted to photos, so it needs one"),
             ("--format cube --photo in --size 32 -o a.cube", "size: expected one of 17, 33, 65, got 32"),
-            ("--format cube --photo in --style style.png -o a.cube", "style: this bilateral generator has a single"),
+            ("--format cube --photo in --style style.png -o a.cube", "style: the bilateral generator has a fixed style"),
             ("--format onnx --style style.png -o a.onnx", "style: the bilateral generator has a fixed style"),
             ("--format cube --photo no.jpg -o a.cube", "no.jpg: no such photo"),
             ("--format cube --photo in -o a.cube", "look.safetensors"),

@@ -427,7 +427,7 @@ class TestRefuses:
 
     def test_a_style_for_a_single_look(self, tmp_path, refuse, styles):
         path = save_look(tmp_path / "look.safetensors")
-        reason = "style: the bilateral generator has a fixed style and takes none"
+        reason = "style: the bilateral generator has a fixed style; it takes no style photo and no masks"
         refuse("--style", styles[0], "--checkpoint", path, reason=reason)
         refuse("--style", styles[0], "--auto-masks", "clusters", "--checkpoint", path, reason=reason)
 

@@ -75,7 +75,7 @@ class TestMasks:
 
     def test_rejects_missing_masks(self, folder, run, tmp_path):
         photos = ("data=folder", f"data.photos={folder / 'photos'}")
-        with pytest.raises(InputError, match=r"nowhere\.png: no such photo"):
+        with pytest.raises(InputError, match=r"nowhere\.png: no such mask"):
             run(*photos, f"data.masks={folder / 'masks'}", f"style_mask={folder / 'nowhere.png'}")
         with pytest.raises(InputError, match=r"^data\.masks: .*nowhere is not a folder"):
             run(*photos, f"data.masks={folder / 'nowhere'}", f"style_mask={folder / 'style.png'}")

@@ -85,7 +85,8 @@ class Generator(nn.Module, ABC):
             return
         for name, value in (("style", style), ("content_mask", content_mask), ("style_mask", style_mask)):
             if value is not None:
-                raise InputError(f"{name}: the {self.name} generator has a fixed style and takes none")
+                fixed = f"the {self.name} generator has a fixed style"
+                raise InputError(f"{name}: {fixed}; it takes no style photo and no masks")
 
 
 class GridGenerator(Generator):

@@ -7,6 +7,7 @@ from typing import Any
 SETTINGS = {
     "data.shortest": "data.min_side",
     "module.pseudo_masks.most": "module.pseudo_masks.max_regions",
+    "loss.style.most_cells": "loss.style.max_cells",
     "callbacks.speed": "callbacks.compile_networks",
     "callbacks.skipped.most": "callbacks.skipped.max_share",
     "callbacks.finite.most_in_a_row": "callbacks.finite.max_in_a_row",

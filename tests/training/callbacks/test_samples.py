@@ -18,11 +18,11 @@ pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUI
 
 
 class StyleColor(Generator):
-    """Fills the photo with the mean colour of the style photo."""
+    """Fill the photo with the mean colour of the style photo."""
 
     name, takes_style, arguments = "style colour", True, {}
 
-    def forward(self, content, style=None, content_mask=None, style_mask=None):
+    def stylize(self, content, style, content_mask, style_mask):
         assert not self.training
         return Stylization(style.mean((-2, -1), keepdim=True).expand_as(content))
 

@@ -153,12 +153,12 @@ class TestRealTime:
         assert stats.seconds >= 8 * 0.12
 
     def test_a_resumed_run_counts_on_from_its_step(self, run):
-        first = run("trainer.max_steps=2", "scheduler.total_steps=5").work
+        first = run("trainer.max_steps=2", "scheduler.total_steps=5").stats
         assert (first.steps, first.first_step, first.images) == (2, 0, 4)
-        resumed = run("trainer.max_steps=5", "scheduler.total_steps=5").work
+        resumed = run("trainer.max_steps=5", "scheduler.total_steps=5").stats
         assert (resumed.steps, resumed.first_step, resumed.images) == (5, 2, 6)
         assert resumed.seconds > 0
 
     def test_a_run_that_does_not_measure_it(self, run):
-        stats = run("callbacks.throughput=null").work
+        stats = run("callbacks.throughput=null").stats
         assert stats == RunStats(steps=2)

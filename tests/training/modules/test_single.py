@@ -77,7 +77,7 @@ class Recorder(Generator):
         super().__init__()
         self.given = []
 
-    def forward(self, *photos):
+    def stylize(self, *photos):
         self.given.append(photos)
         return Stylization(photos[0])
 
@@ -96,9 +96,10 @@ class TestForward:
         generator = Recorder()
         batch = BATCH._replace(content_mask=masks(BATCH.content))
         assert torch.equal(build(generator, masks(STYLE))(batch).image, BATCH.content)
-        assert [len(given) for given in generator.given] == [2]  # no masks
-        assert torch.equal(generator.given[0][0], BATCH.content)
-        assert torch.equal(generator.given[0][1], STYLE)
+        ((content, style, *given_masks),) = generator.given
+        assert torch.equal(content, BATCH.content)
+        assert torch.equal(style, STYLE)
+        assert given_masks == [None, None]
 
     def test_passes_no_style_to_a_single_look(self, build):
         # A single look refuses a style photo.
