@@ -54,13 +54,14 @@ def save_universal(path: Path, seed: int = 0) -> Path:
 
 
 def baked_look(style: torch.Tensor, seed: int = 0) -> FixedStyleGenerator:
-    """`universal_look` with the style photo `(1, 3, H, W)` baked in."""
+    """Return `universal_look` with a fixed style photo `(1, 3, H, W)`."""
     return FixedStyleGenerator.from_universal(universal_look(seed), style).eval()
 
 
 class MeanColor(PairGenerator):
-    """A universal look whose every value is known: the style's mean colour, taken and painted where the masks have
-    label 1.
+    """A universal look with known values: pixels of label 1 take the mean colour of the style's pixels of label 1.
+
+    Without masks, all pixels count as label 1.
 
     Attributes:
         read_photos: every photo that was read, in order.
@@ -83,7 +84,7 @@ class MeanColor(PairGenerator):
     def predict_grid(self, content, style):
         _, where = content
         color, _ = style
-        # Keeps the content where the mask is not, is the style's mean colour where it is.
+        # Outside the mask, the content stays; inside it, the output is the style's mean colour.
         transform = torch.cat([torch.zeros(len(color), 3, 3), color[..., None]], 2).flatten(1)
         identity = identity_grid(len(where), 1, *where.shape[-2:])
         return torch.lerp(identity, transform[..., None, None, None].expand_as(identity), where[:, None])

@@ -23,13 +23,13 @@ GENERATOR = (
 )  # fmt: skip
 """A generator that is small enough for hundreds of steps."""
 TINY = ("data=samples", "trainer=cpu", "style=sample:coffee", "debug=fast", "style_size=64", *GENERATOR)
-"""Overrides of a run of two steps at 64 px; `encoder.weights` and `run_dir` are to be added."""
+"""Overrides of a run of two steps at 64 px; the caller adds `encoder.weights` and `run_dir`."""
 
 QUIET = (
     ".*isinstance.treespec, LeafSpec.*", ".*in eval mode at the start of training.*", "The dirpath has changed.*",
     ".*exists and is not empty.*", "You requested to overfit but.*",
 )  # fmt: skip
-"""What Lightning warns of in every run, for `pytest.mark.filterwarnings`; `lookcast train` keeps it back too."""
+"""Warnings of Lightning in every run, for `pytest.mark.filterwarnings`; `lookcast train` hides them too."""
 
 
 def save_encoder(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Who may import whom, as the design says; file sizes and names."""
+"""Allowed imports between modules, as the design says; file sizes and names."""
 
 import ast
 import sys

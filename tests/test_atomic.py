@@ -37,7 +37,7 @@ class TestAtomicWrite:
         path.write_bytes(b"old")
         with atomic_write(path) as temporary:
             temporary.write_bytes(b"new")
-            assert path.read_bytes() == b"old"  # nobody ever sees half of the new one
+            assert path.read_bytes() == b"old"  # no reader ever sees half of the new file
         assert path.read_bytes() == b"new"
 
     @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError(28, "No space left on device")])

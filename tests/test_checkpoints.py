@@ -37,7 +37,7 @@ def rewrite(path, change):
 
 
 def with_last(weight, value):
-    """The same weight with another last value."""
+    """Set the last value of a weight in place, and return the weight."""
     weight.view(-1)[-1] = value
     return weight
 

@@ -53,7 +53,7 @@ def pixels(path):
 
 
 def stylized(path, styles, *masks, **options):
-    """What the Python interface gives for files."""
+    """Return the output of the Python interface for files."""
     photos = [read_photo(style).pixels for style in styles]
     return Stylizer(universal_look(), {}, "cpu").stylize(read_photo(path).pixels, photos, *masks, **options)
 
@@ -104,7 +104,7 @@ class TestStyle:
 
 
 class TestUnusualStyles:
-    """The same look as that of the plain photo."""
+    """Style photos of other modes give the look of the plain photo."""
 
     @pytest.mark.parametrize(
         ("name", "save", "plain"),

@@ -1,4 +1,4 @@
-"""Every file of conf/ composes, instantiates and, where it is a run, runs."""
+"""Every file of conf/ composes and instantiates; experiments and debug files also run."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ CONF = shipped("conf")
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
 RUNS = [name for name in OPTIONS if name.startswith(("experiment/", "debug/"))]
 NEEDED = ("style=sample:coffee", "data.photos=sample:astronaut", "run_dir=somewhere")
-"""What a user has to say at least; `run_dir` is Hydra's outside of these tests."""
+"""Overrides that a user must give; outside of these tests, Hydra sets `run_dir`."""
 
 UNIVERSAL = (
     "data.photos=[sample:astronaut,sample:flower]", "style=[sample:coffee,sample:chelsea]", "data.cache_mb=64",
@@ -356,7 +356,7 @@ class TestRuns:
 
     @pytest.mark.nightly
     def test_mixed_precision_of_the_universal_experiment(self, tmp_path):
-        # On any CPU: bfloat16 is emulated where it is not built in. Two to three digits.
+        # Runs on any CPU: bfloat16 is emulated if the CPU lacks it. Results agree to two or three digits.
         curves = {}
         for precision in ("bf16-mixed", "32-true"):
             overrides = [

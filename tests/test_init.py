@@ -21,7 +21,7 @@ TRAINING = (
 
 
 def loaded(statement, names):
-    """Which of the modules a fresh interpreter has after a statement."""
+    """Return those of `names` that a fresh interpreter has imported after a statement."""
     program = f"import sys\n{statement}\nprint(*(name for name in {names!r} if name in sys.modules))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return result.stdout.split()

@@ -219,7 +219,7 @@ class TestContributing:
         basic, *others = rows("room", CONTRIBUTING)
         assert set(spans(basic[0])) == BOTTOM
         table = {spans(room)[0]: set(spans(imports)) or {imports} for room, _, imports in others}
-        # The table leaves out the package itself and the modules with a rule of their own.
+        # The table leaves out the package itself and the modules with separate rules.
         rules = {room: rooms for room, rooms in ALLOWED.items() if room and "." not in room and room not in BOTTOM}
         allowed = {room: rooms if rooms is EVERYTHING else rooms - BOTTOM - {""} for room, rooms in rules.items()}
         assert {room: rooms - {""} for room, rooms in table.items()} == allowed

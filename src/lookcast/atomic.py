@@ -1,4 +1,4 @@
-"""Atomic writes: a file appears completely or not at all, and what killed processes left behind is removed."""
+"""Atomic writes: a file appears completely or not at all, and temporary files of killed processes are removed."""
 
 import hashlib
 import os

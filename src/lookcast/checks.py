@@ -57,7 +57,7 @@ def check_shape(name: str, tensor: torch.Tensor, expected: Sequence[int | str]) 
         expected: an integer for each fixed size, a letter for each free one.
 
     Raises:
-        ShapeError: another number of dimensions, or another size where it is fixed.
+        ShapeError: another number of dimensions, or another size in a fixed dimension.
         InputError: not a tensor.
     """
     if not isinstance(tensor, torch.Tensor):

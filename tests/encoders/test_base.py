@@ -10,7 +10,7 @@ from tests.samples import rand, randn
 
 
 def _network():
-    """Parameters at two depths, one of them without bias, and buffers of its own."""
+    """Return a network with parameters at two depths, one layer without bias, and buffers."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = nn.Sequential(

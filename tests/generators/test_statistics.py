@@ -110,7 +110,7 @@ class TestRegionShares:
         torch.testing.assert_close(left, expected[:, None].expand(8, CELLS, CELLS), rtol=0, atol=1e-9)
 
     def test_without_blur(self):
-        # What is left: each step's own pixels, and a tenth of those of the cell.
+        # Each step keeps its own pixels and a tenth of the pixels of the cell.
         shares, mask = torch.zeros(1, 2, PLACES, PLACES).double(), torch.zeros(1, 2, PLACES, PLACES).double()
         shares[:, 0], mask[:, 1] = 1, 1
         shares[..., :2, :4], mask[..., :2, :4] = shares[..., :2, :4].flip(1), mask[..., :2, :4].flip(1)
@@ -210,7 +210,7 @@ class TestWithPosition:
         torch.testing.assert_close(out[1, 7], across.expand(4, 5))
 
     def test_invariance_of_the_relative_half(self):
-        # The same by day and by night: what a photo has in common does not count.
+        # Night equals day: a shift or a scale that all places of a photo share cancels.
         features, shift = randn(1, 3, 6, 6), randn(1, 3, 1, 1, seed=1)
         torch.testing.assert_close(with_position(features + shift)[:, 3:], with_position(features)[:, 3:])
         scaled = with_position(40 * features)[:, 3:6] / with_position(20 * features)[:, 3:6]

@@ -24,7 +24,7 @@ MASKED = pytest.mark.parametrize("masked", [False, True])
 
 
 def generator(trained=True, seed=0, **arguments):
-    """A small one; `trained` moves all of its parameters, so that every part of it counts."""
+    """Return a small generator; `trained` moves all of its parameters, so that every part of it counts."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         made = UniversalGenerator(CompactEncoder(), **SMALL | arguments)
@@ -35,7 +35,7 @@ def generator(trained=True, seed=0, **arguments):
 
 
 def generator64(**options):
-    """The same in float64, for identities; thumbnails of 64 px, because convolutions in float64 are slow."""
+    """Return `generator` in float64, for identities; thumbnails have 64 px, as convolutions in float64 are slow."""
     made = generator(**options).double()
     made.thumbnail = made.unmasked_thumbnail = 64
     return made
@@ -120,7 +120,7 @@ class TestItself:
 
 
 class TestRegions:
-    """What is known before any training: a colour transfer region by region, `START` of the way."""
+    """Before training, the output is a colour transfer region by region, with the strength of `START`."""
 
     RED, BLUE, OLIVE, GREY = (0.8, 0.3, 0.2), (0.1, 0.3, 0.7), (0.4, 0.5, 0.1), (0.6, 0.6, 0.6)
 
@@ -283,7 +283,7 @@ class TestShapes:
 
     @pytest.mark.parametrize("size", [(37, 61), (1, 1), (300, 20)])
     def test_any_style(self, size):
-        # The same style, however large: one flat colour says the same at any size.
+        # A style of one flat colour gives the same output at any size.
         style = torch.tensor([0.2, 0.5, 0.8]).view(1, 3, 1, 1)
         expected = stylize(CONTENT, style.expand(1, 3, 256, 256))
         torch.testing.assert_close(stylize(CONTENT, style.expand(1, 3, *size)), expected, rtol=0, atol=1e-4)

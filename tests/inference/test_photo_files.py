@@ -95,7 +95,7 @@ class TestStylizeFile:
         assert np.array_equal(read_photo(tmp_path / "out.png").pixels, expected)
 
     def test_mask_of_a_turned_photo(self, universal, tmp_path):
-        # A mask is painted on the photo as it is seen, whatever way the camera was held.
+        # A mask refers to the upright photo, however the camera was held.
         tags = Image.Exif()
         tags[274] = 6
         photo = save_photo(tmp_path / "a.png", exif=tags.tobytes())

@@ -500,7 +500,7 @@ class TestMissingLabel:
 
 
 class TestCallersState:
-    """What a caller has set for torch, or the process it was forked into, changes nothing."""
+    """The torch settings of the caller, or a fork of its process, do not change the output."""
 
     @pytest.fixture
     def restored(self):

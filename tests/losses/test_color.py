@@ -12,7 +12,7 @@ from tests.reference import color as reference
 from tests.samples import photo, rand
 
 SIDE = 12
-"""Photos of so many pixels a side are looked at as they are: 144 pixels, and as many levels are each of them."""
+"""Side of photos that the loss reads at every pixel: 144 pixels, and 144 levels read each of them."""
 EXACT = ColorLoss(directions=4, levels=SIDE**2, side=SIDE)
 OUTPUT, STYLE = (photo(name).float()[..., :SIDE, :SIDE] for name in ("astronaut", "coffee"))
 
@@ -23,7 +23,7 @@ def value(output, style, *masks, loss=EXACT, seed=0):
 
 
 def directions(count=4, seed=0):
-    """Those that the loss draws."""
+    """Return the directions that the loss draws."""
     torch.manual_seed(seed)
     return F.normalize(torch.randn(count, 3), dim=1).numpy().astype(np.float64)
 

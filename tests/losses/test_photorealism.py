@@ -18,7 +18,7 @@ class TestPenalties:
         assert 100 * penalty(content, recolor(content)) < penalty(content, content.roll(3, -1))
 
     def test_invariance_to_the_size_of_the_image(self, penalty):
-        # The same texture four times: only the windows across the seams are new.
+        # The images are repeated in 2x2 tiles: only the windows across the seams are new.
         content, output = rand(1, 3, 128, 96), rand(1, 3, 128, 96, seed=1)
         large = penalty(content.repeat(1, 1, 2, 2), output.repeat(1, 1, 2, 2)).item()
         assert large == pytest.approx(penalty(content, output).item(), rel=0.05)

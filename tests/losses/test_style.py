@@ -223,7 +223,7 @@ class TestDistances:
 
 
 class TestMostCells:
-    """Of taps with more cells every n-th is read."""
+    """The loss reads every n-th cell of each axis in taps with more than `max_cells` cells."""
 
     @LOSSES
     def test_known_value(self, kind):

@@ -66,7 +66,7 @@ class TestEdgeSsim:
     @pytest.mark.parametrize("name", NAMES)
     def test_one_for_the_same_edges(self, name):
         image = photo(name)
-        # kornia adds 1e-12 to a denominator that is C1 C2 = 9e-8 where there is no edge.
+        # kornia adds 1e-12 to the denominator, which is C1 C2 = 9e-8 at pixels without an edge.
         torch.testing.assert_close(edge_ssim(image, image), torch.ones(1).double(), rtol=0, atol=1.2e-5)
 
     @pytest.mark.parametrize("name", NAMES)

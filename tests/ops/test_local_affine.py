@@ -160,7 +160,7 @@ class TestMattingEnergy:
         for guide, source in ((content, content), (content, output), (content.detach(), output)):
             (gradient,) = torch.autograd.grad(matting_energy(guide, output).sum(), source, create_graph=True)
             with pytest.raises(RuntimeError, match="differentiable once"):
-                # The second summand has a gradient of its own: nothing else would tell that the first one's is missing.
+                # The second summand has a gradient, so a missing gradient of the first one would pass unnoticed.
                 (gradient.square().sum() + output.square().sum()).backward()
 
     def test_rejects_shapes_that_do_not_fit(self):

@@ -25,7 +25,7 @@ def trilinear(lut, color):
 
 
 def dense_fit(source, target, size, gradient, bending):
-    """The same least squares with every matrix written out."""
+    """Solve the least squares of `fit_lut` with every matrix written out."""
     nodes = np.eye(size**3).reshape(size, size, size, -1)
     step = 1 / (size - 1)
     rows = [np.stack([trilinear_row(nodes, color) for color in source]) / np.sqrt(len(source))]

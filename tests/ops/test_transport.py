@@ -15,12 +15,12 @@ TO, FROM = (torch.tensor(matrix, dtype=torch.float64) for matrix in (TO_OPPONENT
 
 
 def moments(image):
-    """Of whole photos, `(B, 10)`."""
+    """Return the colour moments of whole photos, `(B, 10)`."""
     return color_moments(image).mean((-2, -1))
 
 
 def apply(transform, image):
-    """A 3x4 transform on a photo."""
+    """Apply a 3x4 transform to a photo."""
     matrix = transform.view(-1, 3, 4)
     return torch.einsum("bij,bjhw->bihw", matrix[..., :3], image) + matrix[..., 3][..., None, None]
 
@@ -115,7 +115,7 @@ class TestKnotheRosenblatt:
     def test_luma_depends_on_luma_only(self):
         content, style = photo("astronaut"), photo("coffee")
         transform = knothe_rosenblatt(moments(content), moments(style), FLOOR)
-        # The same luma in other colours.
+        # The grey photo has the same luma and other colours.
         grey = luma(content).expand_as(content)
         torch.testing.assert_close(luma(apply(transform, grey)), luma(apply(transform, content)))
         assert (apply(transform, grey) - apply(transform, content)).abs().mean() > 0.01
@@ -165,7 +165,7 @@ class TestKnotheRosenblatt:
         torch.testing.assert_close(actual, expected, rtol=0, atol=1e-6)
 
     def test_grey_takes_the_chroma_of_the_style_at_its_luma(self):
-        # A grey photo has no chroma of its own; a style whose chroma follows from luma gives it that.
+        # A grey photo has no chroma; it takes the chroma of a style whose chroma depends on luma.
         ramp = torch.linspace(0.2, 0.8, 64, dtype=torch.float64).view(1, 1, 1, -1)
         style = torch.cat([ramp + 0.1, ramp, ramp * 0.5 + 0.2], 1)
         grey = luma(style).expand(1, 3, 1, -1)

@@ -67,7 +67,7 @@ class TestXmp:
         assert without_untrue(xmp) == b"<a><tiff:Orientation>3<b/>"
 
     def test_matches_the_pattern_of_whole_elements(self):
-        """The same result as one regular expression, which takes quadratic time, on mixtures of all parts."""
+        """The result equals that of one regular expression, which takes quadratic time, on mixtures of all parts."""
         pattern = re.compile(
             rb"<tiff:Orientation>.*?</tiff:Orientation>"
             rb"|<(?P<element>(?:xmp|xap):Thumbnails|Container:Directory|GContainer:Directory)[\s/>].*?</(?P=element)>",
@@ -155,7 +155,7 @@ class TestMemory:
             "import os, resource, sys, pyvips\n"
             "from lookcast.photos.read import read_photo\n"
             "for path in sys.argv[1:]:\n"
-            "    if os.fork() == 0:\n"  # a peak of its own
+            "    if os.fork() == 0:\n"  # a separate process has a separate peak
             "        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "        size = read_photo(path).pixels.nbytes\n"
             "        print(size, 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before), flush=True)\n"

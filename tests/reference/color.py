@@ -5,7 +5,7 @@ from skimage.color import rgb2lab
 
 
 def wasserstein(first: np.ndarray, second: np.ndarray) -> float:
-    """Of as many values each: mean distance of the sorted values."""
+    """Return the mean distance of the sorted values of two arrays of equal length."""
     return float(np.mean(np.abs(np.sort(first) - np.sort(second))))
 
 

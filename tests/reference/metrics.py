@@ -11,7 +11,7 @@ C1, C2 = 0.01**2, 0.03**2
 
 
 def sobel_magnitude(image: np.ndarray) -> np.ndarray:
-    """Of the Rec. 601 luma of an image `(3, H, W)`, in units per pixel, replicated at the borders."""
+    """Sobel magnitude of the Rec. 601 luma of an image `(3, H, W)`, in units per pixel; borders are replicated."""
     gray = 0.299 * image[0] + 0.587 * image[1] + 0.114 * image[2]
     height, width = gray.shape
     out = np.zeros((height, width))
@@ -78,7 +78,7 @@ def affine_residual(content: np.ndarray, output: np.ndarray) -> float:
 
 
 def invented_residual(content: np.ndarray, output: np.ndarray) -> float:
-    """What it leaves in 15x15 windows of images of 128 pixels on the longer side, root mean square in levels."""
+    """Root mean square of the ridge regression's residual in 15x15 windows of images of 128 px, in levels of 255."""
     scale = 128 / max(content.shape[1:])
     size = round(content.shape[1] * scale), round(content.shape[2] * scale)
     _, residual = unexplained(resize_by_area(content, size), resize_by_area(output, size), 15, 1e-4)

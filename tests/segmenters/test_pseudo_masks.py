@@ -39,7 +39,7 @@ def agreement(first, second):
 
 
 def seed_of(number, most):
-    """A seed whose first draw asks for so many regions."""
+    """Return a seed whose first draw gives this number of regions."""
     return next(s for s in range(1000) if masks_number(s, most) == number)
 
 
@@ -82,7 +82,7 @@ class TestPseudoMasks:
         if agreement(content_mask, halves) < 0.5:
             halves = halves.flip(1)
         assert agreement(content_mask, halves) > 0.9
-        # The same label for the same texture, wherever it lies in the style.
+        # A texture has the same label wherever it lies in the style.
         assert agreement(style_mask, halves.flip(1) if flipped else halves) > 0.9
 
     @pytest.mark.parametrize("number", [2, 3, 5])

@@ -52,7 +52,7 @@ def interrupts():
 
 @pytest.fixture
 def shell(tmp_path, encoder):
-    """Run `lookcast train` in a process of its own, in an empty folder; without `wait`, return the process."""
+    """Run `lookcast train` in a separate process, in an empty folder; without `wait`, return the process."""
 
     def start(*arguments, environment=(), wait=True):
         command = [Path(sys.executable).parent / "lookcast", "train", f"encoder.weights={encoder}", *arguments]

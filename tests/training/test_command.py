@@ -73,7 +73,7 @@ class TestShell:
             assert lookcast.load(folder / "look.safetensors").header["training"]["optimizer"]["lr"] == rate
             assert f"--checkpoint sweep/{job}/look.safetensors -o stylized.jpg" in result.stdout
         first, second = (losses(tmp_path / "sweep" / str(job)) for job in range(2))
-        assert first[0] == second[0]  # each starts anew, from the same seed
+        assert first[0] == second[0]  # each run starts from the same seed
         assert first[1] != second[1]
 
     @pytest.mark.nightly
@@ -103,7 +103,7 @@ class TestShell:
 
 
 class TestMain:
-    """The same in this process."""
+    """The command in the process of the tests."""
 
     @pytest.fixture
     def train(self, tmp_path, encoder, monkeypatch):

@@ -1,4 +1,4 @@
-"""Runs that are told to stop: by hand, by a manager of processes, by a scheduler."""
+"""Runs that receive a stop signal: from a user, a process manager or a scheduler."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ class TestStopSignals:
 
 
 class TestRun:
-    """In a process of its own; the run goes on in this one."""
+    """A signal stops the run in a separate process; the run resumes in this process."""
 
     @pytest.mark.slow
     @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ FIGURES = {"val/style_distance", "val/style_distance_untouched", "val/edge_ssim"
 
 
 def start(folder, *overrides):
-    """Compose a run whose encoder lies beside the run folder."""
+    """Compose a run; `folder` holds its encoder and its run folder."""
     folder.mkdir(parents=True, exist_ok=True)
     return composed(*TINY, f"encoder.weights={save_encoder(folder)}", f"run_dir={folder / 'run'}", *overrides)
 
@@ -314,8 +314,8 @@ class TestGradients:
         assert lengths[1] == pytest.approx(1e-3, rel=1e-3)
 
     def test_are_accumulated(self, run, starts, capfd):
-        # The same step from batches of 4 and, twice, of 2. The photo, whole and square, is the same in all of them but
-        # for mirroring, so that they differ by little.
+        # One step of one batch of 4, or of two batches of 2. All samples are the same whole, square photo except for
+        # mirroring, so the steps differ by little.
         same = (*self.SGD, "data.photos=sample:astronaut", "data.scale=[1.0,1.0]", "data.content_grade=0")
         once = run(*same, "data.batch_size=4", "trainer.max_steps=1", name="once")
         twice = run(*same, "trainer.accumulate_grad_batches=2", "trainer.max_steps=1", name="twice")
@@ -338,7 +338,7 @@ class TestGradients:
 
 
 class TestPrecision:
-    """The same run in bfloat16 where that is allowed: two to three digits."""
+    """A run in mixed bfloat16 precision agrees with the float32 run to two or three digits."""
 
     @staticmethod
     def assert_near(result, curve):

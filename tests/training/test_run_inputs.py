@@ -1,4 +1,4 @@
-"""What a run is given: masks, photos, a style, and what it refuses."""
+"""Inputs of a run: masks, photos, a style, and inputs that it refuses."""
 
 import logging
 import re
@@ -55,7 +55,7 @@ class TestMasks:
         assert curves("blue", "style_blue.png") == pytest.approx(curves(), rel=1e-5)
 
     def test_a_label_that_the_style_lacks_takes_the_whole_style(self, curves):
-        # Content all green, style all blue: what is left is the whole photo.
+        # The content is all green, the style all blue: the content takes the whole style photo.
         assert curves("green", "style_blue.png") == pytest.approx(curves(), rel=1e-5)
 
     @pytest.mark.parametrize("given", ["data.masks={}/masks", "style_mask={}/style.png"])
@@ -237,7 +237,7 @@ class TestRejects:
             run("trainer.max_steps=0", "scheduler=constant")
 
     def test_what_a_reader_refuses_is_one_line(self, run, monkeypatch):
-        """From its process the error comes with a traceback in its text."""
+        """A reader process adds its traceback to the text of the error."""
         original = PhotoFolder.read
 
         def read(self, number):

@@ -1,4 +1,4 @@
-"""Sweeps with Hydra's plugins: runs as jobs of their own, and a search that learns from them."""
+"""Sweeps with Hydra's plugins: runs as separate jobs, and a search that learns from them."""
 
 import re
 import sys
@@ -46,7 +46,7 @@ class TestSubmitit:
         first, second = map(losses, folders)
         assert first[0] == second[0]
         assert first[1] != second[1]
-        # Each in a process of its own, which has its own log.
+        # Each run has a separate process with a separate log.
         logs = [path.read_text() for path in (tmp_path / "sweep" / ".submitit").rglob("*_log.out")]
         assert sorted(re.search(r"run folder  (\S+)", log)[1] for log in logs) == ["sweep/0", "sweep/1"]
 

@@ -1,4 +1,4 @@
-"""A killed run resumes as if nothing had happened."""
+"""A killed run resumes, and ends like an uninterrupted run."""
 
 import resource
 import signal

@@ -46,7 +46,7 @@ def say(line: str) -> None:
 
 
 def flush_stdout() -> str | None:
-    """Write what is left of the output; return the reason if that is impossible."""
+    """Flush standard output; return the reason if this fails, or None."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -57,7 +57,7 @@ def flush_stdout() -> str | None:
 
 
 def close_stdout() -> None:
-    """Discard the rest of the output, which the interpreter would try to write once more at its end."""
+    """Discard the rest of the output; otherwise the interpreter would try to write it again when it exits."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

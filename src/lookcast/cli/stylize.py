@@ -110,7 +110,7 @@ def _check_files(args: argparse.Namespace, jobs: "list[Job]") -> None:
 
 
 def _part(share: str | None) -> tuple[int, int]:
-    """Return the number of this process and the number of processes: of `--share`, else those that torchrun sets."""
+    """Return the index of this process and the number of processes, from `--share` if given or from torchrun."""
     from lookcast.checks import InputError
 
     rank, processes = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")

@@ -35,7 +35,7 @@ def train(argv: list[str]) -> int:
     running, here = False, (os.uname().nodename, os.getpid())
 
     def job(cfg: "DictConfig") -> float:
-        """Train one run, and return the figure that a sweeper minimises."""
+        """Train one run, and return the metric that a sweeper minimises."""
         nonlocal running
         running, score = True, float("inf")
         from pytorch_lightning.utilities import rank_zero_only

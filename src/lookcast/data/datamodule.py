@@ -26,7 +26,7 @@ from lookcast.structures import PhotoBatch
 log = logging.getLogger(__name__)
 
 MAX_BATCH_PIXELS = 2**30
-"""Pixels of the photos in one process's batch: 13 GB in float32."""
+"""Maximum number of pixels in the batch of one process: 13 GB in float32."""
 _AUTO_WORKERS = 8
 
 Grade = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
@@ -48,24 +48,26 @@ class TrainProgress(NamedTuple):
 class PhotoDataModule(pl.LightningDataModule):
     """Random windows of photos for training, whole photos for validation.
 
-    Order and draws depend on the seed and on the number of samples trained on, and on nothing else: a run that is
-    resumed anywhere, by any number of processes, sees the same samples as an uninterrupted one.
+    The order of the photos and all random draws depend only on the seed and on the number of samples trained on. A run
+    that is resumed at any step, with any number of processes, sees the same samples as an uninterrupted one.
 
     Args:
         photos: a folder, a file, `sample:NAME`, or a list of these; or a folder or URL of shards.
-        val_photos: the validation photos, given like `photos`; None holds out some of `photos`. Fewer than 10 photos
-            are too few for that: some of them validate too, as whole photos, and `held_out` is False.
+        val_photos: the validation photos, given like `photos`; None holds out some of `photos`. With fewer than
+            10 photos, none is held out: some of them serve for training and, as whole photos, for validation;
+            `held_out` is False.
         num_val: number of `photos` to hold out, at most a tenth of them. Unreadable photos are not chosen.
-        masks: folder of colour masks, one PNG for each photo, of the photo's stem; `stored` for masks in shards; None
-            for unmasked photos. The folder may lie inside a folder of photos.
+        masks: folder of colour masks, one PNG for each photo, named by the photo's stem; `stored` for masks in shards;
+            None for unmasked photos. The folder may lie inside a folder of photos.
         size: side of the training squares in pixels.
         scale: smallest and largest share of a photo's area in a window.
-        content_grade: strength of `random_grade` for training photos, of which half stay unchanged.
+        content_grade: strength of `random_grade` for training photos; half of the photos stay unchanged.
         val_size: longer side of the validation photos in pixels.
         batch_size: photos in a batch of each process.
         min_side: photos are shrunk to this many pixels on the shorter side while they are decoded; None keeps their
             size. Twice `size` leaves every window enough pixels.
-        num_workers: processes that read photos; None is 0 for training on a CPU, else the cores per device, at most 8.
+        num_workers: processes that read photos; None is 0 for training on a CPU; on other devices, the cores per
+            device, at most 8.
         cache_mb: memory for decoded photos in MiB, in each process that reads.
         seed: seed of the order and of all draws.
 

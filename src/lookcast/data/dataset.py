@@ -15,7 +15,7 @@ from lookcast.data.transforms import Window, draw_window, shrink_to
 from lookcast.photos.read import PhotoError
 
 MAX_SKIPPED = 100
-"""More unreadable photos in a row mean another fault: a disk, a mount, a path."""
+"""Maximum number of consecutive unreadable photos. More of them indicate another fault: a disk, a mount, a path."""
 
 
 class PhotoSample(NamedTuple):
@@ -83,12 +83,12 @@ class TrainPhotos(Dataset[PhotoSample]):
 
 
 class TrainPairs(Dataset[PairSample]):
-    """Content windows by position, each with a style photo drawn for it.
+    """Pairs of a content window and a randomly drawn style window; a position always gives the same pair.
 
     Args:
         contents: the photos to change.
-        styles: the photos that give the look; they may be the same source, with the same numbers.
-        same_share: share of the pairs whose style is another window of the content's photo; 0 for different sources.
+        styles: the photos that give the look; they may come from the source of `contents`, under the same numbers.
+        same_share: share of the pairs whose style is another window of the content's photo; 0 if the sources differ.
     """
 
     def __init__(self, contents: TrainPhotos, styles: TrainPhotos, same_share: float = 0.0) -> None:

@@ -23,7 +23,7 @@ def seed_of(*key: int | str) -> int:
 
 
 def shuffled(position: int, number: int, seed: int) -> int:
-    """Return the photo at a position; every `number` positions hold each photo once, in an order of their own.
+    """Return the photo at a position; each epoch of `number` positions holds every photo once, in a new order.
 
     The permutation is computed, not stored: a Feistel network over the next power of four is applied until its result
     is below `number`, on average less than four times. It needs no memory and no time at the start of an epoch, for any

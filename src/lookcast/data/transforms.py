@@ -98,7 +98,7 @@ def random_grade(image: torch.Tensor, strength: float, generators: Generators) -
         generators: one for each photo.
 
     Returns:
-        The same shape, in [0, 1].
+        `(B, 3, H, W)` in [0, 1].
     """
 
     def draw(channels: int, limit: float) -> torch.Tensor:
@@ -144,7 +144,7 @@ def regional_grade(image: torch.Tensor, mask: torch.Tensor, strength: float, gen
         generators: one for each photo.
 
     Returns:
-        The same shape as the image, in [0, 1].
+        `(B, 3, H, W)` in [0, 1].
     """
     chosen = (uniform(generators, mask.shape[1]) < 0.5).to(mask)[..., None, None]
     where = F.interpolate((mask * chosen).sum(1, keepdim=True), image.shape[-2:], mode="bilinear").clamp(0, 1)

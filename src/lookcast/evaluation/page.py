@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file without outside resources; its pictures lie beside it."""
+"""The page of a report: one HTML file without external resources; its pictures are files in a subfolder."""
 
 from collections.abc import Mapping
 from pathlib import Path

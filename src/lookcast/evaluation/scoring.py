@@ -105,7 +105,7 @@ def open_encoder(pairs: Path, teacher: Path | None = None) -> tuple[Encoder, str
 
     Args:
         pairs: the folder of pairs.
-        teacher: the teacher's file. None looks for `teacher/vgg19_pca.npz` beside the folder of pairs; without it, the
+        teacher: the teacher's file. None looks for `teacher/vgg19_pca.npz` in the parent of `pairs`; without it, the
             shipped compact encoder scores.
 
     Raises:

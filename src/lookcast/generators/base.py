@@ -155,9 +155,10 @@ class PairGenerator(Generator):
 
     @abstractmethod
     def predict_grid(self, content: Any, style: Any) -> torch.Tensor:
-        """Predict the grid `(B, 12, D, GH, GW)`; grids of several styles mix by their weighted mean.
+        """Predict the grid `(B, 12, D, GH, GW)`; to mix several styles, average their grids by weight.
 
         Args:
             content: statistics of the content.
-            style: statistics of the style, of batch 1 or B; both photos have masks of the same labels, or neither has.
+            style: statistics of the style, with batch size 1 or B. Either both photos have masks with the same labels,
+                or neither photo has a mask.
         """

@@ -12,7 +12,7 @@ from lookcast.ops.resize import thumbnail_of
 LIMITS = {"depth": (1, 64), "height": (1, 128), "width": (1, 128)} | {
     "channels": (1, 1024), "blocks": (0, 64), "thumbnail": (1, 2048),
 }  # fmt: skip
-"""Range of each argument: a checkpoint can't ask for more memory than a machine has."""
+"""Range of each argument, so that a checkpoint can't allocate more memory than a machine has."""
 
 
 class ResidualBlock(nn.Module):

@@ -36,7 +36,7 @@ MAX_STRENGTH = 1.25
 START = math.log(4)
 """Logit of the strength 1, before training; at a strength of .9 the colour distance is a third larger."""
 LIMITS = {"depth": 64, "channels": 1024, "blocks": 64, "heads": 64, "head_width": 256, "regions": 64}
-"""Maximum of each argument: a checkpoint can't ask for more memory than a machine has."""
+"""Maximum of each argument, so that a checkpoint can't allocate more memory than a machine has."""
 
 
 class Group(NamedTuple):

@@ -11,7 +11,7 @@ from lookcast.photos.adapters import AnyImage, open_image
 from lookcast.structures import StyleInput
 
 Style = AnyImage | StyleInput | Sequence[AnyImage | StyleInput]
-"""One style or several, with or without masks and weights of their own."""
+"""One style or several; a `StyleInput` holds a photo with its mask and weight."""
 
 
 class EncodedStyle(NamedTuple):

@@ -114,9 +114,9 @@ class Stylizer:
             weights: share of each style in the mix, positive, of any sum; None mixes them equally.
 
         Returns:
-            The same kind, size, bit depth and device, in [0, 1]; integers are rounded to the nearest level. Grey
-            becomes RGB, because a look adds colour. PIL images come back as RGB, or as RGBA with their own alpha (PIL
-            has no 16-bit colour).
+            An image of the content's kind, size, bit depth and device, in [0, 1]; integers are rounded to the nearest
+            level. Grey becomes RGB, because a look adds colour. PIL images come back as RGB, or as RGBA with their own
+            alpha (PIL has no 16-bit colour).
 
         Raises:
             InputError: an image of another kind or range, a strength outside [0, 1], masks that do not fit or of one
@@ -149,7 +149,7 @@ class Stylizer:
             styles: None takes those of `set_style`.
 
         Returns:
-            The same shape, type and device.
+            `(B, H, W, 3)`, of the type and on the device of `pixels`.
 
         Raises:
             InputError: masks that do not fit, or no style for a universal checkpoint.
@@ -159,7 +159,7 @@ class Stylizer:
             self.generator.check_style(None, None, None)
         if not self.generator.takes_style and content_mask is not None:
             self.generator.check_style(None, content_mask, None)
-        # Not in inference mode, so that a tensor that is returned may take part in somebody's training.
+        # Not in inference mode, so that the caller may train with the tensor that is returned.
         with torch.no_grad(), usual_torch():
             masks: Sequence[torch.Tensor | None] = [None] * len(styles)
             if content_mask is not None or any(style.mask is not None for style in styles):

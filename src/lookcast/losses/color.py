@@ -18,7 +18,7 @@ class ColorLoss(nn.Module):
     distribution. Labels are treated as in `SegmentedStyleLoss`.
 
     Args:
-        directions: number of directions, drawn anew at each call.
+        directions: number of random directions; each call draws new ones.
         levels: number of quantiles.
         side: number of rows and columns of pixels that are sampled evenly.
 

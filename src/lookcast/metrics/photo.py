@@ -12,9 +12,9 @@ from lookcast.ops.precision import full_precision, no_autocast
 WINDOW = 11
 """Side of SSIM's Gaussian window in pixels."""
 FINE_WINDOW, FINE_RIDGE = 3, 1e-5 / 9
-"""Of `affine_residual`: side of the windows in pixels, and the ridge that is added to the variances of the content."""
+"""Settings of `affine_residual`: side of the windows in pixels, and the ridge added to the variances of the content."""
 COARSE_SIDE, COARSE_WINDOW, COARSE_RIDGE = 128, 15, 1e-4
-"""Of `invented_residual`: longer side of the shrunk images in pixels, side of the windows, and the ridge."""
+"""Settings of `invented_residual`: longer side of the shrunk images in pixels, side of the windows, and the ridge."""
 
 
 def edge_ssim(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:

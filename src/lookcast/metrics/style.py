@@ -11,7 +11,7 @@ from lookcast.ops.regions import MIN_SHARE, check_mask_pair, label_shares
 from lookcast.structures import Features
 
 NUM_DIRECTIONS, NUM_QUANTILES, MAX_SAMPLES = 32, 256, 60_000
-"""Of the sliced Wasserstein distance: directions in Lab, quantiles from .005 to .995, sorted pixels per region."""
+"""Numbers of Lab directions, quantiles from .005 to .995, and sorted pixels per region for the Wasserstein distance."""
 
 # CIE, from the primaries of sRGB and D65. kornia's rgb_to_lab rounds them to six digits and has another white than its
 # matrix, which moves the distance of a region by up to .0008.

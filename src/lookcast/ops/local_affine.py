@@ -151,7 +151,10 @@ def _sum_products(first: list[torch.Tensor], i: int, second: list[torch.Tensor],
 
 
 class _MattingEnergy(torch.autograd.Function):
-    """The energy and its gradient: at the minimum, dE = sum 2 r (dV - A dI) with the residual r."""
+    """The energy and its gradient: dE = sum 2 r (dV - A dI), with the residual r = V - A I.
+
+    I and V are the centred windows of content and output. A minimises the energy, so the change of A has no effect.
+    """
 
     @staticmethod
     def forward(ctx: FunctionCtx, content: torch.Tensor, output: torch.Tensor, eps: float) -> torch.Tensor:

@@ -72,7 +72,7 @@ def absent_labels(content_shares: torch.Tensor, style_shares: torch.Tensor) -> t
 def fall_back(regions: torch.Tensor, whole: torch.Tensor, style_shares: torch.Tensor) -> torch.Tensor:
     """Replace the statistics of every label that is absent from the style by those of the whole style photo.
 
-    A target of zeros would ask for black. Without a target, the region would stay as it is beside restyled ones.
+    A target of zeros would turn the region black. Without a target, it would stay unchanged among restyled regions.
 
     Args:
         regions: statistics of each region of the style, `(B, K, ...)`.

@@ -57,7 +57,7 @@ def open_image(name: str, image: AnyImage) -> OpenedImage:
 
 
 def check_dense(name: str, tensor: torch.Tensor) -> None:
-    """Refuse a tensor without a value of its own at every place: sparse, nested, or on the meta device.
+    """Refuse a tensor that does not store a value for every element: sparse, nested, or on the meta device.
 
     Raises:
         InputError: it is one of them.

@@ -20,7 +20,7 @@ class _Entry(NamedTuple):
 
 
 class _Exif:
-    """The bytes, a TIFF without pixels."""
+    """The bytes of EXIF, which are a TIFF without pixels."""
 
     def __init__(self, data: bytes) -> None:
         self.data = bytearray(data)

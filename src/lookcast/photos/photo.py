@@ -36,11 +36,11 @@ class Photo(NamedTuple):
     Attributes:
         pixels: `(H, W, 3)` RGB, uint8 or uint16.
         alpha: `(H, W)` of the same depth; None without transparency.
-        exif: in Pillow's form, upright and without the preview; None where there is none.
+        exif: in Pillow's form, upright and without the preview; None if absent.
         icc_profile: an RGB colour profile of the pixels that `color` converts in both directions; None is sRGB.
-        xmp: an XMP packet without orientation and previews; None where there is none.
-        iptc: IPTC records; None where there are none.
-        dpi: print resolution, horizontal and vertical; None where the file has none.
+        xmp: an XMP packet without orientation and previews; None if absent.
+        iptc: IPTC records; None if absent.
+        dpi: print resolution, horizontal and vertical; None if absent.
         damage: the error of a damaged file that was read leniently; None for an intact one.
     """
 

@@ -34,7 +34,7 @@ def check_arguments(config: Mapping[str, Any]) -> None:
         config: plain values, with interpolations resolved.
 
     Raises:
-        InputError: one line that names the key of each wrong argument, what was expected and what came.
+        InputError: one line that names the key of each wrong argument, the expected value and the given value.
 
     Example:
         >>> check_arguments({"optimizer": {"_target_": "torch.optim.SGD", "lr": "abc"}})

@@ -39,9 +39,9 @@ def _join(text: str) -> str:
 
 
 def refused_elsewhere(error: Exception) -> InputError | None:
-    """Return the refusal of a sweep's run in a job of its own; None for any other error, a fault in that job included.
+    """Return the `InputError` of a sweep's run in a submitit job; None for any other error, faults in the job included.
 
-    submitit hands over the text of an exception with its traceback, not the exception.
+    submitit passes on the text of an exception with its traceback, not the exception.
     """
     if type(error).__module__.partition(".")[0] != "submitit":
         return None

@@ -46,7 +46,7 @@ def slurm_step(environment: Mapping[str, str]) -> str | None:
 
 
 def was_requeued(environment: Mapping[str, str]) -> bool:
-    """Whether SLURM has started this job before."""
+    """Return whether SLURM has started this job before."""
     return environment.get("SLURM_RESTART_COUNT", "0") != "0"
 
 

@@ -8,7 +8,7 @@ _NOT_NEEDED = (
     ".*does not have many workers.*",  # on two cores a worker process takes from the network what it gives
     ".*module.* in eval mode at the start of training.*",  # the encoder is frozen
     ".*exists and is not empty.*",  # the run folder already holds the lock, and metrics.csv after a resume
-    ".*The dirpath has changed.*",  # a resumed run has a folder of its own
+    ".*The dirpath has changed.*",  # a resumed run has its own folder
     ".*LeafSpec.*is deprecated.*",
     ".*find_unused_parameters=True was specified.*did not find any.*",  # only the universal module leaves some unused
 )
@@ -27,7 +27,7 @@ class OnceFilter(logging.Filter):
         self.seen: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record passes."""
+        """Return whether the record passes."""
         if not super().filter(record):
             return True
         message = record.getMessage()

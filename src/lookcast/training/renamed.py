@@ -50,9 +50,9 @@ def rename_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
 
 
 def rename_callbacks(states: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the callbacks' states of a training checkpoint under the keys that Lightning looks them up by.
+    """Return the callbacks' states of a training checkpoint under the keys that Lightning now expects.
 
-    Lightning's key is the name of the class, for some callbacks with their arguments after it.
+    A key is the class name of the callback. For some callbacks, the arguments of the callback follow the name.
     """
     names = {old.rpartition(".")[2]: new.rpartition(".")[2] for old, new in TARGETS.items()}
     return {re.sub(r"^\w+", lambda name: names.get(name[0], name[0]), key): state for key, state in states.items()}

@@ -44,7 +44,7 @@ def train(cfg: DictConfig) -> TrainResult:
     """Train a look from a composed config (`conf/train.yaml`).
 
     Raises:
-        InputError: the config asks for something that does not exist or does not fit.
+        InputError: the config names something that does not exist or does not fit.
     """
     cfg = _in_new_names(cfg)
     with RunFolder(str(cfg.run_dir)) as folder:

@@ -29,7 +29,7 @@ def read(path):
 
 
 def table(path):
-    """The file's numbers as `apply_lut` takes them, by this reader of its own."""
+    """Read a `.cube` file independently of other readers, as `apply_lut` takes it."""
     lines = [line for line in path.read_text().splitlines() if line[0].isdigit()]
     size = round(len(lines) ** (1 / 3))
     return torch.tensor([[float(v) for v in line.split()] for line in lines]).view(size, size, size, 3)

@@ -26,7 +26,7 @@ def some_grid(depth=8, height=16, width=16, seed=0):
 
 
 def reference(grid, pixels):
-    """In float64, clamped and rounded as the pixels are."""
+    """Return the output in float64, clamped and rounded like the pixels."""
     levels = LEVELS[pixels.dtype]
     image = pixels.double().permute(2, 0, 1)[None] / levels
     values = (apply_grid(grid[None].double(), image).clamp(0, 1) * levels)[0].permute(1, 2, 0)

@@ -1,6 +1,6 @@
 """The kernels against the reference: on a GPU, and in every run through Triton's interpreter, on the CPU.
 
-Triton decides when it is imported whether it interprets: that run is a process of its own, over this same file.
+Triton decides at import whether it interprets, so that run is a separate process over this same file.
 """
 
 import os

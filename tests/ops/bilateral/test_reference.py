@@ -84,7 +84,7 @@ class TestSliceGrid:
 
     def test_gradcheck(self):
         grid = randn(1, 2, 3, 2, 3).requires_grad_()
-        # Away from the kinks of the tents, where there is no derivative to compare with.
+        # The guide avoids the kinks of the tents, which have no derivative.
         guide = ((torch.arange(20) % 7 + 0.3) / 7.7).double().view(1, 1, 4, 5).requires_grad_()
         assert torch.autograd.gradcheck(slice_grid, (grid, guide))
 

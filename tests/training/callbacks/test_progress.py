@@ -124,7 +124,7 @@ def open_terminal(monkeypatch):
 
 
 class TestBar:
-    """On a terminal."""
+    """The bar on a terminal."""
 
     def test_prints_and_log_lines_stand_above_it(self, open_terminal):
         terminal = open_terminal()

@@ -107,7 +107,7 @@ def collate(photos):
 
 @pytest.mark.usefixtures("virtual_time")
 class TestThroughput:
-    """What is logged passes through float32, hence the relative tolerance of 1e-6."""
+    """Logged values pass through float32, hence the relative tolerance of 1e-6."""
 
     @pytest.mark.parametrize(("read", "step", "wait"), [(0.03, 0.0, 1.0), (0.0, 0.06, 0.0), (0.03, 0.06, 0.5)])
     def test_known_value(self, fit, read, step, wait):

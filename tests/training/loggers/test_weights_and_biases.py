@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUI
 class TestRunWandb:
     @pytest.fixture
     def decide(self, monkeypatch, no_key, tmp_path):
-        """Whether Lightning's logger is told to be offline, in this environment and with this netrc file."""
+        """A function that returns the `offline` of Lightning's logger for an environment and a netrc file."""
         monkeypatch.setattr(WandbLogger, "__init__", lambda self, **kwargs: vars(self).update(told=kwargs))
 
         def offline(environment, netrc="", given=None):
@@ -127,7 +127,7 @@ class TestOfflineRun:
         return [run("logger=wandb", "trainer.max_steps=2", f"seed={seed}", name=str(seed)) for seed in (0, 1)]
 
     def test_holds_losses_figures_picture_and_config(self, runs, encoder):
-        assert wandb.run is None  # finished: the second training has a run of its own
+        assert wandb.run is None  # finished: the second training has a separate run
         for seed, result in enumerate(runs):
             files = list(result.run_dir.glob("wandb/offline-run-*/run-*.wandb"))
             assert len(files) == 1
@@ -140,7 +140,7 @@ class TestOfflineRun:
             # wandb's steps are those of the training; figures of one step share a row.
             assert [step for step, _ in logged["train/loss/total"]] == [0, 1]
             assert all(step == value for step, value in logged["trainer/global_step"])
-            # The same picture is in the samples folder.
+            # The samples folder holds the same picture.
             pictures = list(files[0].parent.glob("files/media/images/samples_*.png"))
             assert len(pictures) == 1
             assert logged["samples/filenames"] == [(1, [f"media/images/{pictures[0].name}"])]

@@ -111,7 +111,7 @@ class TestTrainingStep:
         assert all(logged[f"train/loss/{name}"] > 0 for name in LossTerms._fields)
 
     def test_loss_falls(self):
-        # The same photos, regions and directions in every step.
+        # Every step has the same photos, regions and directions.
         module = build(masked_share=0.5)
         module.train()
         optimizer, curve = module.configure_optimizers(), []
@@ -131,7 +131,7 @@ class TestTrainingStep:
         trained = {name for name, p in module.named_parameters() if p.grad is not None and p.grad.norm() > 1e-8}
         assert trained
         assert all(name.startswith("generator.") for name in trained)
-        # Regions have weights of their own only where the generator sees no masks.
+        # The parameters of `regions` get a gradient only if the generator sees no masks.
         assert any(".regions." in name for name in trained) == (share == 0)
         assert not any(tensor.requires_grad for tensor in module.encoder.buffers())
 

@@ -95,7 +95,7 @@ def list_folder(root: Path, cache: Path | None = None) -> PathList:
 
 
 def default_cache() -> Path:
-    """Return `$LOOKCAST_CACHE`, or else `lookcast` in the user's cache folder."""
+    """Return `$LOOKCAST_CACHE`; if it is not set, `lookcast` in the user's cache folder."""
     given = os.environ.get("LOOKCAST_CACHE")
     return Path(given or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lookcast")
 

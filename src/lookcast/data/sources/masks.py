@@ -68,11 +68,11 @@ def without_masks(photos: Sequence[Path], folder: str | Path) -> Sequence[Path]:
 
 
 def check_masks(photos: Sequence[Path], folder: str | Path) -> None:
-    """Check masks before a run starts: the names of all, the headers of the first `NUM_CHECKED`.
+    """Check the names of all masks and the headers of the first `NUM_CHECKED` masks, before a run starts.
 
     Raises:
-        InputError: the folder is missing, a photo has no mask, two photos share one, or a mask can't be read or has
-            another aspect ratio than its photo.
+        InputError: the folder is missing, a photo has no mask, two photos share a mask, a mask can't be read, or a mask
+            has another aspect ratio than its photo.
     """
     folder = check_path(folder, "masks")
     if not folder.is_dir():

@@ -107,7 +107,7 @@ class Header(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Size of the whole file."""
+        """Size of the index file in bytes."""
         return self.names_start + self.description.names_bytes
 
 

@@ -1,4 +1,4 @@
-"""Byte ranges of the files of a folder: on this machine, or behind a URL that fsspec knows."""
+"""Byte ranges of the files of a folder: on this machine, or at a URL that fsspec supports."""
 
 import os
 import time
@@ -73,7 +73,7 @@ class LocalStorage:
 
 
 class RemoteStorage:
-    """Files behind a URL, like `LocalStorage`. A failed read is tried again after each of `PAUSES`."""
+    """Files of a folder at a URL, like `LocalStorage`. A failed read is tried again after each of `PAUSES`."""
 
     remote = True
 

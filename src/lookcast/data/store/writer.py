@@ -25,7 +25,7 @@ from lookcast.paths import check_path
 from lookcast.photos.read import PhotoError
 from lookcast.processes import usable_cores
 
-_BATCH = 8  # photos that a worker hands over at once
+_BATCH = 8  # photos in each task of a worker
 _BLOCK = tarfile.BLOCKSIZE
 _MIB = 2**20
 
@@ -62,11 +62,11 @@ def make_shards(
     Args:
         folder: the photos, searched recursively.
         out: folder for the shards: new, empty, or of an interrupted call with the same arguments.
-        masks: folder of colour masks, one PNG for each photo, of the photo's stem.
+        masks: folder of colour masks, one PNG for each photo, named by the photo's stem.
         format: format of the pixels.
         min_side: larger photos are shrunk to this many pixels on the shorter side.
         quality: of JPEG.
-        shard_mb: largest size of a shard in MiB; a single larger photo has a shard of its own.
+        shard_mb: largest size of a shard in MiB; a photo that is larger than this is alone in its shard.
         jobs: worker processes; None is one for each core.
 
     Raises:

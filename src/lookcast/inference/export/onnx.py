@@ -24,7 +24,7 @@ def export_onnx(
     style: Style | None = None,
     photos: Sequence[AnyImage] = (),
 ) -> float:
-    """Write a look as ONNX, opset 20, and check the file in ONNX Runtime; atomically.
+    """Write a look as ONNX, opset 20, atomically, and check the file in ONNX Runtime.
 
     The input `content` is `(batch, 3, height, width)` float32 in [0, 1], sRGB; the output `image` is the same, clamped.
     A universal checkpoint without a style gives a file with a second input `style`, `(1, 3, style_height,
@@ -33,7 +33,7 @@ def export_onnx(
     Args:
         stylizer: the checkpoint, on the CPU.
         path: the `.onnx` file.
-        style: for a universal checkpoint, one style or several, which the file then holds; without masks.
+        style: for a universal checkpoint, one style or several, without masks; the file then holds them.
         photos: images to check the file on, besides a random one.
 
     Returns:
@@ -76,7 +76,7 @@ def _write(graph: FixedStyleGraph | AnyStyleGraph, path: Path, properties: dict[
 
 
 class _Session:
-    """A file that ONNX Runtime runs on the CPU."""
+    """A callable that runs an ONNX file in ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, graph: FixedStyleGraph | AnyStyleGraph) -> None:
         import onnxruntime

@@ -23,7 +23,7 @@ def export_pt2(
     style: Style | None = None,
     photos: Sequence[AnyImage] = (),
 ) -> float:
-    """Compile a look into a package for `torch._inductor.aoti_load_package`, and check it; atomically.
+    """Compile a look into a package for `torch._inductor.aoti_load_package`, check it, and write it atomically.
 
     Inputs and output are those of `export_onnx`, on the stylizer's device and on processors of its kind. Tensors must
     be contiguous: compiled code does not check it unless AOTI_RUNTIME_CHECK_INPUTS=1 is set. Compiling takes about a
@@ -32,7 +32,7 @@ def export_pt2(
     Args:
         stylizer: the checkpoint, on the device that the package is for.
         path: the `.pt2` file.
-        style: for a universal checkpoint, one style or several, which the file then holds; without masks.
+        style: for a universal checkpoint, one style or several, without masks; the file then holds them.
         photos: images to check the file on, besides a random one.
 
     Returns:

@@ -46,7 +46,7 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
         pixels: `(H, W, 3)` on the device of the grid, in any memory layout: uint8, uint16 or float32 in [0, 1].
 
     Returns:
-        The same shape and type.
+        `(H, W, 3)`, of the type of `pixels`.
 
     Raises:
         ShapeError: other dimensions.
@@ -72,11 +72,12 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
 
 
 def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Compute `ops.bilateral.reference.slice_apply` by products and sums only: one graph for any batch and size.
+    """Compute `ops.bilateral.reference.slice_apply` with products and sums only: one graph for any batch and size.
 
-    `a_ij = sum_d max(0, 1 - |g D - .5 - d|) a_ijd`: the D planes of each coefficient are enlarged bilinearly, by a
-    matrix product along each side, and weighted by the distance of the guide. Every runtime has these operations; few
-    have a grid sampler for all their devices. It is as fast as the reference in ONNX Runtime and with Inductor.
+    `a_ij = sum_d max(0, 1 - |g D - .5 - d|) a_ijd`. Each coefficient has D planes. A matrix product along each side
+    enlarges a plane bilinearly; its weight falls with the distance of the guide from the plane. Every runtime has these
+    operations; few have a grid sampler for all their devices. In ONNX Runtime and with Inductor, this function is as
+    fast as the reference.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.

@@ -28,13 +28,13 @@ _STORAGE = (_STRIPS, _STRIP_COUNTS, _ROWS, 317, 322, 323, 324, 325, 347)  # pred
 
 
 def open_tiff_header(path: Path) -> Image.Image:
-    """Open a TIFF for whose samples Pillow has no mode, such as floating point, as if they were unsigned 16-bit ones.
+    """Open the header of a TIFF with samples that Pillow has no mode for, such as floating point.
 
-    Only the header may be used: size, mode, metadata. libvips decodes the pixels.
+    The image claims to have unsigned 16-bit samples. Use only its size, mode and metadata; libvips decodes the pixels.
 
     Raises:
         PhotoError: samples of 64 bits, or six channels or more.
-        UnidentifiedImageError: Pillow has no mode for its channels either.
+        UnidentifiedImageError: Pillow has no mode for these channels with 16-bit samples either.
     """
     tags = Image.Exif()
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The checkpoint that a run resumes from, and the orderly end of a run that is told to stop."""
+"""The checkpoint that a run resumes from, and the orderly end of a run on a stop signal."""
 
 from pathlib import Path
 from typing import Annotated, Any

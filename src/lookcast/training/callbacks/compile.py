@@ -8,7 +8,7 @@ import torch
 from lookcast.training.modules.single import LookModule
 
 STAGES = ("predict_grid", "read")
-"""Methods to compile of generators with a grid. Slicing has kernels of its own."""
+"""Methods of grid generators to compile. Slicing has its own kernels."""
 
 
 class CompileNetworks(pl.Callback):

@@ -83,7 +83,7 @@ class RunProgress(pl.Callback):
                 file=sys.stderr,
             )
         )  # fmt: skip
-        above: Any = DummyTqdmFile(sys.stderr)  # what is written to it stands above the bar
+        above: Any = DummyTqdmFile(sys.stderr)  # text written to it appears above the bar
         loggers = [logging.root, *map(logging.getLogger, logging.root.manager.loggerDict)]
         for handler in {handler for logger in loggers for handler in logger.handlers}:
             if isinstance(handler, logging.StreamHandler) and handler.stream in terminals:

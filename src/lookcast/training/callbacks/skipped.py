@@ -99,7 +99,7 @@ class SkippedPhotos(pl.Callback):
             )
 
     def _write(self, trainer: pl.Trainer) -> None:
-        if trainer.world_size > 1:  # each process has read photos of its own
+        if trainer.world_size > 1:  # each process has read different photos
             lists: list[list[str]] = [[] for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(lists, list(self.seen))
             self._note(trainer, chain.from_iterable(lists))

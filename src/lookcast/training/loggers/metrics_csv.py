@@ -23,9 +23,9 @@ MAX_LINE = 2**20
 
 
 class MetricsCSV(RunLogger):
-    """Write `metrics.csv`: one row for what is logged together, `step` first, then the other columns by name.
+    """Write `metrics.csv`: one row for the values logged together, `step` first, then the other columns by name.
 
-    Lightning's `CSVLogger` deletes the table of an interrupted run, gives every call a row of its own, and overwrites
+    Lightning's `CSVLogger` deletes the table of an interrupted run, writes one row for every call, and overwrites
     the table in place when a column is added. Here one write adds a row, and every larger change replaces the file
     atomically: the table can be read at any time, also after a kill. A new column copies the table, row by row, which
     happens a few times at the beginning of a run.

@@ -41,7 +41,7 @@ class RunWandb(RunLogger, WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log figures, pictures or tables of a step."""
+        """Log the metrics, pictures or tables of a step."""
         self.experiment.log({**metrics, "trainer/global_step": step}, step=step)
 
     def log_picture(self, name: str, picture: Image.Image, step: int) -> None:
