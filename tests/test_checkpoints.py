@@ -235,7 +235,7 @@ class TestLoadCheckpoint:
 
     def test_rejects_foreign_file(self, tmp_path):
         save_file({"weight": torch.zeros(2)}, tmp_path / "foreign.safetensors")
-        self.refuse(tmp_path / "foreign.safetensors", "not one of lookcast's")
+        self.refuse(tmp_path / "foreign.safetensors", "lookcast did not write")
 
     def test_rejects_encoder(self, tmp_path):
         save_weights(tmp_path / "encoder.safetensors", "encoder", {"weight": torch.zeros(2)}, {})

@@ -72,9 +72,9 @@ class TestRefuses:
         [
             ("--format onnx -o a.pt2", "a.pt2: --format onnx writes a file whose name ends with .onnx"),
             ("--format cube --photo in -o a", "a: --format cube writes a file whose name ends with .cube"),
-            ("--format onnx --size 17 -o a.onnx", "--size: is of --format cube only"),
+            ("--format onnx --size 17 -o a.onnx", "--size: needs --format cube"),
             ("--format onnx --weights 1,2 -o a.onnx", "--weights: needs --style"),
-            ("--format cube -o a.cube", "--photo: --format cube is fitted to photos, so it needs one"),
+            ("--format cube -o a.cube", "--photo: --format cube needs a photo or a folder of photos"),
             ("--format cube --photo in --size 32 -o a.cube", "size: expected one of 17, 33, 65, got 32"),
             ("--format cube --photo in --style style.png -o a.cube", "style: the bilateral generator has a"),
             ("--format onnx --style style.png -o a.onnx", "style: the bilateral generator has a"),

@@ -99,7 +99,7 @@ class TestStyle:
         code, _, err = run(photo, "--style", styles[0], "-o", tmp_path / "out.png", "--max-pixels", 96 * 64)
         assert code == 2
         assert f"{styles[0]}: too large" in err
-        assert err.endswith("--max-pixels sets another\n")
+        assert err.endswith("--max-pixels changes the limit\n")
         assert not (tmp_path / "out.png").exists()
 
 
@@ -393,7 +393,8 @@ class TestRefuses:
         )
         refuse(*style, *of_style, "--content-mask", tmp_path / "no.png", reason=f"{tmp_path / 'no.png'}: no such photo")
         (tmp_path / "masks").mkdir()
-        missing = f"content-mask: {tmp_path / 'photo.png'} has none, {tmp_path / 'masks' / 'photo.png'} does not exist"
+        mask = tmp_path / "masks" / "photo.png"
+        missing = f"content-mask: {tmp_path / 'photo.png'} has no mask, {mask} does not exist"
         refuse(*style, *of_style, "--content-mask", tmp_path / "masks", reason=missing)
 
     def test_masks_for_several_photos(self, tmp_path, refuse, styles):
@@ -416,7 +417,7 @@ class TestRefuses:
     def test_segmenter_weights(self, tmp_path, refuse, styles):
         style, weights = ("--style", styles[1]), ("--segmenter-weights", tmp_path / "no.pth")
         refuse(*style, *weights, reason="--segmenter-weights: needs --auto-masks")
-        refuse(*style, "--auto-masks", "clusters", *weights, reason="segmenter weights: clusters has none to replace")
+        refuse(*style, "--auto-masks", "clusters", *weights, reason="segmenter weights: the segmenter clusters takes")
         refuse(*style, "--auto-masks", "torchvision", *weights, reason=f"{tmp_path / 'no.pth'}: no such")
 
     def test_a_photo_as_mask(self, tmp_path, refuse, styles):

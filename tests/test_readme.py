@@ -216,7 +216,7 @@ class TestPaths:
 
 class TestContributing:
     def test_import_table_matches_the_architecture_test(self):
-        basic, *others = rows("room", CONTRIBUTING)
+        basic, *others = rows("package", CONTRIBUTING)
         assert set(spans(basic[0])) == BOTTOM
         table = {spans(room)[0]: set(spans(imports)) or {imports} for room, _, imports in others}
         # The table leaves out the package itself and the modules with separate rules.
@@ -226,7 +226,7 @@ class TestContributing:
 
     def test_named_folders_exist(self):
         package = Path(lookcast.__file__).parent
-        folders = {span for _, contents, _ in rows("room", CONTRIBUTING) for span in spans(contents)}
+        folders = {span for _, contents, _ in rows("package", CONTRIBUTING) for span in spans(contents)}
         assert len(folders) >= 5
         for folder in folders:
             assert (package / folder).is_dir(), folder

@@ -1,6 +1,6 @@
-"""Give any photo the look of another, and keep it a photo.
+"""Photorealistic style transfer: give a photo the look of another photo.
 
-The names below are imported when they are first used: `import lookcast` alone loads no torch.
+The public names are imported on first use, so `import lookcast` does not import torch.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Atomic writes: a file appears completely or not at all, and temporary files of killed processes are removed."""
+"""Atomic writes: a file appears completely or not at all. Temporary files of killed processes are removed."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 from lookcast.checks import InputError
 
 _TEMPORARY = re.compile(r"\.lookcast-([0-9a-f]{8})-([0-9]{1,10})-[^-.]+(?:\.[^.]*)?$")
-_MAX_STEM, _MAX_SUFFIX = 40, 32  # bytes of the names that go into a temporary's; a name holds 255
+_MAX_STEM, _MAX_SUFFIX = 40, 32  # bytes in the name of a temporary file, which has at most 255
 
 _swept: set[str] = set()
 _lock = threading.Lock()
@@ -24,16 +24,16 @@ _lock = threading.Lock()
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` if the block succeeds, else delete it.
 
-    The first write into a folder also removes the temporaries of dead processes there, see `remove_stale`.
+    The first write into a folder also removes the temporary files of dead processes there; see `remove_stale`.
 
     Raises:
-        InputError: the folder can't be made or written, or `path` is a folder or no possible name.
+        InputError: the folder can't be created or written, `path` is a folder, or the name is invalid.
     """
     path = Path(path)
     try:
         _check_target(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # In the same folder, so that the rename is atomic; with the same suffix, because encoders choose by it.
+        # The temporary is in the same folder, so that the rename is atomic. Encoders choose the format by its suffix.
         stem, suffix = os.fsencode(path.stem)[:_MAX_STEM], path.suffix
         handle, name = tempfile.mkstemp(
             prefix=f".{os.fsdecode(stem)}.lookcast-{_machine()}-{os.getpid()}-",
@@ -47,7 +47,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     _sweep_once(path.parent)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
+        temporary.chmod(0o666 & ~_umask())  # mkstemp gives access to the owner only
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: can't be written ({error.strerror or error})") from error
@@ -56,10 +56,10 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def remove_stale(folder: str | Path) -> list[Path]:
-    """Delete the temporaries that dead processes of this machine left in a folder, not below it.
+    """Delete the temporary files that dead processes of this machine left directly in a folder.
 
-    A temporary's name holds its machine and process. Those of live processes and of other machines stay, and so does
-    every file that is not a temporary of `atomic_write`.
+    The name of a temporary file contains its machine and process. Temporary files of live processes or of other
+    machines are kept, and so is every file that `atomic_write` did not create.
 
     Returns:
         The deleted files.
@@ -90,10 +90,10 @@ def _sweep_once(folder: Path) -> None:
 
 
 def _check_target(path: Path) -> None:
-    """Refuse a path that can't become a file before anything is computed for it.
+    """Raise an error if no file can be written at a path.
 
     Raises:
-        OSError: a folder, a path below a file, or a name that the system refuses.
+        OSError: the path is a folder or below a file, or the system refuses the name.
     """
     try:
         is_folder = path.is_dir()
@@ -112,22 +112,22 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # of another user
+    except PermissionError:  # the process belongs to another user
         return True
     return True
 
 
 @cache
 def _machine() -> str:
-    """Return a short hash of the machine and of the process namespace, within which a process has one number."""
+    """Return a short hash of the host name and the PID namespace. Process ids are unique within a PID namespace."""
     namespace = ""
-    with suppress(OSError):  # Linux only
+    with suppress(OSError):  # the link exists on Linux only
         namespace = str(Path("/proc/self/ns/pid").readlink())
     return hashlib.sha256(f"{socket.gethostname()} {namespace}".encode()).hexdigest()[:8]
 
 
 def _umask() -> int:
-    with _lock:  # it can only be read by changing it
+    with _lock:  # the umask can be read only by setting it
         umask = os.umask(0)
         os.umask(umask)
     return umask

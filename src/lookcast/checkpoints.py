@@ -1,4 +1,4 @@
-"""Checkpoints: a generator in one file, its weights and a header that rebuilds it."""
+"""Checkpoints for inference: one file with the weights of a generator and a header that describes the generator."""
 
 import zipfile
 from pathlib import Path
@@ -14,20 +14,21 @@ from lookcast.weights import CheckpointError, load_weights, read_header, save_we
 
 KIND = "generator"
 UNIVERSAL = "universal"
-"""Name of the shipped checkpoint that serves by default."""
+"""Name of the shipped checkpoint that is loaded by default."""
 
 __all__ = ["KIND", "UNIVERSAL", "CheckpointError", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
 
 
 def find_checkpoint(path_or_name: str | Path | None) -> Path:
-    """Return the file of a checkpoint.
+    """Return the path of a checkpoint.
 
     Args:
-        path_or_name: a path; or the name, without folder and suffix, of a checkpoint that ships with lookcast; or None
-            for the universal one.
+        path_or_name: a path; or the name of a checkpoint that ships with lookcast, without folder and suffix; or None
+            for the shipped universal checkpoint.
 
     Raises:
-        CheckpointError: no checkpoint of this name ships, an empty text, or neither a path nor a text.
+        CheckpointError: no checkpoint of this name ships with lookcast, or the argument is empty, or the argument is
+            neither a path nor a string.
     """
     if path_or_name is None:
         file = shipped("checkpoints") / f"{UNIVERSAL}.safetensors"
@@ -38,7 +39,7 @@ def find_checkpoint(path_or_name: str | Path | None) -> Path:
         return file
     if not isinstance(path_or_name, str | Path):
         raise CheckpointError(f"checkpoint: expected a path or a name, got {describe(path_or_name)}")
-    if not str(path_or_name):  # what an unset variable of a shell leaves
+    if not str(path_or_name):  # for example from an unset shell variable
         raise CheckpointError("checkpoint: expected a path or a name, got an empty text")
     if Path(path_or_name).name != str(path_or_name) or Path(path_or_name).suffix:
         return Path(path_or_name)
@@ -54,9 +55,9 @@ def save_checkpoint(path: str | Path, generator: Generator, header: dict[str, An
     """Write a generator for inference, atomically.
 
     Args:
-        path: the `.safetensors` file.
-        generator: its name and arguments go into the header, under `generator`.
-        header: other information for readers, JSON values: `encoder`, `training` (the config), `metrics`, `licence`.
+        path: the `.safetensors` file to write.
+        generator: the generator. Its name and arguments are stored in the header, under `generator`.
+        header: additional JSON values for the header: `encoder`, `training` (the config), `metrics`, `licence`.
 
     Raises:
         InputError: the file can't be written.
@@ -64,24 +65,24 @@ def save_checkpoint(path: str | Path, generator: Generator, header: dict[str, An
     described = {**header, "generator": {"name": generator.name, "arguments": generator.arguments}}
     if generator.needs_encoder:
         described["generator"]["encoder"] = generator.encoder.weights
-    # The header of a loaded checkpoint has the version and the kind of the file that it came from.
+    # `header` may come from a loaded checkpoint, with the version and kind of that file. `save_weights` sets both anew.
     for key in ("format_version", "kind"):
         described.pop(key, None)
     save_weights(path, KIND, generator.state_dict(), described)
 
 
 def load_checkpoint(path: str | Path) -> tuple[Generator, dict[str, Any]]:
-    """Rebuild a generator from a file by `save_checkpoint`; nothing in the file is executed.
+    """Load a generator from a file that `save_checkpoint` wrote. Nothing in the file is executed.
 
-    The header, names, shapes and values are checked before the network is allocated. The weights are in float32,
-    whatever torch's default type and device are.
+    The header and the names, shapes and values of the weights are checked before the network is allocated. The weights
+    are float32 on the CPU, for every default type and default device of torch.
 
     Returns:
         The generator on the CPU, in evaluation mode, and the header.
 
     Raises:
-        CheckpointError: no regular file, a damaged or foreign one, a generator that this version does not know, or
-            arguments or weights that do not fit it.
+        CheckpointError: the file is not a regular file, is damaged, or was not written by lookcast; this version does
+            not know the generator; or the arguments or weights do not match the generator.
     """
     path = check_file(path, "checkpoint", CheckpointError)
     if zipfile.is_zipfile(path):
@@ -99,7 +100,7 @@ def load_checkpoint(path: str | Path) -> tuple[Generator, dict[str, Any]]:
         raise CheckpointError(f"{path}: holds a generator {repr(name)[:60]}, this lookcast knows {known}")
     encoder = {"encoder": _load_encoder(described.get("encoder"), path)} if GENERATORS[name].needs_encoder else {}
     try:
-        with torch.device("meta"):  # allocates nothing before the weights are checked
+        with torch.device("meta"):  # allocates no memory before the weights are checked
             generator = GENERATORS[name](**encoder, **arguments)
     except (TypeError, InputError) as error:
         reason = " ".join(str(error).split())
@@ -109,7 +110,7 @@ def load_checkpoint(path: str | Path) -> tuple[Generator, dict[str, Any]]:
 
 
 def _load_encoder(weights: Any, path: Path) -> CompactEncoder:
-    """Load the encoder that a checkpoint names: None for the shipped weights, or a file of other weights."""
+    """Load the encoder of a checkpoint. `weights` is the path of a file of weights, or None for the shipped weights."""
     if weights is not None and not isinstance(weights, str):
         raise CheckpointError(f"{path}: its header names no file of weights for its encoder")
     try:

@@ -1,4 +1,4 @@
-"""Errors that a user can act on, and checks of arguments."""
+"""Errors for invalid inputs of users, and checks of arguments."""
 
 import functools
 import inspect
@@ -13,18 +13,18 @@ _R = TypeVar("_R")
 
 
 class InputError(ValueError):
-    """An input is not usable; the message is one line that names it.
+    """Error for an invalid input. The message is one line that names the input.
 
-    The command line prints the message alone and exits with 2. Every other exception is a fault of lookcast.
+    The command line prints only the message and exits with code 2. Every other exception is a bug in lookcast.
     """
 
 
 class ShapeError(InputError):
-    """A tensor has another shape than expected.
+    """Error for a tensor with an unexpected shape.
 
     Attributes:
         name: the name of the argument.
-        expected: the expected shape; letters stand for any size.
+        expected: the expected shape; a letter stands for any size.
         actual: the shape of the tensor.
     """
 
@@ -39,26 +39,26 @@ def describe(value: Any) -> str:
 
 
 def check_integer(name: str, value: Any, minimum: int, maximum: int) -> None:
-    """Refuse a value that is no integer from `minimum` to `maximum`; a bool is none.
+    """Raise an error unless a value is an integer from `minimum` to `maximum`. A bool is not an integer here.
 
     Raises:
-        InputError: names the argument, the value and the range.
+        InputError: the value is invalid; the message names the argument, the value and the range.
     """
     if type(value) is not int or not minimum <= value <= maximum:
         raise InputError(f"{name}: expected an integer from {minimum} to {maximum}, got {repr(value)[:80]}")
 
 
 def check_shape(name: str, tensor: torch.Tensor, expected: Sequence[int | str]) -> None:
-    """Refuse a tensor that does not have the expected shape, such as `("B", 3, "H", "W")`.
+    """Raise an error unless a tensor has the expected shape, such as `("B", 3, "H", "W")`.
 
     Args:
         name: the name of the argument, for the message.
         tensor: the argument.
-        expected: an integer for each fixed size, a letter for each free one.
+        expected: the expected size of each dimension: an integer for a fixed size, a letter for any size.
 
     Raises:
-        ShapeError: another number of dimensions, or another size in a fixed dimension.
-        InputError: not a tensor.
+        ShapeError: the number of dimensions or a fixed size differs.
+        InputError: the argument is not a tensor.
     """
     if not isinstance(tensor, torch.Tensor):
         raise InputError(f"{name}: expected a tensor, got {describe(tensor)}")
@@ -70,19 +70,19 @@ def check_shape(name: str, tensor: torch.Tensor, expected: Sequence[int | str]) 
 
 
 def check_image(name: str, image: torch.Tensor) -> None:
-    """Refuse an image that is not floating point `(B, 3, H, W)`; its range is not read, which would stall a GPU."""
+    """Raise an error unless an image is floating point `(B, 3, H, W)`. Reading the values would stall a GPU."""
     check_shape(name, image, ("B", 3, "H", "W"))
     if not image.is_floating_point():
         raise InputError(f"{name}: expected floating point in [0, 1], got {image.dtype}")
 
 
 def check_mask(name: str, mask: torch.Tensor, image: torch.Tensor) -> None:
-    """Refuse a mask that is not `(B, K, H, W)` with the batch size and the resolution of its image."""
+    """Raise an error unless a mask is `(B, K, H, W)` with the batch size and the resolution of its image."""
     check_shape(name, mask, (image.shape[0], "K", *image.shape[-2:]))
 
 
 def check_call(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Decorate a function or a constructor: arguments that break their annotations raise an `InputError`.
+    """Decorate a function or a constructor: arguments that violate their annotations raise an `InputError`.
 
     Annotations may carry pydantic's constraints, such as `Annotated[int, Field(ge=1)]`.
     """
@@ -122,11 +122,11 @@ EXPECTED_WORDS = {
     "missing": "a value",
     "unexpected_keyword_argument": "no such argument",
 }
-"""The words for pydantic's error types; other errors keep pydantic's own words."""
+"""Text for each error type of pydantic. Errors of other types keep the text of pydantic."""
 
 
 def describe_expected(fault: Any, words: Mapping[str, str] = EXPECTED_WORDS) -> str:
-    """Return what one of pydantic's errors expected, such as `at least 1`."""
+    """Return the expectation that an error of pydantic states, such as `at least 1`."""
     if found := words.get(fault["type"]):
         return found.format(**fault.get("ctx", {}))
     message: str = fault["msg"].removeprefix("Value error, ")
@@ -134,7 +134,7 @@ def describe_expected(fault: Any, words: Mapping[str, str] = EXPECTED_WORDS) -> 
 
 
 def _describe_fault(fault: Any, names: Sequence[str]) -> str:
-    """Describe one of pydantic's errors as `name: expected ..., got ...`."""
+    """Describe an error of pydantic as `name: expected ..., got ...`."""
     first, *rest = fault["loc"]
     name = ".".join(map(str, (names[first] if isinstance(first, int) else first, *rest)))
     return f"{name}: expected {describe_expected(fault)}, got {fault['input']!r}"

@@ -1,4 +1,4 @@
-"""Folders that ship with lookcast, and the check of files that a user names."""
+"""Folders that ship with lookcast, and checks of paths that a user names."""
 
 import stat
 from pathlib import Path
@@ -11,7 +11,7 @@ _PACKAGE = Path(__file__).resolve().parent
 def shipped(folder: str) -> Path:
     """Return a folder that ships with lookcast: `conf` or `checkpoints`.
 
-    A wheel has it inside the package; in an editable install it is at the top of the checkout.
+    In a wheel, the folder is inside the package. In an editable install, the folder is at the top of the checkout.
 
     Raises:
         FileNotFoundError: the installation is incomplete.
@@ -23,7 +23,7 @@ def shipped(folder: str) -> Path:
 
 
 def check_file(path: str | Path, what: str, error: type[InputError] = InputError) -> Path:
-    """Return `path` if it is a regular file, or a link to one; a pipe or a device could block for ever.
+    """Return `path` if the path is a regular file or a link to a regular file; reading a pipe could block for ever.
 
     Args:
         path: the path that the user named.
@@ -31,7 +31,7 @@ def check_file(path: str | Path, what: str, error: type[InputError] = InputError
         error: the exception to raise.
 
     Raises:
-        InputError: no such file, a folder, a pipe, a device, or a name that the system refuses.
+        InputError: the file does not exist, is a folder, a pipe or a device, or the system refuses the name.
     """
     path = Path(path)
     try:
@@ -48,16 +48,17 @@ def check_file(path: str | Path, what: str, error: type[InputError] = InputError
 
 
 def check_path(path: str | Path, name: str) -> Path:
-    """Return `path` unless the system refuses to look it up: a name of over 255 bytes, a parent that can't be read.
+    """Return `path` if the system can look up the path, whether or not it exists.
 
-    `Path.is_dir` and its like raise an `OSError` for such a path.
+    The system can't look up a path with a name of over 255 bytes or with a parent folder that can't be read.
+    `Path.is_dir` and similar methods raise an `OSError` for such a path.
 
     Args:
         path: a file or folder, which need not exist.
-        name: the setting that holds it, for the message.
+        name: name of the setting with this path, for the message.
 
     Raises:
-        InputError: the path can't be looked up, or is empty, which would stand for the current folder.
+        InputError: the path can't be looked up, or is empty (an empty path would stand for the current folder).
     """
     if path == "":
         raise InputError(f"{name}: expected a path, got an empty text")

@@ -1,20 +1,21 @@
-"""Processes: the cores that one may use, and the signals that stop a training but not its workers."""
+"""The number of usable cores, and the signals that stop a training run."""
 
 import os
 import signal
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""Signals that stop a training: Ctrl-C, a process manager, a scheduler shortly before a job's time is up.
-A terminal sends them to the whole process group, a scheduler to all processes of a job."""
+"""Signals that stop a training run. Ctrl-C sends SIGINT, a process manager sends SIGTERM, and a scheduler sends SIGUSR1
+shortly before the time limit. Terminals and schedulers send the signals to all processes of a run."""
 
 
 def ignore_stop_signals(worker: int = 0) -> None:
-    """Ignore `STOP_SIGNALS` in a worker process, because the training takes photos until its step is finished.
+    """Ignore `STOP_SIGNALS` in a worker process of a `DataLoader`.
 
-    A worker ends with its parent in any case: torch takes care of that.
+    The training process finishes its current step after a signal, and needs photos from the workers until then. torch
+    ends each worker when the training process ends.
 
     Args:
-        worker: the worker's number, which `worker_init_fn` of a `DataLoader` passes.
+        worker: number of the worker. The argument is unused; `DataLoader` passes it to `worker_init_fn`.
     """
     for signum in STOP_SIGNALS:
         signal.signal(signum, signal.SIG_IGN)

@@ -5,20 +5,21 @@ from typing import Any, NamedTuple
 import torch
 
 Features = dict[str, torch.Tensor]
-"""Feature maps by tap name, shallow to deep, each `(B, C, H / stride, W / stride)`."""
+"""Feature maps `(B, C, H / stride, W / stride)` by the name of their tap, from shallow to deep."""
 
 
 class PhotoBatch(NamedTuple):
     """A batch of photos for training.
 
     Attributes:
-        content: `(B, 3, H, W)`, sRGB in [0, 1].
-        content_mask: `(B, K, H, W)` in [0, 1], sums to 1 over K at labelled pixels; None without masks.
-        style: `(B, 3, H', W')`, a style photo for each content; None if one photo is the style of all.
-        style_mask: `(B, K, H', W')`; None without masks.
-        skipped: unreadable files that were left out of this batch, `path: reason`.
-        seed: seed of the random draws of a step; the same in all processes that train together.
-        seeds: B seeds, one for the random draws of each photo.
+        content: content photos `(B, 3, H, W)`, sRGB in [0, 1].
+        content_mask: masks of the content `(B, K, H, W)` in [0, 1], with sum 1 over K at labelled pixels; None without
+            masks.
+        style: style photos `(B, 3, H', W')`, one for each content; None if all contents share a fixed style.
+        style_mask: masks of the style photos `(B, K, H', W')`; None without masks.
+        skipped: unreadable files that were left out of this batch, each as `path: reason`.
+        seed: seed of the random draws of a training step. All processes of a distributed run have the same seed.
+        seeds: seeds of the random draws of each photo, B integers.
     """
 
     content: torch.Tensor
@@ -31,12 +32,12 @@ class PhotoBatch(NamedTuple):
 
 
 class StyleInput(NamedTuple):
-    """A style photo and what belongs to it.
+    """A style photo with its mask and weight.
 
     Attributes:
-        photo: an image of any kind that `Stylizer.stylize` takes.
-        mask: its regions: uint8 labels `(H, W)`, or `(1, K, h, w)` in [0, 1]; None without masks.
-        weight: its share in the mix of several styles, positive; the shares may have any sum.
+        photo: image of any type that `Stylizer.stylize` accepts.
+        mask: mask of the photo: uint8 labels `(H, W)`, or a soft mask `(1, K, h, w)` in [0, 1]; None without masks.
+        weight: positive weight in a mix of several styles. The weights may have any sum.
     """
 
     photo: Any
@@ -48,8 +49,8 @@ class Stylization(NamedTuple):
     """The output of a generator.
 
     Attributes:
-        image: `(B, 3, H, W)`, sRGB; not clamped, so that a loss sees values outside [0, 1].
-        grid: `(B, 12, D, GH, GW)`; None from a generator that predicts pixels.
+        image: stylized image `(B, 3, H, W)`, sRGB, not clamped, so that losses can penalise values outside [0, 1].
+        grid: bilateral grid `(B, 12, D, GH, GW)`; None if the generator predicts pixels.
     """
 
     image: torch.Tensor
@@ -57,17 +58,17 @@ class Stylization(NamedTuple):
 
 
 class LossTerms(NamedTuple):
-    """The terms of the loss before their weights, and the weighted sum; scalars.
+    """The unweighted terms of the loss and their weighted sum, all scalars.
 
     Attributes:
-        total: the weighted sum; only it has a gradient.
-        content: distance of output and content features.
-        style: segmented Gram distance of output and style.
-        color: sliced Wasserstein distance of output and style, in CIELAB units.
-        photorealism: the part of the output that no locally affine map of the content explains.
+        total: weighted sum of the terms. Only `total` has a gradient.
+        content: distance between the features of the output and the content.
+        style: distance between the segmented Gram matrices of the output and the style.
+        color: sliced Wasserstein distance between the colours of the output and the style, in CIELAB units.
+        photorealism: deviation of the output from a locally affine function of the content.
         smoothness: differences between neighbouring cells of the grid.
         variation: total variation of the output.
-        gamut: distance of the output to [0, 1].
+        gamut: distance of the output values from [0, 1].
     """
 
     total: torch.Tensor

@@ -1,4 +1,4 @@
-"""Tensors in files: lookcast's own with a JSON header, and foreign state dicts. Nothing in a file is executed."""
+"""Files of weights: lookcast's files with a JSON header, and state dicts of other libraries. No file is executed."""
 
 import json
 import math
@@ -19,13 +19,13 @@ from lookcast.paths import check_file
 
 FORMAT_VERSION = 1
 MAX_WEIGHT = 1e4
-"""Largest magnitude of a weight that is loaded. Trained weights stay below 100; larger ones give black or white."""
+"""Largest accepted magnitude of a weight. Trained weights are below 100. Larger weights give black or white."""
 _MAX_HEADER = 16 << 20  # characters
 _FLOATING = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 class CheckpointError(InputError):
-    """A file of weights is missing, damaged or foreign, or does not fit its network."""
+    """Error for a file of weights that is missing, damaged, not of lookcast, or does not match the network."""
 
 
 def save_weights(path: str | Path, kind: str, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
@@ -33,9 +33,9 @@ def save_weights(path: str | Path, kind: str, tensors: dict[str, torch.Tensor], 
 
     Args:
         path: the file to write.
-        kind: the content of the file, such as `generator`; checked on reading.
+        kind: kind of the weights, such as `generator`. `read_header` checks the kind.
         tensors: the weights by name.
-        header: JSON values. The metadata of safetensors holds strings only, so they are stored as one JSON text.
+        header: JSON values. They are stored as one JSON string, because safetensors metadata can hold only strings.
 
     Raises:
         InputError: the file can't be written.
@@ -47,19 +47,20 @@ def save_weights(path: str | Path, kind: str, tensors: dict[str, torch.Tensor], 
 
 
 def read_header(path: str | Path, kind: str) -> dict[str, Any]:
-    """Read the header of a file by `save_weights`, without its tensors.
+    """Read the header of a file that `save_weights` wrote, without the tensors.
 
     Args:
         path: the file to read.
-        kind: the expected content of the file.
+        kind: expected kind of the weights.
 
     Raises:
-        CheckpointError: no regular file, a damaged or foreign one, another kind, or a newer format.
+        CheckpointError: the file is not a regular file, is damaged, was not written by lookcast, or has another kind or
+            a newer format.
     """
     with _open(path) as file:
         text = (file.metadata() or {}).get("lookcast")
     if text is None:
-        raise CheckpointError(f"{path}: a .safetensors file, but not one of lookcast's")
+        raise CheckpointError(f"{path}: a .safetensors file that lookcast did not write")
     try:
         if len(text) > _MAX_HEADER:
             raise ValueError("too long")
@@ -79,7 +80,7 @@ def read_header(path: str | Path, kind: str) -> dict[str, Any]:
 
 
 def read_weights(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read a file by `save_weights` as it is; the values of the tensors are not checked.
+    """Read a file that `save_weights` wrote. The values of the tensors are not checked.
 
     Returns:
         The tensors by name, on the CPU, and the header.
@@ -98,7 +99,7 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     Names and shapes are compared before any tensor is read.
 
     Raises:
-        CheckpointError: a damaged file, or weights that do not fit the module.
+        CheckpointError: the file is damaged, or the weights do not match the module.
     """
     with _open(path) as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -107,15 +108,15 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read the tensors of a foreign state dict: a `.safetensors` file, or one that `torch.save` wrote.
+    """Read the tensors of a state dict of another library, from a `.safetensors` file or a file of `torch.save`.
 
-    Other entries of the file, such as the number of an epoch, are left out.
+    Entries that are not tensors, such as the number of an epoch, are left out.
 
     Returns:
         The tensors by name, on the CPU.
 
     Raises:
-        CheckpointError: no regular file, or one without a complete state dict.
+        CheckpointError: the file is not a regular file, or has no complete state dict.
     """
     path = check_file(path, "file of weights", CheckpointError)
     if path.suffix == ".safetensors":
@@ -126,33 +127,33 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
-    except Exception as error:  # torch.load raises any exception on bytes that are no state dict
+    except Exception as error:  # torch.load can raise any exception for a file that is not a state dict
         raise CheckpointError(f"{path}: not a whole state dict that torch.load(weights_only=True) reads") from error
     if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: expected a state dict, holds a {type(state).__name__}")
+        raise CheckpointError(f"{path}: expected a state dict, the file holds a {type(state).__name__}")
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Load tensors into a module; all names and shapes must agree, all values must be usable.
+    """Load tensors into a module after checking their names, shapes, types and values.
 
-    A module on the meta device gets copies of the tensors on the CPU, in float32 whatever torch's default type is.
+    A module on the meta device gets float32 copies of the tensors on the CPU, for every default type of torch.
 
     Args:
-        module: the network. Build it under `torch.device("meta")` to allocate nothing before the checks.
+        module: the network. Build the network under `torch.device("meta")` to allocate no memory before the checks.
         tensors: the weights by name.
-        path: where they come from, for messages.
+        path: source of the weights, for messages.
 
     Raises:
-        CheckpointError: names the first weight that is missing, unexpected, of another shape or type, or not finite,
-            or above `MAX_WEIGHT` in magnitude.
+        CheckpointError: a weight is missing, unexpected, of another shape or type, not finite, or above `MAX_WEIGHT` in
+            magnitude. The message names the first such weight.
     """
     _check_shapes(module, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, path)
     state = module.state_dict()
     checked = {name: _check_values(name, tensors[name], state[name], path) for name in state}
     on_meta = any(tensor.is_meta for tensor in state.values())
     if on_meta:
-        # Clones: the tensors of a .safetensors file share its mapped memory, which another process may change.
+        # copy=True, because the tensors share the mapped memory of the file, which another process may change.
         checked = {
             name: tensor.to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
             for name, tensor in checked.items()
@@ -172,7 +173,7 @@ def _open(path: str | Path) -> Iterator[Any]:
 
 
 def _check_unpacked_size(path: Path) -> None:
-    """Refuse a zip file whose entries unpack to more bytes than it has: `torch.save` does not compress."""
+    """Raise an error if a zip file unpacks to more bytes than the file has, because `torch.save` does not compress."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as file:
             if sum(entry.file_size for entry in file.infolist()) > path.stat().st_size:
@@ -197,7 +198,7 @@ def _check_values(name: str, tensor: torch.Tensor, expected: torch.Tensor, path:
         found = "no data" if tensor.is_meta else f"{tensor.layout} {tensor.dtype}".replace("torch.", "")
         wanted = f"{expected.dtype}".removeprefix("torch.") if integral else "floating point"
         raise CheckpointError(f"{path}: weight {name!r} holds {found}, expected {wanted}")
-    largest = 0.0 if integral or not tensor.numel() else tensor.abs().max().item()  # NaN if any value is
+    largest = 0.0 if integral or not tensor.numel() else tensor.abs().max().item()  # NaN if any value is NaN
     if not largest <= MAX_WEIGHT:
         found = f"{largest:.3g}" if math.isfinite(largest) else "values that are not finite"
         raise CheckpointError(f"{path}: weight {name!r} holds {found}, expected magnitudes up to {MAX_WEIGHT:g}")

@@ -259,7 +259,7 @@ class TestState:
         elif change == "another name":
             last.rename(last.with_name("photo99.png"))
         other = PhotoDataModule(tmp_path / "photos", num_val=1 if change == "others held out" else 8)
-        with pytest.raises(InputError, match=r"^photos: are not those that the checkpoint was trained on .* init_from"):
+        with pytest.raises(InputError, match=r"^photos: the number or the names of the photos differ .* init_from"):
             other.load_state_dict(state)
 
 
@@ -392,12 +392,16 @@ class TestRejects:
     def test_rejects_only_broken_photos(self, tmp_path, count):
         for path in find_photos(save_photos(tmp_path, count)):
             break_photo(path)
-        with pytest.raises(InputError, match=rf"^photos: none of the {count} can be read, first .*photo00"):
+        with pytest.raises(
+            InputError, match=rf"^photos: none of the {count} photos can be read; first error: .*photo00"
+        ):
             PhotoDataModule(tmp_path)
 
     def test_rejects_photos_as_masks(self, tmp_path):
         photos = save_photos(tmp_path / "photos", 12)
-        with pytest.raises(InputError, match=r"^photos: none of the 12 can be read, first .*00\.png: .* nine colours"):
+        with pytest.raises(
+            InputError, match=r"^photos: none of the 12 photos can be read; first error: .*00\.png: .* nine colours"
+        ):
             PhotoDataModule(photos, masks=save_photos(tmp_path / "masks", 12))
 
     def test_skips_a_photo_whose_mask_is_a_photo(self, tmp_path):

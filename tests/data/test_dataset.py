@@ -137,7 +137,9 @@ class TestTrainPhotos:
         for path in found:
             path.write_text("no photo")
         contents = TrainPhotos(PhotoFolder(found), WHOLE, 0)
-        with pytest.raises(InputError, match=r"^photos: none of the 3 can be read, first .*photo0\d\.png: not a photo"):
+        with pytest.raises(
+            InputError, match=r"^photos: none of the 3 photos can be read; first error: .*photo0\d\.png: not a photo"
+        ):
             contents[1]
 
     def test_rejects_too_many_broken_photos_in_a_row(self, tmp_path, monkeypatch):
@@ -151,7 +153,7 @@ class TestTrainPhotos:
         assert len(contents[positions[4]].skipped) == 3
         for number in (2, 3):
             with pytest.raises(
-                InputError, match=r"^photos: 4 in a row, of 10 in all, can't be read, the first of them .*photo0"
+                InputError, match=r"^photos: 4 consecutive photos of 10 can't be read; first error: .*photo0"
             ):
                 contents[positions[number]]
 
@@ -238,7 +240,7 @@ class TestValPhotos:
         for path in found:
             path.unlink()
         with pytest.raises(
-            InputError, match=r"^photos: none of the 3 can be read, first .*photo01\.png: no such photo"
+            InputError, match=r"^photos: none of the 3 photos can be read; first error: .*photo01\.png: no such photo"
         ):
             val[1]
 

@@ -164,7 +164,7 @@ class TestState:
             PairDataModule(fewer, styles),
             PairDataModule(contents, contents),
         ):
-            with pytest.raises(InputError, match=r"^photos: are not those that the checkpoint was trained on"):
+            with pytest.raises(InputError, match=r"^photos: the number or the names of the photos differ"):
                 other.load_state_dict(data.state_dict())
 
 
@@ -183,7 +183,7 @@ class TestRejects:
             PairDataModule(contents, [])
         for path in find_photos(save_photos(tmp_path / "broken", 2)):
             break_photo(path)
-        with pytest.raises(InputError, match=r"^styles: none of the 2 can be read, first .*photo00"):
+        with pytest.raises(InputError, match=r"^styles: none of the 2 photos can be read; first error: .*photo00"):
             PairDataModule(contents, tmp_path / "broken")
 
     @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class TestOpenPhotos:
         with pytest.raises(InputError, match=r"^styles: the list is empty$"):
             open_photos([], "styles", None, None)
         photos, masks = save_photos(tmp_path / "photos", 3), save_masks(tmp_path / "masks", 1)
-        with pytest.raises(InputError, match=r"^masks: 2 of 3 photos have none in "):
+        with pytest.raises(InputError, match=r"^masks: 2 of 3 photos have no mask in "):
             open_photos(photos, "photos", masks, None)
 
 
@@ -81,11 +81,13 @@ class TestOpenShards:
         assert open_photos(spelled(masked), "photos", "stored", None).read(0).labels is not None
 
     def test_rejects_other_masks(self, photos, masked, plain, tmp_path):
-        with pytest.raises(InputError, match=r"^masks: .*: styles are shards, which .* their own .* say masks=stored$"):
+        with pytest.raises(
+            InputError, match=r"^masks: .*: styles are shards; masks=stored uses the masks inside the shards$"
+        ):
             open_photos(masked, "styles", tmp_path, None)
         with pytest.raises(InputError, match=r"^masks: the shards .* were made without masks; see lookcast shard"):
             open_photos(plain, "photos", "stored", None)
-        with pytest.raises(InputError, match=r"^masks: stored is for shards, photos are files; name the folder"):
+        with pytest.raises(InputError, match=r"^masks: stored is for shards, but photos are files; name the folder"):
             open_photos(photos, "photos", "stored", None)
 
 
@@ -134,5 +136,7 @@ class TestSplit:
     def test_rejects_only_broken_photos(self, tmp_path, count):
         for path in find_photos(save_photos(tmp_path, count)):
             break_photo(path)
-        with pytest.raises(InputError, match=rf"^photos: none of the {count} can be read, first .*photo00"):
+        with pytest.raises(
+            InputError, match=rf"^photos: none of the {count} photos can be read; first error: .*photo00"
+        ):
             split(folder(tmp_path), None, 1)

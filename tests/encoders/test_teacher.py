@@ -104,7 +104,7 @@ class TestTeacherEncoder:
     def test_rejects_arrays_that_unpack_to_gigabytes(self, weights):
         np.savez_compressed(weights, **teacher_arrays(), more=np.zeros(80 << 20, np.uint8))
         assert weights.stat().st_size < 1 << 20
-        with pytest.raises(CheckpointError, match=r"its arrays take \d+ bytes, accepted are \d+"):
+        with pytest.raises(CheckpointError, match=r"the arrays take \d+ bytes, more than the limit of \d+ bytes"):
             TeacherEncoder(weights)
 
     def test_rejects_a_folder(self, tmp_path):

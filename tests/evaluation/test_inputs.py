@@ -130,7 +130,7 @@ class TestOptions:
     @pytest.mark.parametrize("option", [("--max-side", 0), ("--max-side", 100), ("--device", "cpu"), ("--no-masks",)])
     def test_rejects_options_that_do_not_count(self, tmp_path, run, option):
         code, out, err = run("--outputs", save_outputs(tmp_path / "outputs"), *option)
-        said = f"lookcast: error: {option[0]}: sets how a checkpoint stylizes, but --outputs are scored as they are\n"
+        said = f"lookcast: error: {option[0]}: sets how a checkpoint stylizes, but --outputs are scored unchanged\n"
         assert (code, out, err) == (2, "", said)
 
 
@@ -163,7 +163,7 @@ class TestSources:
         ):
             code, out, err = run("--outputs", outputs, pairs=pairs)
             assert (code, out) == (2, "")
-            assert f"{report}: the report would write over {report / 'pictures'}" in err
+            assert f"{report}: the report would overwrite {report / 'pictures'}" in err
         assert snapshot(tmp_path) == before
 
 

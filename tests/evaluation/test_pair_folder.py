@@ -71,7 +71,7 @@ class TestFindPairs:
 
     def test_rejects_references_called_like_the_output(self, folder):
         save_photo(folder / "output" / "cat.png")
-        with pytest.raises(InputError, match="results of other methods need another name than 'output'"):
+        with pytest.raises(InputError, match="rename this folder of results, because 'output' is"):
             find_pairs(folder)
         assert find_pairs(folder, ignore=[folder / "output"])
 

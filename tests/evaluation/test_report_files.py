@@ -85,7 +85,7 @@ class TestCheckReportFolder:
         (tmp_path / "report" / "pictures" / "content").mkdir(parents=True)
         (tmp_path / "link").symlink_to(tmp_path / "report" / "pictures")
         for source in ("report/pictures/content/cat.jpg", "link/content/cat.jpg"):
-            with pytest.raises(InputError, match=r"report: the report would write over \S+/cat\.jpg, which it reads"):
+            with pytest.raises(InputError, match=r"report: the report would overwrite \S+/cat\.jpg, an input of"):
                 check_report_folder(tmp_path / "report", [tmp_path / source])
 
 

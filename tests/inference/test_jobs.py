@@ -43,7 +43,7 @@ class TestPlanJobs:
         with pytest.raises(InputError) as caught:
             plan_jobs(photos, tmp_path / "out", masks=tmp_path / "masks")
         missing = tmp_path / "masks" / "b.png"
-        assert str(caught.value) == f"content-mask: {photos[1]} has none, {missing} does not exist"
+        assert str(caught.value) == f"content-mask: {photos[1]} has no mask, {missing} does not exist"
 
     def test_rejects_one_mask_for_several_photos(self, tmp_path):
         photos = [save_photo(tmp_path / "in" / name) for name in ("a.jpg", "b.jpg")]

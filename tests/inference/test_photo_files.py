@@ -54,9 +54,12 @@ class TestReadStyles:
         [
             (
                 {"photos": ["dark", "bright"], "masks": ["mask"]},
-                "--style-mask: 1 for 2 style photos; each needs its own",
+                "--style-mask: 1 for 2 style photos; each style photo needs one mask",
             ),
-            ({"photos": ["dark"], "masks": ["mask", "mask"]}, "--style-mask: 2 for 1 style photos; each needs its own"),
+            (
+                {"photos": ["dark"], "masks": ["mask", "mask"]},
+                "--style-mask: 2 for 1 style photos; each style photo needs one mask",
+            ),
             ({"photos": ["dark", "bright"], "weights": [1.0]}, "--weights: 1 for 2 style photos"),
         ],
     )
@@ -80,7 +83,7 @@ class TestReadStyles:
             read_styles([files["dark"]], [mask])
 
     def test_rejects_too_many_pixels(self, files):
-        with pytest.raises(PhotoError, match="24 pixels and the limit is 23"):
+        with pytest.raises(PhotoError, match="24 pixels, more than the limit of 23"):
             read_styles([files["dark"]], max_pixels=23)
 
 
@@ -150,7 +153,7 @@ class TestStylizeFile:
             stylize_file(stylizer, Job(source, out), files=FileOptions(quality, subsampling))
             sizes.append(out.stat().st_size)
         assert sizes[0] > sizes[1] > sizes[2]
-        with pytest.raises(PhotoError, match=r"limit is 6143; --max-pixels sets another$"):
+        with pytest.raises(PhotoError, match=r"limit of 6143; --max-pixels changes the limit$"):
             stylize_file(stylizer, Job(source, tmp_path / "out.png"), files=FileOptions(max_pixels=96 * 64 - 1))
 
     def test_rejects_before_the_work(self, universal, tmp_path):

@@ -54,7 +54,7 @@ class TestStyleInputs:
         assert str(caught.value) == line
 
     def test_rejects_other_numbers_of_masks(self):
-        with pytest.raises(InputError, match=r"^style_mask: 3 for 2 style photos; each needs its own$"):
+        with pytest.raises(InputError, match=r"^style_mask: 3 for 2 style photos; each style photo needs one mask$"):
             style_inputs([ONE, TWO], 3 * [MASK])
         with pytest.raises(InputError, match=r"^style_mask: 0 for 1 style photos"):
             style_inputs(ONE, [])
@@ -66,9 +66,9 @@ class TestStyleInputs:
             style_inputs([])
 
     def test_rejects_what_a_style_input_has(self):
-        with pytest.raises(InputError, match=r"^style_mask: given twice, a StyleInput has its own$"):
+        with pytest.raises(InputError, match=r"^style_mask: given twice, also in a StyleInput$"):
             style_inputs(StyleInput(ONE), MASK)
-        with pytest.raises(InputError, match=r"^weights: given twice, a StyleInput has its own$"):
+        with pytest.raises(InputError, match=r"^weights: given twice, also in a StyleInput$"):
             style_inputs([StyleInput(ONE)], None, [1])
 
 

@@ -362,17 +362,17 @@ class TestSeveralStyles:
 
     def test_rejects_weights_without_styles(self, universal):
         universal.set_style([DARK, BRIGHT])
-        with pytest.raises(InputError, match=r"^weights: given without the style photo it belongs to$"):
+        with pytest.raises(InputError, match=r"^weights: given without a style photo$"):
             universal.stylize(PHOTO, weights=[1, 2])
 
     def test_rejects_another_number_of_masks(self, universal):
         masks = [halves((4, 6))]
-        with pytest.raises(InputError, match=r"^style_mask: 1 for 2 style photos; each needs its own$"):
+        with pytest.raises(InputError, match=r"^style_mask: 1 for 2 style photos; each style photo needs one mask$"):
             universal.set_style([DARK, BRIGHT], masks)
-        with pytest.raises(InputError, match=r"^style_mask: 1 for 2 style photos; each needs its own$"):
+        with pytest.raises(InputError, match=r"^style_mask: 1 for 2 style photos; each style photo needs one mask$"):
             universal.set_style([DARK, BRIGHT], masks[0])
         universal.set_style([DARK, BRIGHT], [*masks, halves((5, 3))])
-        with pytest.raises(InputError, match=r"^content_mask: 3 for 2 style photos; one for all, or one for each$"):
+        with pytest.raises(InputError, match=r"^content_mask: 3 for 2 style photos; pass one mask, or one for each$"):
             universal.stylize(PHOTO, content_mask=3 * [halves((64, 96))])
 
 
@@ -449,7 +449,7 @@ class TestMasks:
 
     def test_rejects_a_mask_without_its_style(self, universal):
         universal.set_style(PHOTO)
-        with pytest.raises(InputError, match=r"^style_mask: given without the style photo it belongs to$"):
+        with pytest.raises(InputError, match=r"^style_mask: given without a style photo$"):
             universal.stylize(PHOTO, style_mask=torch.zeros(1, 9, 64, 96))
 
     def test_rejects_another_number_of_labels(self, universal):

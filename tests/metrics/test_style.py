@@ -75,7 +75,7 @@ class TestGramDistance:
     def test_rejects_other_labels_and_taps(self):
         with pytest.raises(InputError, match="style_mask: has 4 labels, content_mask has 3"):
             gram_distance(features(), features(), halves(16, 20), halves(16, 20, labels=4))
-        with pytest.raises(InputError, match="features: expected the same taps twice, got"):
+        with pytest.raises(InputError, match="features: expected the same taps for both images, got"):
             gram_distance(features(), {"tap0": features()["tap0"]})
 
 

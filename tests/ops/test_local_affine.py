@@ -279,7 +279,7 @@ class TestGuidedResidual:
 
     @pytest.mark.parametrize(("kernel_size", "subsample"), [(7, 2), (9, 8), (3, 2), (9, 0)])
     def test_rejects_kernels_that_lose_their_centre(self, kernel_size, subsample):
-        with pytest.raises(InputError, match="subsample: every"):
+        with pytest.raises(InputError, match="subsample: expected"):
             guided_residual(rand(1, 3, 32, 32), rand(1, 3, 32, 32), kernel_size, subsample=subsample)
 
     @pytest.mark.parametrize("eps", [0.0, 1e-6, float("nan")])

@@ -224,8 +224,8 @@ class TestSizesThatAreClaimed:
         with pytest.raises(PhotoError) as error:
             read_photo(tmp_path / "photo.jpg")
         assert str(error.value) == (
-            f"{tmp_path / 'photo.jpg'}: too large, 22300x22300 are 497290000 pixels and the limit is 200000000; "
-            "--max-pixels sets another"
+            f"{tmp_path / 'photo.jpg'}: too large, 22300x22300 = 497290000 pixels, more than the limit of 200000000; "
+            "--max-pixels changes the limit"
         )
 
     @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])

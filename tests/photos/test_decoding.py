@@ -229,7 +229,7 @@ class TestTiffSamples:
 
     def test_the_limit_holds(self, tmp_path):
         tifffile.imwrite(tmp_path / "photo.tif", self.LEVELS.astype(np.float32), photometric="rgb", bigtiff=True)
-        with pytest.raises(PhotoError, match="6x4 are 24 pixels and the limit is 23"):
+        with pytest.raises(PhotoError, match="6x4 = 24 pixels, more than the limit of 23"):
             read_photo(tmp_path / "photo.tif", max_pixels=23)
 
 

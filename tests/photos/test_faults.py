@@ -175,6 +175,6 @@ def test_every_format_is_refused_by_its_header_when_too_large(tmp_path):
     for kind in KINDS:
         path = photo_file(tmp_path / kind, kind)
         with pytest.raises(
-            PhotoError, match=r"too large, 451x300 are 135300 pixels and the limit is 1000; --max-pixels"
+            PhotoError, match=r"too large, 451x300 = 135300 pixels, more than the limit of 1000; --max-pixels"
         ):
             read_photo(path, max_pixels=1000)

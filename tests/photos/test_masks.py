@@ -91,7 +91,7 @@ class TestReadMask:
             read_mask(tmp_path / "mask.png")
 
     def test_rejects_too_many_pixels(self, mask):
-        with pytest.raises(PhotoError, match="432 pixels and the limit is 431"):
+        with pytest.raises(PhotoError, match="432 pixels, more than the limit of 431"):
             read_mask(mask, max_pixels=431)
 
 
@@ -128,7 +128,7 @@ class TestFarPixels:
             read_mask(save(tmp_path / "mask.png", pixels))
         assert [record.getMessage() for record in caplog.records] == [
             f"{tmp_path / 'mask.png'}: 1200 of 60000 pixels (2.0 %) are far from each of the nine colours of masks; "
-            "they take the nearest"
+            "these pixels get the label of the nearest colour"
         ]
 
     def test_says_nothing_of_traces(self, tmp_path, caplog):

@@ -113,9 +113,9 @@ class TestRoundTrip:
         write_photo(tmp_path / "photo.jpg", photo)
         write_photo(tmp_path / "photo.webp", photo)
         assert [message.split(": ")[1] for message in caplog.messages] == [
-            "65505 bytes of XMP are more than JPEG holds; left out",
-            "65504 bytes of IPTC are more than JPEG holds; left out",
-            "WEBP has no IPTC; left out",
+            "65505 bytes of XMP are more than JPEG can store; left out",
+            "65504 bytes of IPTC are more than JPEG can store; left out",
+            "WEBP can't store IPTC; left out",
         ]
         caplog.clear()
         write_photo(tmp_path / "photo.jpg", Photo(UPRIGHT, xmp=b"x" * 65504, iptc=b"i" * 65503))

@@ -130,8 +130,8 @@ class TestReadPhoto:
             with pytest.raises(PhotoError) as error:
                 read_photo(tmp_path / "bomb.png", **options)
             assert str(error.value) == (
-                f"{tmp_path / 'bomb.png'}: too large, 60000x60000 are 3600000000 pixels and the limit is {limit}; "
-                "--max-pixels sets another"
+                f"{tmp_path / 'bomb.png'}: too large, 60000x60000 = 3600000000 pixels, more than the limit of {limit}; "
+                "--max-pixels changes the limit"
             )
 
     @pytest.mark.parametrize("suffix", PHOTO_SUFFIXES)
@@ -140,7 +140,7 @@ class TestReadPhoto:
         path = tmp_path / f"photo{suffix}"
         write_photo(path, Photo(np.zeros((30, 40, 3), dtype)))
         assert read_photo(path, max_pixels=1200).pixels.shape == (30, 40, 3)
-        with pytest.raises(PhotoError, match="40x30 are 1200 pixels and the limit is 1199"):
+        with pytest.raises(PhotoError, match="40x30 = 1200 pixels, more than the limit of 1199"):
             read_photo(path, max_pixels=1199)
 
     def test_the_limit_of_pillow_is_not_used_or_changed(self, tmp_path, monkeypatch, recwarn):
@@ -251,7 +251,7 @@ class TestReadSrgbShrunk:
                 read_srgb(tmp_path / "cut.jpg", min_side=100)
 
     def test_rejects_too_large_photos_before_decoding(self, tmp_path):
-        with pytest.raises(PhotoError, match="96x64 are 6144 pixels and the limit is 6143"):
+        with pytest.raises(PhotoError, match="96x64 = 6144 pixels, more than the limit of 6143"):
             read_srgb(save_photo(tmp_path / "photo.jpg"), max_pixels=6143, min_side=8)
 
     def test_rejects_no_pixels(self, tmp_path):

@@ -51,7 +51,7 @@ class TestOpenSegmenter:
     def test_rejects_bad_input(self, tmp_path):
         with pytest.raises(InputError, match=r"^segmenter: expected one of clusters, .*transformers, got 'x'$"):
             open_segmenter("x")
-        with pytest.raises(InputError, match=r"^segmenter weights: clusters has none to replace, got a\.pth$"):
+        with pytest.raises(InputError, match=r"weights: the segmenter clusters takes no weights, got a\.pth$"):
             open_segmenter("clusters", "a.pth")
         with pytest.raises(InputError, match=r"none\.pth: no such file of weights$"):
             open_segmenter("torchvision", tmp_path / "none.pth")

@@ -85,7 +85,7 @@ class TestTorchvisionSegmenter:
         assert socket.getdefaulttimeout() is None
 
     def test_rejects_bad_input(self, weights, tmp_path):
-        with pytest.raises(InputError, match="model: 'resnet18' is none of torchvision's segmentation networks: deep"):
+        with pytest.raises(InputError, match=r"model: expected a segmentation network .* \(deep.*\), got 'resnet18'"):
             TorchvisionSegmenter("resnet18")
         with pytest.raises(CheckpointError, match=r"none\.pth: no such file of weights"):
             TorchvisionSegmenter(MODEL, tmp_path / "none.pth")

@@ -69,10 +69,12 @@ class TestRequeue:
 
     def test_says_what_slurm_refuses(self, scontrol):
         scontrol(1)
-        with pytest.raises(InputError, match=r"^scontrol requeue 17: Job is gone; submit the job again"):
+        with pytest.raises(
+            InputError, match=r"^scontrol requeue 17 failed: Job is gone; to resume the run, submit the job again"
+        ):
             requeue("17")
 
     def test_without_slurm(self, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(InputError, match=r"^scontrol requeue 17: No such file or directory; submit"):
+        with pytest.raises(InputError, match=r"^scontrol requeue 17 failed: No such file or directory; to resume"):
             requeue("17")

@@ -141,5 +141,7 @@ class TestLeave:
     def test_says_what_slurm_refuses(self, scontrol, monkeypatch):
         scontrol(1)
         monkeypatch.setenv("SLURM_JOB_ID", "17")
-        with pytest.raises(InputError, match=r"^scontrol requeue 17: Job is gone; submit the job again"):
+        with pytest.raises(
+            InputError, match=r"^scontrol requeue 17 failed: Job is gone; to resume the run, submit the job again"
+        ):
             leave(self.STOP)

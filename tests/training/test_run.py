@@ -258,7 +258,7 @@ class TestResume:
         whole = (curve[0].run_dir / "checkpoints" / "last.ckpt").read_bytes()
         (tmp_path / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
         for path in (*tmp_path.glob("*.ckpt"), curve[0].checkpoint):
-            with pytest.raises(InputError, match=r"^resume: .*: not a training checkpoint, such as") as caught:
+            with pytest.raises(InputError, match=r"^resume: .*: expected a training checkpoint, such as") as caught:
                 run(f"resume={path}")
             assert str(path) in str(caught.value)
             assert "\n" not in str(caught.value)

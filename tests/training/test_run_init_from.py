@@ -163,7 +163,5 @@ class TestUniversal:
 
     def test_rejects_a_single_look(self, pairs, tmp_path):
         checkpoint = save_look(tmp_path / "look.safetensors")
-        with pytest.raises(
-            InputError, match=r"^generator: bilateral takes no style photo, training on pairs needs one"
-        ):
+        with pytest.raises(InputError, match=r"^generator: bilateral takes no style photo; training on pairs needs a"):
             pairs(f"init_from={checkpoint}")

@@ -124,7 +124,9 @@ class TestPhotos:
         folder = save_photos(tmp_path / "photos", 3)
         for path in folder.iterdir():
             break_photo(path)
-        with pytest.raises(InputError, match=r"^data\.photos: none of the 3 can be read, first .*photo00\.png: "):
+        with pytest.raises(
+            InputError, match=r"^data\.photos: none of the 3 photos can be read; first error: .*photo00\.png: "
+        ):
             run("data=folder", f"data.photos={folder}")
 
     @pytest.mark.parametrize("workers", [0, 1])
@@ -133,13 +135,15 @@ class TestPhotos:
         folder = save_photos(tmp_path / "photos", 3)
         paths = list(folder.iterdir())
         monkeypatch.setattr(LookModule, "on_fit_start", lambda self: [path.unlink() for path in paths])
-        with pytest.raises(InputError, match=r"^photos: none of the 3 can be read, first .*: no such photo$") as caught:
+        with pytest.raises(
+            InputError, match=r"^photos: none of the 3 photos can be read; first error: .*: no such photo$"
+        ) as caught:
             run("data=folder", f"data.photos={folder}", f"data.num_workers={workers}")
         assert "\n" not in str(caught.value)
 
     def test_rejects_an_empty_folder(self, run, tmp_path):
         (tmp_path / "empty").mkdir()
-        with pytest.raises(InputError, match=r"^data\.photos: no photo in .*empty; looked in it and below it"):
+        with pytest.raises(InputError, match=r"^data\.photos: no photo in .*empty or its subfolders; "):
             run("data=folder", f"data.photos={tmp_path / 'empty'}")
 
     def test_rejects_no_photos(self, encoder, tmp_path):

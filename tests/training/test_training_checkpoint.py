@@ -140,7 +140,7 @@ class TestCheckTrainingCheckpoint:
     def test_rejects_other_photos(self, trained, tmp_path):
         overrides, folder = trained
         other = save_photos(tmp_path / "other", 13)
-        with pytest.raises(InputError, match=r"^photos: are not those that the checkpoint was trained on"):
+        with pytest.raises(InputError, match=r"^photos: the number or the names of the photos differ"):
             train(composed(*overrides, f"run_dir={folder / 'run'}", f"data.photos={other}", "trainer.max_steps=3"))
 
     def test_photos_may_have_moved(self, trained, tmp_path, starts):

@@ -1,4 +1,4 @@
-"""The command line. Heavy imports wait until a command is chosen, so that `--help` answers at once."""
+"""The command line. Heavy modules are imported only when a command runs, so that `--help` answers at once."""
 
 import argparse
 import sys
@@ -17,8 +17,8 @@ class Command(NamedTuple):
     """A subcommand.
 
     Attributes:
-        help: one line.
-        run: takes the arguments after the command's name, unchanged; returns the exit code.
+        help: one line of help.
+        run: function that takes the arguments after the command's name, and returns the exit code.
     """
 
     help: str
@@ -38,17 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: the words after `lookcast`; None takes them from the shell.
+        argv: the arguments after `lookcast`; None means `sys.argv[1:]`.
 
     Returns:
-        0; 1 when some of several photos or pairs failed; 2 for bad input, with one line on stderr; 130 when
-        interrupted.
+        The exit code: 0 for success; 1 if some photos or pairs failed; 2 for invalid input, with one line on stderr;
+        130 after an interruption.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     prepare_streams()
     code = 2
     try:
-        # Only the first word is parsed here: all others belong to the command, options included.
+        # Only the first argument is parsed here. The command parses all other arguments, options included.
         command = COMMANDS[_parser().parse_args(argv[:1]).command]
         code = command.run(argv[1:])
     except KeyboardInterrupt:
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Print the version; the package's metadata is read only then."""
+    """Print the version. The package's metadata is read only if `--version` is given."""
 
     def __init__(self, option_strings: Sequence[str], dest: str) -> None:
         super().__init__(option_strings, dest, nargs=0, help="show the version and exit")

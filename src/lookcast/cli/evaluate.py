@@ -1,4 +1,4 @@
-"""`lookcast evaluate`."""
+"""The command `lookcast evaluate`."""
 
 import argparse
 from pathlib import Path
@@ -40,10 +40,10 @@ def evaluate(argv: list[str]) -> int:
 
 
 def _check_options(args: argparse.Namespace) -> None:
-    """Refuse options that would not count.
+    """Refuse options that have no effect with `--outputs`.
 
     Raises:
-        InputError: names the option.
+        InputError: such an option is given; the message names the option.
     """
     from lookcast.checks import InputError
 
@@ -52,7 +52,7 @@ def _check_options(args: argparse.Namespace) -> None:
     given = {"--max-side": args.max_side, "--device": args.device, "--no-masks": None if args.masks else True}
     for option, value in given.items():
         if value is not None:
-            raise InputError(f"{option}: sets how a checkpoint stylizes, but --outputs are scored as they are")
+            raise InputError(f"{option}: sets how a checkpoint stylizes, but --outputs are scored unchanged")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,9 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     scored = parser.add_mutually_exclusive_group()
     scored.add_argument("--checkpoint", metavar="FILE", help=".safetensors file, or the name of a shipped checkpoint")
-    scored.add_argument("--outputs", type=Path, metavar="FOLDER", help="score its images, named like the contents")
+    scored.add_argument(
+        "--outputs", type=Path, metavar="FOLDER", help="score the images in FOLDER, named like the contents"
+    )
     parser.add_argument(
-        "--no-masks", dest="masks", action="store_false", help="stylize without masks; the figures still use them"
+        "--no-masks", dest="masks", action="store_false", help="stylize without masks; the metrics still use the masks"
     )
     parser.add_argument(
         "--max-side",
@@ -82,10 +84,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PX",
         help="shrink contents to this longer side before stylizing (default: full size)",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N pairs only")
+    parser.add_argument("--limit", type=int, metavar="N", help="score only the first N pairs")
     parser.add_argument(
-        "--teacher", type=Path, metavar="NPZ", help="vgg19_pca.npz (default: teacher/ beside FOLDER, if it exists)"
+        "--teacher",
+        type=Path,
+        metavar="NPZ",
+        help="vgg19_pca.npz (default: the file in teacher/ beside FOLDER, if present)",
     )
-    parser.add_argument("--device", help="device that stylizes: auto (default), cpu, cuda, cuda:1, mps")
+    parser.add_argument("--device", help="device for stylizing: auto (default), cpu, cuda, cuda:1, mps")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER", help="folder of the report")
     return parser

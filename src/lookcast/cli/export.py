@@ -1,4 +1,4 @@
-"""`lookcast export`."""
+"""The command `lookcast export`."""
 
 import argparse
 from itertools import chain
@@ -49,25 +49,25 @@ def export(argv: list[str]) -> int:
 
 
 def _check_combinations(args: argparse.Namespace) -> None:
-    """Refuse options that do not go together, named as they were given."""
+    """Refuse invalid combinations of options; messages name the options as on the command line."""
     from lookcast.checks import InputError
 
     if args.out.suffix.lower() != f".{args.format}":
         raise InputError(f"{args.out}: --format {args.format} writes a file whose name ends with .{args.format}")
     if args.size is not None and args.format != "cube":
-        raise InputError("--size: is of --format cube only")
+        raise InputError("--size: needs --format cube")
     if args.weights is not None and not args.style:
         raise InputError("--weights: needs --style")
     if args.format == "cube" and not args.photo:
-        raise InputError("--photo: --format cube is fitted to photos, so it needs one or a folder of them")
+        raise InputError("--photo: --format cube needs a photo or a folder of photos, to which the table is fitted")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lookcast export",
         description="Write a look for other programs. onnx: for any ONNX runtime; pt2: compiled by PyTorch for this "
-        "kind of machine; both take photos of any size and are checked against PyTorch. cube: one table of colours for "
-        "grading tools, fitted to photos; a table can't tell the regions of a photo apart.",
+        "kind of machine. An onnx or pt2 takes photos of any size, and is compared with PyTorch. cube: "
+        "one table of colours for grading tools, fitted to photos; a table treats all regions of a photo alike.",
         epilog="A universal checkpoint without --style gives an onnx or pt2 with two inputs, content and style.",
     )
     parser.add_argument("--format", choices=FORMATS, required=True)
@@ -78,12 +78,14 @@ def _parser() -> argparse.ArgumentParser:
         type=path,
         default=[],
         metavar="PHOTO",
-        help="photo, or folder of photos; may be repeated. cube: the table is fitted to them; onnx, pt2: the file is "
-        "checked on them",
+        help="photo, or folder of photos; may be repeated. cube: the table is fitted to these photos; onnx, pt2: the "
+        "file is checked on these photos",
     )
-    parser.add_argument("--size", type=int, metavar="N", help="cube: steps a side, 17, 33 (default) or 65")
     parser.add_argument(
-        "--device", default="auto", type=word, help="auto (default), cpu, cuda, cuda:1; a pt2 runs on that kind"
+        "--size", type=int, metavar="N", help="cube: number of grid points per axis: 17, 33 (default) or 65"
+    )
+    parser.add_argument(
+        "--device", default="auto", type=word, help="auto (default), cpu, cuda, cuda:1; a pt2 runs only on this kind"
     )
     parser.add_argument("-o", "--out", type=path, required=True, metavar="FILE", help="file to write")
     add_overwrite(parser)

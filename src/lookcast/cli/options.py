@@ -6,26 +6,26 @@ from pathlib import Path
 
 
 def path(text: str) -> Path:
-    """Return a path; refuse an empty word, which would be the current folder."""
+    """Convert an argument to a path; refuse an empty argument, which would mean the current folder."""
     return Path(word(text))
 
 
 def word(text: str) -> str:
-    """Return a text that is not empty."""
+    """Return an argument unchanged; refuse an empty argument."""
     if not text:
         raise argparse.ArgumentTypeError("is empty; is a shell variable unset?")
     return text
 
 
 def count(text: str) -> int:
-    """Return a whole number of at least 1."""
+    """Convert an argument to a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
 
 
 def weights(text: str) -> list[float]:
-    """Return numbers separated by commas; the library checks their values."""
+    """Convert numbers separated by commas to a list; the library checks the range of the numbers."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
@@ -33,41 +33,41 @@ def weights(text: str) -> list[float]:
 
 
 def add_look(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose a look: a checkpoint, and style photos for a universal one."""
+    """Add the options that choose a look: a checkpoint, and style photos for a universal checkpoint."""
     parser.add_argument(
         "--style",
         action="append",
         type=path,
         default=[],
         metavar="PHOTO",
-        help="photo with the look; may be repeated: the looks are mixed",
+        help="photo with the look; repeat the option to mix several looks",
     )
     parser.add_argument("--weights", type=weights, metavar="W,W", help="shares of several --style photos, such as 2,1")
     parser.add_argument(
         "--checkpoint",
         type=word,
         metavar="FILE",
-        help=".safetensors file, or the name of a shipped one; default: universal",
+        help=".safetensors file, or the name of a shipped checkpoint (default: universal)",
     )
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
-    """Add the permission to write over inputs."""
-    parser.add_argument("--overwrite", action="store_true", help="allow writing over a file that is read")
+    """Add the option `--overwrite`, which allows overwriting input files."""
+    parser.add_argument("--overwrite", action="store_true", help="allow overwriting an input file")
 
 
 def parse_intermixed(
     parser: argparse.ArgumentParser, argv: Sequence[str], positional: str, convert: Callable[[str], Path] = path
 ) -> argparse.Namespace:
-    """Parse options and positional words in any order; after `--`, every word is positional.
+    """Parse options and positional arguments in any order; after `--`, every argument is positional.
 
-    `parse_intermixed_args` alone takes no `--` (github.com/python/cpython/issues/59317).
+    `parse_intermixed_args` of argparse does not support `--` (github.com/python/cpython/issues/59317).
 
     Args:
-        parser: with one positional argument of `nargs="*"`.
-        argv: the words of the command line.
-        positional: the name of that argument.
-        convert: its type.
+        parser: parser with one positional argument of `nargs="*"`.
+        argv: the arguments of the command line.
+        positional: name of the positional argument.
+        convert: function that converts a text to a value of the positional argument.
     """
     end = list(argv).index("--") if "--" in argv else len(argv)
     args = parser.parse_intermixed_args(argv[:end])

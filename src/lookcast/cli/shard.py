@@ -1,4 +1,4 @@
-"""`lookcast shard`."""
+"""The command `lookcast shard`."""
 
 import argparse
 
@@ -32,8 +32,9 @@ def shard(argv: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lookcast shard",
-        description="Pack a folder of photos into shards for training: tar files and an index. They are read several "
-        "times as fast as photo files, from a disk or an object store. After an interruption the same command resumes.",
+        description="Pack a folder of photos into shards for training: tar files with an index. Training reads "
+        "shards several times as fast as photo files, from a disk or an object store. After an interruption, run the "
+        "same command again to resume.",
         epilog="Exit code: 0; 1 if some photos could not be read and were left out; 2 for bad input.",
     )
     parser.add_argument("folder", type=path, metavar="FOLDER", help="folder of photos, searched recursively")
@@ -43,23 +44,29 @@ def _parser() -> argparse.ArgumentParser:
         type=path,
         required=True,
         metavar="SHARDS",
-        help="folder to write to: new, or of the same command",
+        help="output folder: new, empty, or of an earlier run of the same command",
     )
-    parser.add_argument("--masks", type=path, metavar="FOLDER", help="PNGs in the nine colours, named like the photos")
+    parser.add_argument(
+        "--masks", type=path, metavar="FOLDER", help="folder of masks: PNGs in the nine colours, named like the photos"
+    )
     parser.add_argument(
         "--min-side",
         "--shortest",
         type=int,
         default=512,
         metavar="PX",
-        help="shorter side that larger photos are shrunk to (default: 512)",
+        help="shrink larger photos to this shorter side (default: 512)",
     )
     parser.add_argument(
         "--format",
         default="npy",
-        help="npy (default): exact, fastest, large; jpg: a fifth of the size, off by a level or two; png: exact, slow",
+        help="npy (default): exact, fastest, large; jpg: a fifth of the size, errors of 1 or 2/255; png: exact, slow",
     )
     parser.add_argument("--quality", type=int, default=95, metavar="N", help="JPEG quality, 1 to 100 (default: 95)")
-    parser.add_argument("--shard-mb", type=int, default=256, metavar="N", help="size of a tar in MiB (default: 256)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes that read photos (default: one for each core)")
+    parser.add_argument(
+        "--shard-mb", type=int, default=256, metavar="N", help="maximum size of a shard in MiB (default: 256)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="number of processes that read photos (default: one for each core)"
+    )
     return parser

@@ -1,4 +1,4 @@
-"""Standard output and error: any file name can be printed, and a full disk is one line."""
+"""Standard output and error: printing of any file name, and short messages for a failed write."""
 
 import codecs
 import os
@@ -10,8 +10,8 @@ _HANDLER = "lookcast.names"
 def prepare_streams() -> None:
     """Let standard output and error print every file name.
 
-    Bytes that are not UTF-8 go out as they are, so that another program finds the file. A character that the encoding
-    lacks becomes an escape.
+    Bytes of a file name that are not UTF-8 are written unchanged, so that another program can find the file. A
+    character that the encoding of the stream lacks is escaped.
     """
     codecs.register_error(_HANDLER, _escape)
     for stream in (sys.stdout, sys.stderr):
@@ -22,7 +22,8 @@ def prepare_streams() -> None:
 def set_up_logging() -> None:
     """Send warnings to standard error, one line each.
 
-    libvips reports damage without the file's name; lookcast reports it with the name.
+    Warnings of libvips are hidden, because libvips reports damage without the file's name. lookcast reports the same
+    damage with the file's name.
     """
     import logging
 
@@ -31,10 +32,10 @@ def set_up_logging() -> None:
 
 
 def say(line: str) -> None:
-    """Print a line to standard output at once.
+    """Print a line to standard output, and flush the output.
 
     Raises:
-        InputError: it can't be written, such as to a full disk or a closed pipe.
+        InputError: the line can't be written, for example to a full disk or a closed pipe.
     """
     try:
         print(line, flush=True)
@@ -46,7 +47,7 @@ def say(line: str) -> None:
 
 
 def flush_stdout() -> str | None:
-    """Flush standard output; return the reason if this fails, or None."""
+    """Flush standard output; return the reason of a failure, or None."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -57,7 +58,7 @@ def flush_stdout() -> str | None:
 
 
 def close_stdout() -> None:
-    """Discard the rest of the output; otherwise the interpreter would try to write it again when it exits."""
+    """Discard the buffered output. Otherwise the interpreter would try to write the buffer again at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

@@ -1,4 +1,4 @@
-"""`lookcast stylize`."""
+"""The command `lookcast stylize`."""
 
 import argparse
 import os
@@ -58,7 +58,7 @@ def stylize(argv: list[str]) -> int:
 
 
 def _check_combinations(args: argparse.Namespace) -> None:
-    """Refuse options that do not go together, named as they were given."""
+    """Refuse invalid combinations of options; messages name the options as on the command line."""
     from lookcast.checks import InputError
     from lookcast.ops.regions import check_mask_pairing
 
@@ -82,7 +82,7 @@ def _check_combinations(args: argparse.Namespace) -> None:
 
 
 def _check_files(args: argparse.Namespace, jobs: "list[Job]") -> None:
-    """Refuse files that would be written twice, or over an input."""
+    """Refuse output files that would be written twice, or that would overwrite an input."""
     from lookcast.checkpoints import find_checkpoint
     from lookcast.inference.jobs import check_distinct, check_distinct_stems, check_inputs_kept, check_place
 
@@ -110,7 +110,7 @@ def _check_files(args: argparse.Namespace, jobs: "list[Job]") -> None:
 
 
 def _part(share: str | None) -> tuple[int, int]:
-    """Return the index of this process and the number of processes, from `--share` if given or from torchrun."""
+    """Return the index of this process and the number of processes, from `--share` or else from torchrun."""
     from lookcast.checks import InputError
 
     rank, processes = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
@@ -144,9 +144,16 @@ def _parser() -> argparse.ArgumentParser:
         help="photo, or folder of photos (folders inside it do not count)",
     )
     add_look(parser)
-    parser.add_argument("--content-mask", type=path, metavar="PNG", help="regions of the photo; for several, a folder")
     parser.add_argument(
-        "--style-mask", action="append", type=path, default=[], metavar="PNG", help="regions of the style, one for each"
+        "--content-mask", type=path, metavar="PNG", help="mask of the photo; for several, a folder of masks"
+    )
+    parser.add_argument(
+        "--style-mask",
+        action="append",
+        type=path,
+        default=[],
+        metavar="PNG",
+        help="mask of the style, one for each --style",
     )
     parser.add_argument(
         "--auto-masks",
@@ -160,10 +167,15 @@ def _parser() -> argparse.ArgumentParser:
         help="local weights of the segmentation network: a file for torchvision, a folder for transformers",
     )
     parser.add_argument(
-        "--save-masks", type=path, metavar="FOLDER", help="write the masks that are found, to look at or to correct"
+        "--save-masks",
+        type=path,
+        metavar="FOLDER",
+        help="write the masks of --auto-masks to FOLDER, to inspect or correct",
     )
     parser.add_argument("-o", "--out", type=path, required=True, help="file for one photo, folder for several")
-    parser.add_argument("--strength", type=float, default=1.0, metavar="0..1", help="1, the default, is the full look")
+    parser.add_argument(
+        "--strength", type=float, default=1.0, metavar="0..1", help="strength of the look (default: 1, full)"
+    )
     parser.add_argument(
         "--devices",
         "--device",
@@ -171,9 +183,13 @@ def _parser() -> argparse.ArgumentParser:
         type=word,
         help="auto (default: every GPU, else the CPU), cpu, cuda, cuda:1, mps; several: cuda:0,cuda:1",
     )
-    parser.add_argument("--quality", type=int, default=95, help="of JPEG, WebP and HEIC, 1 to 100 (default: 95)")
     parser.add_argument(
-        "--subsampling", default="4:4:4", help="of chroma in JPEG: 4:4:4 (default), 4:2:2 or 4:2:0, which is smaller"
+        "--quality", type=int, default=95, help="quality of JPEG, WebP and HEIC, 1 to 100 (default: 95)"
+    )
+    parser.add_argument(
+        "--subsampling",
+        default="4:4:4",
+        help="chroma subsampling of JPEG: 4:4:4 (default), 4:2:2 or 4:2:0 (small files)",
     )
     parser.add_argument(
         "--max-pixels",
@@ -183,22 +199,22 @@ def _parser() -> argparse.ArgumentParser:
         help="refuse photos whose header claims more pixels (default: 200000000)",
     )
     parser.add_argument(
-        "--lenient", action="store_true", help="stylize what can be read of a damaged photo, with a line on stderr"
+        "--lenient", action="store_true", help="stylize the readable part of a damaged photo, with a line on stderr"
     )
     parser.add_argument(
         "--precision",
         choices=("auto", "float32"),
         default="auto",
-        help="float32: the same to a level on every machine; auto (default): faster, a tenth of a level less exact",
+        help="float32: equal within 1 of 255 on all machines; auto (default): faster, less exact by 0.1 of 255",
     )
     parser.add_argument(
-        "--jobs", type=count, metavar="N", help="photos at a time (default: one for each core, at most 8)"
+        "--jobs", type=count, metavar="N", help="number of photos at a time (default: one for each core, at most 8)"
     )
-    parser.add_argument("--resume", action="store_true", help="leave out photos whose file is there and newer")
+    parser.add_argument("--resume", action="store_true", help="skip photos whose output exists and is newer")
     parser.add_argument(
         "--share",
         metavar="I/N",
-        help="only part I of N, counted from 0, for several machines; under torchrun, the part of its rank by default",
+        help="stylize only part I of N, counted from 0, to use several machines (under torchrun: RANK/WORLD_SIZE)",
     )
     add_overwrite(parser)
     return parser

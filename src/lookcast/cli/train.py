@@ -1,4 +1,4 @@
-"""`lookcast train`: Hydra's own command line, `--help`, `-m` and `--cfg` included."""
+"""The command `lookcast train`, which passes its arguments to Hydra, including `--help`, `-m` and `--cfg`."""
 
 import os
 import sys
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 def train(argv: list[str]) -> int:
     """Run `lookcast train`.
 
-    Lightning is imported when a run begins: help, a config that is shown and a wrong override do not need it.
+    Lightning is imported only when a run begins: `--help`, `--cfg` and invalid overrides do not need Lightning.
 
     Raises:
-        InputError: an unknown key, a bad override, or what `training.run.train` refuses.
+        InputError: a key is unknown, an override is invalid, or `training.run.train` refuses the config.
     """
     import hydra
     from hydra.errors import HydraException
@@ -26,11 +26,11 @@ def train(argv: list[str]) -> int:
     from lookcast.training.launchers import check_ranks
 
     check_ranks(os.environ)
-    # Hydra reads sys.argv; Lightning starts the other processes of a machine with it, so its first word is this file.
+    # Hydra reads sys.argv. Lightning runs sys.argv to start the other processes, so the first entry is this file.
     sys.argv = [__file__]
     sys.argv += _arguments(argv)
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions come through to here; otherwise Hydra prints a page
-    os.environ.setdefault("SUBMITIT_PREEMPT_SIGNAL", "USR1")  # the signal that a run listens to; submitit's is USR2
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises exceptions; by default, it prints a page and exits
+    os.environ.setdefault("SUBMITIT_PREEMPT_SIGNAL", "USR1")  # a run handles USR1; the default of submitit is USR2
     refused: list[Exception] = []
     running, here = False, (os.uname().nodename, os.getpid())
 
@@ -50,12 +50,12 @@ def train(argv: list[str]) -> int:
             result = run_training(cfg)
         except (InputError, HydraException, OmegaConfBaseException) as error:
             if (os.uname().nodename, os.getpid()) != here:
-                raise  # in a job of submitit, which returns the exception; this list stays in its process
-            refused.append(error)  # a sweep continues with its next run
+                raise  # in a job of submitit, which returns the exception; `refused` is not shared with it
+            refused.append(error)  # a sweep continues with the next run
         except Preempted as stop:
-            code = leave(stop)
+            # Printed first: it names the checkpoint, also if the job can't be requeued.
             rank_zero_only(print)(f"lookcast: {stop}", file=sys.stderr)
-            raise SystemExit(code) from stop  # ends the whole sweep
+            raise SystemExit(leave(stop)) from stop  # ends the whole sweep
         else:
             print_summary(result)
             score = result.metrics["val/style_distance"]
@@ -66,7 +66,7 @@ def train(argv: list[str]) -> int:
         hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="train")(job)()
     except Exception as error:
         elsewhere = refused_elsewhere(error)
-        # Outside of a job, the error is about an override or a folder that can't be made; any other error is a fault.
+        # Before a run, these errors come from an override or from a folder that can't be made. Other errors are bugs.
         known = not running and isinstance(error, (HydraException, OmegaConfBaseException, OSError, ValueError))
         if elsewhere is None and not known:
             raise
@@ -77,12 +77,12 @@ def train(argv: list[str]) -> int:
 
 
 def _arguments(argv: list[str]) -> list[str]:
-    """Return the arguments for Hydra: overrides with today's names and the run folder, then flags.
+    """Return the arguments for Hydra: first overrides, with current key names and the run folder, then flags.
 
-    argparse, which Hydra uses, takes no override after a flag.
+    The parser of Hydra accepts no override after a flag.
 
     Raises:
-        InputError: a flag that Hydra does not know, or a word that is no override.
+        InputError: Hydra does not know a flag, or an argument is not an override.
     """
     from hydra._internal.utils import get_args_parser
 
@@ -97,7 +97,7 @@ def _arguments(argv: list[str]) -> list[str]:
             print(f"lookcast: {before} is now {after}", file=sys.stderr)
     arguments = [*place_run(overrides, os.environ), *(word for word in argv if word not in given)]
     parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]  # argparse would print its usage too
+    parser.error = _refuse  # type: ignore[method-assign]  # argparse would also print the usage
     for word in parser.parse_args(arguments).overrides:
         if "=" not in word and not word.startswith("~"):
             raise InputError(f"{word}: expected KEY=VALUE; see lookcast train --help")

@@ -14,13 +14,13 @@ from lookcast.structures import PhotoBatch
 
 
 class SampleBatch(NamedTuple):
-    """Samples as they were read, each window at its own size.
+    """Collated samples before `BatchTransform`; the windows may differ in size.
 
     Attributes:
-        pixels: each `(3, h, w)`, uint8.
-        labels: each `(1, h, w)`, uint8; None if unmasked.
-        flips, positions, seeds: one for each sample, see `PhotoSample`.
-        skipped: skipped photos of all samples.
+        pixels: one tensor `(3, h, w)` for each sample, uint8.
+        labels: one tensor `(1, h, w)` for each sample, uint8; None if unmasked.
+        flips, positions, seeds: one value for each sample, see `PhotoSample`.
+        skipped: one text `path: reason` for each photo that was skipped.
     """
 
     pixels: tuple[torch.Tensor, ...]
@@ -32,7 +32,7 @@ class SampleBatch(NamedTuple):
 
 
 class PairBatch(NamedTuple):
-    """Contents and their styles."""
+    """Collated pairs: style i belongs to content i."""
 
     content: SampleBatch
     style: SampleBatch
@@ -57,14 +57,15 @@ def collate_pairs(pairs: Sequence[PairSample]) -> PairBatch:
 
 
 class BatchTransform:
-    """Make a `PhotoBatch` on the batch's device: resize windows to squares, grade them, expand labels to one-hot masks.
+    """Transform from a collated batch to a `PhotoBatch`, on the device of the batch.
 
-    All draws come from the samples' own seeds.
+    The transform resizes training windows to squares, grades the squares, and expands labels to one-hot masks. All
+    random draws use the seeds of the samples.
 
     Args:
         size: side of the squares in pixels.
-        content_grade: strength of `random_grade` for contents, of which half stay unchanged.
-        style_grade: strength of `random_grade` for styles, of which a quarter stay unchanged.
+        content_grade: strength of `random_grade` for contents; half of the contents stay unchanged.
+        style_grade: strength of `random_grade` for styles; a quarter of the styles stay unchanged.
         seed: seed of the run; the seed of each training step derives from it.
     """
 
@@ -75,8 +76,8 @@ class BatchTransform:
         """Make a training batch.
 
         Args:
-            batch: windows of photos or pairs.
-            first: position of the first sample over the batches of all processes.
+            batch: collated windows of photos or of pairs.
+            first: position of the first sample of this training step over all processes.
         """
         contents, styles = _parts(batch)
         content, content_mask = self._squares(contents, self.content_grade, 0.5)
@@ -85,11 +86,11 @@ class BatchTransform:
         return PhotoBatch(content, content_mask, style, style_mask, _skipped(batch), seed, contents.seeds)
 
     def val_batch(self, batch: SampleBatch | PairBatch) -> PhotoBatch:
-        """Make a validation batch: whole photos of one size, not graded."""
+        """Make a validation batch of ungraded whole photos, which must all have the same size."""
         contents, styles = _parts(batch)
         content, content_mask = _whole(contents)
         style, style_mask = (None, None) if styles is None else _whole(styles)
-        # "judged" is a part of the seed: another word would change every validation figure.
+        # The word "judged" is a part of the seed. Another word would change all validation metrics.
         seed = seed_of("judged", contents.positions[0])
         return PhotoBatch(content, content_mask, style, style_mask, _skipped(batch), seed, contents.seeds)
 
@@ -115,5 +116,5 @@ def _whole(batch: SampleBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 
 def _one_hot(labels: torch.Tensor) -> torch.Tensor:
-    """Expand `(B, 1, H, W)` to `(B, K, H, W)`."""
+    """Expand labels `(B, 1, H, W)` to one-hot masks `(B, K, H, W)`."""
     return F.one_hot(labels[:, 0].long(), NUM_LABELS).permute(0, 3, 1, 2).float()

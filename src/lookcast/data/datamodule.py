@@ -32,47 +32,52 @@ _AUTO_WORKERS = 8
 Grade = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
 """Strength of `random_grade`."""
 _Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-# A config has lists; strict validation, which the check of configs uses, accepts only tuples as tuples.
+# A config holds lists, but the strict validation of configs accepts only a tuple here.
 _Scale = Annotated[
     tuple[_Share, _Share], BeforeValidator(lambda value: tuple(value) if isinstance(value, Sequence) else value)
 ]
 
 
 class TrainProgress(NamedTuple):
-    """Progress of a run: samples over all processes, batches of each process."""
+    """Progress of a run.
+
+    Attributes:
+        samples: number of training samples so far, over all processes.
+        batches: number of training batches so far, of each process.
+    """
 
     samples: int
     batches: int
 
 
 class PhotoDataModule(pl.LightningDataModule):
-    """Random windows of photos for training, whole photos for validation.
+    """Data module of random photo windows for training and whole photos for validation.
 
     The order of the photos and all random draws depend only on the seed and on the number of samples trained on. A run
-    that is resumed at any step, with any number of processes, sees the same samples as an uninterrupted one.
+    that is resumed at any step, with any number of processes, sees the same samples as an uninterrupted run.
 
     Args:
         photos: a folder, a file, `sample:NAME`, or a list of these; or a folder or URL of shards.
-        val_photos: the validation photos, given like `photos`; None holds out some of `photos`. With fewer than
-            10 photos, none is held out: some of them serve for training and, as whole photos, for validation;
+        val_photos: the validation photos, given like `photos`; None holds out some of `photos`. If there are fewer
+            than 10 photos, no photo is held out: validation uses some of the training photos as whole photos, and
             `held_out` is False.
-        num_val: number of `photos` to hold out, at most a tenth of them. Unreadable photos are not chosen.
+        num_val: number of photos to hold out, at most a tenth of `photos`. Unreadable photos are not chosen.
         masks: folder of colour masks, one PNG for each photo, named by the photo's stem; `stored` for masks in shards;
             None for unmasked photos. The folder may lie inside a folder of photos.
         size: side of the training squares in pixels.
-        scale: smallest and largest share of a photo's area in a window.
+        scale: smallest and largest area of a window, as a share of the photo's area.
         content_grade: strength of `random_grade` for training photos; half of the photos stay unchanged.
-        val_size: longer side of the validation photos in pixels.
-        batch_size: photos in a batch of each process.
-        min_side: photos are shrunk to this many pixels on the shorter side while they are decoded; None keeps their
-            size. Twice `size` leaves every window enough pixels.
-        num_workers: processes that read photos; None is 0 for training on a CPU; on other devices, the cores per
-            device, at most 8.
-        cache_mb: memory for decoded photos in MiB, in each process that reads.
-        seed: seed of the order and of all draws.
+        val_size: maximum length of the longer side of validation photos in pixels.
+        batch_size: number of photos in a batch of each process.
+        min_side: shorter side in pixels to which larger training photos are shrunk during decoding; None keeps the
+            original size. With twice `size`, every window has enough pixels.
+        num_workers: number of processes that read photos. None means 0 on a CPU; on other devices, None means the
+            number of cores per device, at most 8.
+        cache_mb: memory in MiB for decoded photos, in each process that reads photos.
+        seed: seed of the order of the photos and of all random draws.
 
     Raises:
-        InputError: an argument out of range, no photos, no readable photo, or masks that are missing or do not fit.
+        InputError: an argument is out of range, there is no readable photo, or masks are missing or do not fit.
     """
 
     @check_call
@@ -116,16 +121,16 @@ class PhotoDataModule(pl.LightningDataModule):
 
     @cached_property
     def train_set(self) -> Dataset[Any]:
-        """Training samples by position."""
+        """Endless dataset of training samples by position."""
         return TrainPhotos(CachedPhotos(self.photos.train, self.cache_bytes), self.scale, self.seed)
 
     @cached_property
     def val_set(self) -> Any:
-        """Validation samples."""
+        """Dataset of validation samples."""
         return ValPhotos(self.photos.val, self.photos.val_numbers, self.val_size)
 
     def train_dataloader(self) -> TimedLoader:
-        """Return a loader of this process's samples, without end, from the run's current position."""
+        """Return an endless loader of this process's training samples, which starts at the run's current position."""
         trainer = self.trainer
         rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
         workers = self._resolved_workers()
@@ -141,17 +146,17 @@ class PhotoDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of single validation photos, each at its own size.
+        """Return a loader of validation batches, each with one whole photo or one pair.
 
-        Every process loads all of them, so the figures do not depend on the number of processes.
+        Every process loads all validation samples, so the metrics do not depend on the number of processes.
         """
         return DataLoader(self.val_set, 1, pin_memory=torch.cuda.is_available(), collate_fn=self.collate)
 
     collate = staticmethod(collate)
-    """Collects samples into a batch."""
+    """Collect samples into a batch."""
 
     def on_after_batch_transfer(self, batch: SampleBatch | PairBatch, dataloader_idx: int) -> PhotoBatch:
-        """Transform a batch on its device."""
+        """Transform a collated batch to a `PhotoBatch`, on the device of the batch."""
         trainer = self.trainer
         if trainer is None or not trainer.training:
             return self.batch_transform.val_batch(batch)
@@ -159,24 +164,24 @@ class PhotoDataModule(pl.LightningDataModule):
         return self.batch_transform.train_batch(batch, contents.positions[0] - trainer.global_rank * self.batch_size)
 
     def val_batch(self, index: int, device: torch.device) -> PhotoBatch:
-        """Return a validation photo as a batch on a device."""
+        """Return the validation sample at an index as a batch of one on a device."""
         batch = self.collate([self.val_set[index]])
         return self.batch_transform.val_batch(self.transfer_batch_to_device(batch, device, 0))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the run's position and the fingerprints of its photos."""
+        """Return the progress of the run, the fingerprints of the training photos, and the seed."""
         return {**self._current_progress()._asdict(), "photos": self.fingerprints(), "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume after the samples of a checkpoint.
+        """Resume at the sample after the last sample of a checkpoint.
 
         Raises:
             InputError: the checkpoint was trained on other photos.
         """
         if state_dict["photos"] != self.fingerprints():
             raise InputError(
-                "photos: are not those that the checkpoint was trained on (others, more or fewer, or of other names); "
-                "start from its look.safetensors with init_from to train its weights on these"
+                "photos: the number or the names of the photos differ from the photos of the checkpoint; to train its "
+                "weights on these photos, start a new run with init_from and its look.safetensors"
             )
         self.progress = TrainProgress(state_dict["samples"], state_dict["batches"])
 
@@ -191,14 +196,14 @@ class PhotoDataModule(pl.LightningDataModule):
 
     def _begin(self) -> int:
         """Return the position of the next sample over all processes."""
-        # A run with overfit_batches ends its epochs early, and starts each with the same batch.
+        # With overfit_batches, an epoch ends early, and every epoch starts with the same batch.
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         return 0 if overfit else self._current_progress().samples
 
     def _current_progress(self) -> TrainProgress:
         if self.trainer is None:
             return self.progress
-        # Lightning raises `processed` before the callbacks' on_train_batch_end, which write checkpoints.
+        # Lightning increments `processed` before on_train_batch_end of the callbacks, which writes checkpoints.
         batches: int = vars(self.trainer.fit_loop.epoch_loop.batch_progress.total)["processed"]
         new = (batches - self.progress.batches) * self.batch_size * self.trainer.world_size
         return TrainProgress(self.progress.samples + new, batches)

@@ -15,7 +15,7 @@ from lookcast.data.transforms import Window, draw_window, shrink_to
 from lookcast.photos.read import PhotoError
 
 MAX_SKIPPED = 100
-"""Maximum number of consecutive unreadable photos. More of them indicate another fault: a disk, a mount, a path."""
+"""Maximum number of consecutive unreadable photos. More unreadable photos indicate a fault of a disk, mount or path."""
 
 
 class PhotoSample(NamedTuple):
@@ -25,9 +25,9 @@ class PhotoSample(NamedTuple):
         pixels: `(3, h, w)`, uint8.
         labels: `(1, h, w)`, uint8; None if unmasked.
         flip: True to mirror the window.
-        position: position in the run; for a validation photo its index.
-        seed: seed of later draws for this sample.
-        skipped: unreadable photos that were skipped to get this one, `path: reason`.
+        position: position of the sample in the run; for a validation photo, the index in the validation set.
+        seed: seed of the random draws for this sample in `BatchTransform`.
+        skipped: one text `path: reason` for each unreadable photo that was skipped before this photo.
     """
 
     pixels: torch.Tensor
@@ -46,34 +46,34 @@ class PairSample(NamedTuple):
 
 
 class TrainPhotos(Dataset[PhotoSample]):
-    """Random windows of photos by position, without end; a position always gives the same window.
+    """Endless dataset of random photo windows; the same position always gives the same window.
 
-    An unreadable photo is replaced by the next one and named in the sample.
+    An unreadable photo is replaced by the next readable photo, and listed in `PhotoSample.skipped`.
 
     Args:
-        source: the photos.
-        scale: smallest and largest share of a photo's area in a window.
+        source: the training photos.
+        scale: smallest and largest area of a window, as a share of the photo's area.
         seed: seed of the run.
-        role: distinguishes the draws of several datasets of one run: `content` or `style`.
+        role: `content` or `style`; the datasets of one run draw different windows if their roles differ.
     """
 
     def __init__(self, source: PhotoSource, scale: tuple[float, float], seed: int, role: str = "content") -> None:
         self.source, self.scale, self.seed, self.role = source, scale, seed, role
 
     def photo_number(self, position: int) -> int:
-        """Return the number of the photo at a position; each pass through the photos has each photo once."""
+        """Return the number of the photo at a position; every epoch contains each photo once."""
         return shuffled(position, len(self.source), self.seed)
 
     def __getitem__(self, position: int) -> PhotoSample:
         """Return the window at a position.
 
         Raises:
-            InputError: none of the photos can be read, or `MAX_SKIPPED` in a row can't.
+            InputError: no photo of the source can be read, or `MAX_SKIPPED` consecutive photos can't be read.
         """
         return self.window(self.photo_number(position), position)
 
     def window(self, number: int, position: int) -> PhotoSample:
-        """Cut the window for a position out of a given photo."""
+        """Cut the window for a position out of the photo with the given number."""
         skipped: list[str] = []
         photo = read_or_skip(self.source, number, skipped)
         seed = seed_of(self.seed, self.role, position)
@@ -87,8 +87,8 @@ class TrainPairs(Dataset[PairSample]):
 
     Args:
         contents: the photos to change.
-        styles: the photos that give the look; they may come from the source of `contents`, under the same numbers.
-        same_share: share of the pairs whose style is another window of the content's photo; 0 if the sources differ.
+        styles: the photos that give the look; `contents` and `styles` may share one source.
+        same_share: share of the pairs whose style is another window of the content's photo; 0 for different sources.
     """
 
     def __init__(self, contents: TrainPhotos, styles: TrainPhotos, same_share: float = 0.0) -> None:
@@ -109,9 +109,9 @@ class ValPhotos(Dataset[PhotoSample]):
     """Whole validation photos in order, at most `max_side` px on the longer side.
 
     Args:
-        source: photos.
+        source: the source that holds the validation photos.
         numbers: numbers of the validation photos in the source.
-        max_side: longer side in pixels.
+        max_side: maximum length of the longer side in pixels, see `shrink_to`.
     """
 
     def __init__(self, source: PhotoSource, numbers: Sequence[int], max_side: int) -> None:
@@ -121,10 +121,10 @@ class ValPhotos(Dataset[PhotoSample]):
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> PhotoSample:
-        """Return a photo, or the next readable one; see `TrainPhotos`."""
+        """Return the photo at an index. An unreadable photo is replaced by the next readable photo."""
         skipped: list[str] = []
         photo = read_or_skip(self.source, self.numbers[index], skipped)
-        # "judged" is a part of the seed: another word would change every validation figure.
+        # The word "judged" is a part of the seed. Another word would change all validation metrics.
         sample = _sample(photo, None, index, seed_of("judged", index), skipped)
         return sample._replace(
             pixels=shrink_to(sample.pixels, self.max_side),
@@ -133,11 +133,13 @@ class ValPhotos(Dataset[PhotoSample]):
 
 
 class ValPairs(Dataset[PairSample]):
-    """Validation pairs: each content with the style half the list away, so that no photo is its own style.
+    """Validation pairs: content i and style (i + N // 2) mod N, for N styles.
+
+    If contents and styles are the same photos, no photo is its own style (for N > 1).
 
     Args:
-        contents: photos.
-        styles: photos; they may be the same.
+        contents: the validation photos to change.
+        styles: the validation photos that give the look; may be the same photos as `contents`.
     """
 
     def __init__(self, contents: ValPhotos, styles: ValPhotos) -> None:
@@ -152,10 +154,10 @@ class ValPairs(Dataset[PairSample]):
 
 
 def read_or_skip(source: PhotoSource, number: int, skipped: list[str]) -> DecodedPhoto:
-    """Read a photo, or the next readable one; append `path: reason` of each skipped photo to `skipped`.
+    """Read the first readable photo from `number` on; append `path: reason` of each skipped photo to `skipped`.
 
     Raises:
-        InputError: none of the photos can be read, or `MAX_SKIPPED` in a row can't.
+        InputError: no photo of the source can be read, or `MAX_SKIPPED` consecutive photos can't be read.
     """
     for other in range(number, number + min(len(source), MAX_SKIPPED)):
         try:
@@ -163,15 +165,15 @@ def read_or_skip(source: PhotoSource, number: int, skipped: list[str]) -> Decode
         except PhotoError as error:
             skipped.append(str(error))
     if len(skipped) == len(source):
-        raise InputError(f"photos: none of the {len(source)} can be read, first {skipped[0]}")
+        raise InputError(f"photos: none of the {len(source)} photos can be read; first error: {skipped[0]}")
     raise InputError(
-        f"photos: {len(skipped)} in a row, of {len(source)} in all, can't be read, the first of them {skipped[0]}"
+        f"photos: {len(skipped)} consecutive photos of {len(source)} can't be read; first error: {skipped[0]}"
     )
 
 
 @contextmanager
 def torch_seed(seed: int) -> Iterator[None]:
-    """Seed torch's global CPU generator in a block, and restore its state at the end."""
+    """Seed torch's global CPU generator for a `with` block, and restore the generator's state at the end."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
@@ -183,7 +185,7 @@ def _sample(
     whole = Window(0, 0, photo.pixels.shape[0], photo.pixels.shape[1], False)
     top, left, height, width, flip = window or whole
     rows, columns = slice(top, top + height), slice(left, left + width)
-    # Copies of the window: a view would send the whole photo to the other process.
+    # Copy the window: a view would send the whole photo from the worker to the main process.
     pixels = torch.from_numpy(np.ascontiguousarray(photo.pixels[rows, columns].transpose(2, 0, 1)))
     labels = None if photo.labels is None else torch.from_numpy(photo.labels[None, rows, columns].copy())
     return PhotoSample(pixels, labels, flip, position, seed, tuple(skipped))

@@ -1,4 +1,4 @@
-"""A DataLoader whose batches are timed."""
+"""A DataLoader that reports the start and the end of each wait for a batch."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -7,29 +7,29 @@ from torch.utils.data import DataLoader
 
 
 class Stopwatch(Protocol):
-    """Whatever measures how long a training waits for batches."""
+    """An object that measures how long training waits for batches."""
 
     def before_batch(self) -> None:
-        """Note that a batch is requested."""
+        """Record the start of a wait: a batch is requested."""
 
     def after_batch(self) -> None:
-        """Note that the batch has arrived."""
+        """Record the end of a wait: the batch has arrived."""
 
 
 class TimedLoader(DataLoader[Any]):
     """A DataLoader that tells a stopwatch when a batch is requested and when it arrives.
 
-    Lightning has no hook right before it requests a batch: checkpoints and pictures are written between
-    `on_train_batch_end` and `on_train_batch_start`, and batches are moved to the device and finished there.
+    Hooks of Lightning can't measure the wait alone. The time between `on_train_batch_end` and `on_train_batch_start`
+    also includes the writing of checkpoints and pictures, and the transfer and transform of the batch.
 
     Attributes:
-        stopwatch: set it at any time; None measures nothing.
+        stopwatch: the object to notify; may be set at any time; None turns the measurement off.
     """
 
     stopwatch: Stopwatch | None = None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Start the workers now, then yield their batches."""
+        """Start the workers at once, and return an iterator over the batches."""
         return self._timed(super().__iter__())
 
     def _timed(self, batches: Iterator[Any]) -> Iterator[Any]:

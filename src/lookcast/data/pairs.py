@@ -1,4 +1,4 @@
-"""Data module of pairs: contents with style photos drawn for them."""
+"""Data module of pairs, each of a content photo and a randomly drawn style photo."""
 
 from functools import cached_property
 from typing import Annotated, Any
@@ -15,21 +15,23 @@ from lookcast.data.splits import PhotoSpec, open_photos, split
 
 
 class PairDataModule(PhotoDataModule):
-    """Contents with style photos drawn for them; for the contents everything is as in `PhotoDataModule`.
+    """Data module of pairs, each of a content photo and a randomly drawn style photo.
+
+    The contents are chosen, cut and graded like the photos of a `PhotoDataModule`.
 
     Args:
-        photos: the contents.
-        styles: photos that give the looks: a folder, a file, `sample:NAME`, or a list of these.
+        photos: the content photos, given as in `PhotoDataModule`.
+        styles: the style photos, given like `photos`.
         val_styles: the validation styles, given like `styles`; None holds out `num_val` of `styles`. If contents and
-            styles are one source, a photo that is held out is held out of both.
-        same_share: share of the pairs whose style is the content's own photo in another window with another grade: a
-            pair with corresponding regions. Always 0 if contents and styles are different sources.
+            styles come from one source, training uses a held-out photo neither as content nor as style.
+        same_share: share of the pairs whose style is another window of the content's photo with another grade. The
+            regions of such a pair correspond. The share is 0 if contents and styles come from different sources.
         content_grade: see `PhotoDataModule`.
-        style_grade: strength of `random_grade` for styles, of which a quarter stay unchanged.
+        style_grade: strength of `random_grade` for styles; a quarter of the styles stay unchanged.
         options: further arguments of `PhotoDataModule`, except `masks`.
 
     Raises:
-        InputError: an argument out of range, masks, no photos, or no readable photo.
+        InputError: an argument is out of range, masks are given, or there is no readable photo.
     """
 
     @check_call
@@ -57,7 +59,7 @@ class PairDataModule(PhotoDataModule):
 
     @cached_property
     def train_set(self) -> Dataset[Any]:
-        """Training pairs by position."""
+        """Endless dataset of training pairs by position."""
         photos = CachedPhotos(self.photos.train, self.cache_bytes)
         styles = photos if self.one_source else CachedPhotos(self.styles.train, self.cache_bytes)
         return TrainPairs(
@@ -68,19 +70,19 @@ class PairDataModule(PhotoDataModule):
 
     @cached_property
     def val_set(self) -> ValPairs:
-        """Validation pairs."""
+        """Dataset of validation pairs."""
         contents, styles = (
             ValPhotos(photos.val, photos.val_numbers, self.val_size) for photos in (self.photos, self.styles)
         )
         return ValPairs(contents, styles)
 
-    collate = staticmethod(collate_pairs)  # type: ignore[assignment]  # its datasets hold pairs
+    collate = staticmethod(collate_pairs)  # type: ignore[assignment]  # the datasets hold pairs
 
     @property
     def num_photos(self) -> int:
-        """Number of training photos: contents, plus styles from another source."""
+        """Number of training photos: the contents, plus the styles if the styles have another source."""
         return super().num_photos + (0 if self.one_source else len(self.styles.train))
 
     def fingerprints(self) -> list[str]:
-        """Return the fingerprints of the contents, and of styles from another source."""
+        """Return the fingerprint of the contents, and of the styles if the styles have another source."""
         return super().fingerprints() + ([] if self.one_source else [self.styles.train.fingerprint])

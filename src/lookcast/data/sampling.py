@@ -1,7 +1,8 @@
 """The order of training samples: every random draw is a function of the run's seed and a position.
 
-A *position* counts the samples of a run over all processes, from 0 on without end. No draw depends on an earlier one,
-so a run that is resumed anywhere, by any number of processes, sees the same samples as an uninterrupted one.
+A *position* is the number of a sample in a run, counted from 0 over all processes. No draw depends on an earlier draw.
+A run that is resumed at any step, with any number of processes, therefore sees the same samples as an uninterrupted
+run.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ _ROUNDS = 8
 
 
 def seed_of(*key: int | str) -> int:
-    """Return 64 pseudorandom bits that depend on the whole key; the same on every machine.
+    """Hash a key to a 64-bit seed, which is the same on every machine.
 
     Example:
         >>> seed_of(0, "photo", 7) == seed_of(0, "photo", 7) != seed_of(0, "photo", 8)
@@ -23,16 +24,16 @@ def seed_of(*key: int | str) -> int:
 
 
 def shuffled(position: int, number: int, seed: int) -> int:
-    """Return the photo at a position; each epoch of `number` positions holds every photo once, in a new order.
+    """Return the number of the photo at a position; every epoch contains each photo once, in a new order.
 
-    The permutation is computed, not stored: a Feistel network over the next power of four is applied until its result
-    is below `number`, on average less than four times. It needs no memory and no time at the start of an epoch, for any
-    number of photos, and 30 to 130 microseconds a sample.
+    The permutation is computed, not stored. A Feistel network permutes the integers below the next power of four. The
+    network is applied until the result is below `number`, less than four times on average. An epoch therefore starts
+    without delay and without memory for the order, for any number of photos. A call takes 30 to 130 microseconds.
 
     Args:
-        position: of the sample.
-        number: of photos.
-        seed: of the run.
+        position: position of the sample in the run; an epoch has `number` positions.
+        number: number of photos.
+        seed: seed of the run.
 
     Example:
         >>> sorted(shuffled(position, 5, seed=0) for position in range(5))
@@ -62,15 +63,16 @@ def _epoch_key(seed: int, epoch: int) -> bytes:
 
 
 class PositionBatches:
-    """Batch sampler of a process: batch b holds the positions `begin + (b W + r) n ... + n - 1`, without end.
+    """Endless batch sampler of one process.
 
-    W processes with n samples each see the same positions as one process with W n samples.
+    Batch b of rank r holds the positions s to s + n - 1, with s = begin() + (b W + r) n. W processes with batches of n
+    samples therefore see the same positions as one process with batches of W n samples.
 
     Args:
-        begin: returns the position of the first sample; called at the start of every iteration.
-        batch_size: n.
-        rank: r, the rank of this process.
-        num_processes: W.
+        begin: function that returns the position of the run's next sample; called at the start of every iteration.
+        batch_size: number n of samples in a batch of one process.
+        rank: rank r of this process.
+        num_processes: number W of processes.
     """
 
     def __init__(self, begin: Callable[[], int], batch_size: int, rank: int = 0, num_processes: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Photos of a setting such as `data.photos`, and their split into training and validation photos."""
+"""Opening of the photos of a setting such as `data.photos`, and the split into training and validation photos."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,14 +18,14 @@ from lookcast.photos.read import PhotoError
 
 
 def _as_list(value: Any) -> Any:
-    """Turn any sequence except a text into a list: pydantic can't rebuild a `PathList` or OmegaConf's lists."""
+    """Convert any sequence except a string to a list: pydantic can't rebuild a `PathList` or a list of OmegaConf."""
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 PhotoSpec = Annotated[str | Path | Sequence[str | Path], BeforeValidator(_as_list)]
-"""A folder, a file, `sample:NAME`, or a list of these; or a folder or URL of shards."""
+"""Value of a setting for photos: a folder, a file, `sample:NAME`, or a list of these; or a folder or URL of shards."""
 STORED = "stored"
-"""Value of `masks` for the masks inside shards."""
+"""Value of `masks` that selects the masks inside shards."""
 _MIN_FOR_SPLIT = 10
 
 
@@ -35,21 +35,21 @@ def open_photos(photos: PhotoSpec, name: str, masks: str | Path | None, min_side
     Args:
         photos: the setting's value.
         name: the setting's name, for messages.
-        masks: folder of their masks; `STORED` for masks in shards; None for unmasked photos.
-        min_side: photo files are shrunk to this many pixels on the shorter side; None keeps their size.
+        masks: folder of the masks; `STORED` for masks inside shards; None for unmasked photos.
+        min_side: shorter side in pixels to which larger photo files are shrunk; None keeps the original size.
 
     Raises:
-        InputError: no photos, damaged shards, or masks that are missing or do not fit.
+        InputError: there are no photos, shards are damaged, or masks are missing or do not fit the photos.
     """
     if isinstance(photos, str | Path) and _are_shards(photos, name):
         shards = PhotoShards(photos, masks=masks is not None)
         if masks not in (None, STORED):
-            raise InputError(f"masks: {masks}: {name} are shards, which bring their own masks; say masks={STORED}")
+            raise InputError(f"masks: {masks}: {name} are shards; masks={STORED} uses the masks inside the shards")
         if masks is not None and not shards.has_masks:
             raise InputError(f"masks: the shards {photos} were made without masks; see lookcast shard --masks")
         return shards
     if masks == STORED:
-        raise InputError(f"masks: {STORED} is for shards, {name} are files; name the folder of their masks")
+        raise InputError(f"masks: {STORED} is for shards, but {name} are files; name the folder of the masks")
     found = find_photos(photos, name)
     if not found:
         raise InputError(f"{name}: the list is empty")
@@ -80,10 +80,10 @@ class Split(NamedTuple):
 
 
 def split(photos: PhotoSource, val_photos: PhotoSource | None, num_val: int, name: str = "photos") -> Split:
-    """Split photos as `PhotoDataModule` describes.
+    """Split photos into training and validation photos by the rules of `PhotoDataModule`.
 
     Raises:
-        InputError: no photo that could validate can be read.
+        InputError: no candidate for a validation photo can be read.
     """
     if val_photos is not None:
         return Split(photos, val_photos, range(len(val_photos)), True)
@@ -94,9 +94,9 @@ def split(photos: PhotoSource, val_photos: PhotoSource | None, num_val: int, nam
 
 
 def _pick_readable(photos: PhotoSource, count: int, name: str) -> list[int]:
-    """Return the first readable photo of each of `count` equal stretches.
+    """Divide the photos into `count` equal ranges, and return the number of the first readable photo of each range.
 
-    Training skips unreadable photos; a validation set of unreadable photos only would end the run.
+    Training skips unreadable photos, but a validation set with only unreadable photos would end the run.
 
     Raises:
         InputError: no photo can be read.
@@ -113,5 +113,5 @@ def _pick_readable(photos: PhotoSource, count: int, name: str) -> list[int]:
             picked.append(number)
             break
     if not picked:
-        raise InputError(f"{name}: none of the {len(photos)} can be read, first {unreadable[0]}")
+        raise InputError(f"{name}: none of the {len(photos)} photos can be read; first error: {unreadable[0]}")
     return picked

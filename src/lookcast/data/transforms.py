@@ -12,11 +12,11 @@ from lookcast.data.sources.folder import MIN_SIDE
 from lookcast.ops.color import luma
 
 Generators = Sequence[torch.Generator]
-"""One generator for each photo of a batch, so that a photo's draws do not depend on the rest of the batch."""
+"""One random generator for each photo of a batch: the draws for a photo do not depend on the other photos."""
 
 
 class Window(NamedTuple):
-    """A part of a photo in pixels; `flip` mirrors it."""
+    """A rectangle of a photo in pixels; `flip` is True to mirror the window horizontally."""
 
     top: int
     left: int
@@ -28,29 +28,29 @@ class Window(NamedTuple):
 def draw_window(size: tuple[int, ...], scale: tuple[float, float]) -> Window:
     """Draw a window of random position, area and aspect ratio (3:4 to 4:3), mirrored with probability 1/2.
 
-    Draws from torch's global generator.
+    The draws use torch's global generator.
 
     Args:
         size: (height, width) of the photo.
-        scale: smallest and largest share of the photo's area.
+        scale: smallest and largest area of the window, as a share of the photo's area.
     """
-    # torchvision uses the image's size only.
+    # torchvision uses only the size of the image.
     image = torch.empty(1, *size, device="meta")
     top, left, height, width = RandomResizedCrop.get_params(image, list(scale), [3 / 4, 4 / 3])
     return Window(top, left, height, width, flip=bool(torch.rand(()) < 0.5))
 
 
 def resize_windows(windows: list[torch.Tensor], flips: list[bool], size: int) -> torch.Tensor:
-    """Resize windows of any size to squares on their own device, and mirror some of them.
+    """Resize windows of any size to squares on the device of the windows, and mirror the chosen squares.
 
     Args:
-        windows: each `(C, h, w)`, uint8. Three channels are a photo, resized bilinearly with antialiasing; one channel
-            is labels, resized to the nearest.
-        flips: True for each window to mirror.
-        size: side in pixels.
+        windows: tensors `(C, h, w)`, uint8. A photo has three channels, and is resized bilinearly with antialiasing.
+            Labels have one channel, and each pixel takes the nearest label.
+        flips: one flag for each window; True mirrors the window horizontally.
+        size: side of the squares in pixels.
 
     Returns:
-        `(B, C, size, size)`: photos float32 in [0, 255], not rounded; labels uint8.
+        `(B, C, size, size)`: for photos float32 in [0, 255], not rounded; for labels uint8.
     """
     resized = []
     for window in windows:
@@ -66,12 +66,14 @@ def resize_windows(windows: list[torch.Tensor], flips: list[bool], size: int) ->
 
 
 def shrink_to(photo: torch.Tensor, max_side: int, labels: bool = False) -> torch.Tensor:
-    """Shrink to at most `max_side` px on the longer side, but never below `MIN_SIDE` on the shorter.
+    """Shrink a photo or labels to at most `max_side` px on the longer side.
+
+    The shorter side is not shrunk below `MIN_SIDE` px, so the longer side of a very narrow photo may exceed `max_side`.
 
     Args:
         photo: `(C, H, W)`, uint8.
-        max_side: longer side in pixels.
-        labels: True takes the nearest label instead of averaging.
+        max_side: maximum length of the longer side in pixels.
+        labels: False averages pixels, for photos; True takes the nearest label.
     """
     height, width = photo.shape[-2:]
     factor = min(1.0, max(max_side / max(height, width), MIN_SIDE / min(height, width)))
@@ -82,27 +84,28 @@ def shrink_to(photo: torch.Tensor, max_side: int, labels: bool = False) -> torch
 
 
 def generators_of(seeds: Sequence[int]) -> list[torch.Generator]:
-    """Return a seeded generator for each photo."""
+    """Return one random generator for each seed."""
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
 def random_grade(image: torch.Tensor, strength: float, generators: Generators) -> torch.Tensor:
     """Grade each photo at random: exposure, colour of the light, tone curve, contrast and saturation.
 
-    The grades are stronger than a camera's, as style photos include sunsets, nights and faded prints. The order is:
-    gain per channel, gamma, contrast about the photo's mean, saturation down to grey; then the result is clamped.
+    The grades are stronger than the differences between cameras, because style photos include sunsets, night scenes and
+    faded prints. The steps in order are: gain per channel, gamma, contrast about the photo's mean, and saturation,
+    which may become zero. The result is clamped to [0, 1].
 
     Args:
         image: `(B, 3, H, W)` in [0, 1].
-        strength: 0 leaves the photos unchanged; at 1 gains reach a factor of 2.1 and gammas 2.
-        generators: one for each photo.
+        strength: 0 leaves the photos unchanged; at 1, gains reach 2.1 and gammas reach 2.
+        generators: one random generator for each photo.
 
     Returns:
         `(B, 3, H, W)` in [0, 1].
     """
 
     def draw(channels: int, limit: float) -> torch.Tensor:
-        """Draw factors `exp(u)`, u uniform in `[-limit, limit] * strength`, `(B, channels, 1, 1)`."""
+        """Draw factors `exp(u)` as `(B, channels, 1, 1)`, with u uniform in `[-limit, limit] * strength`."""
         return ((uniform(generators, channels) * 2 - 1) * limit * strength).exp().to(image)[..., None, None]
 
     graded = image * draw(1, 0.5) * draw(3, 0.25)
@@ -110,7 +113,7 @@ def random_grade(image: torch.Tensor, strength: float, generators: Generators) -
     mean = graded.mean((1, 2, 3), keepdim=True)
     graded = mean + (graded - mean) * draw(1, 0.4)
     grey = luma(graded)
-    # A tenth of the photos, at strength 1, loses all colour.
+    # At strength 1, a tenth of the photos becomes grey.
     colored = (uniform(generators, 1) > 0.1 * strength).to(image)[..., None, None]
     return (grey + (graded - grey) * draw(1, 0.6) * colored).clamp(0, 1)
 
@@ -120,9 +123,9 @@ def grade_some(image: torch.Tensor, strength: float, share: float, seeds: Sequen
 
     Args:
         image: `(B, 3, H, W)` in [0, 1].
-        strength: see `random_grade`; 0 draws nothing.
+        strength: see `random_grade`; 0 returns the photos unchanged.
         share: probability that a photo is graded.
-        seeds: one for each photo.
+        seeds: one seed for each photo.
     """
     if strength == 0:
         return image
@@ -132,16 +135,16 @@ def grade_some(image: torch.Tensor, strength: float, share: float, seeds: Sequen
 
 
 def regional_grade(image: torch.Tensor, mask: torch.Tensor, strength: float, generators: Generators) -> torch.Tensor:
-    """Grade a photo with two random grades: each region takes one of them.
+    """Draw two random grades for each photo, and apply one of the two grades to each region.
 
-    The result is a style photo whose regions have different looks in known places, so it must be matched region by
-    region.
+    The result serves as a style photo whose regions have different looks. Only a match of each region with the same
+    region of the style reproduces these looks.
 
     Args:
         image: `(B, 3, H, W)` in [0, 1].
-        mask: `(B, K, h, w)` of any size; the grades blend at region borders.
+        mask: `(B, K, h, w)` of any size; the two grades blend at region borders.
         strength: see `random_grade`.
-        generators: one for each photo.
+        generators: one random generator for each photo.
 
     Returns:
         `(B, 3, H, W)` in [0, 1].

@@ -25,12 +25,14 @@ def freeze(module: nn.Module) -> nn.Module:
 
 
 class Encoder(nn.Module, ABC):
-    """A frozen network with named taps. It takes images in [0, 1] and normalises them itself.
+    """A frozen perceptual network with named feature maps, the taps.
+
+    An encoder takes images in [0, 1] and normalises the images itself.
 
     Attributes:
-        taps: names of its feature maps, shallow to deep.
-        strides: pixels of the image per cell of each tap.
-        channels: channels of each tap.
+        taps: names of the feature maps, shallow to deep.
+        strides: stride of each tap, in pixels of the image per cell.
+        channels: number of channels of each tap.
     """
 
     taps: tuple[str, ...]
@@ -39,7 +41,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, image: torch.Tensor) -> Features:
-        """Return the feature maps by tap, shallow to deep.
+        """Return the feature maps of an image by tap, shallow to deep.
 
         Args:
             image: `(B, 3, H, W)` in [0, 1].
@@ -48,26 +50,26 @@ class Encoder(nn.Module, ABC):
             `(B, C, H // stride, W // stride)` for each tap.
 
         Raises:
-            ShapeError: not an image, or an image that is too small for the deepest tap.
+            ShapeError: `image` is not an image, or is too small for the deepest tap.
         """
 
     def train(self, mode: bool = True) -> "Encoder":
-        """Stay in evaluation mode: the encoder is frozen."""
+        """Stay in evaluation mode, because the encoder is frozen."""
         return super().train(False)
 
     @staticmethod
     def check_size(image: torch.Tensor, min_side: int) -> None:
-        """Refuse a tensor that is no image, or an image with a side below `min_side` pixels."""
+        """Refuse a tensor that is not an image, or an image with a side below `min_side` pixels."""
         check_image("image", image)
         if min(image.shape[-2:]) < min_side:
             raise ShapeError("image", f"(B, 3, H >= {min_side}, W >= {min_side})", image.shape)
 
     @staticmethod
     def select(taps: Sequence[str] | None, available: Sequence[str]) -> tuple[str, ...]:
-        """Return the chosen taps, shallow to deep; None chooses all.
+        """Return the chosen taps, shallow to deep; None chooses all taps.
 
         Raises:
-            InputError: a tap that this encoder does not have, or an empty choice.
+            InputError: the encoder does not have a chosen tap, or no tap is chosen.
         """
         if taps is None:
             return tuple(available)

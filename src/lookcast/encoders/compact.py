@@ -17,26 +17,27 @@ STRIDES = dict(zip(TAPS, (1, 2, 4, 8), strict=True))
 MIN_SIDE = 16
 """Shortest side of an image in pixels: reflection padding needs two cells per side at the deepest stride."""
 MAX_CHANNELS = 1024
-"""Largest width that is read from a file."""
+"""Largest number of channels per layer that a file of weights may have."""
 
 
 class CompactNetwork(nn.Module):
     """The stages of VGG with narrow layers, and a linear head at each tap.
 
-    The teacher's features are outputs of rectifiers: some channels are dead, and the means are far above the spread.
-    The heads are linear (1x1, no rectifier) and predict the *live* channels, standardised over photographs. Every
-    output channel then has a mean near 0 and a variance near 1, and all channels count alike in a loss.
+    The teacher's features are outputs of rectifiers. Some channels are dead, and the means are far above the spread.
+    The heads are 1x1 convolutions without a rectifier. A head predicts the *live* channels of the teacher, standardised
+    over photographs. Every output channel then has a mean near 0 and a variance near 1, so all channels count equally
+    in a loss.
 
     Args:
-        widths: channels of the four stages, at strides 1, 2, 4 and 8.
-        outputs: channels of the four heads.
+        widths: numbers of channels of the four stages, at strides 1, 2, 4 and 8.
+        outputs: numbers of channels of the four heads.
     """
 
     def __init__(self, widths: Sequence[int] = (16, 32, 64, 96), outputs: Sequence[int] = (10, 15, 38, 27)) -> None:
         super().__init__()
         w1, w2, w3, w4 = widths
         pool = nn.MaxPool2d(2)
-        # One stage from tap to tap, as in VGG-19: relu1_1, relu1_2 + pool + relu2_1, ...
+        # Each stage ends at a tap, as in VGG-19: relu1_1, relu1_2 + pool + relu2_1, ...
         self.stages = nn.ModuleList(
             [
                 nn.Sequential(*_convolution(3, w1)),
@@ -60,20 +61,20 @@ class CompactNetwork(nn.Module):
 
 
 class CompactEncoder(Encoder):
-    """The distilled network, frozen, with weights from a file.
+    """The frozen compact encoder, with weights from a file.
 
     Attributes:
-        weights: the file of the weights; None for the shipped one.
-        half_precision: whether it computes in bfloat16, whatever the precision around it: half the time on CPUs with
-            instructions for it.
+        weights: path of the file of weights; None for the shipped file.
+        half_precision: whether the network always computes in bfloat16. This setting takes half the time on CPUs with
+            bfloat16 instructions.
 
     Args:
-        weights: a `.safetensors` file by `scripts/distill_encoder.py`; None for the shipped one.
-        taps: the taps to compute; None for all four, `relu1_1` to `relu4_1`.
+        weights: a `.safetensors` file from `scripts/distill_encoder.py`; None for the shipped file.
+        taps: the taps to compute; None for all four taps, `relu1_1` to `relu4_1`.
 
     Raises:
-        CheckpointError: a missing, damaged or foreign file.
-        InputError: an unknown tap.
+        CheckpointError: the file is missing or damaged, or does not contain this network.
+        InputError: a tap is unknown.
     """
 
     def __init__(self, weights: str | Path | None = None, taps: Iterable[str] | None = None) -> None:
@@ -85,7 +86,7 @@ class CompactEncoder(Encoder):
         with torch.device("meta"):  # allocates nothing before the weights are checked
             network = CompactNetwork(**sizes)
         load_weights(network, path)
-        # Channels last is a quarter faster on a CPU, forward and backward; tensor cores want it too.
+        # The channels-last layout is a quarter faster on a CPU, forward and backward. Tensor cores need this layout.
         self.network = freeze(network).to(memory_format=torch.channels_last)
         self.taps = self.select(None if taps is None else list(taps), TAPS)
         self.strides = {tap: STRIDES[tap] for tap in self.taps}
@@ -120,5 +121,5 @@ def _read_sizes(path: Path) -> dict[str, list[int]]:
 
 
 def _convolution(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
-    # Reflection as in the teacher: zero padding would darken the border features, and with them every Gram matrix.
+    # Reflection padding as in the teacher. Zero padding would reduce the features at the border and every Gram matrix.
     return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True)

@@ -1,4 +1,4 @@
-"""VGG-19 in its PCA bases: the teacher of the compact encoder and the measure of published figures."""
+"""VGG-19 in its PCA bases: the teacher of the compact encoder, and the encoder for published metrics."""
 
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -20,16 +20,16 @@ BLOCKS = (
     ("conv2_2", "pool", "conv3_1"),
     ("conv3_2", "conv3_3", "conv3_4", "pool", "conv4_1"),
 )
-"""Layers from tap to tap: relu1_1, relu2_1, relu3_1 and relu4_1."""
+"""Layers up to each tap, from the tap before: relu1_1, relu2_1, relu3_1 and relu4_1."""
 MAX_BYTES = 64 << 20
-"""Largest accepted size of the unpacked arrays, in bytes; those of the published file take 1.4 MB."""
+"""Largest accepted size of the unpacked arrays, in bytes. The arrays of the published file take 1.4 MB."""
 
 
 class TeacherNetwork(nn.Module):
-    """The layers of VGG up to relu4_1, under the names of the file.
+    """The layers of VGG-19 up to relu4_1, with the names of the layers in the file of weights.
 
     Args:
-        channels: output and input channels of each convolution, by name.
+        channels: numbers of output and input channels of each convolution, by name.
         live: mask of the channels that vary over photographs, bool `(C,)`, by tap.
     """
 
@@ -38,7 +38,7 @@ class TeacherNetwork(nn.Module):
         self.encoder = nn.ModuleDict()
         for name in (name for block in BLOCKS for name in block if name != "pool"):
             outputs, inputs = channels[name]
-            # `preprocess` is 1x1, without a rectifier: it sets the mean and the order of the colours.
+            # `preprocess` is a 1x1 convolution without a rectifier, which sets the mean and the order of the channels.
             size = 1 if name == "preprocess" else 3
             self.encoder[name] = nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect")
         self.pool = nn.MaxPool2d(2)
@@ -65,18 +65,19 @@ class TeacherNetwork(nn.Module):
 class TeacherEncoder(Encoder):
     """The distilled VGG-19 of Chiu and Gurari, frozen: its live channels, standardised over photographs.
 
-    Reflection padding before each 3x3 convolution. Dead channels, with a spread below a thousandth of the largest, are
-    left out: standardised, they would be noise.
+    Each 3x3 convolution has reflection padding. A channel is dead if its spread is below a thousandth of the largest
+    spread. Dead channels are left out, because standardised dead channels would be noise.
 
     Args:
-        weights: `vgg19_pca.npz` with `encoder.LAYER.weight` and `.bias`, and `alive.TAP`, `mean.TAP`, `std.TAP`.
-        taps: the taps to compute; None for all four, `relu1_1` to `relu4_1`.
+        weights: path of `vgg19_pca.npz`, with the arrays `encoder.LAYER.weight` and `.bias`, and `alive.TAP`,
+            `mean.TAP`, `std.TAP`.
+        taps: the taps to compute; None for all four taps, `relu1_1` to `relu4_1`.
 
     Attributes:
-        channels: live channels of each tap.
+        channels: number of live channels of each tap.
 
     Raises:
-        CheckpointError: a missing, damaged or foreign file.
+        CheckpointError: the file is missing or damaged, or does not contain this network.
 
     Reference:
         Chiu and Gurari, "PCA-Based Knowledge Distillation Towards Lightweight and Content-Style Balanced
@@ -117,21 +118,21 @@ def _read_arrays(path: Path, names: Iterable[str]) -> dict[str, torch.Tensor]:
         with zipfile.ZipFile(path) as file:
             size = sum(entry.file_size for entry in file.infolist())
         if size > MAX_BYTES:
-            raise ValueError(f"its arrays take {size} bytes, accepted are {MAX_BYTES}")
+            raise ValueError(f"the arrays take {size} bytes, more than the limit of {MAX_BYTES} bytes")
         with np.load(path, allow_pickle=False) as file:
             return {name: torch.from_numpy(file[name]) for name in names}
     except KeyError as error:
-        name = str(error.args[0]).split()[0]  # numpy adds that it is no file in the archive
+        name = str(error.args[0]).split()[0]  # the name is the first word of numpy's message
         raise CheckpointError(f"{path}: lacks the array {name!r} of VGG-19 in its PCA bases") from error
     except Exception as error:  # zipfile, zlib and numpy raise many exceptions on foreign or damaged bytes
         raise CheckpointError(f"{path}: not a whole .npz file of arrays ({' '.join(str(error).split())})") from error
 
 
 def _check_channels(arrays: dict[str, torch.Tensor], names: Iterable[str], path: Path) -> dict[str, tuple[int, int]]:
-    """Return output and input channels of each convolution, by name.
+    """Return the numbers of output and input channels of each convolution, by name.
 
     Raises:
-        CheckpointError: arrays of other dimensions or types, or channels that differ from layer to layer.
+        CheckpointError: an array has another shape or type, or the channels of successive layers do not match.
     """
     channels, inputs = {}, 3
     for name in names:

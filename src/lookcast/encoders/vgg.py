@@ -1,4 +1,4 @@
-"""VGG-19, the network of the paper; its weights are downloaded or read from a file."""
+"""VGG-19, the network of the paper, with weights from a download or a file."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +20,7 @@ CHANNELS = dict(zip(LAYERS, (64, 128, 256, 512, 512, 512), strict=True))
 
 
 class VGG19Network(nn.Module):
-    """The layers of torchvision's VGG-19 up to the deepest tap, under torchvision's names, on the meta device.
+    """The layers of torchvision's VGG-19 up to the deepest tap, with torchvision's names, on the meta device.
 
     Args:
         taps: names of the feature maps to compute.
@@ -32,7 +32,8 @@ class VGG19Network(nn.Module):
     def __init__(self, taps: Iterable[str]) -> None:
         super().__init__()
         self.taps = {LAYERS[tap]: tap for tap in taps}
-        # Nothing is allocated before the weights are loaded, least of all the 0.5 GB classifier that is cut off here.
+        # The meta device allocates nothing before the weights are loaded. The full network with its unused classifier
+        # would take 0.5 GB.
         with torch.device("meta"):
             self.features = vgg19(weights=None).features[: max(self.taps) + 1]
         normalise = VGG19_Weights.IMAGENET1K_V1.transforms()
@@ -45,8 +46,8 @@ class VGG19Network(nn.Module):
         hidden = (image - self.mean) / self.std
         features: Features = {}
         for index, layer in enumerate(self.features):
-            # The rectifiers work in place on the output of a convolution, never on a tap: a tap is the output of a
-            # rectifier, and only a convolution or a pool reads it.
+            # The rectifiers overwrite only outputs of convolutions, never a tap. A tap is the output of a rectifier,
+            # and only a convolution or a pool reads a tap.
             hidden = layer(hidden)
             if index in self.taps:
                 features[self.taps[index]] = hidden
@@ -56,15 +57,15 @@ class VGG19Network(nn.Module):
 class VGG19Encoder(Encoder):
     """torchvision's VGG-19 trained on ImageNet, frozen, cut after the deepest tap.
 
-    Zero padding and max pooling as trained. The paper's Caffe weights differ in scale, not in kind.
+    The network uses zero padding and max pooling, as in its training. The paper's Caffe weights differ in scale only.
 
     Args:
         weights: a state dict with torchvision's names, `.pth` or `.safetensors`; None downloads
-            `VGG19_Weights.IMAGENET1K_V1` (0.5 GB) on first use and keeps it in torch's hub folder.
-        taps: the taps to compute; None for all six, `relu1_1` to `relu5_1`.
+            `VGG19_Weights.IMAGENET1K_V1` (0.5 GB) on first use and keeps the file in torch's hub folder.
+        taps: the taps to compute; None for all six taps, `relu1_1` to `relu5_1`.
 
     Raises:
-        InputError: the weights can't be downloaded, the file is missing, damaged or foreign, or a tap is unknown.
+        InputError: the download fails, the file is missing, damaged or of another network, or a tap is unknown.
 
     Reference:
         Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015.
@@ -78,7 +79,7 @@ class VGG19Encoder(Encoder):
         path = _download() if weights is None else Path(weights)
         network = VGG19Network(self.taps)
         state = read_state_dict(path)
-        # Strict for the layers in use; other entries of the file, such as the classifier, are ignored.
+        # The file must contain all layers in use; other entries of the file, such as the classifier, are ignored.
         load_into(network, {name: state[name] for name in network.state_dict() if name in state}, path)
         self.network = freeze(network)
 
@@ -90,14 +91,14 @@ class VGG19Encoder(Encoder):
 
 
 def _download() -> Path:
-    """Return the path of torchvision's weights in torch's hub folder; download them if they are not there."""
+    """Return the path of torchvision's weights in torch's hub folder; download missing weights first."""
     url: str = VGG19_Weights.IMAGENET1K_V1.url
     path = Path(hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if path.is_file():
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The name holds the first digits of the SHA-256.
+        # The file name contains the first digits of the SHA-256 hash.
         hub.download_url_to_file(url, str(path), hash_prefix=path.stem.split("-")[-1])
     except Exception as error:  # OSError, HTTPException, RuntimeError for another hash, ...
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -1,1 +1,1 @@
-"""Evaluation: figures and a report for the outputs of a checkpoint, or for ready-made images, on folders of pairs."""
+"""Evaluation of a checkpoint, or of existing images, on a folder of photo pairs: metrics and a report."""

@@ -1,4 +1,4 @@
-"""The evaluation loop: stylize or read the output of each pair and score it, the content and the references."""
+"""The evaluation loop: get the output of each pair, and score the output, the content and the references."""
 
 import sys
 import time
@@ -35,7 +35,7 @@ class Output(NamedTuple):
 
     Attributes:
         pixels: `(H, W, 3)`, of any size.
-        seconds: time of stylizing, without reading and writing; None for a ready-made image.
+        seconds: time of stylization, without file input and output; None for an existing image.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -43,19 +43,19 @@ class Output(NamedTuple):
 
 
 OutputSource = Callable[[PairFiles], Output]
-"""Returns the output of a pair or raises `InputError`."""
+"""A function that returns the output of a pair, or raises `InputError`."""
 
 
 class PairResult(NamedTuple):
-    """One scored pair.
+    """The scores of one pair.
 
     Attributes:
         name: name of the pair.
-        masked: True if the pair is scored by region.
-        figures: figures by column: `content`, the references, `output`.
-        pictures: paths relative to the report's folder, by column.
-        seconds: see `Output.seconds`.
-        megapixels: size of the output before it was resized for the comparison.
+        masked: True if both photos have a mask; the style metrics then compare region by region.
+        figures: metric values of each image. The keys are `content`, the names of the references, and `output`.
+        pictures: path of each picture, relative to the report's folder, by column of the report.
+        seconds: time of stylization, see `Output.seconds`.
+        megapixels: size of the output before the resizing for the comparison.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Skipped(NamedTuple):
 
     Attributes:
         pair: name of the pair.
-        reason: one line.
+        reason: the error message, in one line.
     """
 
     pair: str
@@ -79,7 +79,7 @@ class Skipped(NamedTuple):
 
 
 def ready_outputs(folder: Path) -> OutputSource:
-    """Return a source of ready-made images: those in a folder that have the pairs' names.
+    """Return a source that reads existing images from a folder. Each image has the name of its pair.
 
     Raises:
         InputError: the folder can't be read.
@@ -95,17 +95,17 @@ def ready_outputs(folder: Path) -> OutputSource:
 
 
 def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, max_side: int | None = None) -> OutputSource:
-    """Return a source of outputs of a checkpoint.
+    """Return a source that stylizes the content of each pair with a checkpoint.
 
-    A universal checkpoint gets the style photo of the pair, and its masks if both exist. A checkpoint with a fixed
-    style gets neither; its output is still compared with the style photo of each pair.
+    A universal checkpoint gets the style photo of the pair, and the masks if both photos have a mask. A checkpoint
+    with a fixed style gets no style photo and no masks. The metrics still use the style photo of the pair.
 
     Args:
-        stylizer: the checkpoint.
+        stylizer: the loaded checkpoint.
         use_masks: False stylizes without masks.
-        max_side: shrink contents to this many pixels on the longer side before stylizing; None keeps their size.
-            Outputs larger than the comparison are shrunk for it by another filter than the content. This alone gives
-            an unchanged photo .0075 of unexplained variance.
+        max_side: contents are shrunk to at most this many pixels on the longer side before stylization. None keeps
+            the full size. For the comparison, different filters then shrink the content and the output. The
+            difference of the filters alone gives an unchanged photo an `affine` value of .0075.
 
     Raises:
         InputError: `max_side` is not positive.
@@ -133,16 +133,21 @@ def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, max_side: int |
 def evaluate_pairs(
     pairs: Sequence[PairFiles], source: OutputSource, encoder: Encoder, report: Path
 ) -> tuple[list[PairResult], list[Skipped]]:
-    """Score every pair, with a progress bar on a terminal; a pair that fails is reported and skipped.
+    """Score every pair. A pair that raises `InputError` is reported and skipped.
+
+    On a terminal, a progress bar is shown.
 
     Args:
         pairs: the pairs that `find_pairs` found.
-        source: gives the outputs.
-        encoder: gives the features to compare.
-        report: folder of the report; the pictures of each pair are written into it.
+        source: returns the output of a pair.
+        encoder: the encoder whose features the metrics compare.
+        report: folder of the report; the pictures of each pair are written into this folder.
+
+    Returns:
+        The results of the scored pairs, and the skipped pairs.
 
     Raises:
-        InputError: the folder can't be written, or no pair could be scored.
+        InputError: the report's folder can't be written, or no pair could be scored.
     """
     results: list[PairResult] = []
     skipped: list[Skipped] = []

@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file without external resources; its pictures are files in a subfolder."""
+"""The HTML page of a report: one file that loads only the pictures in a subfolder of the report."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ _TEMPLATES.filters["blank"] = lambda value: "" if value is None else value
 
 
 def render_page(report: Mapping[str, Any]) -> str:
-    """Render the page of a report that `build_report` made; every text is escaped."""
+    """Render the HTML page of a report from `build_report`. Every text is HTML-escaped."""
     references = [column for column in report["columns"] if column not in (CONTENT, OUTPUT)]
     colors = {OUTPUT: _ACCENT, CONTENT: _GREY}
     colors |= {name: _REFERENCE_COLORS[i % len(_REFERENCE_COLORS)] for i, name in enumerate(references)}
@@ -50,7 +50,7 @@ def render_page(report: Mapping[str, Any]) -> str:
 
 
 def _summary(report: Mapping[str, Any]) -> str:
-    """Say in one line what was compared and how fast it was made."""
+    """Return one line with the number of pairs, the use of masks and the time per photo."""
     config, count = report["config"], len(report["pairs"])
     parts = [f"{count} {'pair' if count == 1 else 'pairs'} of {config['pairs']}"]
     if report["checkpoint"] is not None:
@@ -79,7 +79,7 @@ def _facts(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _validation(metrics: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the validation figures in a checkpoint's header by name, one value per stage of the training."""
+    """Return the validation metrics of a checkpoint's header by name, with one value for each training stage."""
     rows: dict[str, list[str]] = {}
     for name, value in metrics.items():
         stages = value if isinstance(value, list) else [{name: value}]

@@ -1,4 +1,4 @@
-"""Folders of content and style pairs: finds the files of each pair and reads them at the size of the comparison."""
+"""Find the files of content and style pairs in a folder, and read a pair at the size of the comparison."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -17,26 +17,27 @@ from lookcast.photos.masks import read_mask
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 
 MAX_SIDE, MULTIPLE = 512, 8
-"""Longer side of compared images, in pixels; both sides are multiples of 8 because of the strides of the taps."""
+"""`MAX_SIDE` is the maximum side of compared images, in pixels. `MULTIPLE`, the largest stride of a tap, divides both
+sides of a content."""
 MIN_SIDE = 16
-"""Minimum side of compared images, in pixels: the encoders' smallest input."""
+"""Minimum side of compared images, in pixels: the smallest input of the encoders."""
 CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH = "content", "style", "content_mask", "style_mask", "truth"
 OUTPUT = "output"
-"""The column of the scored images; no folder of references may have this name."""
+"""The report's column of the scored outputs. A folder with results of another method can't have this name."""
 _KNOWN = {CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH}
 
 
 class PairFiles(NamedTuple):
-    """The files of one pair; None where the folder has none of that name.
+    """The files of one pair; None for a file that does not exist.
 
     Attributes:
         name: the stem of the files, without control characters.
         content: the photo to change.
         style: the photo whose look is wanted.
-        content_mask: a mask file in nine colours.
-        style_mask: a mask file in nine colours; masks are used only if both exist.
+        content_mask: the mask of the content, in nine colours.
+        style_mask: the mask of the style, in nine colours. Masks are used only if both photos have a mask.
         truth: the photo that the output should equal.
-        references: results of other methods, by the name of their folder.
+        references: the results of other methods, by the name of the method's folder.
     """
 
     name: str
@@ -54,21 +55,21 @@ class PairFiles(NamedTuple):
 
     @property
     def files(self) -> list[Path]:
-        """All files of the pair."""
+        """All existing files of the pair."""
         named = (self.content, self.style, self.content_mask, self.style_mask, self.truth)
         return [file for file in named if file is not None] + list(self.references.values())
 
 
 class PairImages(NamedTuple):
-    """A pair at the size of the comparison.
+    """The photos and masks of a pair, at the size of the comparison.
 
     Attributes:
         content: `(1, 3, H, W)`, H and W multiples of 8.
-        style: `(1, 3, H', W')`, at its own aspect ratio.
-        content_mask: one-hot `(1, 9, H, W)`; ones `(1, 1, H, W)` without masks.
-        style_mask: one-hot `(1, 9, H', W')`; ones `(1, 1, H', W')` without masks.
-        truth: `(1, 3, H, W)`.
-        references: each `(1, 3, H, W)`.
+        style: `(1, 3, H', W')`, with the aspect ratio of the style photo.
+        content_mask: one-hot `(1, 9, H, W)`; all ones, `(1, 1, H, W)`, for a pair without masks.
+        style_mask: one-hot `(1, 9, H', W')`; all ones, `(1, 1, H', W')`, for a pair without masks.
+        truth: `(1, 3, H, W)`; None for a pair without a truth.
+        references: the results of other methods by name, each `(1, 3, H, W)`.
     """
 
     content: torch.Tensor
@@ -82,16 +83,17 @@ class PairImages(NamedTuple):
 def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = ()) -> list[PairFiles]:
     """List the pairs of a folder, sorted by name.
 
-    Every further folder that holds a photo with the name of a pair is taken for results of another method.
+    A pair consists of `content/NAME.*` and `style/NAME.*`. The subfolders `content_mask`, `style_mask` and `truth` are
+    optional. A subfolder with any other name counts as results of another method if it has a photo called NAME.
 
     Args:
-        folder: holds `content/NAME.*` and `style/NAME.*`; optionally `content_mask/`, `style_mask/`, `truth/` and
-            folders with results of other methods.
-        limit: the number of pairs to keep; None keeps all.
-        ignore: further folders in it that are not results of other methods.
+        folder: the folder with the subfolders.
+        limit: the maximum number of pairs; None keeps all pairs.
+        ignore: subfolders that are not results of other methods.
 
     Raises:
-        InputError: a folder is missing or empty, two photos have one name, or the limit is not positive.
+        InputError: a folder is missing or has no contents, two photos in a folder have the same name, a folder of
+            results is called `output`, or the limit is not positive.
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit: expected at least 1, got {limit}")
@@ -108,7 +110,7 @@ def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = 
     }
     if others.get(OUTPUT, {}).keys() & contents.keys():
         raise InputError(
-            f"{folder / OUTPUT}: results of other methods need another name than {OUTPUT!r}, a column of the report"
+            f"{folder / OUTPUT}: rename this folder of results, because {OUTPUT!r} is the report's column of outputs"
         )
     return [
         PairFiles(
@@ -125,13 +127,14 @@ def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = 
 
 
 def photos_by_name(folder: Path) -> dict[str, Path]:
-    """Return the photos directly in a folder, by their printable stems, sorted.
+    """Return the photos of a folder by printable stem, sorted by file name. Subfolders are not searched.
 
-    Unlike `photos.folder.list_photos`, it keeps pipes, devices and folders with the name of a photo: leaving out a mask
-    would change figures silently. `read_srgb` refuses them, and the pair is skipped with a message.
+    Unlike `photos.folder.list_photos`, this function keeps pipes, devices and folders with the suffix of a photo.
+    `read_srgb` refuses such a file, and the pair is skipped with a message. Without this rule, a mask that is a pipe
+    would be ignored, and the pair would be scored without masks.
 
     Raises:
-        InputError: the folder can't be read, or two photos have one stem.
+        InputError: the folder can't be read, or two photos have the same stem.
     """
     try:
         files = sorted(folder.iterdir())
@@ -148,7 +151,7 @@ def photos_by_name(folder: Path) -> dict[str, Path]:
 
 
 def printable(text: str) -> str:
-    r"""Escape what a line of text or UTF-8 can't hold: control characters, line breaks, bytes that are not UTF-8.
+    r"""Escape control characters, line breaks, and bytes that are not UTF-8.
 
     Example:
         >>> print(printable("cat\n"), printable(b"\xff".decode(errors="surrogateescape")), printable("ä"))
@@ -158,11 +161,11 @@ def printable(text: str) -> str:
 
 
 def read_pair(files: PairFiles) -> PairImages:
-    """Read a pair and shrink it to 512 px on the longer side; smaller photos are not enlarged.
+    """Read a pair, shrunk to at most 512 px on the longer side. Smaller photos are not enlarged.
 
     Raises:
         PhotoError: there is no style photo, a file can't be read, or a photo is too small to compare.
-        InputError: a mask has another aspect ratio than its photo.
+        InputError: the aspect ratios of a mask and its photo differ.
     """
     if files.style is None:
         raise PhotoError(f"{files.content}: no style photo is called {files.name!r}")
@@ -171,7 +174,10 @@ def read_pair(files: PairFiles) -> PairImages:
     height, width = (side // MULTIPLE * MULTIPLE for side in content.shape[-2:])
     for path, sides in ((files.content, (height, width)), (files.style, style.shape[-2:])):
         if min(sides) < MIN_SIDE:
-            raise PhotoError(f"{path}: too small to compare, at {MAX_SIDE} px on the longer side {sides[1]}x{sides[0]}")
+            raise PhotoError(
+                f"{path}: too small to compare: {sides[1]}x{sides[0]} pixels at the size of the comparison, "
+                f"expected at least {MIN_SIDE} pixels on each side"
+            )
     size = (height, width)
     masks = [torch.ones(1, 1, *size), torch.ones(1, 1, *style.shape[-2:])]
     if files.content_mask is not None and files.style_mask is not None:
@@ -185,7 +191,7 @@ def read_pair(files: PairFiles) -> PairImages:
 
 
 def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
-    """Read a photo and resize it to (height, width): `(1, 3, height, width)`.
+    """Read a photo and resize the photo to `size`, (height, width). The result is `(1, 3, height, width)` in [0, 1].
 
     Raises:
         PhotoError: the photo can't be read.
@@ -194,20 +200,22 @@ def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
 
 
 def shrink(pixels: npt.NDArray[np.uint8], max_side: int) -> npt.NDArray[np.uint8]:
-    """Shrink to at most `max_side` pixels on the longer side; the aspect ratio is kept."""
+    """Shrink a photo to at most `max_side` pixels on the longer side. The aspect ratio is kept."""
     image = Image.fromarray(pixels)
     image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     return np.array(image)
 
 
 def _read_mask(path: Path, photo: npt.NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
-    """Read the mask of a photo and resize it to (height, width), whose aspect ratio may differ by rounding.
+    """Read the mask of a photo and resize the mask to `size`, (height, width).
+
+    The aspect ratios of the photo and of `size` may differ by rounding.
 
     Returns:
         One-hot `(1, 9, height, width)`.
     """
     labels = read_mask(path)
     check_aspect(str(path), (labels.shape[0], labels.shape[1]), (photo.shape[0], photo.shape[1]))
-    # Nearest neighbour: the mean of two labels is a third.
+    # Nearest neighbour, because the mean of two labels is a third label.
     resized = Image.fromarray(labels.numpy()).resize((size[1], size[0]), Image.Resampling.NEAREST)
     return labels_to_mask(torch.from_numpy(np.array(resized))[None])

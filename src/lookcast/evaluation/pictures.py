@@ -1,4 +1,4 @@
-"""The pictures of a report."""
+"""Writing of the pictures of a report."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,20 +27,20 @@ QUALITY = 85
 def write_pictures(
     report: Path, files: PairFiles, images: PairImages, outputs: Mapping[str, torch.Tensor]
 ) -> dict[str, str]:
-    """Write the compared images of a pair as JPEG, one folder per column.
+    """Write the compared images of a pair as JPEG files, with one folder for each column of the report.
 
     Args:
         report: the report's folder.
-        files: the pair's files, for its name.
-        images: content, style and masks.
-        outputs: the scored images by column, `(1, 3, H, W)` in [0, 1].
+        files: the files of the pair; the name of the pair is the stem of the pictures.
+        images: the content, the style, the masks and the truth of the pair.
+        outputs: the scored images by column of the report, `(1, 3, H, W)` in [0, 1].
 
     Returns:
-        Paths relative to the report, by column: content, style, both masks and the truth if the pair has them,
-        references, output.
+        The path of each picture, relative to the report's folder, by column. The columns are the content, the style,
+        both masks and the truth (if they exist), the references, and the output.
 
     Raises:
-        InputError: the folder can't be written.
+        InputError: a picture can't be written.
     """
     pictures = {CONTENT: images.content, STYLE: images.style}
     if files.masked:
@@ -52,7 +52,7 @@ def write_pictures(
     pictures[OUTPUT] = outputs[OUTPUT]
     paths = {}
     for column, image in pictures.items():
-        # One folder per column: `a` of the column `b_c` and `a_b` of the column `c` must not share a file.
+        # One folder per column. In one folder, `a_b_c.jpg` could be pair `a`, column `b_c`, or pair `a_b`, column `c`.
         paths[column] = f"{FOLDER}/{column}/{files.name}.jpg"
         with atomic_write(report / paths[column]) as temporary:
             Image.fromarray(to_pixels(image)).save(temporary, "JPEG", quality=QUALITY)
@@ -60,11 +60,11 @@ def write_pictures(
 
 
 def overlay(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Blend the colours of the labels with the grey photo, half of each.
+    """Return the mean of the photo in grey and the colours of its labels.
 
     Args:
         image: `(1, 3, H, W)` in [0, 1].
-        mask: `(1, 9, H, W)`, labels in the order of `PALETTE`.
+        mask: one-hot `(1, 9, H, W)`, with the labels in the order of `PALETTE`.
 
     Returns:
         `(1, 3, H, W)` in [0, 1].

@@ -1,4 +1,4 @@
-"""The report of an evaluation as files: `report.json` with everything, `report.csv`, and a page to look at."""
+"""The files of a report: `report.json` with all data, `report.csv` with the metrics, and the page `report.html`."""
 
 import csv
 import json
@@ -24,21 +24,21 @@ JSON, CSV, PAGE = "report.json", "report.csv", "report.html"
 
 
 def published_methods() -> list[dict[str, Any]]:
-    """Return name, number of pairs and figures of published methods, from `published.toml`."""
+    """Return the name, the number of pairs and the metrics of each published method, from `published.toml`."""
     text = Path(__file__).with_name("published.toml").read_text(encoding="utf-8")
     methods: list[dict[str, Any]] = tomllib.loads(text)["method"]
     return methods
 
 
 def check_report_folder(folder: Path, sources: Iterable[Path] = ()) -> None:
-    """Refuse a folder that can't hold the report, before anything is computed.
+    """Check that the report can be written to a folder. The check runs before the evaluation.
 
     Args:
-        folder: the report's folder; it need not exist.
+        folder: the folder of the report; the folder may be missing.
         sources: the files that the evaluation reads.
 
     Raises:
-        InputError: it can't be written, or it would write over one of the sources.
+        InputError: the folder can't be written, or a source is in the report's folder of pictures.
     """
     for place in (folder, *folder.absolute().parents):
         try:
@@ -55,7 +55,9 @@ def check_report_folder(folder: Path, sources: Iterable[Path] = ()) -> None:
     pictures = (folder / FOLDER).resolve()
     for source in sources:
         if source.resolve().is_relative_to(pictures):
-            raise InputError(f"{folder}: the report would write over {source}, which it reads; choose another folder")
+            raise InputError(
+                f"{folder}: the report would overwrite {source}, an input of the evaluation; choose another folder"
+            )
 
 
 def build_report(
@@ -65,14 +67,16 @@ def build_report(
     checkpoint: dict[str, Any] | None,
     encoder: str,
 ) -> dict[str, Any]:
-    """Collect everything about an evaluation as JSON values; None stands for a figure that does not exist.
+    """Collect the settings, scores and means of an evaluation as JSON values.
+
+    None stands for a value that is missing or not finite.
 
     Args:
         results: the scored pairs.
         skipped: the skipped pairs.
         config: the options of the evaluation.
         checkpoint: the header of the checkpoint; None for ready-made outputs.
-        encoder: description of the encoder that scored.
+        encoder: a description of the encoder whose features the metrics compare.
     """
     references = sorted({column for result in results for column in result.figures} - {CONTENT, OUTPUT})
     columns = [CONTENT, *references, OUTPUT]
@@ -97,7 +101,9 @@ def build_report(
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> None:
-    """Write the three files atomically, the page last; its pictures are in the folder already.
+    """Write `report.json`, `report.csv` and `report.html` in this order, each file atomically.
+
+    The page shows the pictures that `evaluate_pairs` has written into the folder.
 
     Raises:
         InputError: the folder can't be written.
@@ -117,7 +123,7 @@ def write_report(folder: Path, report: dict[str, Any]) -> None:
 
 
 def summary_table(report: dict[str, Any]) -> str:
-    """Format the means as a table for a terminal."""
+    """Format the means of all metrics as a text table, with one row for each column of the report."""
     used = [key for key in MEASURES if any(key in means for means in report["means"].values())]
     head = ["", "pairs", *(MEASURES[key].title for key in used)]
     rows = [
@@ -133,7 +139,7 @@ def summary_table(report: dict[str, Any]) -> str:
 
 
 def _csv_text(text: str) -> str:
-    """Quote a name that a spreadsheet would run as a formula.
+    """Put an apostrophe before a text that a spreadsheet would run as a formula.
 
     Reference:
         OWASP, "CSV Injection".
@@ -142,7 +148,7 @@ def _csv_text(text: str) -> str:
 
 
 def _json_values(value: Any) -> Any:
-    """Replace NaN and infinity, which JSON lacks, by None, and escape text that UTF-8 can't hold."""
+    """Replace NaN and infinity by None, because JSON has no such numbers, and escape every text by `printable`."""
     if isinstance(value, dict):
         return {key: _json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

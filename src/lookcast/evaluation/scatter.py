@@ -1,4 +1,4 @@
-"""The chart of structure against style: positions of its points and ticks; `templates/scatter.svg` draws them."""
+"""Positions of the points and ticks in the plot of edge SSIM against Gram distance, for `templates/scatter.svg`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, floor
@@ -10,32 +10,32 @@ from lookcast.evaluation.scoring import show
 WIDTH, HEIGHT = 640, 420
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 56
 BOX = (WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM)
-"""Size and margins of the drawing."""
+"""Size and margins of the plot, in SVG units."""
 X, Y = "gram", "edge_ssim"
-"""Keys of the measures on the axes."""
+"""Keys in `MEASURES` of the metrics on the horizontal and on the vertical axis."""
 
 
 class Axes(NamedTuple):
-    """Ranges of the two figures."""
+    """The ranges of values on the two axes."""
 
     x_range: tuple[float, float]
     y_range: tuple[float, float]
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Return the position of a point in the drawing; y points up."""
+        """Return the position of a point in SVG units, from the left and from the top."""
         (x0, x1), (y0, y1) = self
         across, up = (x - x0) / (x1 - x0), (y - y0) / (y1 - y0)
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
 
 class Mark(NamedTuple):
-    """A point of the chart.
+    """A point of the plot.
 
     Attributes:
         column: the column of the report, or the letter of a published method.
-        title: the tooltip.
-        x: position from the left.
-        y: position from the top.
+        title: the text of the tooltip.
+        x: distance from the left, in SVG units.
+        y: distance from the top, in SVG units.
     """
 
     column: str
@@ -45,10 +45,12 @@ class Mark(NamedTuple):
 
 
 def scatter_plot(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Place the points of a report that `build_report` made; points without a figure are left out.
+    """Compute the positions of points and ticks for a report from `build_report`.
+
+    A point is left out if its Gram distance or its edge SSIM is missing.
 
     Returns:
-        `x_ticks` and `y_ticks`, each a list of value and position; `dots`, `published` and `means`, lists of `Mark`.
+        `x_ticks` and `y_ticks`: lists of (value, position). `dots`, `published` and `means`: lists of `Mark`.
     """
     dots = [
         (column, f"{pair['name']}, {column}", figures)
@@ -89,13 +91,13 @@ def _known(figures: Mapping[str, Any]) -> bool:
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
-    """Return the range of an axis: the values, extended to whole tenths."""
+    """Return the range of the values, extended to multiples of 0.1."""
     low, high = floor(10 * min(values) + 1e-6), ceil(10 * max(values) - 1e-6)
     return min(low, high - 1) / 10, high / 10
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return ticks at multiples of a tenth, at most about a dozen."""
+    """Return at most 13 ticks at multiples of 0.1."""
     first, last = round(10 * low), round(10 * high)
     step = next(step for step in (1, 2, 5, 10, 50, 100, 1000, last - first) if (last - first) / step <= 12)
     return [tick / 10 for tick in range(ceil(first / step) * step, last + 1, step)]

@@ -1,4 +1,4 @@
-"""The figures of one image and their meaning."""
+"""The metrics of a report, and the scorer that computes the metrics of one image."""
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
@@ -20,17 +20,17 @@ from lookcast.weights import CheckpointError
 TEACHER = "vgg19_pca.npz"
 
 Figures = dict[str, float]
-"""Values by the keys of `MEASURES`."""
+"""Metric values by the keys of `MEASURES`."""
 
 
 class Measure(NamedTuple):
-    """A kind of figure.
+    """The description of a metric.
 
     Attributes:
-        title: its name in tables.
+        title: the name of the metric in tables.
         higher_is_better: True if larger values are better.
         digits: number of decimals in tables.
-        about: its meaning in one sentence.
+        about: the meaning of the metric, in one line.
     """
 
     title: str
@@ -40,32 +40,38 @@ class Measure(NamedTuple):
 
 
 MEASURES = {
-    "edge_ssim": Measure("Edge SSIM", True, 3, "structure: SSIM of the edges of content and output"),
-    "gram": Measure("Gram", False, 3, "style: relative distance of the regions' Gram matrices"),
-    "swd": Measure("Lab SWD", False, 1, "colour: sliced Wasserstein distance of the regions' colours in CIELAB"),
+    "edge_ssim": Measure("Edge SSIM", True, 3, "structure: SSIM between the edges of content and output"),
+    "gram": Measure("Gram", False, 3, "style: relative distance between the Gram matrices of the regions"),
+    "swd": Measure(
+        "Lab SWD", False, 1, "colour: sliced Wasserstein distance between output and style in CIELAB, per region"
+    ),
     "affine": Measure(
         "Affine", False, 4, "photorealism: share of local variance that no affine map of the content explains"
     ),
     "invented": Measure(
-        "Invented", False, 1, "Affine at a coarse scale, in 8-bit levels: clouds, stains, halos that the content lacks"
+        "Invented",
+        False,
+        1,
+        "photorealism: like Affine, at a coarse scale, in 8-bit levels; finds clouds, stains, halos",
     ),
     "feature_distance": Measure(
-        "Features", False, 3, "content: distance of normalised features; a good look raises it too"
+        "Features", False, 3, "content: distance between normalised features; a good look also increases this distance"
     ),
     "psnr": Measure("PSNR", True, 2, "peak signal-to-noise ratio against the truth, in decibels"),
     "ssim": Measure("SSIM", True, 3, "structural similarity to the truth"),
 }
-"""All measures by key, in the order of reports; PSNR and SSIM exist only for pairs with a truth."""
+"""All metrics by key, in the order of the report. PSNR and SSIM exist only for pairs with a truth."""
 
 
 class Scorer:
-    """Scores images of one pair; the features of content and style are computed once.
+    """Computes the metrics of images of one pair. The features of content and style are computed once.
 
-    Scoring runs on the CPU: TensorFloat-32 on a GPU changes the third digit, and figures of different runs must agree.
+    Scoring runs on the CPU, because scores of different runs must agree. TensorFloat-32 on a GPU changes the third
+    digit.
 
     Args:
-        pair: the images to compare with.
-        encoder: gives the features for `gram` and `feature_distance`.
+        pair: the content, style, masks and truth to compare images with.
+        encoder: computes the features for `gram` and `feature_distance`.
     """
 
     def __init__(self, pair: PairImages, encoder: Encoder) -> None:
@@ -76,7 +82,7 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, output: torch.Tensor) -> Figures:
-        """Return the figures of an output `(1, 3, H, W)`, with those against the truth if the pair has one.
+        """Return the metrics of an output `(1, 3, H, W)`; PSNR and SSIM only if the pair has a truth.
 
         Raises:
             ShapeError: the output does not have the content's shape.
@@ -98,29 +104,33 @@ class Scorer:
 
 
 def open_encoder(pairs: Path, teacher: Path | None = None) -> tuple[Encoder, str]:
-    """Return the encoder to score with, and its description for reports.
+    """Return the encoder of the metrics, and a description of the encoder for reports.
 
-    The teacher gives the figures of the README. The compact encoder's Gram distances differ from it by .002 on average
-    and by .015 at most (58 images of the authors' pairs); the ranking is the same.
+    The published scores use the teacher, VGG-19. The Gram distances of the compact encoder differ from the Gram
+    distances of the teacher by .002 on average and by .015 at most (58 images of the authors' pairs). Both encoders
+    give the same ranking.
 
     Args:
         pairs: the folder of pairs.
-        teacher: the teacher's file. None looks for `teacher/vgg19_pca.npz` in the parent of `pairs`; without it, the
-            shipped compact encoder scores.
+        teacher: the file of the teacher's weights. None selects `teacher/vgg19_pca.npz` in the parent of `pairs`. If
+            this file does not exist, None selects the shipped compact encoder.
 
     Raises:
-        CheckpointError: the file is missing, truncated or foreign.
+        CheckpointError: the file is missing or truncated, or has no weights of the teacher.
     """
     beside = pairs.resolve().parent / "teacher" / TEACHER
     path = beside if teacher is None and beside.is_file() else teacher
     if path is None:
-        return CompactEncoder(), "the compact encoder, distilled from VGG-19; Gram distances agree to about .01"
+        return (
+            CompactEncoder(),
+            "the compact encoder, distilled from VGG-19; its Gram distances are accurate to about .01",
+        )
     check_file(path, "file of weights", CheckpointError)
     return TeacherEncoder(path), f"VGG-19 in its PCA bases, {path}"
 
 
 def mean_figures(rows: Iterable[Mapping[str, float]]) -> Figures:
-    """Return the mean of each figure over the rows in which it is finite."""
+    """Return the mean of each metric over the rows with a finite value of this metric."""
     values: dict[str, list[float]] = {}
     for row in rows:
         for key, value in row.items():
@@ -130,5 +140,5 @@ def mean_figures(rows: Iterable[Mapping[str, float]]) -> Figures:
 
 
 def show(key: str, value: float | None) -> str:
-    """Format a figure for a report; a dash stands for a missing one."""
+    """Format a metric value for a report. A dash stands for a value that is missing or not finite."""
     return "–" if value is None or not isfinite(value) else f"{value:.{MEASURES[key].digits}f}"  # noqa: RUF001

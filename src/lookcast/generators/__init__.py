@@ -1,4 +1,4 @@
-"""Generators by the name that a checkpoint gives."""
+"""The generators, and a table of the generators by their names in checkpoints."""
 
 from lookcast.generators.base import Generator, GridGenerator, PairGenerator
 from lookcast.generators.bilateral import BilateralGenerator

@@ -1,4 +1,4 @@
-"""The interface of generators: content in, stylized photo out."""
+"""The interface of generators, the networks that stylize photos."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -16,12 +16,13 @@ class Generator(nn.Module, ABC):
     """A network that stylizes photos.
 
     Attributes:
-        name: its name in checkpoints.
-        needs_encoder: whether the constructor takes the frozen compact encoder as `encoder`. The encoder is kept under
-            that name; it is not among the arguments.
-        takes_style: whether it takes a style photo. A generator with a fixed style does not.
-        encoder: the frozen encoder, if the generator needs one.
-        arguments: the arguments of the constructor, JSON values; a checkpoint rebuilds the generator from them.
+        name: name of the generator in checkpoints.
+        needs_encoder: whether the constructor takes the frozen compact encoder as `encoder`. `arguments` does not
+            contain the encoder.
+        takes_style: whether the generator takes a style photo; False for a generator with a fixed style.
+        encoder: the frozen encoder, if `needs_encoder` is True.
+        arguments: arguments of the constructor as JSON values. A checkpoint stores these values to rebuild the
+            generator.
     """
 
     name: ClassVar[str]
@@ -41,15 +42,16 @@ class Generator(nn.Module, ABC):
 
         Args:
             content: `(B, 3, H, W)` in [0, 1], any size.
-            style: `(1 or B, 3, H', W')` in [0, 1], only for a generator that takes one.
-            content_mask: `(B, K, h, w)` in [0, 1], any size, only for a generator that takes a style.
-            style_mask: `(1 or B, K, h', w')` in [0, 1]; both masks or neither.
+            style: `(1 or B, 3, H', W')` in [0, 1], required if `takes_style` is True, and refused otherwise.
+            content_mask: `(B, K, h, w)` in [0, 1], any size, refused if `takes_style` is False.
+            style_mask: `(1 or B, K, h', w')` in [0, 1]; required with `content_mask`, and refused otherwise.
 
         Returns:
-            An image of the content's size, not clamped, and the grid if the generator has one.
+            The stylized image in the size of the content, not clamped, and the grid, if the generator predicts a grid.
 
         Raises:
-            InputError: a style or a mask for a generator with a fixed style; no style, or one mask alone, for another.
+            InputError: `style` or a mask is given for a generator with a fixed style. `style` is missing, or only one
+                mask is given, for a generator that takes a style.
         """
         check_image("content", content)
         self.check_style(style, content_mask, style_mask)
@@ -68,7 +70,7 @@ class Generator(nn.Module, ABC):
         """Stylize inputs that `forward` has checked."""
 
     def check_style(self, style: object, content_mask: object, style_mask: object) -> None:
-        """Refuse a style or masks that this generator would ignore, and a missing style.
+        """Refuse a style or masks that the generator does not take, and refuse a missing style.
 
         Args:
             style: anything but None stands for a style photo.
@@ -93,7 +95,7 @@ class GridGenerator(Generator):
     """A generator with a fixed style that predicts a bilateral grid from a thumbnail.
 
     The luma of the photo is the guide of the slicing. Every output pixel is an affine transform of the colour of its
-    content pixel, so no texture can be invented.
+    content pixel, so the generator can't invent texture.
 
     Attributes:
         thumbnail: side of the square thumbnail, in pixels.
@@ -109,23 +111,23 @@ class GridGenerator(Generator):
         content_mask: torch.Tensor | None,
         style_mask: torch.Tensor | None,
     ) -> Stylization:
-        """Predict the grid and apply it."""
+        """Predict the grid and apply the grid to the content."""
         grid = self.predict_grid(content)
         return Stylization(apply_grid(grid, content), grid)
 
     @abstractmethod
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
-        """Predict the grid `(B, 12, D, GH, GW)` for photos `(B, 3, H, W)` in [0, 1]; the thumbnail is enough."""
+        """Predict the grid `(B, 12, D, GH, GW)` for photos `(B, 3, H, W)` in [0, 1], or for their thumbnails."""
 
 
 class PairGenerator(Generator):
     """A generator that predicts a bilateral grid from a content and a style photo.
 
-    It reads each photo by itself first, so that one style serves many contents.
+    The generator reads content and style separately, so the statistics of one style serve many contents.
 
     Attributes:
-        thumbnail: side of the square thumbnail of a photo, in pixels: the most that `read` uses of it.
-        mask_side: side of the square to which `read` averages a mask.
+        thumbnail: largest side of the square thumbnail that `read` makes of a photo, in pixels.
+        mask_side: side of the square to which `read` shrinks a mask by averaging.
     """
 
     takes_style = True
@@ -139,26 +141,28 @@ class PairGenerator(Generator):
         content_mask: torch.Tensor | None,
         style_mask: torch.Tensor | None,
     ) -> Stylization:
-        """Read both photos, predict the grid and apply it."""
+        """Read both photos, predict the grid and apply the grid to the content."""
         assert style is not None
         grid = self.predict_grid(self.read(content, content_mask), self.read(style, style_mask))
         return Stylization(apply_grid(grid, content), grid)
 
     @abstractmethod
     def read(self, photo: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
-        """Return the statistics that `predict_grid` needs of a photo, content or style.
+        """Return the statistics of a content or style photo for `predict_grid`.
 
         Args:
-            photo: `(B, 3, H, W)` in [0, 1], any size; the thumbnail is enough.
-            mask: `(B, K, h, w)` in [0, 1], any size, or None without masks.
+            photo: the photo `(B, 3, H, W)` in [0, 1], any size, or its thumbnail.
+            mask: `(B, K, h, w)` in [0, 1], any size; None stands for no mask.
         """
 
     @abstractmethod
     def predict_grid(self, content: Any, style: Any) -> torch.Tensor:
-        """Predict the grid `(B, 12, D, GH, GW)`; to mix several styles, average their grids by weight.
+        """Predict the grid `(B, 12, D, GH, GW)`.
+
+        The weighted average of the grids for several styles gives a mix of these styles.
 
         Args:
-            content: statistics of the content.
-            style: statistics of the style, with batch size 1 or B. Either both photos have masks with the same labels,
-                or neither photo has a mask.
+            content: statistics of the content from `read`.
+            style: statistics of the style from `read`, with batch size 1 or B. Either both photos have masks with
+                the same labels, or neither photo has a mask.
         """

@@ -12,11 +12,11 @@ from lookcast.ops.resize import thumbnail_of
 LIMITS = {"depth": (1, 64), "height": (1, 128), "width": (1, 128)} | {
     "channels": (1, 1024), "blocks": (0, 64), "thumbnail": (1, 2048),
 }  # fmt: skip
-"""Range of each argument, so that a checkpoint can't allocate more memory than a machine has."""
+"""Range of each argument. The ranges keep a checkpoint from allocating more memory than a machine has."""
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut; starts as the identity."""
+    """Residual block of two 3x3 convolutions; the untrained block is the identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -33,22 +33,24 @@ class ResidualBlock(nn.Module):
 
 
 class BilateralGenerator(GridGenerator):
-    """Predicts a grid from a thumbnail; the luma is the guide of the slicing at full resolution.
+    """Generator with a fixed style that predicts a bilateral grid from a thumbnail.
 
-    The network sees a square thumbnail only, so its cost does not depend on the size of the photo. Every output pixel
-    is an affine transform of the photo's colour, so no texture can be invented. Starts as the identity.
+    The luma of the photo is the guide of the slicing at full resolution. The network sees a square thumbnail only, so
+    the cost of the network does not depend on the size of the photo. Every output pixel is an affine transform of the
+    photo's colour, so the generator can't invent texture. The untrained generator is the identity.
 
     Args:
-        depth, height, width: D, GH, GW of the grid; best the side of the thumbnail divided by a power of two.
-        channels: channels of the network at the resolution of the grid.
-        blocks: residual blocks at the resolution of the grid.
+        depth, height, width: D, GH and GW of the grid. The best GH and GW are the thumbnail's side divided by a power
+            of two.
+        channels: number of channels of the network at the resolution of the grid.
+        blocks: number of residual blocks at the resolution of the grid.
         thumbnail: side of the thumbnail in pixels.
 
     Raises:
-        InputError: a size outside its range (`LIMITS`), or a grid finer than the thumbnail.
+        InputError: an argument is outside its range (`LIMITS`), or the grid is finer than the thumbnail.
 
     Reference:
-        Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017 (the stages).
+        Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017 (stages of the network).
     """
 
     name = "bilateral"
@@ -91,7 +93,7 @@ class BilateralGenerator(GridGenerator):
         nn.init.zeros_(self.head.bias)
 
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
-        """See `GridGenerator.predict_grid`."""
+        """Predict the grid; see `GridGenerator.predict_grid`."""
         x = thumbnail_of(content, self.thumbnail)
         x = self.stem((x - 0.45) / 0.25)  # the mean and the spread of photographs, roughly
         x = self.blocks(F.adaptive_avg_pool2d(x, (self.height, self.width)))

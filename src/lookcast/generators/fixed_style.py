@@ -1,4 +1,4 @@
-"""A universal generator with a fixed style photo, ready to be trained further."""
+"""A universal generator with a fixed style photo, for further training on this style."""
 
 from typing import Any
 
@@ -14,19 +14,20 @@ _STORED = ("places", "cells", "statistics", "moments", "shares")
 
 
 class FixedStyleGenerator(GridGenerator):
-    """A universal generator whose style photo is fixed: the statistics of the photo are among the weights.
+    """A universal generator with a fixed style photo.
 
-    Training it (`experiment=single_look init_from=universal`) specialises the whole network to that style.
+    The weights include the statistics of the style photo. Further training (`experiment=single_look
+    init_from=universal`) specialises the whole network to this style.
 
     Args:
         encoder: the frozen compact encoder.
-        universal: the arguments of the `UniversalGenerator` inside.
+        universal: arguments for the `UniversalGenerator` inside this generator.
 
     Raises:
         InputError: an argument that `UniversalGenerator` refuses.
     """
 
-    name = "baked"  # in checkpoints since format version 1
+    name = "baked"  # the name in checkpoints since format version 1
     needs_encoder = True
     thumbnail = UniversalGenerator.thumbnail
 
@@ -40,7 +41,7 @@ class FixedStyleGenerator(GridGenerator):
         super().__init__()
         self.arguments = {"universal": universal}
         self.universal = UniversalGenerator(encoder, **universal)
-        # At 128 px, a style that was trained further lost .03 of edge SSIM, and its style distance grew by a sixth.
+        # With thumbnails of 128 px, further training lost .03 of edge SSIM and raised the style distance by a sixth.
         self.universal.unmasked_thumbnail = self.thumbnail
         self.encoder = encoder
         depth = self.universal.depth
@@ -52,7 +53,7 @@ class FixedStyleGenerator(GridGenerator):
 
     @classmethod
     def from_universal(cls, generator: UniversalGenerator, style: torch.Tensor) -> "FixedStyleGenerator":
-        """Fix the style photo `(1, 3, H, W)` of a universal generator; the weights are copied."""
+        """Copy a universal generator and fix its style photo `(1, 3, H, W)`."""
         with torch.device(generator.floor.device):
             fixed = cls(generator.encoder, generator.arguments).to(generator.floor.dtype)
         fixed.universal.load_state_dict(generator.state_dict())
@@ -62,8 +63,8 @@ class FixedStyleGenerator(GridGenerator):
         return fixed
 
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
-        """See `GridGenerator.predict_grid`."""
-        unused = self.places.new_zeros(1, 3, 0, 0)  # the thumbnail of the style plays no part
+        """Predict the grid; see `GridGenerator.predict_grid`."""
+        unused = self.places.new_zeros(1, 3, 0, 0)  # the generator never reads the thumbnail of the style
         stored = {name: getattr(self, name) for name in _STORED}
         style = PhotoStatistics(thumbnail=unused, mask=None, **stored)
         return self.universal.predict_grid(self.universal.read(content), style)

@@ -1,4 +1,4 @@
-"""The statistics of a photo that the universal generator works with, cell by cell and region by region."""
+"""Statistics of a photo by cell and by region, for the universal generator."""
 
 from typing import NamedTuple
 
@@ -15,27 +15,30 @@ from lookcast.ops.transport import color_moments
 from lookcast.structures import Features
 
 CELLS = 16
-"""Cells per side: the resolution of the attention and of the grid."""
+"""Number of cells per side: the resolution of the attention and of the grid."""
 PLACES = 64
-"""Places per side: the resolution of the regions; 4x4 places make a cell."""
+"""Number of places per side: the resolution of the regions. A cell consists of 4x4 places."""
 TAP_CHANNELS = (10, 15, 38, 27)
 """Channels of the compact encoder's taps, relu1_1 to relu4_1."""
 NUM_FEATURES = sum(TAP_CHANNELS)
 
 
 class PhotoStatistics(NamedTuple):
-    """Statistics of a photo. P = 16 x 16 cells, row by row.
+    """Statistics of a photo.
+
+    P is the number of cells, 16 x 16, counted row by row. D is the depth of the grid.
 
     Attributes:
-        thumbnail: the thumbnail `(B, 3, S, S)` that they are computed from.
-        places: features at the places, `(B, 90, 64, 64)`.
-        cells: features at the cells, `(B, 90, 16, 16)`.
-        statistics: features, squared features and luma shares of each cell, `(B, P, 2 * 90 + D)`; attention averages
-            them.
-        moments: colour moments at the places, `(B, 10, 64, 64)`.
-        shares: shares of the D luma steps at the places, `(B, D, 64, 64)`.
-        mask: the given regions at the places, `(B, K, 64, 64)`, or None without masks.
-        classes: the predicted regions at the places, `(B, K, 64, 64)`; None with a mask, or before they are predicted.
+        thumbnail: the thumbnail `(B, 3, S, S)` of the photo, from which all statistics are computed.
+        places: features of each place, `(B, 90, 64, 64)`.
+        cells: features of each cell, `(B, 90, 16, 16)`.
+        statistics: features, squared features and luma shares of each cell, `(B, P, 2 * 90 + D)`, as input of the
+            weighted averages by attention.
+        moments: colour moments of each place, `(B, 10, 64, 64)`.
+        shares: share of each of the D luma steps in each place, `(B, D, 64, 64)`.
+        mask: the given mask, resized to the places, `(B, K, 64, 64)`; None for a photo without a mask.
+        classes: the predicted regions of each place, `(B, K, 64, 64)`; None for a photo with a mask, and None before
+            the prediction.
     """
 
     thumbnail: torch.Tensor
@@ -56,7 +59,7 @@ def photo_statistics(
     Args:
         thumbnail: `(B, 3, S, S)`, S a power of two, at least 64.
         features: features of the thumbnail, by tap.
-        mask: `(B, K, H, W)` of any size, or None without masks.
+        mask: `(B, K, H, W)` of any size; None stands for no mask.
         depth: D, the depth of the grid.
     """
     size = (PLACES, PLACES)
@@ -81,21 +84,24 @@ def photo_statistics(
 
 
 def depth_shares(guide: torch.Tensor, depth: int) -> torch.Tensor:
-    """Return the weight of each of the grid's D cells along the guide, as slicing weighs them.
+    """Return the weights of the D cells in depth at every pixel, as in slicing.
 
     Args:
         guide: `(B, 1, H, W)` in [0, 1].
         depth: D.
 
     Returns:
-        `(B, D, H, W)`, sums to 1 over D.
+        `(B, D, H, W)`; the weights of a pixel sum to 1 over D.
     """
     centres = torch.arange(depth, device=guide.device, dtype=guide.dtype).view(1, -1, 1, 1)
     return tent_weight(cell_position(guide, depth), centres)
 
 
 def cell_sums(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Sum weighted values over the places of each cell: `(B, K, 64, 64)`, `(B, C, 64, 64)` to `(B, P, K, C)`."""
+    """Sum weighted values over the places of each cell.
+
+    Weights `(B, K, 64, 64)` and values `(B, C, 64, 64)` give sums `(B, P, K, C)`.
+    """
     left, right = _by_cell(weights), _by_cell(values)
     return left.transpose(2, 3) @ right
 
@@ -110,30 +116,30 @@ def _by_cell(x: torch.Tensor) -> torch.Tensor:
 def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> torch.Tensor:
     """Return the share of each region in the pixels of each cell of the grid.
 
-    A blur gives a cell without pixels the shares of its neighbours, in depth and in the plane, because slicing reads it
-    for the pixels between two cells. The blur also softens the borders between regions.
+    A blur in depth and in the plane gives a cell without pixels the shares of its neighbours. Such a cell needs shares,
+    because slicing interpolates between neighbouring cells. The blur also softens the borders between regions.
 
     Args:
-        shares: shares of the D luma steps, `(B, D, 64, 64)`.
+        shares: share of each of the D luma steps in each place, `(B, D, 64, 64)`.
         mask: the regions, `(B, K, 64, 64)`.
         rounds: number of blurs.
 
     Returns:
-        `(B, K, D, 16, 16)`, sums to 1 over K, or to 0 where nothing is labelled.
+        `(B, K, D, 16, 16)`; the shares of a cell sum to 1 over K, or to 0 in an unlabelled area.
     """
     sums = cell_sums(shares, mask)  # (B, P, D, K)
     volume = sums.permute(0, 3, 2, 1).reshape(sums.shape[0], mask.shape[1], shares.shape[1], CELLS, CELLS)
     plane = volume.sum(2, keepdim=True)
     for _ in range(rounds):
         volume = _blur(volume)
-    # A cell without pixels near it takes the shares at any luma. A tenth of them everywhere keeps the pixels of one
-    # texture, which differ in luma only, in the same region.
+    # Every cell gets a tenth of the shares over all luma steps. A cell without pixels near it then has these shares,
+    # and pixels of one texture, which differ in luma only, stay in the same region.
     volume = volume + 0.1 * plane
     return volume / volume.sum(1, keepdim=True).clamp_min(1e-6)
 
 
 def _blur(volume: torch.Tensor) -> torch.Tensor:
-    """Blur by [1 2 1] / 4 along depth, height and width, with replicated borders."""
+    """Blur a volume by [1 2 1] / 4 along depth, height and width, with replicated borders."""
     padded = F.pad(volume, (1, 1, 1, 1, 1, 1), mode="replicate")
     for dim in (2, 3, 4):
         size = padded.shape[dim] - 2
@@ -142,33 +148,36 @@ def _blur(volume: torch.Tensor) -> torch.Tensor:
 
 
 class RegionHead(nn.Module):
-    """Predicts regions without masks: the same soft classes in every photo, learned with the generator.
+    """Network that predicts the regions of a photo without a mask.
+
+    The regions are soft classes, and every photo has the same classes. The network is trained with the generator.
 
     Args:
-        num_regions: K.
-        width: channels of the hidden layer.
+        num_regions: K, number of classes.
+        width: number of channels of the hidden layer.
     """
 
     def __init__(self, num_regions: int, width: int = 48) -> None:
         super().__init__()
         last = nn.Conv2d(width, num_regions, 1)
-        with torch.no_grad():  # without it, every place would belong to every class alike, and none would be learned
+        with torch.no_grad():  # with equal probabilities of all classes, the head would not learn to separate them
             last.weight.mul_(3)
         self.layers = nn.Sequential(nn.Conv2d(2 * NUM_FEATURES + 2, width, 1), nn.ReLU(), last)
 
     def forward(self, places: torch.Tensor) -> torch.Tensor:
-        """Predict the classes: `(B, 90, 64, 64)` to `(B, K, 64, 64)`, sums to 1 over K."""
+        """Predict the classes: `(B, 90, 64, 64)` to probabilities `(B, K, 64, 64)`, which sum to 1 over K."""
         return full_precision(self.layers(with_position(places))).softmax(1)
 
 
 def with_position(features: torch.Tensor) -> torch.Tensor:
-    """Append the features relative to their photo, and the position: `(B, C, h, w)` to `(B, 2C + 2, h, w)`.
+    """Append the standardised features and the position: `(B, C, h, w)` to `(B, 2C + 2, h, w)`.
 
-    Relative features are the same by day and by night; absolute ones tell grass from sky.
+    Features are standardised by mean and standard deviation over each photo. Standardised features are the same by day
+    and by night. The original features distinguish grass from sky.
     """
     height, width = features.shape[-2:]
     centered = features - features.mean((-2, -1), keepdim=True)
-    # The standard deviation; torch.std takes ten times as long on a CPU.
+    # The standard deviation. torch.std takes ten times as long on a CPU.
     spread = torch.linalg.vector_norm(centered, dim=(-2, -1), keepdim=True) / (height * width - 1) ** 0.5
     y = torch.linspace(-1, 1, height, device=features.device, dtype=features.dtype).view(1, 1, -1, 1)
     x = torch.linspace(-1, 1, width, device=features.device, dtype=features.dtype).view(1, 1, 1, -1)
@@ -177,10 +186,12 @@ def with_position(features: torch.Tensor) -> torch.Tensor:
 
 
 def group_summary(weights: torch.Tensor, photo: PhotoStatistics) -> torch.Tensor:
-    """Return the input of the residual blocks for a group: means and spreads of features and colours, luma shares.
+    """Summarise groups of cells by means and spreads of features and colours, and by luma shares.
+
+    The summary is an input of the residual blocks.
 
     Args:
-        weights: weights of the photo's cells in each group, `(B, P, P)`.
+        weights: weight of each cell of the photo in each of the P groups, `(B, P, P)`.
         photo: statistics of the photo.
     """
     statistics = weights @ photo.statistics
@@ -189,7 +200,7 @@ def group_summary(weights: torch.Tensor, photo: PhotoStatistics) -> torch.Tensor
     spread = (square - mean.square()).clamp_min(1e-4).sqrt()
     center = moments[..., 1:4]
     deviation = (moments[..., [4, 7, 9]] - center.square()).clamp_min(1e-5).sqrt()
-    # The factors bring all of them to the order of 1.
+    # The factors scale all values to the order of 1.
     return to_plane(torch.cat([mean, spread, 8 * statistics[..., 2 * NUM_FEATURES :], 4 * center, 8 * deviation], -1))
 
 

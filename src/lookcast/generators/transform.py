@@ -1,4 +1,4 @@
-"""The residual network of Johnson et al., a baseline: only the penalty keeps its pixels photorealistic."""
+"""The residual network of Johnson et al., a baseline that only the photorealism penalty keeps photorealistic."""
 
 import torch
 import torch.nn.functional as F
@@ -24,15 +24,19 @@ class _Block(nn.Module):
 
 
 class TransformGenerator(Generator):
-    """Predicts a change of the content: two strided convolutions, residual blocks, two upsamplings.
+    """Generator that predicts a change of the content by a residual network.
 
-    Starts as the identity. Differences from the paper: nearest-neighbour upsampling before a convolution instead of a
-    transposed convolution (no checkerboard), reflection padding, instance normalisation (Ulyanov et al. 2016), and a
-    change of the content as the output instead of a new image. Memory grows with the photo: about 1 KiB a pixel.
+    The layers are two strided convolutions, residual blocks, and two upsamplings. The untrained generator is the
+    identity. The network needs about 1 KiB of memory per pixel of the photo. Differences from the paper:
+
+    * nearest-neighbour upsampling before a convolution instead of a transposed convolution (no checkerboard)
+    * reflection padding
+    * instance normalisation (Ulyanov et al. 2016)
+    * a change of the content as the output instead of a new image
 
     Args:
-        channels: channels at full resolution; each of the two strided convolutions doubles them.
-        blocks: residual blocks at a quarter of the resolution.
+        channels: number of channels at full resolution; each of the two strided convolutions doubles this number.
+        blocks: number of residual blocks, at a quarter of the resolution.
 
     Reference:
         Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style Transfer", ECCV 2016.
@@ -69,9 +73,9 @@ class TransformGenerator(Generator):
         content_mask: torch.Tensor | None,
         style_mask: torch.Tensor | None,
     ) -> Stylization:
-        """Add the change that the network predicts."""
+        """Add the predicted change to the content."""
         height, width = content.shape[-2:]
-        # Replication, because reflection needs more pixels than it adds, and a photo may have only a few.
+        # Replication padding, because reflection padding would fail for a photo of only a few pixels.
         pad = [max(16 - d, -d % STRIDE) for d in (width, height)]
         padded = F.pad(content, (0, pad[0], 0, pad[1]), mode="replicate")
         change = self.head(self.up(self.blocks(self.down(padded - 0.5))))
@@ -79,7 +83,7 @@ class TransformGenerator(Generator):
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> tuple[nn.Module, nn.Module]:
-    # No bias, because the normalisation would subtract it.
+    # No bias, because the normalisation would subtract the bias.
     return (
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode="reflect", bias=False),
         nn.InstanceNorm2d(outputs, affine=True),

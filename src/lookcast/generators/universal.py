@@ -1,4 +1,4 @@
-"""A generator for any style photo: it matches regions, carries their colours over and learns the rest."""
+"""A generator for any style photo: colour transfer between matching regions, plus a learned part."""
 
 import math
 from typing import NamedTuple
@@ -32,19 +32,20 @@ from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
 from lookcast.structures import Features
 
 MAX_STRENGTH = 1.25
-"""Largest share of the style's colours that a cell takes: a little beyond the statistics of the style."""
+"""Largest strength of carried colours; the strength 1 reaches the colour statistics of the style."""
 START = math.log(4)
-"""Logit of the strength 1, before training; at a strength of .9 the colour distance is a third larger."""
+"""Logit of the strength before training, for a strength of 1. At .9, the colour distance is a third larger."""
 LIMITS = {"depth": 64, "channels": 1024, "blocks": 64, "heads": 64, "head_width": 256, "regions": 64}
-"""Maximum of each argument, so that a checkpoint can't allocate more memory than a machine has."""
+"""Maximum of each argument. The limits keep a checkpoint from allocating more memory than a machine has."""
 
 
 class Group(NamedTuple):
-    """The pixels of a photo that each cell of the content finds, content or style.
+    """The pixels of a content or style photo that resemble each cell of the content.
 
     Attributes:
-        moments: colour moments of the pixels, for every head, cell and region: `(B, H, P, K, 10)`.
-        weights: weights of the photo's cells for each cell of the content, mean over heads and regions: `(B, P, P)`.
+        moments: colour moments of the pixels, for every head, cell and region, `(B, H, P, K, 10)`.
+        weights: weights of the photo's cells for each cell of the content, averaged over heads and regions,
+            `(B, P, P)`.
     """
 
     moments: torch.Tensor
@@ -52,37 +53,38 @@ class Group(NamedTuple):
 
 
 class UniversalGenerator(PairGenerator):
-    """Predicts a grid of affine colour transforms from two photos: any style in one pass.
+    """Generator that predicts a bilateral grid from a content photo and any style photo, in one pass.
 
-    The grid is the identity plus three parts, in each cell:
+    In each cell, the grid is `identity + strength * carried colours + learned part`:
 
-    * *carried colours*: for each region of the cell, the affine map (`knothe_rosenblatt`) from the colours of the
-      cell's group in the content to the colours of its group in the style. Attention finds both groups, with the same
-      query and the same keys: the cells of each photo that resemble the cell. A mask restricts attention to the region
-      and to its counterpart; without masks, a small head predicts the regions.
-    * the *strength* of the carried colours and the mix of the attention heads, from residual blocks over the cells.
-    * a *learned* part: the difference between the outputs of these blocks for the statistics of the style and for the
-      statistics of a draft, the thumbnail with carried colours.
+    * *carried colours*: for each region of the cell, an affine map (`knothe_rosenblatt`) from the colours of a group in
+      the content to the colours of a group in the style, minus the identity. A group contains the cells of a photo
+      that resemble the cell. Attention finds both groups by the same query and the same layer for keys. A mask
+      restricts both groups to the same label. Without masks, a small head predicts the regions.
+    * *strength*: residual blocks over the cells predict the strength, and the mix of the attention heads.
+    * *learned part*: the difference of two outputs of these blocks. The first output is for the statistics of the
+      style, the second for the statistics of a draft, the thumbnail with carried colours.
 
-    A photo with itself as style comes back unchanged, by construction, and the untrained generator is a colour transfer
-    region by region. A label absent from the style takes the whole style photo, as in the losses. The network sees
-    thumbnails only (`thumbnail_side`); the photo itself is sliced.
+    If content and style are the same photo, the photo stays unchanged by construction. The untrained generator
+    transfers colours region by region. A label absent from the style uses the whole style photo, as in the losses. The
+    network sees thumbnails only (`thumbnail_side`). Slicing uses the photo at full resolution.
 
     Attributes:
-        thumbnail: side of a photo's thumbnail with a mask, in pixels.
-        unmasked_thumbnail: the same without masks: a quarter of the encoder's time, for the same figures on pairs.
+        thumbnail: side of the thumbnail of a photo with a mask, in pixels.
+        unmasked_thumbnail: side of the thumbnail of a photo without a mask, in pixels. This smaller side takes a
+            quarter of the encoder's time and gives the same metrics on pairs.
 
     Args:
         encoder: the frozen compact encoder.
-        depth: D of the grid.
-        channels: channels of the residual blocks.
+        depth: D, depth of the grid.
+        channels: number of channels of the residual blocks.
         blocks: number of residual blocks, at the resolution of the grid.
-        heads: attention heads.
-        head_width: channels of each head's queries and keys.
-        regions: K without masks.
+        heads: number of attention heads.
+        head_width: number of channels of each head's queries and keys.
+        regions: K, number of predicted regions without masks.
 
     Raises:
-        InputError: a size outside its range (`LIMITS`), or another encoder.
+        InputError: an argument is outside its range (`LIMITS`), or the encoder is not the compact encoder.
 
     Reference:
         Luan et al. 2017 (regions); Gharbi et al. 2017 (the grid); Xia et al., "Joint bilateral learning for real-time
@@ -114,7 +116,7 @@ class UniversalGenerator(PairGenerator):
             check_integer(name, value, 1, LIMITS[name])
         taps = tuple(getattr(encoder, "channels", {}).values())
         if taps != TAP_CHANNELS:
-            raise InputError(f"encoder: expected the compact one with taps of {TAP_CHANNELS} channels, got {taps}")
+            raise InputError(f"encoder: expected the compact encoder, with taps of {TAP_CHANNELS} channels, got {taps}")
         self.encoder = encoder
         self.depth, self.heads = depth, heads
         self.regions = RegionHead(regions)
@@ -123,9 +125,9 @@ class UniversalGenerator(PairGenerator):
         self.key = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         # Before training, cells attend to cells with the same features.
         self.query.load_state_dict(self.key.state_dict())
-        # Factor of the queries, row 0 with masks and row 1 without. Before training, the group of a cell is its whole
-        # region with masks, and the cells like it without.
-        # On the CPU and without `log`: on the meta device, where a checkpoint is built first, both import all of sympy.
+        # Factor of the queries: row 0 with masks, row 1 without masks. Before training, a group contains the whole
+        # region with masks, and only similar cells without masks. Computed on the CPU and without `log`, because
+        # `linspace` and `log` import all of sympy on the meta device, on which a checkpoint is first built.
         unmasked, masked = torch.linspace(0.4, 1.2, heads, device="cpu"), torch.linspace(0, 0.5, heads, device="cpu")
         self.sharpness = nn.Parameter(torch.stack([masked, unmasked]))
         self.floor = nn.Parameter(torch.full((3,), math.log(1e-4)))
@@ -147,26 +149,26 @@ class UniversalGenerator(PairGenerator):
     def read(
         self, photo: torch.Tensor, mask: torch.Tensor | None = None, features: Features | None = None
     ) -> PhotoStatistics:
-        """See `PairGenerator.read`.
+        """Return the statistics of a photo; see `PairGenerator.read`.
 
         Args:
             photo: `(B, 3, H, W)` in [0, 1], any size.
-            mask: `(B, K, h, w)` in [0, 1], any size, or None without masks.
-            features: the encoder's features of the photo, if they are known; used if the photo is its own thumbnail.
+            mask: `(B, K, h, w)` in [0, 1], any size; None stands for no mask.
+            features: features of the photo from the encoder, or None; ignored if the photo is not yet a thumbnail.
         """
         thumbnail = thumbnail_of(photo, self.thumbnail)
-        # In two steps, so that a photo and its thumbnail give the same.
+        # In two steps, so that a photo and its thumbnail give the same statistics.
         thumbnail = thumbnail_of(thumbnail, self.thumbnail_side(mask is not None))
         if features is None or thumbnail is not photo:
             with torch.no_grad():
                 features = self.encoder(thumbnail)
         with no_autocast(thumbnail):  # differences of moments need all digits
             statistics = photo_statistics(full_precision(thumbnail), features, mask, self.depth)
-        # Here and not in `predict_grid`: a style is read once, for many contents.
+        # Predict the classes here and not in `predict_grid`, because a style is read once for many contents.
         return statistics._replace(classes=self._classes(statistics)) if mask is None else statistics
 
     def predict_grid(self, content: PhotoStatistics, style: PhotoStatistics) -> torch.Tensor:
-        """See `PairGenerator.predict_grid`; `(B, 12, D, 16, 16)`."""
+        """Predict the grid `(B, 12, D, 16, 16)`; see `PairGenerator.predict_grid`."""
         sharpness = self.sharpness[0 if content.mask is not None else 1].view(-1, 1, 1)
         if content.mask is None or style.mask is None:
             own_mask, style_mask = self._classes(content), self._classes(style)
@@ -193,7 +195,7 @@ class UniversalGenerator(PairGenerator):
             identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype)
             change = (blended - identity.view(-1)) * strength.transpose(1, 2)[..., None]
             shares = region_shares(content.shares, own_mask).flatten(3)
-            # Cell by cell: einsum would copy each of the small matrices.
+            # One product per cell, because einsum would copy each of the small matrices.
             cells = change.transpose(2, 3) @ shares.permute(0, 3, 1, 2).contiguous()  # (B, P, 12, D)
             carried: torch.Tensor = cells.permute(0, 2, 3, 1).reshape(size)
         draft = self._draft(content, identity + carried, of_content.weights)
@@ -203,7 +205,7 @@ class UniversalGenerator(PairGenerator):
 
     @torch.no_grad()
     def _draft(self, content: PhotoStatistics, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Summarise the groups of the content after their colours have been carried over."""
+        """Summarise the groups of the content in the draft, the thumbnail with carried colours."""
         image = apply_grid(grid, content.thumbnail).clamp(0, 1)
         features = self.encoder(image)
         with no_autocast(image):
@@ -218,17 +220,17 @@ class UniversalGenerator(PairGenerator):
         return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)
 
     def _attend(self, query: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
-        """Find the group of each cell of the content in a photo.
+        """Find the group of each content cell in a content or style photo.
 
         Args:
             query: queries of the content, `(B, H, P, C)`.
-            photo: statistics of the photo, content or style.
+            photo: statistics of the content or style photo.
             mask: regions of the photo, `(B, K, 64, 64)`.
             own: regions of the content, `(B, K, 64, 64)`.
         """
         key = self._split(self.key(with_position(photo.cells)))
         attention = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(-1)
-        # A cell may attend only to places outside its region: a hundredth of uniform attention keeps sums positive.
+        # A cell may attend only to cells outside its region. A hundredth of uniform attention keeps the sums positive.
         attention = 0.99 * attention + 0.01 / attention.shape[-1]
         sums = cell_sums(mask, photo.moments)  # (B, P, K, 10)
         moments = attention @ sums.flatten(2)[:, None]

@@ -1,1 +1,1 @@
-"""Stylizing photos with a checkpoint; imports nothing of training."""
+"""Stylization of photos with a checkpoint. This package imports no training code."""

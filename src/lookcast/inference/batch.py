@@ -1,6 +1,5 @@
-"""Many photo files: several at a time, so that reading, stylizing and writing overlap."""
+"""Stylization of many photo files in parallel threads, so that reading, computing and writing overlap."""
 
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -15,20 +14,21 @@ from lookcast.inference.jobs import Job
 from lookcast.inference.photo_files import FILE_DEFAULTS, FileOptions, stylize_file
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.read import PhotoError
+from lookcast.processes import usable_cores
 
 if TYPE_CHECKING:  # the package imports all of kornia, which photos without masks do not need
     from lookcast.segmenters.auto_masks import AutoMasks
 
 MAX_WORKERS = 8
-"""The default number of photos at a time is at most this: each takes some 12 bytes a pixel."""
+"""Upper limit of the default number of workers. Each photo in progress takes about 12 bytes a pixel."""
 
 
 class BatchResult(NamedTuple):
-    """The photos of a batch that failed.
+    """The failures of a batch of photos.
 
     Attributes:
-        failures: of the photos that were skipped, in the order of the jobs.
-        damaged: number of photos that could be read in part only and were written nevertheless.
+        failures: errors of the photos that were skipped, in the order of the jobs.
+        damaged: number of damaged photos that were read in part and written.
     """
 
     failures: list[PhotoError]
@@ -43,21 +43,24 @@ def stylize_files(
     workers: int | None = None,
     files: FileOptions = FILE_DEFAULTS,
 ) -> BatchResult:
-    """Stylize photos with a progress bar on a terminal; report a photo that fails and continue.
+    """Stylize photo files. If a photo fails, report the error, skip the photo and continue.
+
+    On a terminal, a progress bar shows the progress.
 
     Args:
-        stylizers: one for each device; photos go to them in turn.
-        jobs: the photos.
-        strength: as in `Stylizer.stylize`.
-        auto_masks: as in `stylize_file`.
-        workers: photos at a time, each from its file to its file; None is one for each core, at most eight.
-        files: options for files.
+        stylizers: one stylizer for each device. Consecutive photos use the stylizers in turn.
+        jobs: the photos to stylize.
+        strength: see `Stylizer.stylize`.
+        auto_masks: see `stylize_file`.
+        workers: number of threads; each thread reads, stylizes and writes one photo at a time. None uses one thread for
+            each core, at most `MAX_WORKERS`.
+        files: options for reading and writing files.
 
     Raises:
-        InputError: an error that the next photo would meet too, such as an output folder that can't be written. Photos
-            in progress are finished first.
+        InputError: an error that would also affect the next photos, such as an output folder that can't be written.
+            Photos in progress are finished first.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     workers = min(cores, MAX_WORKERS) if workers is None else workers
     if workers < 1:
         raise InputError(f"--jobs: expected at least 1 photo at a time, got {workers}")
@@ -79,5 +82,5 @@ def stylize_files(
                     tqdm.write(f"lookcast: skipped: {error}", file=sys.stderr)
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # a worker's setting holds for every thread that is made later, too
+        torch.set_num_threads(threads)  # the setting of a worker also applies to all threads that start later
     return BatchResult([failures[number] for number in sorted(failures)], damaged)

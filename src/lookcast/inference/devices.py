@@ -1,4 +1,4 @@
-"""Devices to compute on, and the state of torch that computing relies on."""
+"""Choice of devices, and the global settings of torch that the computation needs."""
 
 import os
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ import torch
 from lookcast.checks import InputError
 
 _DEVICES = ("cpu", "cuda", "mps")
-_computing: list[int | None] = [None]  # the process that computed last; a forked process inherits it
+_computing: list[int | None] = [None]  # id of the process that computed last; a forked process inherits the value
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
     """Choose a device.
 
     Args:
-        device: `cpu`, `cuda`, `cuda:1`, `mps`; `auto` is a CUDA device if there is one, else the CPU. It never takes
-            `mps`, which is untested.
+        device: `cpu`, `cuda`, `cuda:1`, `mps` or `auto`. `auto` chooses a CUDA device if the machine has one, else the
+            CPU. `auto` never chooses `mps`, because `mps` is untested.
 
     Raises:
-        InputError: an unknown device, or one that this machine does not have.
+        InputError: the device is unknown, or the machine does not have the device.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -44,11 +44,11 @@ def pick_devices(devices: str = "auto") -> list[torch.device]:
     """Choose devices for many photos.
 
     Args:
-        devices: names as `pick_device` takes them, separated by commas; `auto` is every CUDA device of this machine,
-            else the CPU. Under torchrun, `auto` is the device of the process's local rank.
+        devices: names of devices for `pick_device`, separated by commas; or `auto`, which chooses all CUDA devices of
+            the machine, else the CPU. Under torchrun, `auto` chooses one CUDA device by the local rank of the process.
 
     Raises:
-        InputError: as `pick_device`; a LOCAL_RANK that is no whole number.
+        InputError: see `pick_device`; or LOCAL_RANK is not a whole number.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if devices != "auto" or count == 0:
@@ -62,7 +62,7 @@ def pick_devices(devices: str = "auto") -> list[torch.device]:
 
 
 def bfloat16_is_faster(device: torch.device) -> bool:
-    """Return whether bfloat16 is much faster than float32 on a device: GPUs from Ampere on, CPUs with AMX."""
+    """Return whether bfloat16 is much faster than float32 on a device: True for GPUs since Ampere and CPUs with AMX."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
@@ -70,10 +70,10 @@ def bfloat16_is_faster(device: torch.device) -> bool:
 
 @contextmanager
 def usual_torch() -> Iterator[None]:
-    """Compute with torch in its usual state, whatever the caller of lookcast has done to it.
+    """Run a block with torch's default type float32 and default device CPU, and restore the settings afterwards.
 
-    Tensors are float32 on the CPU unless told otherwise. A process that was forked after its parent computed gets one
-    thread: OpenMP's threads do not exist in the child, and torch would wait for them for ever.
+    If the parent process has computed before the fork, the number of threads in this process is set to 1. The threads
+    of OpenMP do not exist in a forked process, and torch would wait for these threads for ever.
     """
     if _computing[0] not in (None, os.getpid()):
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""The photos to stylize and the file that each becomes: decided before anything is read or written."""
+"""Planning of a run: the photos to read and the files to write, checked before any photo is read or written."""
 
 import os
 import stat
@@ -15,12 +15,12 @@ from lookcast.photos.read import PHOTO_SUFFIXES, check_writable
 
 
 class Job(NamedTuple):
-    """One photo to stylize.
+    """The paths of one photo to stylize.
 
     Attributes:
-        source: the photo.
+        source: the photo to read.
         target: the file to write.
-        mask: its regions, a PNG in the nine colours; None without masks.
+        mask: mask file of the photo, a PNG in the nine colours of masks; None without masks.
     """
 
     source: Path
@@ -29,16 +29,17 @@ class Job(NamedTuple):
 
 
 def plan_jobs(photos: Sequence[Path], out: Path, masks: Path | None = None) -> list[Job]:
-    """Decide which file each photo becomes.
+    """Choose the output file and the mask of each photo.
 
     Args:
-        photos: files, or folders that stand for the photos directly in them.
-        out: the file to write if `photos` is one file and `out` ends like a photo; otherwise the folder to write into.
-        masks: the mask of a single photo, or a folder with a PNG for each, named like it.
+        photos: photo files and folders. A folder stands for the photos directly in the folder.
+        out: the file to write, if `photos` is one file and `out` has the suffix of a photo; otherwise the folder to
+            write into.
+        masks: the mask file of a single photo, or a folder in which each photo has a PNG with the same stem.
 
     Raises:
-        InputError: a folder without photos, several photos for one file, two photos for one target or one mask, a photo
-            without its mask, or a target that no folder can hold.
+        InputError: a folder has no photos, `out` is one file for several photos, two photos share a target or a mask,
+            a photo has no mask, or a target can't be written.
     """
     sources = photos_in(photos)
     single = len(photos) == 1 and not _is_folder(photos[0])
@@ -51,26 +52,26 @@ def plan_jobs(photos: Sequence[Path], out: Path, masks: Path | None = None) -> l
 
 
 def photos_in(paths: Sequence[Path]) -> list[Path]:
-    """Return photos as they are named; a folder stands for the photos directly in it, sorted by name.
+    """Return the photo files of `paths` in the given order. Each folder is replaced by its photos, sorted by name.
 
     Raises:
-        InputError: a folder that can't be read, or without photos.
+        InputError: a folder can't be read or has no photos.
     """
     return list(chain.from_iterable(_list_folder(path) if _is_folder(path) else [path] for path in paths))
 
 
 def check_distinct(written: Iterable[tuple[Path, Path]]) -> None:
-    """Refuse two sources for one file.
+    """Raise an error if two sources would be written to the same file.
 
     Args:
-        written: a source and a file that it becomes.
+        written: pairs of a source and its output file.
 
     Raises:
-        InputError: names both sources and the file.
+        InputError: two sources have the same output file; the message names the three paths.
     """
     taken: dict[str, Path] = {}
     for source, target in written:
-        # normcase: on some systems A.jpg and a.jpg are one file.
+        # normcase, because A.jpg and a.jpg are the same file on some systems.
         key = os.path.normcase(os.path.realpath(target))
         other = taken.setdefault(key, source)
         if other is not source:
@@ -78,10 +79,10 @@ def check_distinct(written: Iterable[tuple[Path, Path]]) -> None:
 
 
 def check_distinct_stems(sources: Sequence[Path]) -> None:
-    """Refuse two photos that would share the name of a mask.
+    """Raise an error if two photos have the same stem, because their masks would have the same name.
 
     Raises:
-        InputError: names them.
+        InputError: two photos have the same stem; the message names both photos.
     """
     named: dict[str, Path] = {}
     for source in sources:
@@ -91,14 +92,14 @@ def check_distinct_stems(sources: Sequence[Path]) -> None:
 
 
 def check_inputs_kept(written: Iterable[Path], read: Iterable[tuple[str, Path]]) -> None:
-    """Refuse to write over a file that is read, under whatever name or link it is reached.
+    """Raise an error if a file to write is also a file to read, even through a link or another path.
 
     Args:
         written: the files to write.
-        read: the files to read, each with its role for the message.
+        read: pairs of a role, for the message, and a file to read.
 
     Raises:
-        InputError: names the file and its role.
+        InputError: a file to write is also read; the message names the file and its role.
     """
     roles = {identity: role for role, path in read if (identity := _identity(path)) is not None}
     for path in written:
@@ -108,10 +109,11 @@ def check_inputs_kept(written: Iterable[Path], read: Iterable[tuple[str, Path]])
 
 
 def check_place(target: Path) -> None:
-    """Refuse a file that can't exist, because of its name or because of what stands in its place or on the way to it.
+    """Raise an error if a file can't be written at a path.
 
     Raises:
-        InputError: names the obstacle.
+        InputError: the name is invalid, the path is not a regular file, or a parent is not a folder; the message states
+            the reason.
     """
     for path in (target, *target.parents):
         try:
@@ -128,12 +130,12 @@ def check_place(target: Path) -> None:
 
 
 def pending_jobs(jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs whose target is missing or older than its photo. A target that exists is complete."""
+    """Return the jobs whose target is missing or older than the source. An existing target is always complete."""
     return [job for job in jobs if not 0 < _modified(job.source) <= _modified(job.target)]
 
 
 def rank_jobs(jobs: Sequence[Job], rank: int, count: int) -> list[Job]:
-    """Return the part of process `rank` of `count`; every job is in one part."""
+    """Return the jobs of process `rank` of `count` processes. Each job belongs to exactly one process."""
     return list(jobs[rank::count])
 
 
@@ -147,7 +149,7 @@ def _list_folder(folder: Path) -> list[Path]:
 def _target(source: Path, out: Path, single: bool) -> Path:
     if not _is_folder(out) and out.suffix.lower() in {*PHOTO_SUFFIXES, *Image.registered_extensions()}:
         if not single:
-            raise InputError(f"{out}: is named like one photo; several photos, or those of a folder, need a folder")
+            raise InputError(f"{out}: is named like one photo; several photos or a folder need an output folder")
         check_writable(out)
         check_place(out)
         return out
@@ -162,12 +164,12 @@ def _mask_of(source: Path, masks: Path, single: bool) -> Path:
         return masks
     mask = masks / f"{source.stem}.png"
     if not mask.is_file():
-        raise InputError(f"content-mask: {source} has none, {mask} does not exist")
+        raise InputError(f"content-mask: {source} has no mask, {mask} does not exist")
     return mask
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return the same for all paths to one file, through links of either kind; None for a missing file."""
+    """Return (device, inode) of a file, equal for all paths and links to the file; None for a missing file."""
     status = _status(path)
     return None if status is None else (status.st_dev, status.st_ino)
 
@@ -183,7 +185,7 @@ def _modified(path: Path) -> float:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Return None for a path that can't be read, a name that is too long included; its reader says why."""
+    """Return the status of a path, or None if the status can't be read. Opening the path later raises the error."""
     try:
         return path.stat()
     except (OSError, ValueError):

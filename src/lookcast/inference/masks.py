@@ -1,4 +1,4 @@
-"""Masks as callers have them, checked and brought to the device."""
+"""Masks as arguments: masks are checked, converted to soft masks and moved to the device."""
 
 import logging
 from collections.abc import Sequence
@@ -13,30 +13,30 @@ from lookcast.photos.adapters import check_dense
 
 Masks = torch.Tensor | Sequence[torch.Tensor]
 
-_ROUNDING = 1e-3  # resizing a soft mask may leave [0, 1] by that much
+_ROUNDING = 1e-3  # tolerance for soft masks that exceed [0, 1] after resizing
 
 logger = logging.getLogger(__name__)
 
 
 def open_mask(name: str, mask: torch.Tensor, photo: torch.Tensor, device: torch.device, side: int) -> torch.Tensor:
-    """Check a mask against its photo and place it on a device.
+    """Check a mask of a photo, convert the mask to a soft mask, and move the mask to a device.
 
-    Labels travel as uint8. On the device they are averaged to `side`, the size at which the generator reads a mask, so
-    that it averages nothing once more.
+    Labels are transferred as uint8 and averaged on the device to at most `side` x `side`. The generator reads masks at
+    this size, so the generator does not average them again.
 
     Args:
-        name: the argument's name, for messages.
-        mask: uint8 labels `(H, W)` or `(B, H, W)`, 0 to 8 or 255 for no label; or a soft mask `(B, K, h, w)` in [0, 1].
-            The size may differ from the photo's, the aspect ratio may not.
-        photo: pixels `(B, H, W, 3)`.
-        device: the generator's.
-        side: the largest height and width of a mask made from labels: the generator's `mask_side`.
+        name: name of the argument, for messages.
+        mask: labels `(H, W)` or `(B, H, W)` as uint8, 0 to 8 or 255 for no label; or a soft mask `(B, K, h, w)` in
+            [0, 1]. The mask may have another size than the photo, but needs the same aspect ratio.
+        photo: pixels `(B, H, W, 3)` of the photo.
+        device: device of the generator.
+        side: largest height and width of a soft mask made from labels: the generator's `mask_side`.
 
     Returns:
-        `(B, K, h, w)`, float32.
+        Soft mask `(B, K, h, w)`, float32.
 
     Raises:
-        InputError: another kind, shape, type, range or aspect ratio, or a mask without any labelled pixel.
+        InputError: the type, shape, range or aspect ratio is invalid, or no pixel has a label.
     """
     if not isinstance(mask, torch.Tensor):
         raise InputError(f"{name}: expected a tensor of labels or shares, got {type(mask).__name__}")
@@ -68,29 +68,30 @@ def _check_shares(name: str, mask: torch.Tensor) -> None:
     if not mask.is_floating_point():
         raise InputError(f"{name}: expected uint8 labels or floating point in [0, 1], got {mask.dtype}")
     low, high = (value.item() for value in mask.aminmax())
-    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # this form refuses NaN too
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # this form also refuses NaN
         raise InputError(f"{name}: masks are in [0, 1], this one goes from {low:g} to {high:g}")
 
 
 def place_masks(
     masks: Masks | None, styles: Sequence[EncodedStyle], pixels: torch.Tensor, device: torch.device, side: int
 ) -> list[torch.Tensor | None]:
-    """Return the content's mask for each style, placed by `open_mask`; labels that a style lacks go into the log.
+    """Return the content mask for each style, prepared by `open_mask`. The log states labels that a style lacks.
 
     Args:
-        masks: one for all styles, a list with one for each, or None.
-        styles: with their own masks; none for a single-look generator.
-        pixels: of the content, `(B, H, W, 3)`.
-        device: as in `open_mask`.
-        side: as in `open_mask`.
+        masks: one content mask for all styles, a list with one content mask for each style, or None.
+        styles: encoded styles with their masks; empty for a single-look generator.
+        pixels: pixels `(B, H, W, 3)` of the content.
+        device: see `open_mask`.
+        side: see `open_mask`.
 
     Raises:
-        InputError: another number of masks than of styles, masks of one photo only, or masks that do not fit.
+        InputError: the number of masks differs from the number of styles, only the content or only a style has a
+            mask, or a mask is invalid.
     """
     given: list[torch.Tensor | None]
     given = [*masks] if isinstance(masks, list | tuple) else [masks] * len(styles)  # type: ignore[list-item]
     if len(given) != len(styles):
-        raise InputError(f"content_mask: {len(given)} for {len(styles)} style photos; one for all, or one for each")
+        raise InputError(f"content_mask: {len(given)} for {len(styles)} style photos; pass one mask, or one for each")
     placed: dict[int, torch.Tensor] = {}
     for mask, style in zip(given, styles, strict=True):
         check_mask_pairing(mask, style.mask)
@@ -104,7 +105,7 @@ def place_masks(
 
 
 def _log_absent_labels(content_mask: torch.Tensor, style_mask: torch.Tensor) -> None:
-    """Log each label of the content `(B, K, h, w)` that is absent from the style `(1, K, h, w)`."""
+    """Log each label of the content mask `(B, K, h, w)` that is absent from the style mask `(1, K, h, w)`."""
     content, style = (label_shares(mask).mean(0) for mask in (content_mask, style_mask))
     for label in (absent_labels(content, style) & (content >= MIN_SHARE)).nonzero()[:, 0].tolist():
         logger.warning(

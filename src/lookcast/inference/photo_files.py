@@ -1,4 +1,4 @@
-"""One photo from its file to its file, and the styles of a run from theirs."""
+"""Stylization of one photo file, and reading of the style photos of a run."""
 
 import logging
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ class FileOptions(NamedTuple):
     """Options for reading and writing photo files.
 
     Attributes:
-        quality: of JPEG, WebP and HEIC, 1 to 100.
-        subsampling: of chroma in JPEG, see `write_photo`.
-        max_pixels: a photo that claims more is refused before it is decoded.
-        lenient: stylize what can be read of a damaged photo.
+        quality: quality of JPEG, WebP and HEIC, 1 to 100.
+        subsampling: chroma subsampling of JPEG and HEIC; see `write_photo`.
+        max_pixels: largest number of pixels of a photo. A larger photo is refused before it is decoded.
+        lenient: if True, stylize the readable part of a damaged photo.
     """
 
     quality: int = 95
@@ -48,20 +48,21 @@ def read_styles(
     weights: Sequence[float] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> list[StyleInput]:
-    """Read style photos, and a mask for each or none.
+    """Read style photos and, if given, their masks.
 
     Args:
-        photos: the files.
-        masks: PNGs in the nine colours, as many as photos, or none.
-        weights: shares of the photos; None mixes them equally.
-        max_pixels: as in `FileOptions`.
+        photos: the files of the style photos.
+        masks: one mask file for each photo, a PNG in the nine colours of masks; empty to use no masks.
+        weights: weight of each photo in the mix; None gives all photos the same weight.
+        max_pixels: see `FileOptions`.
 
     Raises:
         PhotoError: a file can't be read.
-        InputError: other numbers of masks or weights than of photos, or a mask of another aspect ratio.
+        InputError: the number of masks or weights differs from the number of photos, or the aspect ratio of a mask
+            differs from its photo.
     """
     if len(masks) not in (0, len(photos)):
-        raise InputError(f"--style-mask: {len(masks)} for {len(photos)} style photos; each needs its own")
+        raise InputError(f"--style-mask: {len(masks)} for {len(photos)} style photos; each style photo needs one mask")
     if weights is not None and len(weights) != len(photos):
         raise InputError(f"--weights: {len(weights)} for {len(photos)} style photos")
     styles = []
@@ -79,34 +80,37 @@ def stylize_file(
     auto_masks: "AutoMasks | None" = None,
     files: FileOptions = FILE_DEFAULTS,
 ) -> bool:
-    """Read, stylize and write a photo. Wide colour profiles go through sRGB and come back.
+    """Read, stylize and write a photo. The output has the colour profile of the input.
+
+    A photo with a wide-gamut profile is converted to sRGB, and the result is converted back.
 
     Args:
-        stylizer: with its style set, unless masks are found together with the style.
-        job: the photo.
-        strength: as in `Stylizer.stylize`.
-        auto_masks: finds the masks of both photos; None where the job has a mask, or without masks.
-        files: options for files.
+        stylizer: the stylizer. Its style must be set by `set_style`, unless `auto_masks` is given.
+        job: the paths of the photo.
+        strength: see `Stylizer.stylize`.
+        auto_masks: segmenter that returns the style and the masks of content and style. None if the job has a mask
+            file, or to use no masks.
+        files: options for reading and writing files.
 
     Returns:
-        Whether the photo is damaged. With `files.lenient`, the part that could be read is written, and the log says
-        what is missing.
+        True if the photo is damaged. With `files.lenient`, the function writes the readable part of a damaged photo,
+        and the log states the damage.
 
     Raises:
-        PhotoError: this photo or its mask can't be read, or its format can't be written.
-        InputError: the file can't be written, or the stylizer does not fit.
+        PhotoError: the photo or its mask can't be read, or the format of the output can't be written.
+        InputError: the output file can't be written, or the checkpoint does not accept the style or the masks.
     """
     photo = read_photo(job.source, files.max_pixels, files.lenient)
     if photo.damage is not None:
         logger.warning("%s: %s", job.source, photo.damage)
-    check_writable(job.target, files.quality, files.subsampling)  # before the work, not after
+    check_writable(job.target, files.quality, files.subsampling)  # fails before the computation, not after it
     content = to_srgb(photo.pixels, photo.icc_profile)
     if auto_masks is None:
         mask = None
         if job.mask is not None:
             try:
                 mask = _read_mask_of(job.mask, content, files.max_pixels)
-            except InputError as error:  # concerns this photo only: the others of a folder are stylized
+            except InputError as error:  # as a PhotoError, the error skips this photo only, not the rest of the batch
                 raise error if isinstance(error, PhotoError) else PhotoError(f"{job.source}: {error}") from error
         stylized = stylizer.stylize_pixels(torch.from_numpy(content)[None], mask, strength)[0].numpy()
     else:

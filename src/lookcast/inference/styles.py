@@ -1,4 +1,4 @@
-"""The styles of a call: photos, masks and weights, joined and checked."""
+"""Styles as arguments: style photos, masks and weights are checked and combined into one list."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,16 +11,16 @@ from lookcast.photos.adapters import AnyImage, open_image
 from lookcast.structures import StyleInput
 
 Style = AnyImage | StyleInput | Sequence[AnyImage | StyleInput]
-"""One style or several; a `StyleInput` holds a photo with its mask and weight."""
+"""One style or a list of styles. A style is a photo, or a `StyleInput` of a photo, its mask and its weight."""
 
 
 class EncodedStyle(NamedTuple):
-    """A style photo as the generator needs it.
+    """A style photo, encoded for the generator.
 
     Attributes:
-        statistics: the generator's statistics of the photo.
-        mask: its regions `(1, K, h, w)` on the device; None without masks.
-        weight: its share in the mix; those of all styles sum to 1.
+        statistics: statistics of the photo that the generator computed.
+        mask: mask of the photo `(1, K, h, w)` on the device; None without masks.
+        weight: share of the style in the mix. The weights of all styles sum to 1.
     """
 
     statistics: Any
@@ -33,26 +33,26 @@ def style_inputs(
     style_mask: torch.Tensor | Sequence[torch.Tensor] | None = None,
     weights: Sequence[float] | None = None,
 ) -> list[StyleInput]:
-    """Join style photos, masks and weights, as `Stylizer.stylize` takes them.
+    """Combine style photos, masks and weights into one list. The arguments are those of `Stylizer.stylize`.
 
     Returns:
-        The styles, with weights that sum to 1.
+        The styles. Their weights sum to 1.
 
     Raises:
-        InputError: no photo; other numbers of masks or weights than of photos, or masks or weights given twice; a
-            weight that is no positive number, or weights whose sum is infinite.
+        InputError: there is no photo, the number of masks or weights differs from the number of photos, masks or
+            weights are given twice, a weight is not a positive number, or the sum of the weights is infinite.
     """
-    # A numpy array, a tensor and a `StyleInput` are sequences too, but no collections of photos.
+    # Only a list or a tuple holds several styles. A `StyleInput` is a tuple, but holds one style.
     several = isinstance(style, list | tuple) and not isinstance(style, StyleInput)
     photos: Sequence[Any] = style if several else [style]  # type: ignore[assignment]
     if not photos:
         raise InputError("style: the list is empty")
     if any(isinstance(photo, StyleInput) for photo in photos) and not (style_mask is None and weights is None):
-        raise InputError(f"{'weights' if style_mask is None else 'style_mask'}: given twice, a StyleInput has its own")
+        raise InputError(f"{'weights' if style_mask is None else 'style_mask'}: given twice, also in a StyleInput")
     masks = style_mask if isinstance(style_mask, list | tuple) else [style_mask] if style_mask is not None else None
     masks = [None] * len(photos) if masks is None else masks
     if len(masks) != len(photos):
-        raise InputError(f"style_mask: {len(masks)} for {len(photos)} style photos; each needs its own")
+        raise InputError(f"style_mask: {len(masks)} for {len(photos)} style photos; each style photo needs one mask")
     if weights is None:
         weights = [1.0] * len(photos)
     elif isinstance(weights, str) or not isinstance(weights, Iterable):  # type: ignore[unreachable]
@@ -68,7 +68,7 @@ def style_inputs(
 
 
 def _shares(weights: Sequence[Any]) -> list[float]:
-    """Scale weights to a sum of 1."""
+    """Divide weights by their sum."""
     numbers = [float(weight) if isinstance(weight, SupportsFloat) else math.nan for weight in weights]
     if not all(0 < number < math.inf for number in numbers):
         raise InputError(f"weights: expected positive numbers, got {', '.join(map(str, weights))}")
@@ -82,19 +82,19 @@ def open_style(photo: AnyImage) -> torch.Tensor:
     """Return the pixels `(1, H, W, 3)` of one style photo.
 
     Raises:
-        InputError: another kind of image, or a batch.
+        InputError: `photo` is not an image, or is a batch of images.
     """
     pixels = open_image("style", photo).pixels
     if len(pixels) != 1:
-        raise InputError(f"style: expected single photos, got a batch of {len(pixels)}; several go into a list")
+        raise InputError(f"style: expected single photos, got a batch of {len(pixels)}; pass several photos as a list")
     return pixels
 
 
 def check_strength(strength: float) -> float:
-    """Return a strength as a float.
+    """Return a strength in [0, 1] as a float.
 
     Raises:
-        InputError: it is outside, or no number.
+        InputError: the strength is not a number in [0, 1].
     """
     try:
         number = float(strength) if isinstance(strength, SupportsFloat) else math.nan

@@ -1,4 +1,4 @@
-"""A trained look, applied to photo after photo."""
+"""The `Stylizer`: a checkpoint that gives photos a look."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,17 +22,17 @@ from lookcast.structures import StyleInput
 def load(
     path_or_name: str | Path | None = None, device: str | torch.device = "auto", precision: str = "auto"
 ) -> "Stylizer":
-    """Load a checkpoint.
+    """Load a checkpoint as a `Stylizer`.
 
     Args:
-        path_or_name: a `.safetensors` file, or the name of a checkpoint that ships with lookcast; None is the shipped
-            universal checkpoint.
+        path_or_name: path of a `.safetensors` file, or name of a checkpoint that ships with lookcast; None loads the
+            shipped universal checkpoint.
         device: see `pick_device`.
         precision: see `Stylizer`.
 
     Raises:
-        CheckpointError: no such file or name, or a file that is no checkpoint of this version.
-        InputError: a device that this machine does not have, or an unknown precision.
+        CheckpointError: the file or name does not exist, or the file is not a checkpoint that this version can load.
+        InputError: this machine does not have the device, or the precision is unknown.
     """
     chosen = pick_device(device)
     with usual_torch():
@@ -41,20 +41,22 @@ def load(
 
 
 class Stylizer:
-    """A generator ready for photos. Stylizing changes nothing in it, so threads may share one.
+    """Stylization of photos with a trained generator.
+
+    Stylizing does not change the state of a `Stylizer`, so several threads may use the same `Stylizer`.
 
     Args:
-        generator: the network.
-        header: the checkpoint's description of it.
+        generator: the trained network. The constructor moves the network to the device and sets evaluation mode.
+        header: header of the checkpoint, which describes the generator.
         device: see `pick_device`.
-        precision: `auto` lets the encoder of a universal generator compute in bfloat16 where that is much faster. It
-            moves pixels by a tenth of an 8-bit level in the mean and by at most one or two. `float32` never does, so
-            that results are the same on every machine to a level.
+        precision: `auto` or `float32`. With `auto`, the encoder of a universal generator computes in bfloat16 if
+            bfloat16 is much faster on the device. bfloat16 changes pixels by a tenth of an 8-bit level on average, and
+            by at most one or two levels. With `float32`, results on different machines differ by at most one level.
 
     Attributes:
-        generator: the network, taken over: moved to the device and put into evaluation mode.
-        header: the checkpoint's description of it.
-        device: the device it computes on; images come back on the device they came from.
+        generator: the network, on the device and in evaluation mode.
+        header: header of the checkpoint.
+        device: device of the computation. Images are returned on their original device.
     """
 
     def __init__(
@@ -76,15 +78,15 @@ class Stylizer:
         self._styles: tuple[EncodedStyle, ...] = ()
 
     def set_style(self, style: Style, style_mask: Masks | None = None, weights: Sequence[float] | None = None) -> None:
-        """Set the style of every later `stylize` without one; it is encoded only once.
+        """Set the default style of `stylize`. The style is encoded once, for any number of photos.
 
         Args:
-            style: as `stylize` takes it.
-            style_mask: as `stylize` takes it.
-            weights: as `stylize` takes them.
+            style: see `stylize`.
+            style_mask: see `stylize`.
+            weights: see `stylize`.
 
         Raises:
-            InputError: the checkpoint has a single look, or styles, masks and weights do not fit together.
+            InputError: the checkpoint has a single look, or the styles, masks and weights do not match.
         """
         self._styles = self._encode(style_inputs(style, style_mask, weights))
 
@@ -100,34 +102,38 @@ class Stylizer:
         """Give a photo the look of a style.
 
         Args:
-            content: a PIL image of any mode; numpy `(H, W)`, `(H, W, 3)` or `(H, W, 4)`, uint8, uint16 or floating
-                point in [0, 1]; torch `(3, H, W)` or `(B, 3, H, W)`, uint8 or floating point in [0, 1].
-            style: for a universal checkpoint, an image of any of these kinds; a list of several mixes their looks. A
-                `StyleInput` holds a photo with its mask and weight. None takes the style of `set_style`.
-            content_mask: the content's regions: uint8 labels `(H, W)` or `(B, H, W)`, which `read_mask` reads from a
-                file, or `(B, K, h, w)` in [0, 1]; of the content's aspect ratio. One mask serves all styles; a list
-                holds one for each.
-            style_mask: the style's regions, of the same kinds and of the style's aspect ratio; a list for several
-                styles. A label of the content that a style lacks takes the look of that whole photo; the log says so.
-            strength: 0 gives back the content bit by bit, 1 the full look; between them, a linear blend of the two in
-                sRGB, clamped to [0, 1] afterwards.
-            weights: share of each style in the mix, positive, of any sum; None mixes them equally.
+            content: PIL image of any mode; numpy array `(H, W)`, `(H, W, 3)` or `(H, W, 4)` of uint8, uint16 or
+                floating point in [0, 1]; torch tensor `(3, H, W)` or `(B, 3, H, W)` of uint8 or floating point in
+                [0, 1].
+            style: style photo for a universal checkpoint, of the same types as `content`. A list of style photos mixes
+                their looks. A `StyleInput` combines a photo, its mask and its weight. None uses the style of
+                `set_style`.
+            content_mask: mask of the content: uint8 labels `(H, W)` or `(B, H, W)`, as `read_mask` returns them, or a
+                soft mask `(B, K, h, w)` in [0, 1]. The mask needs the aspect ratio of the content. A single mask is
+                used for all styles; a list has one mask for each style.
+            style_mask: mask of the style photo, of the same types and with the aspect ratio of the style photo; a list
+                of masks for several styles. If a label of the content is absent from a style, its region takes the look
+                of the whole style photo, and the log warns about the label.
+            strength: blend factor in [0, 1]: 0 returns the content bit for bit, 1 the full look. Values in between
+                blend the two linearly in sRGB. The result is clamped to [0, 1].
+            weights: positive weight of each style in the mix; the weights may have any sum. None mixes styles equally.
 
         Returns:
-            An image of the content's kind, size, bit depth and device, in [0, 1]; integers are rounded to the nearest
-            level. Grey becomes RGB, because a look adds colour. PIL images come back as RGB, or as RGBA with their own
-            alpha (PIL has no 16-bit colour).
+            The stylized image, with the type, size, bit depth and device of the content. Integers are rounded to the
+            nearest level, and floating-point values lie in [0, 1]. A grey image becomes RGB, because a look adds
+            colour. A PIL image becomes 8-bit RGB, or RGBA with its original alpha (PIL has no 16-bit colour).
 
         Raises:
-            InputError: an image of another kind or range, a strength outside [0, 1], masks that do not fit or of one
-                photo only, a style for a single-look checkpoint, or none for a universal one.
+            InputError: the type or range of an image is invalid, the strength is outside [0, 1], a mask does not match
+                its photo, only one of the two photos has a mask, a single-look checkpoint gets a style, or a universal
+                checkpoint gets no style.
         """
         strength = check_strength(strength)
         if not self.generator.takes_style:
             self.generator.check_style(style, content_mask, style_mask)
         if style is None and (style_mask is not None or weights is not None):
             name = "weights" if style_mask is None else "style_mask"
-            raise InputError(f"{name}: given without the style photo it belongs to")
+            raise InputError(f"{name}: given without a style photo")
         styles = self._styles if style is None else self._encode(style_inputs(style, style_mask, weights))
         image = open_image("content", content)
         result: ImageT = image.restore(self.stylize_pixels(image.pixels, content_mask, strength, styles))
@@ -140,26 +146,26 @@ class Stylizer:
         strength: float = 1.0,
         styles: Sequence[EncodedStyle] | None = None,
     ) -> torch.Tensor:
-        """Give pixels the look; the part of `stylize` that takes no other kinds of image and checks no range.
+        """Stylize a tensor of pixels, without the conversions and range checks of `stylize`.
 
         Args:
-            pixels: `(B, H, W, 3)` in any memory layout: uint8, uint16, or floating point in [0, 1].
-            content_mask: as in `stylize`.
-            strength: in [0, 1].
-            styles: None takes those of `set_style`.
+            pixels: content `(B, H, W, 3)` in any memory layout: uint8, uint16, or floating point in [0, 1].
+            content_mask: see `stylize`.
+            strength: see `stylize`.
+            styles: encoded styles; None uses the styles of `set_style`.
 
         Returns:
-            `(B, H, W, 3)`, of the type and on the device of `pixels`.
+            Stylized pixels `(B, H, W, 3)`, with the type and device of `pixels`.
 
         Raises:
-            InputError: masks that do not fit, or no style for a universal checkpoint.
+            InputError: a mask does not match its photo, or a universal checkpoint has no style.
         """
-        styles = self._styles if styles is None else styles  # read once: another thread may set others meanwhile
+        styles = self._styles if styles is None else styles  # read once, because another thread may call `set_style`
         if self.generator.takes_style and not styles:
             self.generator.check_style(None, None, None)
         if not self.generator.takes_style and content_mask is not None:
             self.generator.check_style(None, content_mask, None)
-        # Not in inference mode, so that the caller may train with the tensor that is returned.
+        # The result is no inference tensor, so that callers may use the result in training.
         with torch.no_grad(), usual_torch():
             masks: Sequence[torch.Tensor | None] = [None] * len(styles)
             if content_mask is not None or any(style.mask is not None for style in styles):
@@ -168,11 +174,11 @@ class Stylizer:
                 return pixels.clone()
             if not isinstance(self.generator, GridGenerator | PairGenerator):
                 return self._run_on_whole_photo(pixels, strength)
-            # The kernel takes these types as they are; others are rare enough for a copy.
+            # The kernel reads `PIXEL_TYPES` directly. Other types are rare and are converted to float32.
             placed = pixels.to(self.device, pixels.dtype if pixels.dtype in PIXEL_TYPES else torch.float32)
             with torch.inference_mode():
                 grid = self._predict_grid(placed, masks, styles).float()
-                # The grid of strength 0 is the identity.
+                # Strength blends the identity grid and the predicted grid.
                 batch, _, depth, height, width = grid.shape
                 grid = torch.lerp(identity_grid(batch, depth, height, width, grid.device), grid, strength)
             photos = [apply_grid_to_pixels(*photo) for photo in zip(grid, placed, strict=True)]
@@ -181,12 +187,12 @@ class Stylizer:
     def _predict_grid(
         self, pixels: torch.Tensor, masks: Sequence[torch.Tensor | None], styles: Sequence[EncodedStyle]
     ) -> torch.Tensor:
-        """Return the mean of the styles' grids `(B, 12, D, GH, GW)`, by weight."""
+        """Return the weighted mean of the grids of all styles, `(B, 12, D, GH, GW)`."""
         assert isinstance(self.generator, GridGenerator | PairGenerator)
         thumbnails = torch.cat([resize_pixels(photo, (self._side, self._side)) for photo in pixels])
         if isinstance(self.generator, GridGenerator):
             return self.generator.predict_grid(thumbnails)
-        contents: dict[int, Any] = {}  # the content's statistics, for each of its masks
+        contents: dict[int, Any] = {}  # statistics of the content for each distinct content mask
         grids = []
         for mask, style in zip(masks, styles, strict=True):
             if id(mask) not in contents:
@@ -195,7 +201,7 @@ class Stylizer:
         return torch.stack(grids).sum(0)
 
     def _run_on_whole_photo(self, pixels: torch.Tensor, strength: float) -> torch.Tensor:
-        """Stylize with a generator without a grid: the network computes every pixel, in floating point."""
+        """Stylize by a generator that predicts pixels instead of a grid, at full resolution in float32."""
         levels = 1 if pixels.is_floating_point() else torch.iinfo(pixels.dtype).max
         content = pixels.permute(0, 3, 1, 2).to(self.device, torch.float32) / levels
         with torch.inference_mode():

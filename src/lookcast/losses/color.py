@@ -13,14 +13,15 @@ from lookcast.ops.regions import check_mask_pair, fall_back, mean_over_labels
 class ColorLoss(nn.Module):
     """Sliced Wasserstein distance of the colours of corresponding regions, weighted by area, in CIELAB units.
 
-    Mean over random directions of `integral |Q_o(u) - Q_s(u)| du`, with Q the quantile functions of the colours along a
-    direction. Gram matrices of features hold means and covariances of colours; this distance compares the whole
-    distribution. Labels are treated as in `SegmentedStyleLoss`.
+    The distance is the mean over random directions of `integral |Q_o(u) - Q_s(u)| du`. Q_o and Q_s are the quantile
+    functions of the colours of output and style along a direction. Gram matrices of features hold only means and
+    covariances of colours, while this distance compares the whole distributions. Labels are treated as in
+    `SegmentedStyleLoss`.
 
     Args:
         directions: number of random directions; each call draws new ones.
         levels: number of quantiles.
-        side: number of rows and columns of pixels that are sampled evenly.
+        side: number of rows, and of columns, of the evenly sampled pixels.
 
     Reference:
         Bonneel et al., "Sliced and Radon Wasserstein barycenters of measures", 2015.
@@ -37,13 +38,13 @@ class ColorLoss(nn.Module):
         content_mask: torch.Tensor | None = None,
         style_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the distance, a scalar.
+        """Return the loss, a scalar.
 
         Args:
             output: `(B, 3, H, W)` in [0, 1].
             style: `(1 or B, 3, H', W')`.
-            content_mask: `(B, K, H, W)`.
-            style_mask: `(1 or B, K, H', W')`; both masks or neither.
+            content_mask: `(B, K, H, W)`; None stands for no mask.
+            style_mask: `(1 or B, K, H', W')`; required with `content_mask`, and refused otherwise.
         """
         check_mask_pair(content_mask, style_mask)
         with no_autocast(output):
@@ -61,9 +62,9 @@ class ColorLoss(nn.Module):
     def _quantiles(
         self, image: torch.Tensor, mask: torch.Tensor | None, directions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the quantiles of each region along each direction, `(B, K, R, L)`, and its share, `(B, K)`."""
+        """Return L quantiles of each region in R directions, `(B, K, R, L)`, and each region's share, `(B, K)`."""
         size = (self.side, self.side)
-        # Single pixels, because averages lose the spread.
+        # Sample single pixels, because averages over several pixels would reduce the spread of the colours.
         pixels = rgb_to_lab(F.interpolate(image, size, mode="nearest")).flatten(2)
         if mask is None:
             weight = pixels.new_ones(len(image), 1, pixels.shape[-1])

@@ -9,12 +9,13 @@ from lookcast.structures import Features
 
 
 class ContentLoss(nn.Module):
-    """Mean squared difference of features, mean over taps: `1/(N D) sum (F[O] - F[I])^2`.
+    """Mean squared difference of the features of output and content, averaged over taps.
 
-    The paper has a further factor of one half.
+    The loss per tap is `1/(N D) sum (F[O] - F[I])^2`, with the features F of output O and content I, N channels and D
+    cells. The paper has a further factor of 1/2.
 
     Args:
-        taps: the taps to compare.
+        taps: names of the taps to compare.
 
     Reference:
         Luan et al. 2017, eq. 1 (after Gatys et al. 2016).
@@ -25,6 +26,6 @@ class ContentLoss(nn.Module):
         self.taps = tuple(taps)
 
     def forward(self, output: Features, content: Features) -> torch.Tensor:
-        """Return the difference, a scalar; both are features of images of one size."""
+        """Return the loss, a scalar, for features of two images of the same size."""
         terms = [(output[tap] - content[tap]).square().mean() for tap in self.taps]
         return torch.stack(terms).mean()

@@ -1,4 +1,4 @@
-"""The complete loss: the terms of Deep Photo Style Transfer and those of a bilateral grid."""
+"""The complete loss: the terms of Deep Photo Style Transfer, and further terms for bilateral grids."""
 
 import torch
 from kornia.losses import total_variation
@@ -13,18 +13,18 @@ class DeepPhotoLoss(nn.Module):
     """Weighted sum of content, segmented style, colour, photorealism, smoothness, total variation and gamut.
 
     `L = w_c L_content + w_s L_style + w_k L_color + w_p L_photorealism + w_g L_smoothness + w_v L_variation
-    + w_o L_gamut`. A term of weight 0 is not computed; it is reported as 0.
+    + w_o L_gamut`. A term of weight 0 is not computed and is reported as 0.
 
     Args:
-        content: content term of (output features, content features).
-        style: style term of (output features, style features, content mask, style mask).
-        color: colour term of (output, style photo, content mask, style mask).
-        photorealism: penalty of (content, output); None for no such term.
+        content: content term, a function of (output features, content features).
+        style: style term, a function of (output features, style features, content mask, style mask).
+        color: colour term, a function of (output, style photo, content mask, style mask).
+        photorealism: photorealism term, a function of (content, output); None for no photorealism term.
         content_weight, style_weight, color_weight, photorealism_weight, smoothness_weight, variation_weight,
-            gamut_weight: weights.
+            gamut_weight: weights of the terms, at least 0.
 
     Raises:
-        InputError: a negative weight.
+        InputError: a weight is negative.
 
     Reference:
         Luan et al. 2017, eq. 4.
@@ -76,12 +76,12 @@ class DeepPhotoLoss(nn.Module):
         Args:
             image: the content photos, `(B, 3, H, W)`.
             style: the style photos, `(1 or B, 3, H', W')`.
-            output: the output of the generator for them.
+            output: the output of the generator for these photos.
             image_features: features of the content photos.
             output_features: features of the output's clamped image.
-            style_features: features of the style photo, batch 1 or B.
-            content_mask: `(B, K, H, W)`.
-            style_mask: `(1 or B, K, H', W')`; both masks or neither.
+            style_features: features of the style photos, with batch size 1 or B.
+            content_mask: `(B, K, H, W)`; None stands for no mask.
+            style_mask: `(1 or B, K, H', W')`; required with `content_mask`, and refused otherwise.
         """
         stylized, grid, weights = output.image, output.grid, self.weights
         terms = {name: stylized.new_zeros(()) for name in LossTerms._fields if name != "total"}

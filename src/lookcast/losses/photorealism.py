@@ -7,10 +7,10 @@ from lookcast.ops.local_affine import guided_residual, matting_energy, num_windo
 
 
 class MattingPenalty(nn.Module):
-    """Matting energy in its mean form: E / (3 x number of windows), mean over the batch.
+    """Matting energy in the mean form, E / (3 x number of windows), averaged over the batch.
 
-    The mean form makes the weight independent of the image size. The paper's lambda = 1e4 multiplies the sum form; the
-    same strength here is `lambda * 3 * (H - 2) * (W - 2)`, 1.9e9 at 256 px.
+    In the mean form, one weight serves all image sizes. The paper's lambda = 1e4 is the weight of the sum form. The
+    equivalent weight of this penalty is `lambda * 3 * (H - 2) * (W - 2)`, which is 1.9e9 at 256 px.
 
     Args:
         eps: regularisation of each window's affine map.
@@ -34,7 +34,7 @@ class GuidedPenalty(nn.Module):
     Args:
         kernel_size: side of the windows in pixels, odd.
         eps: regularisation of each window's affine map.
-        subsample: fit the windows on every n-th pixel of each axis.
+        subsample: n, to fit the windows on every n-th pixel of each axis.
     """
 
     def __init__(self, kernel_size: int = 9, eps: float = 1e-4, subsample: int = 4) -> None:
@@ -47,8 +47,8 @@ class GuidedPenalty(nn.Module):
 
 
 class NoPenalty(nn.Module):
-    """No photorealism term: always 0."""
+    """Photorealism term that is always 0."""
 
     def forward(self, content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        """Scalar."""
+        """Return 0, a scalar."""
         return output.new_zeros(())

@@ -1,4 +1,4 @@
-"""Penalties of differences between neighbouring cells and of values outside [0, 1]."""
+"""Penalties for differences between neighbouring cells of a grid, and for image values outside [0, 1]."""
 
 import torch
 
@@ -6,16 +6,16 @@ from lookcast.checks import check_shape
 
 
 def grid_smoothness(grid: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared difference of neighbouring cells, summed over the three directions.
+    """Return the mean squared difference of neighbouring cells, summed over the three axes of the grid.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
 
     Returns:
-        Scalar; 0 for a grid with one transform everywhere.
+        Scalar; 0 for a grid with the same transform in every cell.
 
     Raises:
-        ShapeError: not a grid.
+        ShapeError: `grid` is not a bilateral grid.
     """
     check_shape("grid", grid, ("B", 12, "D", "GH", "GW"))
     terms = [grid.diff(dim=dim).square().mean() for dim in (2, 3, 4) if grid.shape[dim] > 1]
@@ -23,7 +23,9 @@ def grid_smoothness(grid: torch.Tensor) -> torch.Tensor:
 
 
 def gamut_excess(image: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared distance of the values to [0, 1]; clamping would leave such pixels without a gradient.
+    """Return the mean squared distance of the values from the range [0, 1].
+
+    This penalty gives values outside [0, 1] a gradient. Clamping alone gives these values no gradient.
 
     Args:
         image: `(B, 3, H, W)`, not clamped.

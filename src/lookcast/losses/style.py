@@ -14,7 +14,7 @@ from lookcast.structures import Features
 def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[str]) -> dict[str, torch.Tensor]:
     """Return the target Gram matrices of a style photo, `(B, K, C + 1, C + 1)` by tap.
 
-    A label absent from the style takes the whole style photo (`ops.regions.fall_back`).
+    A label absent from the style takes the Gram matrix of the whole style photo (`ops.regions.fall_back`).
     """
     targets = {}
     for tap in taps:
@@ -27,17 +27,19 @@ def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[
 
 
 class SegmentedStyleLoss(nn.Module):
-    """Relative Gram distance of corresponding regions, mean over labels by area, over taps and over the batch.
+    """Relative distance of the Gram matrices of corresponding regions, averaged over labels, taps and the batch.
 
-    Per tap `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`, with w_k the area of label k in the content. The paper
-    takes squared, absolute distances and weights all labels alike (`PaperStyleLoss`). Relative distances make taps and
-    regions comparable, whatever the scale of their features, and one learning rate serves every encoder. Unlabelled
-    pixels are ignored; without masks, each photo is one region.
+    The loss per tap is `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`, with the Gram matrices G_k of output O and
+    style S, and the area w_k of label k in the content. The paper uses squared absolute distances and equal weights for
+    all labels (`PaperStyleLoss`). Relative distances make taps and regions comparable, whatever the scale of the
+    features, so one learning rate serves every encoder. Unlabelled pixels are ignored. Without masks, each photo is one
+    region.
 
     Args:
-        taps: the taps to compare.
-        max_cells: taps with more cells are subsampled, every n-th cell in each direction. A Gram matrix is a mean: a
-            quarter of 65,536 cells gives the same in a quarter of the time. None for all cells.
+        taps: names of the taps to compare.
+        max_cells: maximum number of cells per tap; None for all cells. A tap with more cells is subsampled to every
+            n-th cell in each direction. A Gram matrix is a mean, so a quarter of 65,536 cells gives the same loss in a
+            quarter of the time.
 
     Reference:
         Luan et al. 2017, eq. 3a-3b.
@@ -54,16 +56,16 @@ class SegmentedStyleLoss(nn.Module):
         content_mask: torch.Tensor | None = None,
         style_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the distance, a scalar.
+        """Return the loss, a scalar.
 
         Args:
-            output: features of the output; it has the regions of the content.
-            style: features of the style photo, of batch 1 or the output's batch.
-            content_mask: `(B, K, H, W)`.
-            style_mask: `(1 or B, K, H', W')`; both masks or neither.
+            output: features of the output. The regions of the output are the regions of the content.
+            style: features of the style photo, with batch size 1 or the batch size of the output.
+            content_mask: `(B, K, H, W)`; None stands for no mask.
+            style_mask: `(1 or B, K, H', W')`; required with `content_mask`, and refused otherwise.
 
         Raises:
-            InputError: one mask without the other, or with another number of labels.
+            InputError: only one mask is given, or the numbers of labels differ.
         """
         check_mask_pair(content_mask, style_mask)
         style = {tap: self._thin(style[tap]) for tap in self.taps}
@@ -89,16 +91,17 @@ class SegmentedStyleLoss(nn.Module):
 
     @staticmethod
     def reduce(distance: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Average over the labels by area, then over the batch."""
+        """Average the distances over the labels by area, then over the batch."""
         if mask is None:
             return distance.mean()
         return mean_over_labels(distance, label_shares(mask.to(distance.dtype))).mean()
 
 
 class PaperStyleLoss(SegmentedStyleLoss):
-    """The paper's distance: `sum_k 1/(2 N^2) sum_ij (G_k[O] - G_k[S])_ij^2`, with equal weights of all labels.
+    """Style loss of the paper: `sum_k 1/(2 N^2) sum_ij (G_k[O] - G_k[S])_ij^2`, with equal weights for all labels.
 
-    The Gram matrices are divided by the mass of their region, as in the authors' code; N is the channels of the tap.
+    N is the number of channels of the tap. Each Gram matrix is divided by the mass of the region, as in the authors'
+    code.
 
     Reference:
         Luan et al. 2017, eq. 3a.
@@ -106,13 +109,13 @@ class PaperStyleLoss(SegmentedStyleLoss):
 
     @staticmethod
     def distance(grams: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the squared distance without the constant channel, which the paper does not have."""
+        """Return the squared distances `(B, K)`, without the constant channel, which the paper does not have."""
         channels = grams.shape[-1] - 1
         return (grams - targets)[..., :-1, :-1].square().sum((-2, -1)) / (2 * channels**2)
 
     @staticmethod
     def reduce(distance: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Sum over the labels of the content, then average over the batch."""
+        """Sum the distances over the labels of the content, then average over the batch."""
         if mask is None:
             return distance.sum(1).mean()
         present = label_shares(mask) >= MIN_SHARE

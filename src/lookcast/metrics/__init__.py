@@ -1,1 +1,1 @@
-"""Metrics: pure functions that compare an output with its content, its style or the truth."""
+"""Metrics: pure functions that compare an output with the content, the style or the truth."""

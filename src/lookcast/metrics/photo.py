@@ -1,4 +1,4 @@
-"""Metrics of an output against its content, or against the known truth, pixel by pixel."""
+"""Metrics that compare an output pixel by pixel with the content, or with the known truth."""
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +18,14 @@ COARSE_SIDE, COARSE_WINDOW, COARSE_RIDGE = 128, 15, 1e-4
 
 
 def edge_ssim(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """Return the SSIM of the edges: the Sobel magnitudes of the lumas, each divided by its 99th percentile.
+    """Return the SSIM of two edge maps, the Sobel magnitudes of the luma divided by their 99th percentile.
 
-    Measures content structure: insensitive to changes of colour and contrast, sensitive to new and lost edges. SSIM has
-    an 11x11 Gaussian window of sigma 1.5, K1 = .01, K2 = .03, over windows inside the image.
+    The metric measures content structure: new and lost edges lower the metric, changes of colour and contrast do not.
+    SSIM uses an 11x11 Gaussian window with sigma 1.5, K1 = .01 and K2 = .03, and only windows inside the image.
 
     Args:
         content: `(B, 3, H, W)` in [0, 1], H and W at least `WINDOW`.
-        output: the same.
+        output: `(B, 3, H, W)` in [0, 1], in the shape of the content.
 
     Returns:
         `(B,)`, 1 for unchanged edges.
@@ -37,7 +37,7 @@ def edge_ssim(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         Wang et al. 2004 (SSIM); on edges as in Xia et al. 2020.
     """
     _check_two("content", content, "output", output, WINDOW)
-    # In half precision the gradients would have two digits.
+    # In half precision, the gradients would have only two digits.
     content, output = (full_precision(image) for image in (content, output))
     with no_autocast(content):
         similarity: torch.Tensor = ssim(_edges(content), _edges(output), window_size=WINDOW, padding="valid")
@@ -47,14 +47,15 @@ def edge_ssim(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
 def affine_residual(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     """Return the share of the output's variance in 3x3 windows that no affine map of the content explains.
 
-    `sum_k tr(C_oo - C_io^T (C_ii + r 1)^-1 C_io) / sum_k tr C_oo` with the covariances C of content i and output o in
-    window k, and the ridge r = `FINE_RIDGE`. Measures photorealism: 0 for a locally affine recolouring, 1 for an output
-    that is unrelated to the content. It is related to the matting energy, but as a share it does not grow with the
-    contrast of the output. Computed in float64: in float32, E[x^2] - E[x]^2 has no correct digit on flat windows.
+    The share is `sum_k tr(C_oo - C_io^T (C_ii + r 1)^-1 C_io) / sum_k tr C_oo`. C_ii, C_io and C_oo are the covariances
+    of content i and output o in window k, and r is `FINE_RIDGE`. The metric measures photorealism: 0 for a locally
+    affine recolouring, 1 for an output that is unrelated to the content. Unlike the matting energy, the share does not
+    grow with the contrast of the output. The computation uses float64, because E[x^2] - E[x]^2 in float32 has no
+    correct digit on flat windows.
 
     Args:
         content: `(B, 3, H, W)` in [0, 1], H and W at least `FINE_WINDOW`.
-        output: the same.
+        output: `(B, 3, H, W)` in [0, 1], in the shape of the content.
 
     Returns:
         `(B,)` in [0, 1], float64; 0 for a flat output.
@@ -68,15 +69,15 @@ def affine_residual(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor
 
 
 def invented_residual(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """Return the residual of the affine fit at a coarse scale: clouds, stains and halos that the content lacks.
+    """Return the residual of a local affine fit at a coarse scale, which reveals invented clouds, stains and halos.
 
-    Root mean square, in 8-bit levels, of the residual of the best affine map of the content's colours in 15x15 windows,
-    after both images are shrunk by area to 128 pixels on the longer side. It is no share of the variance, so that a
-    stain in a flat sky counts as much as it is visible.
+    Both images are shrunk by area to 128 pixels on the longer side. In each 15x15 window, the best affine map of the
+    content's colours approximates the output. The metric is the root mean square of the residual, in 8-bit levels. The
+    residual is not divided by the variance, so a stain in a flat sky counts in proportion to its visibility.
 
     Args:
         content: `(B, 3, H, W)` in [0, 1]; the shorter side is at least 15/128 of the longer one.
-        output: the same.
+        output: `(B, 3, H, W)` in [0, 1], in the shape of the content.
 
     Returns:
         `(B,)` in [0, 255], float64.
@@ -92,18 +93,18 @@ def invented_residual(content: torch.Tensor, output: torch.Tensor) -> torch.Tens
         raise ShapeError("content", expected, content.shape)
     content, output = (F.interpolate(image, size, mode="area") for image in (content, output))
     _, residual = _unexplained(content, output, COARSE_WINDOW, COARSE_RIDGE)
-    # The ridge keeps the exact value positive; rounding may not.
+    # The exact residual is positive because of the ridge, but rounding may make it negative.
     return residual.clamp_min(0).mean((1, 2, 3)).sqrt() * 255
 
 
 def psnr(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Return the peak signal-to-noise ratio of each image in decibels, `-10 log10 mean (O - T)^2`.
 
-    `kornia.metrics.psnr` averages the error over the batch instead.
+    O is the output and T the truth. `kornia.metrics.psnr` averages the error over the batch instead.
 
     Args:
         output: `(B, 3, H, W)` in [0, 1].
-        truth: the same.
+        truth: `(B, 3, H, W)` in [0, 1], in the shape of the output.
 
     Returns:
         `(B,)`; infinite for equal images.
@@ -116,11 +117,11 @@ def psnr(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def color_ssim(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the SSIM of the colours, mean over the three channels; windows as in `edge_ssim`.
+    """Return the SSIM of the colours, averaged over the three channels, with the windows of `edge_ssim`.
 
     Args:
         output: `(B, 3, H, W)` in [0, 1], H and W at least `WINDOW`.
-        truth: the same.
+        truth: `(B, 3, H, W)` in [0, 1], in the shape of the output.
 
     Returns:
         `(B,)`, 1 for equal images.
@@ -156,7 +157,7 @@ def _edges(image: torch.Tensor) -> torch.Tensor:
 def _unexplained(
     content: torch.Tensor, output: torch.Tensor, window: int, ridge: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the variance of the output in every window, and the residual of the best affine map; `(B, 3, h, w)`."""
+    """Return the output's variance in every window and the best affine map's residual, `(B, 3, h, w)` each."""
     content, output = content.double(), output.double()
 
     def box(planes: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Metrics of an output against the style photo, region by region, and of features against features."""
+"""Metrics that compare an output with the style photo region by region, and a distance of features."""
 
 import torch
 from kornia.color import rgb_to_linear_rgb
@@ -11,10 +11,10 @@ from lookcast.ops.regions import MIN_SHARE, check_mask_pair, label_shares
 from lookcast.structures import Features
 
 NUM_DIRECTIONS, NUM_QUANTILES, MAX_SAMPLES = 32, 256, 60_000
-"""Numbers of Lab directions, quantiles from .005 to .995, and sorted pixels per region for the Wasserstein distance."""
+"""Settings of `sliced_wasserstein`: Lab directions, quantiles from .005 to .995, and maximum of pixels per region."""
 
-# CIE, from the primaries of sRGB and D65. kornia's rgb_to_lab rounds them to six digits and has another white than its
-# matrix, which moves the distance of a region by up to .0008.
+# CIE matrix from the primaries of sRGB and the white D65. kornia's rgb_to_lab rounds the matrix to six digits and uses
+# a white that does not match the matrix. This mismatch changes the distance of a region by up to .0008.
 _TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
 _WHITE = (0.95047, 1.0, 1.08883)
 
@@ -25,24 +25,26 @@ def gram_distance(
     content_mask: torch.Tensor | None = None,
     style_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return the relative distance of the regions' Gram matrices, mean over labels by area and over taps.
+    """Return the relative distance of the regions' Gram matrices, averaged over labels by area and over taps.
 
-    Per tap `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`, where w_k is the share of label k in the content. The
-    constant channel of G includes the means. Two differences from `losses.style.SegmentedStyleLoss`: a label absent
-    from either photo is left out, because published outputs were not made for the fallback of lookcast; and shares are
-    computed at the resolution of the tap.
+    The distance per tap is `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`, with the Gram matrices G_k of output O
+    and style S, and the share w_k of label k in the content. The constant channel of G_k adds the means of the
+    features. Two differences from `losses.style.SegmentedStyleLoss`:
+
+    * A label absent from one of the photos is left out, because published methods do not use the fallback of lookcast.
+    * Shares are computed at the resolution of the tap.
 
     Args:
         output: features by tap, each `(B, C, h, w)`.
-        style: features of the style photo, the same taps, of batch 1 or B.
-        content_mask: `(B, K, H, W)`; the output has the regions of the content.
-        style_mask: `(1 or B, K, H', W')`; both masks or neither. Without masks, each photo is one region.
+        style: features of the style photo by tap, with the same taps and batch size 1 or B.
+        content_mask: `(B, K, H, W)`. The regions of the output are the regions of the content.
+        style_mask: `(1 or B, K, H', W')`; required with `content_mask`. Without masks, each photo is one region.
 
     Returns:
         `(B,)`; NaN for photos without a common label.
 
     Raises:
-        InputError: other taps, one mask without the other, or masks with other labels.
+        InputError: the taps differ, only one mask is given, or the numbers of labels differ.
 
     Reference:
         Luan et al. 2017, eq. 3a-3b.
@@ -71,23 +73,23 @@ def sliced_wasserstein(
     content_mask: torch.Tensor | None = None,
     style_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return the sliced Wasserstein distance of the regions' colours in CIELAB (D65), mean over labels by area.
+    """Return the sliced Wasserstein distance of the regions' colours in CIELAB (D65), averaged over labels by area.
 
     Along each of 32 fixed directions, the distance is the mean difference of 256 quantiles of the two regions. A pixel
-    belongs to the label whose share of it is above one half. Regions above 60,000 pixels are subsampled evenly.
+    belongs to a label if the mask of the label is above .5. Regions of more than 60,000 pixels are subsampled evenly.
 
     Args:
         output: `(B, 3, H, W)` in [0, 1].
         style: `(1 or B, 3, H', W')` in [0, 1].
-        content_mask: `(B, K, H, W)`.
-        style_mask: `(1 or B, K, H', W')`; both masks or neither. Without masks, each photo is one region.
+        content_mask: `(B, K, H, W)`; None stands for no mask.
+        style_mask: `(1 or B, K, H', W')`; required with `content_mask`. Without masks, each photo is one region.
 
     Returns:
         `(B,)` in Lab units; NaN for photos without a common label.
 
     Raises:
-        ShapeError: not images, or masks of another size.
-        InputError: one mask without the other, or masks with other labels.
+        ShapeError: `output` or `style` is not an image, or a mask differs in size from its photo.
+        InputError: only one mask is given, or the numbers of labels differ.
 
     Reference:
         Rabin et al., "Wasserstein Barycenter and Its Application to Texture Mixing", SSVM 2011.
@@ -110,20 +112,20 @@ def sliced_wasserstein(
 
 
 def feature_distance(output: Features, content: Features) -> torch.Tensor:
-    """Return the mean over taps and cells of `|f/|f| - g/|g||^2`, with f and g the features of a cell.
+    """Return the mean over taps and cells of `|f/|f| - g/|g||^2`, with features f of the output and g of the content.
 
-    The form of LPIPS without its learned weights of channels, so the values differ. It is sensitive to colours as well
-    as to structure: a good transfer changes it too.
+    This distance is LPIPS without the learned weights of channels, so the values differ from LPIPS. The distance is
+    sensitive to colours as well as to structure, so a good style transfer also has a distance above 0.
 
     Args:
         output: features by tap, each `(B, C, h, w)`.
-        content: the same shapes.
+        content: features by tap, with the shapes of `output`.
 
     Returns:
         `(B,)` in [0, 4].
 
     Raises:
-        InputError: other taps or shapes.
+        InputError: the taps or shapes differ.
 
     Reference:
         Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018, eq. 1.
@@ -138,7 +140,7 @@ def feature_distance(output: Features, content: Features) -> torch.Tensor:
 
 
 def lab(image: torch.Tensor) -> torch.Tensor:
-    """Convert an sRGB-encoded image to CIELAB, D65, in float32 at least.
+    """Convert an sRGB-encoded image to CIELAB (D65), in float32 at least.
 
     Args:
         image: `(B, 3, H, W)` in [0, 1].
@@ -151,7 +153,7 @@ def lab(image: torch.Tensor) -> torch.Tensor:
     matrix = image.new_tensor(_TO_XYZ) / image.new_tensor(_WHITE)[:, None]
     with no_autocast(image):
         xyz = torch.einsum("ij,bjhw->bihw", matrix, rgb_to_linear_rgb(image))
-    # The root has an infinite slope at 0, where the linear branch is taken; the clamp keeps its gradient finite.
+    # The cube root has an infinite slope at 0. `where` takes the linear branch there; the clamp keeps gradients finite.
     x, y, z = torch.where(xyz > 0.008856, xyz.clamp_min(1e-9) ** (1 / 3), 7.787 * xyz + 16 / 116).unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
 
@@ -160,7 +162,7 @@ _Regions = dict[int, tuple[float, torch.Tensor]]
 
 
 def _regions(directions: torch.Tensor, image: torch.Tensor, mask: torch.Tensor | None) -> list[_Regions]:
-    """Return for each image, by label, its share of the image and the quantiles along each direction, as columns."""
+    """Return, for each image and label, the label's share and its quantiles, one column per direction."""
     colors = lab(image).flatten(2)
     inside = colors.new_ones(colors[:, :1].shape, dtype=torch.bool) if mask is None else mask.flatten(2) > 0.5
     levels = torch.linspace(0.005, 0.995, NUM_QUANTILES, device=colors.device).to(colors.dtype)
@@ -189,4 +191,4 @@ def _weighted_distance(output: _Regions, style: _Regions) -> float:
 
 def _check_taps(first: Features, second: Features) -> None:
     if not first or first.keys() != second.keys():
-        raise InputError(f"features: expected the same taps twice, got {list(first)} and {list(second)}")
+        raise InputError(f"features: expected the same taps for both images, got {list(first)} and {list(second)}")

@@ -1,1 +1,1 @@
-"""Pure functions on tensors: the maths."""
+"""Pure mathematical functions on tensors."""

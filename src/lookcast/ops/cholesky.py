@@ -11,15 +11,16 @@ Lower = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tens
 def cholesky_3x3(matrix: Lower, pivot: Callable[[torch.Tensor, int], torch.Tensor]) -> Lower:
     """Factor symmetric positive 3x3 matrices, `A = L L^T`, entry by entry.
 
-    LAPACK would be called once per matrix; tensors of entries stay vectorised, on every device, and have a gradient
-    everywhere if `pivot` has one.
+    LAPACK needs one call per matrix, while operations on tensors of entries are vectorised on every device. The
+    gradient exists everywhere if the gradient of `pivot` exists everywhere.
 
     Args:
         matrix: the lower entries of A.
-        pivot: keeps the square of a diagonal entry of L positive, against rounding; gets the square and its row.
+        pivot: function of the square of a diagonal entry of L and its row; returns a square that is positive despite
+            rounding.
 
     Returns:
-        The entries of L.
+        The lower entries of L.
     """
     a00, a10, a11, a20, a21, a22 = matrix
     l00 = pivot(a00, 0).sqrt()

@@ -1,4 +1,4 @@
-"""k-means over two photos at once, which finds corresponding cells."""
+"""k-means over the cells of two photos, to find corresponding cells."""
 
 import torch
 import torch.nn.functional as F
@@ -17,24 +17,24 @@ def kmeans(
 ) -> torch.Tensor:
     """Find centres that minimise `sum_i w_i min_k |x_i - c_k|^2`, by k-means++ seeding and Lloyd's steps.
 
-    The number of steps is fixed and convergence is not tested, so that a GPU never waits. All members of the batch use
-    the same random draws: the result of a pair does not depend on the other pairs. A cluster that loses all its points
-    keeps its centre.
+    The number of steps is fixed, because a test of convergence would make a GPU wait. All members of the batch use the
+    same random draws, so the result of a member does not depend on the other members. A cluster that loses all its
+    points keeps its centre.
 
     Args:
         points: x, `(B, N, C)`.
         weights: w, `(B, N)`, not negative.
         num_clusters: K, 1 to N.
-        num_iterations: Lloyd's steps, 0 or more.
-        num_restarts: number of seedings; the result with the smallest sum is returned.
-        generator: a CPU generator for the seeding; None for a new one with seed 0.
+        num_iterations: number of Lloyd's steps, 0 or more.
+        num_restarts: number of seedings, 1 or more; the function returns the result with the smallest sum.
+        generator: random generator on the CPU for the seeding; None for a new generator with seed 0.
 
     Returns:
-        c, `(B, K, C)` in the type of the points (float32 at least), the heaviest cluster first.
+        c, `(B, K, C)` in the type of the points (float32 at least), sorted by cluster weight, heaviest first.
 
     Raises:
-        ShapeError: points or weights of another shape.
-        InputError: a number out of range.
+        ShapeError: `points` or `weights` has another shape.
+        InputError: a number is out of range.
 
     Reference:
         Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
@@ -50,7 +50,7 @@ def kmeans(
     with torch.no_grad(), no_autocast(points):
         points = full_precision(points)
         weights = weights.to(points.dtype)
-        # Around 0, because the expanded square |x|^2 - 2xc + |c|^2 loses digits far from 0.
+        # Centre the points, because the expanded square |x|^2 - 2xc + |c|^2 loses digits far from 0.
         middle = (points * weights[..., None]).sum(1, keepdim=True) / weights.sum(1)[:, None, None].clamp_min(1e-12)
         points = points - middle
         generator = torch.Generator().manual_seed(0) if generator is None else generator
@@ -70,20 +70,21 @@ def joint_kmeans(
     num_restarts: int = 4,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Find the centres of one k-means over the cells of two photos; cells with the same nearest centre correspond.
+    """Find the centres of one k-means over the cells of two photos.
 
-    Each photo has half of the weight, whatever its number of cells. A cluster may lie in one photo only.
+    Cells with the same nearest centre correspond to each other. Each photo has half of the total weight, whatever its
+    number of cells. All cells of a cluster may lie in one photo.
 
     Args:
-        content: `(B, N, C)`.
-        style: `(B, M, C)`.
+        content: features of the content's cells, `(B, N, C)`.
+        style: features of the style's cells, `(B, M, C)`.
         num_clusters: K, 1 to N + M.
         num_iterations: as in `kmeans`.
         num_restarts: as in `kmeans`.
         generator: as in `kmeans`.
 
     Returns:
-        `(B, K, C)`, the most common region first.
+        `(B, K, C)`, sorted by cluster weight, heaviest first.
 
     Example:
         >>> cells = torch.tensor([[[0.0], [1.0], [5.0]]])
@@ -98,7 +99,9 @@ def joint_kmeans(
 
 
 def nearest_center(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Return the index of the nearest centre of each point, the first of equals.
+    """Return the index of the nearest centre of each point.
+
+    If several centres are equally near, the function returns the smallest index.
 
     Args:
         points: `(B, N, C)`.
@@ -116,8 +119,8 @@ def nearest_center(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
 
 
 def _distances(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Return squared distances `(B, N, R, K)` of points `(B, N, C)` and R sets of centres `(B, R, K, C)`."""
-    # One product for all restarts; the points are not copied.
+    """Return the squared distances `(B, N, R, K)` of points `(B, N, C)` from R sets of centres `(B, R, K, C)`."""
+    # One matrix product for all restarts, without a copy of the points.
     products = points @ centers.flatten(1, 2).transpose(1, 2)
     products = products.view(*products.shape[:2], *centers.shape[1:3])
     squares = points.square().sum(-1)[:, :, None, None] + centers.square().sum(-1)[:, None]
@@ -125,7 +128,9 @@ def _distances(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
 
 
 def _seed(points: torch.Tensor, weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Draw the first centres by k-means++: points, in proportion to the squared distance from earlier ones.
+    """Draw the first centres from the points by k-means++.
+
+    The probability of a point is proportional to its weight times its squared distance from the nearest earlier centre.
 
     Args:
         points: `(B, N, C)`.
@@ -145,7 +150,7 @@ def _seed(points: torch.Tensor, weights: torch.Tensor, draws: torch.Tensor) -> t
             nearest = nearest_last if len(centers) == 1 else torch.minimum(nearest, nearest_last)
         cumulative = (chance * nearest).cumsum(-1)
         target = draw[:, None] * cumulative[..., -1:]
-        # `right` skips points with chance 0. The clamp serves if all chances are 0; any point will do then.
+        # `right` skips points with probability 0. If all probabilities are 0, the clamp selects the last point.
         index = torch.searchsorted(cumulative, target, right=True)[..., 0].clamp_max(points.shape[1] - 1)
         centers.append(points[batch, index])
     return torch.stack(centers, 2)
@@ -161,7 +166,7 @@ def _sums(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) ->
 
 
 def _best(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Return the set of centres with the smallest sum, out of R: `(B, K, C)`."""
+    """Return the set of centres `(B, K, C)`, out of R sets, with the smallest sum of squared distances."""
     loss = (_distances(points, centers).amin(-1) * weights[..., None]).sum(1)
     return centers[torch.arange(len(loss), device=loss.device), loss.argmin(1)]
 

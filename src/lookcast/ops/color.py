@@ -5,11 +5,11 @@ import torch
 from lookcast.checks import check_image
 
 LUMA = (0.299, 0.587, 0.114)
-"""Rec. 601 weights, for encoded values: suited to guides and edges, not to photometry."""
+"""Rec. 601 weights of R, G and B for sRGB-encoded values; suited to guides and edges, not to photometry."""
 
 
 def luma(image: torch.Tensor) -> torch.Tensor:
-    """Return the Rec. 601 luma.
+    """Return the Rec. 601 luma of an image.
 
     Args:
         image: `(B, 3, H, W)`.

@@ -1,4 +1,4 @@
-"""Gram matrices by region, the statistics of the style loss."""
+"""Gram matrices of regions: the statistics that the style loss compares."""
 
 import torch
 
@@ -10,20 +10,24 @@ from lookcast.ops.precision import full_precision, no_autocast
 def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
     """Return the second moments of the features in each region, with a constant channel.
 
-    `G_k = sum_i m_ki f_i f_i^T / sum_i m_ki`, where f_i are the features of cell i followed by a 1. The last row and
-    column therefore hold the mean of the region, and the last entry is 1. Three differences from Luan et al.: the
-    constant channel; the division by the mass of the region (their sums grow with its area); the weight m of a soft
-    mask (their product of masked features has the weight m^2; for hard masks the two are equal).
+    `G_k = sum_i m_ki f_i f_i^T / sum_i m_ki`. The vector f_i holds the features of cell i, followed by a 1, and m_ki is
+    the value of mask k in cell i. The last row and column of G_k therefore hold the mean features of region k, and the
+    last entry is 1. Three differences from Luan et al.:
+
+    * f_i has a constant channel.
+    * G_k is divided by the mass of the region. The sums of the paper grow with the area of the region.
+    * A soft mask has the weight m. The paper multiplies the features by the mask, which gives the weight m^2. For hard
+      masks, the two weights are equal.
 
     Args:
         features: `(B, C, h, w)`.
-        mask: `(B, K, H, W)`, resized to the features by area; None for one region.
+        mask: `(B, K, H, W)`, resized by area to the size of the features; None for one region.
 
     Returns:
         `(B, K, C + 1, C + 1)`; zeros for a region without mass.
 
     Raises:
-        ShapeError: features or a mask of other dimensions or batch sizes.
+        ShapeError: `features` or `mask` has another number of dimensions, or the batch sizes differ.
 
     Reference:
         Luan et al. 2017, eq. 3a-3b.
@@ -41,28 +45,31 @@ def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> tor
 
 
 def _moments(weighted: torch.Tensor, cells: torch.Tensor, mass: torch.Tensor) -> torch.Tensor:
-    """Return second moments and means in one matrix; appending the constant to the cells would copy every feature."""
+    """Return the second moments, the means and the constant in one matrix.
+
+    The parts are computed separately, because appending a constant channel to the cells would copy every feature.
+    """
     total = mass[:, None, None]
     second, first = weighted @ cells.transpose(1, 2), weighted.sum(-1, keepdim=True)
     sums = torch.cat([torch.cat([second, first], 2), torch.cat([first.transpose(1, 2), total], 2)], 1)
-    return sums / total.masked_fill(total == 0, 1.0)  # not a tiny number: its reciprocal would overflow in the gradient
+    return sums / total.masked_fill(total == 0, 1.0)  # the reciprocal of a tiny number would overflow in the gradient
 
 
 def relative_distance(gram: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the scale-free distance of Gram matrices: `|G - T| / |T|` in the Frobenius norm.
+    """Return the relative distance of Gram matrices, `|G - T| / |T|` in the Frobenius norm.
 
-    No tap and no region dominates because its features are large. Unlike the gradient of a square, the gradient does
-    not vanish near the target.
+    The division by |T| makes taps and regions with large and small features comparable. Unlike the gradient of the
+    squared distance, the gradient of this distance does not vanish near the target.
 
     Args:
         gram: G, `(..., C, C)`.
         target: T, `(..., C, C)`; leading dimensions broadcast.
 
     Returns:
-        `(...)`.
+        `(...)`: one distance per pair of matrices.
     """
     if gram.shape[-2:] != target.shape[-2:]:
         raise InputError(f"gram: expected matrices of {tuple(target.shape[-2:])}, got {tuple(gram.shape[-2:])}")
-    # The root's slope at 0 is infinite: 1e-12 keeps the gradient of a perfect match at 0.
+    # The square root has an infinite slope at 0. The added 1e-12 makes the gradient of a perfect match 0.
     difference = (gram - target).square().sum((-2, -1)).add(1e-12).sqrt()
     return difference / target.square().sum((-2, -1)).sqrt().clamp_min(1e-6)

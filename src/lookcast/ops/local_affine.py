@@ -1,4 +1,4 @@
-"""Two differentiable distances of a photo from a locally affine recolouring of another."""
+"""Two differentiable distances of a photo from a locally affine recolouring of another photo."""
 
 from functools import reduce
 
@@ -15,29 +15,29 @@ WINDOW = 3
 
 
 def matting_energy(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
-    r"""Return the energy of the matting Laplacian in closed form, without the matrix.
+    r"""Return the energy of the matting Laplacian in closed form, without a sparse matrix.
 
-    `E(I, V) = sum_k min_(A,b) sum_(i in k) |V_i - A I_i - b|^2 + eps |A|^2 = sum_c V_c^T L(I) V_c`, k over the 3x3
-    windows that lie completely inside the image. This is the *sum* form, to which the paper's lambda = 1e4 applies.
-    `losses.photorealism.MattingPenalty` divides by `3 * num_windows(H, W)`: lambda = 1e4 corresponds to a weight of
-    `1e4 * 3 * (H - 2) * (W - 2)` there.
+    `E(I, V) = sum_k min_(A,b) sum_(i in k) |V_i - A I_i - b|^2 + eps |A|^2 = sum_c V_c^T L(I) V_c`. The index k runs
+    over the 3x3 windows that lie completely inside the image. This formula is the *sum* form, and lambda = 1e4 in the
+    paper is the weight of the sum form. `losses.photorealism.MattingPenalty` divides the energy by
+    `3 * num_windows(H, W)`. The equivalent weight of that penalty is `1e4 * 3 * (H - 2) * (W - 2)`.
 
-    Windows are centred before any product, because E[x^2] - E[x]^2 has no correct digit on flat windows. The energy is
-    the residual of the fit, so that rounding in A changes it in second order only. It is computed in float32 at least,
-    without autocast, and takes about 60 floats a pixel. Both arguments have a first derivative (A is a constant, by the
-    envelope theorem); a second derivative is refused.
+    The function centres the windows before any product, because E[x^2] - E[x]^2 has no correct digit on flat windows.
+    The energy is the residual of the fit, so rounding errors in A change the energy in second order only. The
+    computation uses float32 at least, without autocast, and needs about 60 floats per pixel. Both arguments have a
+    first derivative, with A as a constant by the envelope theorem. A second derivative raises an error.
 
     Args:
         content: I, `(B, 3, H, W)`.
         output: V, `(B, 3, H, W)`.
-        eps: weight of |A|^2, as `epsilon` in `pymatting.cf_laplacian`.
+        eps: weight of |A|^2, the `epsilon` of `pymatting.cf_laplacian`.
 
     Returns:
         `(B,)`, at least 0.
 
     Raises:
         ShapeError: the shapes differ, or the image is smaller than a window.
-        InputError: `eps` is not positive; on a flat window A would not be unique.
+        InputError: `eps` is not positive. On a flat window, A would not be unique.
 
     Reference:
         Levin, Lischinski, Weiss, "A Closed-Form Solution to Natural Image Matting", PAMI 2008, eq. 12-13;
@@ -55,7 +55,7 @@ def matting_energy(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-
 
 
 def num_windows(height: int, width: int) -> int:
-    """Return the number of windows of the matting energy inside an image of this size."""
+    """Return the number of 3x3 windows in an image, as the matting energy counts windows."""
     return (height - WINDOW + 1) * (width - WINDOW + 1)
 
 
@@ -64,23 +64,23 @@ def guided_residual(
 ) -> torch.Tensor:
     """Return the residual of a guided filter with the content as guide: mean |O - guided_filter(I, O)|^2.
 
-    A cheaper relative of the matting energy. The affine maps of all windows around a pixel are averaged before they are
-    applied, windows are larger, and kornia pads the borders by reflection. The two penalise the same images, but their
-    values differ.
+    This residual is cheaper than the matting energy and penalises the same images, but the values differ. The guided
+    filter averages the affine maps of all windows around a pixel and then applies the average. The windows are larger,
+    and kornia pads the borders by reflection.
 
     Args:
         content: the guide I, `(B, 3, H, W)` in [0, 1].
         output: O, `(B, 3, H, W)`.
         kernel_size: side of the windows in pixels, odd.
-        eps: regularisation of the fit of each window, at least 1e-5; below, float32 gives noise on flat windows.
-        subsample: the windows are fitted on every n-th pixel of each axis, about n^2 times cheaper (He and Sun 2015).
+        eps: regularisation of the fit in each window, at least 1e-5; smaller values give noise on flat windows.
+        subsample: n, to fit windows on every n-th pixel of each axis, at a cost of about 1/n^2 (He and Sun 2015).
 
     Returns:
         `(B,)`.
 
     Raises:
         ShapeError: the shapes differ, or the image is smaller than half a window.
-        InputError: a kernel that is even, before or after subsampling, or an eps that is too small.
+        InputError: the kernel has an even side, before or after subsampling, or a number is too small.
 
     Reference:
         He, Sun, Tang, "Guided Image Filtering", PAMI 2013; He and Sun, "Fast Guided Filter", arXiv 1505.00996.
@@ -92,8 +92,8 @@ def guided_residual(
         raise InputError(f"eps: expected at least 1e-5, got {eps}")
     taken = (kernel_size - 1) // max(subsample, 1) + 1  # pixels per side of a subsampled window
     if subsample < 1 or taken < WINDOW or taken % 2 == 0:  # an even window is not centred on its pixel
-        raise InputError(f"subsample: every {subsample}th pixel of a kernel of {kernel_size} is no odd number >= 3")
-    min_side = subsample * (taken // 2 + 1)  # for the reflection at the border
+        raise InputError(f"subsample: expected to keep 3, 5, 7, ... of {kernel_size} pixels per side, got {subsample}")
+    min_side = subsample * (taken // 2 + 1)  # minimum for the reflection at the border
     if min(content.shape[-2:]) < min_side:
         raise ShapeError("content", f"(B, 3, H >= {min_side}, W >= {min_side})", content.shape)
     dtype = full_type(output)  # the error of the filter in bfloat16 is 1e-2
@@ -119,7 +119,7 @@ def _centred_windows(image: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _scatter_windows(pixels: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
-    """Add the nine centred values of each window to their pixels; the transpose of `_centred_windows`."""
+    """Centre the nine values of each window and add them to the image; the transpose of `_centred_windows`."""
     height, width = pixels[0].shape[-2:]
     mean = sum(pixels[1:], pixels[0]) / len(pixels)
     image = torch.zeros_like(like)
@@ -132,7 +132,8 @@ def _scatter_windows(pixels: list[torch.Tensor], like: torch.Tensor) -> torch.Te
 def _solve(system: Lower, right: torch.Tensor, floor: float) -> torch.Tensor:
     """Solve S a = r for the symmetric positive 3x3 systems of all windows at once.
 
-    `floor` bounds the squared pivots from below: S is at least eps times the identity, and rounding must not undo that.
+    `floor` is the minimum of the squared pivots. S is at least eps times the identity, and the minimum keeps this bound
+    under rounding.
     """
     l00, l10, l11, l20, l21, l22 = cholesky_3x3(system, lambda square, _: square.clamp_min(floor))
     y0 = right[0] / l00
@@ -153,7 +154,7 @@ def _sum_products(first: list[torch.Tensor], i: int, second: list[torch.Tensor],
 class _MattingEnergy(torch.autograd.Function):
     """The energy and its gradient: dE = sum 2 r (dV - A dI), with the residual r = V - A I.
 
-    I and V are the centred windows of content and output. A minimises the energy, so the change of A has no effect.
+    I and V are the centred windows of content and output. A minimises the energy, so a change of A has no effect on dE.
     """
 
     @staticmethod
@@ -192,10 +193,10 @@ class _MattingEnergy(torch.autograd.Function):
 
 
 class _NoSecondDerivative(torch.autograd.Function):
-    """A gradient as a function of its sources that refuses to be differentiated.
+    """Identity function of a gradient; raises an error if the gradient is differentiated again.
 
-    torch's `once_differentiable` checks the incoming gradient only: after `energy.sum()`, it would omit the second
-    derivative silently.
+    torch's `once_differentiable` checks the incoming gradient only. After `energy.sum()`, `once_differentiable` would
+    omit the second derivative silently.
     """
 
     @staticmethod

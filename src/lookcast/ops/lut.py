@@ -1,4 +1,4 @@
-"""Three-dimensional colour lookup tables: trilinear lookup, and a fit to pairs of colours."""
+"""Three-dimensional colour lookup tables: trilinear lookup, and a fit of a table to pairs of colours."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,19 +11,21 @@ from lookcast.ops.color import LUMA
 
 _CORNERS = tuple((blue, green, red) for blue in (0, 1) for green in (0, 1) for red in (0, 1))
 _CHUNK = 1 << 16  # pairs whose 8 x 8 products are computed at once
-_COARSEST = 9
-_COARSE = 17
-_TOLERANCE = 1e-5  # of the residual, relative
-_FINE_STEPS = 50  # for tables finer than _COARSE; coarser ones have found the slow part, far from any pair
+_COARSEST = 9  # the fit starts with a table of about this size
+_COARSE = 17  # largest table that is solved up to the tolerance
+_TOLERANCE = 1e-5  # relative tolerance of the residual
+_FINE_STEPS = 50  # steps for tables finer than _COARSE; coarser tables already solve the slow part, far from any pair
 
 
 class _Pairs(NamedTuple):
-    """Sums over pairs of colours for the normal equations, for the C cells of the table that hold pairs.
+    """Sums over pairs of colours, for the normal equations of the fit.
+
+    A pair is a source colour and its change. C is the number of table cells that contain pairs.
 
     Attributes:
-        nodes: corners of the cells, `(C, 8)`.
-        products: products of the trilinear weights of the corners, `(C, 8, 8)`.
-        sums: weights times colour change, for every node, `(S^3, 3)`.
+        nodes: indices of the eight corners of each cell, `(C, 8)`.
+        products: sums of the products of two corners' trilinear weights, `(C, 8, 8)`.
+        sums: sums of weight times colour change at every node, `(S^3, 3)`.
     """
 
     nodes: torch.Tensor
@@ -31,7 +33,7 @@ class _Pairs(NamedTuple):
     sums: torch.Tensor
 
     def diagonal(self) -> torch.Tensor:
-        """Return the diagonal of the normal equations, the weight of the pairs at each node, `(S^3,)`."""
+        """Return the diagonal `(S^3,)` of the normal equations: the weight of the pairs at each node."""
         squares = self.products.diagonal(dim1=1, dim2=2).flatten()
         return self.sums.new_zeros(len(self.sums)).index_add_(0, self.nodes.flatten(), squares)
 
@@ -43,17 +45,17 @@ def identity_lut(size: int, dtype: torch.dtype | None = None, device: torch.devi
 
 
 def apply_lut(lut: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Look up every pixel, with linear interpolation in red, green and blue.
+    """Look up every pixel in a table by trilinear interpolation.
 
     Args:
-        lut: `(S, S, S, 3)`: the new RGB, indexed by blue, green and red from 0 to 1.
+        lut: new RGB values, `(S, S, S, 3)`, indexed by blue, green and red from 0 to 1.
         image: `(B, 3, H, W)`; values outside [0, 1] are clamped.
 
     Returns:
         `(B, 3, H, W)`.
 
     Raises:
-        ShapeError: another shape.
+        ShapeError: `lut` or `image` has another shape.
 
     Example:
         >>> image = torch.rand(1, 3, 4, 5)
@@ -70,32 +72,33 @@ def apply_lut(lut: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 def fit_lut(
     source: torch.Tensor, target: torch.Tensor, size: int = 33, gradient: float = 1e-3, bending: float = 3e-4
 ) -> torch.Tensor:
-    """Fit a table that maps given colours to others, by regularised least squares.
+    """Fit a table that maps source colours to target colours, by regularised least squares.
 
-    With D = table - identity, it minimises
+    With D = table - identity, the fit minimises
 
         mean_n |D(source_n) - (target_n - source_n)|^2 + gradient * int |D'|^2 + bending * int |D''|^2
 
-    over the colour cube, with first and second differences D' and D'' along its axes. A colour without pairs near it
-    takes the change of the nearest ones: `bending` extends a trend over distances of about `sqrt(bending / gradient)`,
-    and `gradient` limits it beyond. The weights are valid for every size. Greys whose luma would fall from one step to
-    a brighter one, which a mean over photos may cause, get a common luma.
+    with integrals over the colour cube, and with the first and second differences D' and D'' along the axes of the
+    cube. A colour without pairs near it takes the change of the nearest pairs. `bending` extends a trend over distances
+    of about `sqrt(bending / gradient)`, and `gradient` limits the trend at larger distances. The weights are valid for
+    every size.
 
-    The solution uses conjugate gradients, from coarse tables to fine ones, without a matrix.
+    After a mean over photos, the luma of a fitted grey may be lower than the luma of a darker grey. The fit gives such
+    greys a common luma. The solver uses conjugate gradients without a matrix, first for coarse, then for fine tables.
 
     Args:
-        source: `(N, 3)` RGB in [0, 1].
-        target: `(N, 3)`.
-        size: S, steps per side, at least 2.
+        source: source colours, `(N, 3)` RGB in [0, 1].
+        target: target colours, `(N, 3)` RGB.
+        size: S, number of steps per side, at least 2.
         gradient: weight of first differences.
         bending: weight of second differences.
 
     Returns:
-        `(S, S, S, 3)` as `apply_lut` takes it, clamped to [0, 1].
+        `(S, S, S, 3)` in the format of `apply_lut`, clamped to [0, 1].
 
     Raises:
-        ShapeError: source and target do not fit.
-        InputError: no pairs, or a size below 2.
+        ShapeError: `source` or `target` is not `(N, 3)`.
+        InputError: there are no pairs, or the size is below 2.
     """
     check_shape("source", source, ("N", 3))
     check_shape("target", target, (source.shape[0], 3))
@@ -137,22 +140,25 @@ def _by_cell(source: torch.Tensor, change: torch.Tensor, size: int) -> _Pairs:
 
 
 def _with_rising_greys(pairs: _Pairs, table: torch.Tensor, size: int) -> _Pairs:
-    """Add a pair for each grey where the luma of a table `(S^3, 3)` falls: the nearest ramp that never falls."""
+    """Add a pair of colours for each grey whose luma falls in a table `(S^3, 3)`.
+
+    The added pairs move the luma of the greys to the nearest non-decreasing ramp.
+    """
     steps = torch.linspace(0, 1, size, dtype=table.dtype, device=table.device)
     greys = torch.arange(size, device=table.device) * (size * size + size + 1)
     luma = (table[greys] + steps[:, None]).clamp(0, 1) @ table.new_tensor(LUMA)
-    # The weight of a grey is that of its pairs; a grey without pairs has little.
+    # The weight of a grey is the weight of its pairs; a grey without pairs has a small weight.
     rising = _isotonic(luma, pairs.diagonal()[greys] + 1e-6)
     moved = (rising - luma).abs() > 1e-6
     greys, lift = greys[moved], (rising - luma)[moved]
     one = table.new_zeros(len(greys), 8, 8)
-    one[:, 0, 0] = 1  # as much as all other pairs together
+    one[:, 0, 0] = 1  # the weight of all other pairs together
     nodes, products = torch.cat([pairs.nodes, greys[:, None].expand(-1, 8)]), torch.cat([pairs.products, one])
     return _Pairs(nodes, products, pairs.sums.index_add(0, greys, table[greys] + lift[:, None]))
 
 
 def _isotonic(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the nearest ramp `(N,)` that never falls: `max_(i <= k) min_(j >= k) mean(values[i..j])`, weighted."""
+    """Return the nearest non-decreasing ramp `(N,)`: `max_(i <= k) min_(j >= k) mean(values[i..j])`, weighted."""
     start = weights.new_zeros(1)
     mass, sums = (torch.cat([start, x.cumsum(0)]) for x in (weights, weights * values))
     means = (sums[None, 1:] - sums[:-1, None]) / (mass[None, 1:] - mass[:-1, None])  # (i, j)
@@ -164,9 +170,10 @@ def _isotonic(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 def _solve(pairs: _Pairs, start: torch.Tensor, size: int, gradient: float, bending: float) -> torch.Tensor:
     """Solve for the change of the table `(S^3, 3)` by conjugate gradients, preconditioned by the diagonal."""
     step = 1 / (size - 1)
-    # int |D'|^2 is the sum of (difference / step)^2 step^3, int |D''|^2 that of (second difference / step^2)^2 step^3.
+    # int |D'|^2 is the sum of (difference / step)^2 step^3.
+    # int |D''|^2 is the sum of (second difference / step^2)^2 step^3.
     apply = _normal_equations(pairs, size, gradient * step, bending / step)
-    # 6 and 18 are the sums over three axes' differences, away from the borders of the cube.
+    # Away from the borders of the cube, the squared difference filters of the three axes add 6 and 18 to the diagonal.
     diagonal = (pairs.diagonal() + 6 * gradient * step + 18 * bending / step)[:, None]
     table = start
     residual = pairs.sums - apply(table)
@@ -187,7 +194,7 @@ def _solve(pairs: _Pairs, start: torch.Tensor, size: int, gradient: float, bendi
 
 
 def _normal_equations(pairs: _Pairs, size: int, slope: float, curve: float) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the matrix of the normal equations, as a function of a table `(S^3, 3)`."""
+    """Return a function that multiplies a table `(S^3, 3)` by the matrix of the normal equations."""
     nodes = pairs.nodes.flatten()
 
     def apply(table: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,7 @@
-"""Semantic masks: `(B, K, H, W)` in [0, 1], sums to 1 over K; the sum of an unlabelled pixel is 0."""
+"""Semantic masks: `(B, K, H, W)` in [0, 1], one plane for each of K labels.
+
+The values of a pixel sum to 1 over K. All values of an unlabelled pixel are 0.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -22,23 +25,23 @@ NUM_LABELS = len(PALETTE)
 
 
 UNLABELLED = 255
-"""The value of a pixel without a label, in a map of labels. Files in the nine colours have no such pixel."""
+"""Value of an unlabelled pixel in a label map. Mask files in the nine colours have no unlabelled pixels."""
 
 
 def labels_to_mask(labels: torch.Tensor, size: tuple[int, int] | torch.Size | None = None) -> torch.Tensor:
-    """Expand labels to a mask, resized by area.
+    """Convert a label map to a mask, resized by area.
 
-    One label is expanded at a time, so that no one-hot mask of the photo's size exists.
+    The function converts one label at a time. A one-hot mask of the photo's size would need more memory.
 
     Args:
         labels: uint8 `(B, H, W)`, 0 to 8 or `UNLABELLED`.
-        size: `(h, w)`; None keeps the size.
+        size: `(h, w)` of the mask; None keeps the size of the label map.
 
     Returns:
-        float32 `(B, 9, h, w)`: the share of each pixel that a label covers.
+        float32 `(B, 9, h, w)`: the share of each label in each pixel.
 
     Raises:
-        ShapeError: another number of dimensions.
+        ShapeError: `labels` has another number of dimensions.
     """
     check_shape("labels", labels, ("B", "H", "W"))
     size = labels.shape[1:] if size is None else size
@@ -47,7 +50,9 @@ def labels_to_mask(labels: torch.Tensor, size: tuple[int, int] | torch.Size | No
 
 
 def colors_to_mask(colors: torch.Tensor) -> torch.Tensor:
-    """Convert an image in the nine colours to a mask; each pixel takes the nearest colour, antialiased edges too.
+    """Convert an image in the nine colours to a mask.
+
+    Each pixel gets the label of the nearest colour, also at antialiased edges.
 
     Args:
         colors: `(B, 3, H, W)` in [0, 1].
@@ -56,20 +61,21 @@ def colors_to_mask(colors: torch.Tensor) -> torch.Tensor:
         One-hot `(B, 9, H, W)`.
 
     Raises:
-        ShapeError: not an image.
+        ShapeError: `colors` is not an image.
     """
     check_image("colors", colors)
     palette = torch.tensor([rgb for _, rgb in PALETTE], device=colors.device, dtype=colors.dtype) / 255
-    # Colour by colour: all differences at once would take 27 planes of the image.
+    # Loop over the colours, because all differences at once would take 27 planes of the image's size.
     distance = torch.stack([(colors - color.view(3, 1, 1)).square().sum(1) for color in palette], 1)
     one_hot = F.one_hot(distance.argmin(1), NUM_LABELS)
     return one_hot.permute(0, 3, 1, 2).to(colors.dtype)
 
 
 def mask_to_colors(mask: torch.Tensor) -> torch.Tensor:
-    """Convert a mask to an image in the nine colours, each pixel in the colour of its largest label.
+    """Convert a mask to an image in the nine colours.
 
-    The inverse of `colors_to_mask` for one-hot masks. An unlabelled pixel takes the first colour.
+    Each pixel gets the colour of the label with the largest value. An unlabelled pixel gets the first colour. For
+    one-hot masks, this function is the inverse of `colors_to_mask`.
 
     Args:
         mask: `(B, K, H, W)`, K from 1 to 9.
@@ -78,8 +84,8 @@ def mask_to_colors(mask: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)` in [0, 1], in the mask's dtype.
 
     Raises:
-        ShapeError: another number of dimensions.
-        InputError: more labels than colours, or not floating point.
+        ShapeError: the mask has another number of dimensions.
+        InputError: the mask has more than nine labels, or is not floating point.
     """
     check_shape("mask", mask, ("B", "K", "H", "W"))
     if not 1 <= mask.shape[1] <= NUM_LABELS:
@@ -91,36 +97,40 @@ def mask_to_colors(mask: torch.Tensor) -> torch.Tensor:
 
 
 def resize_mask(mask: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
-    """Resize a mask, by area when shrinking: sums over K and shares of labels stay.
+    """Resize a mask; shrinking averages over areas.
+
+    Resizing keeps the sums over K and the shares of the labels.
 
     Args:
         mask: `(B, K, H, W)`.
         size: `(h, w)`.
 
     Returns:
-        `(B, K, h, w)`; soft at the edges.
+        `(B, K, h, w)`, with soft values at the edges of regions.
     """
     check_shape("mask", mask, ("B", "K", "H", "W"))
     height, width = size
     rows, columns = mask.shape[-2] // max(height, 1), mask.shape[-1] // max(width, 1)
-    if mask.shape[-2:] == (rows * height, columns * width):  # pooling of whole squares is several times as fast
+    if mask.shape[-2:] == (rows * height, columns * width):  # average pooling is several times as fast
         return mask if (rows, columns) == (1, 1) else F.avg_pool2d(mask, (rows, columns))
     return F.interpolate(mask, (height, width), mode="area")
 
 
 def check_aspect(name: str, mask_size: tuple[int, int], image_size: tuple[int, int]) -> None:
-    """Refuse a mask of another aspect ratio than its photo; scale and rounding may differ.
+    """Refuse a mask whose aspect ratio differs from the aspect ratio of its photo.
+
+    The scale may differ, and the sizes may be rounded.
 
     Args:
-        name: the name of the mask, for the message.
+        name: name of the mask in the error message.
         mask_size: height and width of the mask.
         image_size: height and width of the photo.
 
     Raises:
-        InputError: the sizes differ by more than one pixel of the smaller of the two.
+        InputError: at the same scale, the sizes differ by more than one pixel of the smaller image.
     """
     (mh, mw), (ih, iw) = mask_size, image_size
-    # By the scale of either side: half a pixel on the short side of a panorama is many pixels on its long side.
+    # Either side may set the scale: half a pixel on the short side of a panorama is many pixels on the long side.
     if all(max(abs(mh - ih * scale), abs(mw - iw * scale)) > max(1.0, scale) for scale in (mh / ih, mw / iw)):
         raise InputError(
             f"{name}: is {mw}x{mh} pixels, its photo {iw}x{ih}: another aspect ratio, so it can't be resized to fit"

@@ -1,4 +1,4 @@
-"""Full precision where half precision and autocast would lose the digits that a result needs."""
+"""Full precision for computations that lose too many digits in half precision or under autocast."""
 
 from contextlib import AbstractContextManager
 
@@ -6,7 +6,7 @@ import torch
 
 
 def full_type(*tensors: torch.Tensor) -> torch.dtype:
-    """Return the type of a result of these tensors: float32, or float64 if one of them has it."""
+    """Return the type for a computation with these tensors: float64 if a tensor is float64, else float32."""
     dtype = torch.float32
     for tensor in tensors:
         dtype = torch.promote_types(dtype, tensor.dtype)
@@ -14,10 +14,10 @@ def full_type(*tensors: torch.Tensor) -> torch.dtype:
 
 
 def full_precision(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a floating-point tensor in float32, or unchanged in float64."""
+    """Convert a floating-point tensor to float32; a float64 tensor stays unchanged."""
     return tensor.to(full_type(tensor))
 
 
 def no_autocast(tensor: torch.Tensor) -> AbstractContextManager[None]:
-    """Return a context without autocast on the device of a tensor."""
+    """Return a context manager that disables autocast on the device of a tensor."""
     return torch.autocast(tensor.device.type, enabled=False)

@@ -1,11 +1,14 @@
-"""Rules for regions of two photos: masks come in pairs, and a label absent from the style takes the whole style."""
+"""Rules for the regions of a content and a style photo.
+
+Masks come in pairs. A label that is absent from the style uses the statistics of the whole style photo.
+"""
 
 import torch
 
 from lookcast.checks import InputError, check_shape
 
 MIN_SHARE = 0.005
-"""A label on a smaller share of a photo counts as absent from it."""
+"""Smallest share of a photo that a label must cover to count as present."""
 
 
 def check_mask_pairing(
@@ -15,11 +18,11 @@ def check_mask_pairing(
 
     Args:
         content_mask: a mask of any kind, such as a tensor or a path; None stands for no mask.
-        style_mask: the same.
-        names: the names of the two for the message.
+        style_mask: a mask of any kind; None stands for no mask.
+        names: names of the two masks in the error message.
 
     Raises:
-        InputError: only one of them is None.
+        InputError: only one of the two masks is None.
     """
     if (content_mask is None) != (style_mask is None):
         missing, given = names if content_mask is None else names[::-1]
@@ -27,15 +30,17 @@ def check_mask_pairing(
 
 
 def check_mask_pair(content_mask: torch.Tensor | None, style_mask: torch.Tensor | None) -> None:
-    """Refuse masks that do not belong together; the two may have different sizes.
+    """Refuse a content mask and a style mask that do not fit together.
+
+    The two masks may have different sizes.
 
     Args:
-        content_mask: `(B, K, H, W)` in [0, 1], or None without masks.
-        style_mask: `(1 or B, K, H', W')` in [0, 1], or None without masks.
+        content_mask: `(B, K, H, W)` in [0, 1]; None stands for no mask.
+        style_mask: `(1 or B, K, H', W')` in [0, 1]; None stands for no mask.
 
     Raises:
-        ShapeError: not four dimensions.
-        InputError: one mask without the other, different numbers of labels, or no floating point.
+        ShapeError: a mask does not have four dimensions.
+        InputError: only one mask is given, the numbers of labels differ, or a mask is not floating point.
     """
     check_mask_pairing(content_mask, style_mask)
     if content_mask is None or style_mask is None:
@@ -56,47 +61,47 @@ def label_shares(mask: torch.Tensor) -> torch.Tensor:
 def absent_labels(content_shares: torch.Tensor, style_shares: torch.Tensor) -> torch.Tensor:
     """Tell which labels of the content are absent from the style.
 
-    A label is absent if the style has less of it than `MIN_SHARE`, and less of it than the content. The second
-    condition keeps a label that is as rare in both photos.
+    A label is absent if its share of the style is below `MIN_SHARE` and below its share of the content. The second
+    condition keeps a label that is equally rare in both photos.
 
     Args:
         content_shares: share of each label in the content, any shape.
-        style_shares: share of each label in the style, a shape that broadcasts.
+        style_shares: share of each label in the style, in a shape that broadcasts with `content_shares`.
 
     Returns:
-        bool, the broadcast shape.
+        Boolean tensor of the broadcast shape, True for absent labels.
     """
     return style_shares < content_shares.clamp_max(MIN_SHARE)
 
 
 def fall_back(regions: torch.Tensor, whole: torch.Tensor, style_shares: torch.Tensor) -> torch.Tensor:
-    """Replace the statistics of every label that is absent from the style by those of the whole style photo.
+    """Replace the statistics of labels absent from the style by the statistics of the whole style photo.
 
-    A target of zeros would turn the region black. Without a target, it would stay unchanged among restyled regions.
+    A target of zeros would turn a region black. A region without a target would stay unchanged among restyled regions.
 
     Args:
         regions: statistics of each region of the style, `(B, K, ...)`.
-        whole: the same statistics of the whole photo, `(B, 1, ...)`.
+        whole: statistics of the whole style photo, `(B, 1, ...)`.
         style_shares: share of each label in the style, `(B, K)`.
 
     Returns:
-        `(B, K, ...)`.
+        Statistics of each region, `(B, K, ...)`.
     """
     present = style_shares >= MIN_SHARE
     return torch.where(present.view(*present.shape, *(1,) * (regions.dim() - 2)), regions, whole)
 
 
 def mean_over_labels(values: torch.Tensor, content_shares: torch.Tensor) -> torch.Tensor:
-    """Average over the labels of the content, weighted by their areas: `sum_k w_k v_k / sum_k w_k`.
+    """Average values over the labels of the content, weighted by area: `sum_k w_k v_k / sum_k w_k`.
 
-    Labels below `MIN_SHARE` have the weight 0.
+    The weight w_k is the share of label k in the content. A label with a share below `MIN_SHARE` has the weight 0.
 
     Args:
         values: one value per label, `(B, K)`.
         content_shares: share of each label in the content, `(B, K)`.
 
     Returns:
-        `(B,)`; 0 where no label is present.
+        `(B,)`; 0 for a photo without a present label.
     """
     weights = content_shares * (content_shares >= MIN_SHARE)
     return (values * weights).sum(1) / weights.sum(1).clamp_min(MIN_SHARE)

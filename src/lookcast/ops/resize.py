@@ -8,26 +8,29 @@ import torch.nn.functional as F
 from lookcast.checks import check_image, check_shape
 
 _BAND = 256
-"""Rows of 16-bit pixels that are in floating point at a time."""
+"""Number of rows that `resize_pixels` converts to floating point at a time."""
 
 
 def resize_image(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Resize `(B, C, H, W)` to `(B, C, height, width)`, bilinear with antialiasing, in the type of the image."""
+    """Resize an image `(B, C, H, W)` to `(B, C, height, width)` by bilinear interpolation with antialiasing.
+
+    The result has the type of the image.
+    """
     return F.interpolate(image, (height, width), mode="bilinear", antialias=True)
 
 
 def thumbnail_of(image: torch.Tensor, side: int) -> torch.Tensor:
-    """Resize an image to a square.
+    """Resize an image to a square thumbnail.
 
     Args:
         image: `(B, 3, H, W)` in [0, 1].
         side: side of the square, in pixels.
 
     Returns:
-        `(B, 3, side, side)` in [0, 1]; the image itself if it has that size.
+        `(B, 3, side, side)` in [0, 1]; the image itself if the image already has this size.
     """
     check_image("image", image)
-    if not torch.compiler.is_exporting() and image.shape[-2:] == (side, side):  # an exported graph serves every size
+    if not torch.compiler.is_exporting() and image.shape[-2:] == (side, side):  # an exported graph takes every size
         return image
     return resize_image(image, side, side).clamp(0, 1)
 
@@ -35,8 +38,9 @@ def thumbnail_of(image: torch.Tensor, side: int) -> torch.Tensor:
 def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Resize the pixels of a photo without a floating-point plane of the photo's size.
 
-    8-bit pixels are averaged as integers, forty times as fast. Each value of the result is then off by at most one
-    level, at random, which moves the statistics of a thumbnail by a few hundredths of a level.
+    8-bit pixels are averaged as integers, which is forty times as fast as floating point. Each value of the result then
+    has a random error of at most one level. These errors change the statistics of a thumbnail by a few hundredths of a
+    level.
 
     Args:
         pixels: `(H, W, 3)`: uint8, uint16, or floating point in [0, 1].
@@ -49,7 +53,7 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     image = pixels.permute(2, 0, 1)[None]
     if pixels.dtype == torch.uint8:
         return resize_image(image, *size).float() / 255
-    # Bilinear resizing is separable: first the rows to their new width, band by band.
+    # Bilinear resizing is separable: first resize the rows to the new width, band by band.
     bands = torch.split(image, _BAND, dim=2)
     narrow = torch.cat([resize_image(band.float(), band.shape[2], size[1]) for band in bands], 2)
     levels = 1.0 if pixels.is_floating_point() else float(torch.iinfo(pixels.dtype).max)
@@ -57,12 +61,12 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def shrink_to_side(x: torch.Tensor, side: int) -> torch.Tensor:
-    """Average a square map over squares: `(B, C, S, S)` to `(B, C, side, side)`, S a multiple of `side`."""
+    """Average a map `(B, C, S, S)` over square blocks to `(B, C, side, side)`; S is a multiple of `side`."""
     factor = x.shape[-1] // side
     if factor == 1:
         return x
     if x.is_cuda:
         return F.avg_pool2d(x, factor)
-    # Sums of whole planes use the vector units of a CPU, which small pooling windows do not: half the time.
+    # On a CPU, sums of planes use the vector units and take half the time of small pooling windows.
     rows = reduce(torch.add, (x[..., row::factor, :] for row in range(factor)))
     return reduce(torch.add, (rows[..., column::factor] for column in range(factor))) / factor**2

@@ -1,52 +1,58 @@
-"""Optimal transport of colours in closed form."""
+"""Transport of colours between two photos by an affine map in closed form."""
 
 import torch
 
 from lookcast.checks import ShapeError
 from lookcast.ops.cholesky import Lower, cholesky_3x3
 
-# Luma first, then two opponent axes: the order in which the map below treats its axes.
+# Rows: luma and two opponent axes, in the order in which `knothe_rosenblatt` maps the axes.
 TO_OPPONENT = ((0.299, 0.587, 0.114), (0.5, 0.0, -0.5), (-0.25, 0.5, -0.25))
 FROM_OPPONENT = ((1.0, 0.815, -1.174), (1.0, -0.185, 0.826), (1.0, -1.185, -1.174))
 NUM_MOMENTS = 10
-"""Count of moments: 1, three means, six second moments (00, 01, 02, 11, 12, 22) of opponent colours."""
+"""Number of moments of opponent colours: 1, three means, and six second moments (00, 01, 02, 11, 12, 22)."""
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 def color_moments(image: torch.Tensor) -> torch.Tensor:
-    """Return the monomials up to degree two of each pixel's opponent colour; their averages are moments.
+    """Return the monomials up to degree two of each pixel's opponent colour.
+
+    The averages of these monomials over pixels are the colour moments.
 
     Args:
         image: `(B, 3, H, W)` RGB in [0, 1].
 
     Returns:
-        `(B, 10, H, W)`: 1, the colour (luma, two opponent axes), its six products.
+        `(B, 10, H, W)`: 1, the three opponent components (luma first), and the six products of two components.
     """
     red, green, blue = image.unbind(1)
-    # Plane by plane: a product by a 3x3 matrix would run as a million tiny ones.
+    # Plane by plane, because a product by a 3x3 matrix would run as a million tiny products.
     color = [r * red + g * green + b * blue for r, g, b in TO_OPPONENT]
     return torch.stack([torch.ones_like(red), *color, *(color[i] * color[j] for i, j in _PAIRS)], 1)
 
 
 def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
-    """Return the affine map in RGB that gives the content's colours the mean and covariance of the style's.
+    """Return the affine RGB map that gives the content's colours the mean and covariance of the style's colours.
 
-    `A = M^-1 L_s L_c^-1 M` and `b = mean_s - A mean_c`, with M the opponent basis and L the Cholesky factors of the
-    covariances in it: the Knothe-Rosenblatt transport of two Gaussians. Luma is mapped by itself, the first opponent
-    axis given luma, the second given both. A grey content pixel therefore gets the chroma that the style has at its
-    luma. Unlike the Monge-Kantorovich map it needs no matrix root: its gradient exists everywhere and its cost is a few
-    products. On photos the two measure alike. Equal moments give the identity, to rounding.
+    `A = M^-1 L_s L_c^-1 M` and `b = mean_s - A mean_c`. M is the opponent basis. L_c and L_s are the Cholesky factors
+    of the covariances of content and style in the opponent basis. This map is the Knothe-Rosenblatt transport of two
+    Gaussians. The map of luma depends on luma only, the map of the first opponent axis also on luma, and the map of
+    the second opponent axis on all components. A grey content pixel therefore gets the chroma of the style at the
+    luma of the pixel.
+
+    Unlike the Monge-Kantorovich map, this map needs no matrix square root. The gradient of this map therefore exists
+    everywhere, and the cost is a few products. On photos, both maps reach similar metrics. Equal moments give the
+    identity, up to rounding.
 
     Args:
-        content: averages of `color_moments`, `(..., 10)`; their weights need not sum to 1.
-        style: the same for the style.
-        floor: `(3,)`, added to the variances of both on each axis; bounds the gain on flat regions.
+        content: averages of `color_moments` over the content, `(..., 10)`; the weights need not sum to 1.
+        style: averages of `color_moments` over the style, `(..., 10)`; the weights need not sum to 1.
+        floor: `(3,)`, added to the variances of content and style on each axis; limits the gain in flat regions.
 
     Returns:
-        `(..., 12)`, row-major 3x4.
+        `(..., 12)`: the 3x4 matrix (A, b), row-major.
 
     Raises:
-        ShapeError: not moments.
+        ShapeError: the last dimension of `content` or `style` is not 10.
 
     Reference:
         Pitié and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based colour transfer",
@@ -71,7 +77,7 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
     ]  # fmt: skip
     triangular = torch.stack(entries, -1)
     offset = mean_s - (triangular.reshape(*triangular.shape[:-1], 3, 3) * mean_c[..., None, :]).sum(-1)
-    # M^-1 T M for all T at once: one product by a 9x9 matrix is faster than a million products of 3x3.
+    # M^-1 T M for all T at once: one product by a 9x9 matrix is faster than a million products by 3x3 matrices.
     matrix = triangular @ torch.kron(inverse.T.contiguous(), basis)
     return torch.cat([matrix.reshape(*matrix.shape[:-1], 3, 3), (offset @ inverse.T)[..., None]], -1).flatten(-2)
 
@@ -82,6 +88,6 @@ def _mean_and_factor(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.
     mean = scaled[..., :3]
     v00, v01, v02, v11, v12, v22 = (scaled[..., 3 + n] - mean[..., i] * mean[..., j] for n, (i, j) in enumerate(_PAIRS))
     minimum = floor.to(moments.dtype)
-    # Rounding may take a variance below zero, also the variance that is left of an axis given the axes before it.
+    # Rounding may make a variance negative, also the conditional variance of an axis given the previous axes.
     factor = cholesky_3x3((v00, v01, v11, v02, v12, v22), lambda square, row: square.clamp_min(0) + minimum[row])
     return mean, factor

@@ -1,1 +1,1 @@
-"""Photo files: read any format and mode, keep what belongs to the photo, write atomically."""
+"""Photo files: read any format and mode, keep the metadata, write atomically."""

@@ -1,4 +1,4 @@
-"""Convert a caller's image (PIL, numpy, torch) to pixels, and the result back to the same type."""
+"""Conversion of PIL images, numpy arrays and torch tensors to pixels, and of results back to the type of the input."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -20,13 +20,13 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class OpenedImage(NamedTuple):
-    """The pixels of an image, and a function for the way back.
+    """The pixels of an image, and a function that converts pixels back to the type of the image.
 
     Attributes:
-        pixels: `(B, H, W, 3)` in any memory layout: uint8, uint16, or floating point in [0, 1]. May share memory
-            with the image.
-        restore: converts such pixels of the same type to the type, bit depth and alpha of the image. It may change
-            the pixels.
+        pixels: pixels `(B, H, W, 3)` in any memory layout: uint8, uint16, or floating point in [0, 1]. The tensor may
+            share memory with the image.
+        restore: function of pixels of the same shape and type as `pixels`. The function returns an image of the
+            original type and bit depth, with the original alpha. It may modify its argument in place.
     """
 
     pixels: torch.Tensor
@@ -36,16 +36,16 @@ class OpenedImage(NamedTuple):
 def open_image(name: str, image: AnyImage) -> OpenedImage:
     """Open an image of any type.
 
-    A look adds colour, so grey comes back as RGB. PIL has no 16-bit or floating point colour, so its modes I;16 and F
-    come back as 8-bit RGB too; a numpy array keeps its depth. Alpha passes through unchanged.
+    `restore` returns RGB for a grey image, because a look adds colour. It returns 8-bit RGB for the PIL modes I;16 and
+    F, because PIL has no 16-bit or floating-point colour. Numpy arrays keep their bit depth. Alpha is unchanged.
 
     Args:
-        name: the argument's name, for messages.
-        image: PIL of any mode; numpy `(H, W)`, `(H, W, 3)` or `(H, W, 4)`, uint8, uint16 or floating point in [0, 1];
-            torch `(3, H, W)` or `(B, 3, H, W)`, uint8 or floating point in [0, 1].
+        name: name of the argument, for messages.
+        image: PIL image of any mode; numpy array `(H, W)`, `(H, W, 3)` or `(H, W, 4)` of uint8, uint16 or floating
+            point in [0, 1]; torch tensor `(3, H, W)` or `(B, 3, H, W)` of uint8 or floating point in [0, 1].
 
     Raises:
-        InputError: another type, shape or range, or a closed or broken PIL image.
+        InputError: the type, shape or range is not one of these, or the PIL image is closed or broken.
     """
     if isinstance(image, Image.Image):
         return _open_pil(name, image)
@@ -60,7 +60,7 @@ def check_dense(name: str, tensor: torch.Tensor) -> None:
     """Refuse a tensor that does not store a value for every element: sparse, nested, or on the meta device.
 
     Raises:
-        InputError: it is one of them.
+        InputError: the tensor is sparse, nested or on the meta device.
     """
     if tensor.layout != torch.strided or tensor.is_nested:
         raise InputError(f"{name}: expected a dense tensor, got one of layout {tensor.layout}")
@@ -73,13 +73,13 @@ def _open_pil(name: str, image: Image.Image) -> OpenedImage:
         own, alpha, icc_profile = to_rgb(image, name)
     except PhotoError:
         raise
-    except CODEC_ERRORS as error:  # PIL decodes late, and refuses to after `close`
+    except CODEC_ERRORS as error:  # PIL decodes on first access, which fails after `close`
         raise InputError(f"{name}: this PIL image can't be read ({' '.join(str(error).split())})") from error
-    # EXIF stays as it is: the image is not turned, so its orientation still holds.
+    # EXIF is unchanged: the pixels are not rotated, so the stored orientation still applies.
     info: dict[str | tuple[int, int], Any] = {key: image.info[key] for key in ("exif", "dpi") if key in image.info}
     if icc_profile is not None:
         info["icc_profile"] = icc_profile
-    # A wide colour profile goes through sRGB, in 16 bits, and back.
+    # Pixels with a wide-gamut profile are converted to 16-bit sRGB. `restore` converts them back.
     srgb = to_srgb(own, icc_profile)
     opened = _open_numpy(name, srgb)
 
@@ -99,7 +99,7 @@ def _open_numpy(name: str, image: npt.NDArray[Any]) -> OpenedImage:
     dtype = image.dtype.newbyteorder("=")
     if dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
         raise InputError(f"{name}: expected uint8, uint16 or floating point in [0, 1], got {image.dtype}")
-    # torch accepts native byte order only, no negative strides, and warns of read-only memory.
+    # torch needs native byte order and non-negative strides, and warns about read-only memory.
     plain = image.dtype == dtype and image.flags.writeable and min(image.strides) >= 0
     values = torch.from_numpy(image if plain else image.astype(dtype, order="C"))
     colors = values[..., None].expand(-1, -1, 3) if grey else values[..., :3]
@@ -133,5 +133,5 @@ def _open_torch(name: str, image: torch.Tensor) -> OpenedImage:
 
 def _check_range(name: str, values: torch.Tensor) -> None:
     low, high = (value.item() for value in values.aminmax())
-    if not (low >= 0 and high <= 1):  # this form refuses NaN too
+    if not (low >= 0 and high <= 1):  # this form also refuses NaN
         raise InputError(f"{name}: floating point images are in [0, 1], this one goes from {low:g} to {high:g}")

@@ -1,8 +1,8 @@
-"""Conversion of photos in other RGB spaces: to sRGB for the network, and back into their own profile afterwards.
+"""Conversion of photos from any RGB profile to sRGB for the network, and of the results back to the profile.
 
-This module converts profiles of curves and a matrix itself, in bands, from the curves and the matrix that littlecms
-reads. The exact path of littlecms takes 300 ms per 16-bit megapixel, this one 25; its fast path errs by up to six of
-256 levels. Profiles made of tables go through littlecms.
+For profiles with curves and a matrix, littlecms reads the profile, and this module converts the pixels in bands. The
+conversion takes 25 ms per 16-bit megapixel. The exact conversion of littlecms would take 300 ms, and the fast
+conversion of littlecms has errors of up to six of 256 levels. For profiles with tables, littlecms converts the pixels.
 """
 
 from collections.abc import Callable
@@ -17,21 +17,22 @@ from lookcast.checks import InputError
 from lookcast.photos.icc import LEVELS, SRGB, Profile, read_profile, transform
 from lookcast.photos.photo import CODEC_ERRORS, Pixels, to_8_bits
 
-_BAND = 1 << 16  # pixels at a time: floats of so many stay in the cache
-_TABLE_BAND = 1 << 22  # pixels at a time for littlecms, which prepares a table for each call
+_BAND = 1 << 16  # number of pixels that are converted at a time; their floats fit in the cache
+_TABLE_BAND = 1 << 22  # number of pixels per call of littlecms; every call prepares a table
 _LAST = LEVELS - 1
-_SAME = 2 * 257  # two levels of 8 bits: the largest difference between profiles that all call themselves sRGB
+_SAME = 2 * 257  # two 8-bit levels: the largest difference between profiles named sRGB
 
 Levels = npt.NDArray[np.uint16]
 
 
 class _Space(NamedTuple):
-    """An RGB space of curves and a matrix, ready for pixels.
+    """An RGB space with curves and a matrix, as tables for fast conversion.
 
     Attributes:
-        matrix: XYZ of the light of its primaries.
-        light: for each channel the light of each level.
-        levels: for each channel the level of each root of light: evenly spaced light is too coarse for shadows.
+        matrix: matrix `(3, 3)` from linear RGB to XYZ.
+        light: for each channel, the linear light of each 16-bit level.
+        levels: for each channel, the level for each square root of linear light, in 65536 even steps. Even steps of
+            the light itself would be too coarse for shadows.
     """
 
     matrix: npt.NDArray[np.float64]
@@ -40,24 +41,24 @@ class _Space(NamedTuple):
 
 
 class _Tables(NamedTuple):
-    """An RGB space made of tables."""
+    """An RGB space whose profile has tables."""
 
     icc_profile: bytes
 
 
 def to_srgb(pixels: Pixels, icc_profile: bytes | None) -> Pixels:
-    """Convert pixels to sRGB of 16 bits, so that no step between levels is lost; return sRGB pixels as they are.
+    """Convert pixels to 16-bit sRGB, in which no two levels merge; return sRGB pixels unchanged.
 
-    A profile counts as sRGB if it converts every colour like sRGB, to two levels of 8 bits, whatever its name is.
-    Relative colorimetric: white stays white. Colours outside sRGB are clipped, channel by channel; `from_srgb` restores
-    them.
+    A profile counts as sRGB if its conversion of a set of test colours differs from sRGB by less than two 8-bit levels;
+    the name of the profile does not matter. The rendering intent is relative colorimetric: white stays white. Colours
+    outside sRGB are clipped in each channel, and `from_srgb` restores these colours.
 
     Args:
-        pixels: `(..., 3)`.
-        icc_profile: their profile, RGB and reversible, as `read_photo` returns it; None is sRGB.
+        pixels: RGB values `(..., 3)`, uint8 or uint16.
+        icc_profile: reversible RGB profile of the pixels, as `read_photo` returns it; None stands for sRGB.
 
     Raises:
-        InputError: another or a broken profile.
+        InputError: the profile is broken, or not a reversible RGB profile.
     """
     space = _space(icc_profile)
     if space is None:
@@ -68,20 +69,21 @@ def to_srgb(pixels: Pixels, icc_profile: bytes | None) -> Pixels:
 
 
 def from_srgb(stylized: Pixels, srgb: Pixels, pixels: Pixels, icc_profile: bytes | None) -> Pixels:
-    """Convert an output made from the result of `to_srgb` back into the photo's profile and depth.
+    """Convert a stylized sRGB image back to the profile and the bit depth of the photo.
 
-    The part of a colour that clipping removed is added again, as far as `stylized` keeps the direction of the colour:
-    all of it where `stylized` is `srgb`, so that a photo comes back unchanged, none where `stylized` is grey.
-    In a profile made of tables, the error of its inverse is added in the same way.
+    `to_srgb` clips colours outside sRGB. This function adds the clipped part again, multiplied by the share of the
+    colour's chroma that `stylized` keeps. The share is 1 where `stylized` equals `srgb`, so an unchanged photo keeps
+    its exact values. The share is 0 where `stylized` is grey. For a profile with tables, the error of the inverse
+    conversion is corrected in the same way.
 
     Args:
-        stylized: `(..., 3)`, made from `srgb`.
+        stylized: stylized image `(..., 3)` with the shape and type of `srgb`.
         srgb: the result of `to_srgb` for the photo.
-        pixels: the photo.
-        icc_profile: its profile; None is sRGB.
+        pixels: pixels of the photo in its profile.
+        icc_profile: profile of the photo; None stands for sRGB.
 
     Raises:
-        InputError: another or a broken profile, or arrays that do not fit together.
+        InputError: the profile is broken or not a reversible RGB profile, or the arrays differ in shape or type.
     """
     space = _space(icc_profile)
     if space is None:
@@ -102,7 +104,7 @@ def from_srgb(stylized: Pixels, srgb: Pixels, pixels: Pixels, icc_profile: bytes
 
 @lru_cache(maxsize=8)
 def _space(icc_profile: bytes | None) -> _Space | _Tables | None:
-    """Return None for sRGB."""
+    """Return the RGB space of a profile, or None if the profile counts as sRGB."""
     if icc_profile is None:
         return None
     profile = read_profile(icc_profile)
@@ -142,7 +144,7 @@ def _prepare(profile: Profile) -> _Space:
 
 
 def _convert(pixels: Pixels, source: _Space, target: _Space) -> Levels:
-    """Convert pixels from one space to another; clip colours outside it."""
+    """Convert pixels from one space to another; clip colours outside the target space."""
     matrix = (np.linalg.inv(target.matrix) @ source.matrix).astype(np.float32)
     tables = [table if pixels.dtype == np.uint16 else table[::257] for table in source.light]
     result = np.empty(pixels.shape, np.uint16)
@@ -152,7 +154,7 @@ def _convert(pixels: Pixels, source: _Space, target: _Space) -> Levels:
         light = matrix @ np.stack([table.take(before[band, c]) for c, table in enumerate(tables)])
         roots = np.sqrt(light.clip(0, 1, out=light), out=light)
         roots *= _LAST
-        roots += 0.5  # the conversion to integers rounds down
+        roots += 0.5  # rounds to nearest, because the conversion to integers truncates
         for c, table in enumerate(target.levels):
             after[band, c] = table.take(roots[c].astype(np.uint16))
 
@@ -161,8 +163,8 @@ def _convert(pixels: Pixels, source: _Space, target: _Space) -> Levels:
 
 
 def _unclip(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, space: _Space) -> None:
-    """Add to a band of the result, in place, the part of the photo's colours that clipping removed."""
-    at_end = srgb - np.uint16(1) >= _LAST - 1  # 0 wraps around: the first level or the last
+    """Add the clipped part of the photo's colours to a band of the result, in place."""
+    at_end = srgb - np.uint16(1) >= _LAST - 1  # level 0 wraps around to 65535, so this selects levels 0 and 65535
     clipped = np.flatnonzero(at_end[:, 0] | at_end[:, 1] | at_end[:, 2])
     if not len(clipped):
         return
@@ -172,15 +174,15 @@ def _unclip(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, spac
 
 
 def _restored(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, inverse: Levels) -> Levels:
-    """Return the result plus what the way to sRGB and back (`inverse`) lost, as far as the colour is kept."""
+    """Return `result` plus the loss `pixels - inverse` of the round trip through sRGB, scaled by the kept chroma."""
     lost = pixels * np.float32(_LAST / np.iinfo(pixels.dtype).max) - inverse
     restored: Levels = np.rint(result + _kept_chroma(srgb, stylized)[:, None] * lost).clip(0, _LAST).astype(np.uint16)
     return restored
 
 
 def _kept_chroma(before: Pixels, after: Pixels) -> npt.NDArray[np.float32]:
-    """Return the share in [0, 1] of each colour's distance from grey that another colour keeps; 1 for grey itself."""
-    # As planes, which numpy sums faster.
+    """Return the share in [0, 1] of the chroma of `before` that `after` keeps, per pixel; 1 where `before` is grey."""
+    # Channels come first, because numpy sums planes faster.
     old, new = (np.ascontiguousarray(colors.T, np.float32) for colors in (before, after))
     old, new = old - old.mean(0), new - new.mean(0)
     length = np.square(old).sum(0)
@@ -197,7 +199,7 @@ def _by_littlecms(pixels: Pixels, source: bytes, target: bytes) -> Levels:
 
 
 def _add_inversion_error(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, space: _Tables) -> None:
-    """Add to the result, in place, the difference between the photo and its way to sRGB and back."""
+    """Add the error of the round trip of the photo through sRGB to the result, in place, scaled by the kept chroma."""
     for start in range(0, len(result), _TABLE_BAND):
         table_band = slice(start, start + _TABLE_BAND)
         inverse = _by_littlecms(srgb[table_band], SRGB, space.icc_profile)

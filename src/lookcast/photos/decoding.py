@@ -1,4 +1,4 @@
-"""Decoding of opened photos to upright pixels: a table names the codec of each format; Pillow reads all others."""
+"""Decoding of opened photos to upright pixels. A table maps formats to codecs; Pillow decodes all other formats."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ _BITS_PER_SAMPLE, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2
 
 
 def _decode_above_8_bits(path: Path, header: Image.Image) -> npt.NDArray[Any] | None:
-    """Decode more than 8 bits per channel as uint16; return None for 8, which Pillow reads as well."""
+    """Decode a photo of more than 8 bits per channel to uint16; return None for 8 bits, which Pillow can decode."""
     tags = getattr(header, "tag_v2", {})
     layouts = [tile.args if isinstance(tile.args, str) else str(tile.args[0]) for tile in header.tile]  # type: ignore[attr-defined]
     wide = max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8 or any(";16" in layout for layout in layouts)
@@ -32,8 +32,9 @@ def _decode_above_8_bits(path: Path, header: Image.Image) -> npt.NDArray[Any] | 
     return None
 
 
-# Formats by Pillow's names. A codec returns pixels in stored orientation, `(H, W, channels)`, or None for what Pillow
-# reads as well. MPO is the JPEG of phones; its further pictures are previews and gain maps of the first.
+# The keys are Pillow's names of formats. A codec returns pixels `(H, W, channels)` in stored orientation, or None if
+# Pillow can decode the file without loss. MPO is the JPEG of phones; the pictures after the first are previews and gain
+# maps.
 _CODECS: dict[str, Callable[..., npt.NDArray[Any] | None]] = {
     "JPEG": decode_jpeg,
     "MPO": decode_jpeg,
@@ -44,15 +45,16 @@ _CODECS: dict[str, Callable[..., npt.NDArray[Any] | None]] = {
 
 
 def decode_photo(image: Image.Image, path: Path, lenient: bool = False) -> Photo:
-    """Decode a photo of which only the header was read.
+    """Decode an opened photo whose header was read.
 
     Args:
         image: the opened file.
-        path: the file.
-        lenient: read what is left of a damaged JPEG, PNG or TIFF, and set `Photo.damage`.
+        path: path of the file.
+        lenient: if True, decode the readable part of a damaged JPEG, PNG or TIFF, and set `Photo.damage`.
 
     Raises:
-        PhotoError: broken, truncated, or of values whose range is not known; or one of `CODEC_ERRORS`.
+        PhotoError: the file is broken or truncated, or the range of its values is unknown. Errors of the codecs
+            (`CODEC_ERRORS`) pass through.
     """
     damage = None
     try:
@@ -62,8 +64,8 @@ def decode_photo(image: Image.Image, path: Path, lenient: bool = False) -> Photo
             raise
         damage = " ".join(str(error).removeprefix(f"{path}: ").split())
         decoded = _to_colors(_rest_of(path, image), image, path)
-    # After decoding, because Pillow turns a TIFF while loading it and then reports no orientation, and because a PNG's
-    # metadata may follow its pixels.
+    # The metadata are read after decoding for two reasons. Pillow rotates a TIFF while loading it and then reports no
+    # orientation. In a PNG, metadata may follow the pixels.
     colors, alpha, icc_profile = decoded
     metadata = read_metadata(image, (colors.shape[1], colors.shape[0]), str(path))
     return Photo(
@@ -79,21 +81,21 @@ def decode_photo(image: Image.Image, path: Path, lenient: bool = False) -> Photo
 
 
 def decode_shrunk(image: Image.Image, path: Path, min_side: int) -> npt.NDArray[np.uint8]:
-    """Decode a photo of which only the header was read, and shrink it.
+    """Decode an opened photo at a reduced size.
 
-    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is large enough, which takes a fraction of the time; an
-    antialiased resize (bilinear, as generators see photos) does the rest.
+    To save time, a JPEG is first decoded at 1/2, 1/4 or 1/8 of its size, if the result is not smaller than requested.
+    An antialiased bilinear resize then gives the requested size. Generators see photos resized in the same way.
 
     Args:
-        image: a photo of which only the header was read.
-        path: its file.
-        min_side: its shorter side in the result; a smaller photo keeps its size.
+        image: the opened file, of which only the header was read.
+        path: path of the file.
+        min_side: length of the shorter side of the result, in pixels; a smaller photo keeps its size.
 
     Returns:
-        `(H, W, 3)` in sRGB, upright.
+        Upright sRGB pixels `(H, W, 3)`.
 
     Raises:
-        PhotoError: as `decode_photo`; or one of `CODEC_ERRORS`.
+        PhotoError: see `decode_photo`. Errors of the codecs (`CODEC_ERRORS`) pass through.
     """
     stored, shrink = image.size, 1
     if _CODECS.get(str(image.format)) is decode_jpeg:
@@ -101,10 +103,10 @@ def decode_shrunk(image: Image.Image, path: Path, min_side: int) -> npt.NDArray[
         shrink = max(part for part in (1, 2, 4, 8) if part <= min(parts))
     colors, _, icc_profile = _decode(image, path, shrink)
     box = None
-    if shrink > 1:  # the last pixels of the decoded photo may lie partly outside the photo
+    if shrink > 1:  # sizes are rounded up, so the last row and column may extend beyond the photo
         box = (0, 0, stored[0] / shrink, stored[1] / shrink)
     else:
-        stored = (colors.shape[1], colors.shape[0])  # Pillow turns a TIFF while loading it
+        stored = (colors.shape[1], colors.shape[0])  # Pillow rotates a TIFF while loading it
     pixels: Any = to_8_bits(to_srgb(colors, icc_profile))
     if _shrunk(stored, min_side) != stored:
         pixels = Image.fromarray(pixels).resize(_shrunk(stored, min_side), Image.Resampling.BILINEAR, box)
@@ -121,7 +123,7 @@ def _decode(image: Image.Image, path: Path, shrink: int = 1) -> DecodedPixels:
     if image.format != "MPO" and getattr(image, "is_animated", False):
         logger.warning("%s: holds several pictures, the first is read", path)
     codec = _CODECS.get(str(image.format))
-    options = {} if shrink == 1 else {"shrink": shrink}  # for JPEG only
+    options = {} if shrink == 1 else {"shrink": shrink}  # only the JPEG codec has this argument
     values = None if codec is None else codec(path, image, **options)
     if values is None:
         return to_rgb(image, str(path))
@@ -131,7 +133,7 @@ def _decode(image: Image.Image, path: Path, shrink: int = 1) -> DecodedPixels:
 
 
 def _to_colors(values: Any, image: Image.Image, path: Path) -> DecodedPixels:
-    """Split the channels that a codec returns into colours and alpha, and apply the profile."""
+    """Split decoded channels into colours and alpha, and convert the colours by `through_profile`."""
     count = 4 if image.mode == "CMYK" else 1 if values.shape[2] < 3 else 3
     transparent = image.has_transparency_data and values.shape[2] > count
     alpha = values[..., count] if transparent else None
@@ -144,7 +146,7 @@ def _rest_of(path: Path, image: Image.Image) -> Pixels:
 
 
 def _upright(values: Pixels, orientation: int) -> Pixels:
-    """Turn and mirror pixels by their EXIF orientation; contiguous."""
+    """Rotate and mirror pixels to EXIF orientation 1; return a contiguous array."""
     turned: Any = values
     if orientation >= 5:
         turned = turned.swapaxes(0, 1)

@@ -1,4 +1,4 @@
-"""EXIF of an upright photo, changed in place: makers' notes refer to their own position, which a new layout breaks."""
+"""Edit EXIF without moving any field: maker notes contain absolute positions, which a new layout would invalidate."""
 
 import re
 import struct
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _NAME = b"Exif\0\0"
-_NAMES = re.compile(rb"\A(?:Exif\0\0)*")  # anchored, each byte is looked at once
+_NAMES = re.compile(rb"\A(?:Exif\0\0)*")  # anchored at the start, so the search visits each byte once
 _ORIENTATION, _DETAILS, _WIDTH, _HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
-_PREVIEWS = ((0x0201, 0x0202), (0x0111, 0x0117))  # start and length: of a JPEG, of bare pixels
+_PREVIEWS = ((0x0201, 0x0202), (0x0111, 0x0117))  # tags (start, length) of a JPEG, of an uncompressed preview
 _SHORT, _LONG = 3, 4
 _MAX_ENTRIES = 1000
 
@@ -20,7 +20,7 @@ class _Entry(NamedTuple):
 
 
 class _Exif:
-    """The bytes of EXIF, which are a TIFF without pixels."""
+    """Access to the tags in EXIF bytes. EXIF has the layout of a TIFF without pixels."""
 
     def __init__(self, data: bytes) -> None:
         self.data = bytearray(data)
@@ -33,7 +33,7 @@ class _Exif:
         struct.pack_into(self.order + ("H" if entry.kind == _SHORT else "I"), self.data, entry.place, value)
 
     def entries(self, directory: int) -> Iterator[tuple[int, _Entry]]:
-        """Yield the tags whose values are whole numbers."""
+        """Yield each tag with an integer value, and its entry."""
         for number in range(self.count(directory)):
             place = directory + 2 + 12 * number
             tag, kind, _ = self.read("2HI", place)
@@ -48,19 +48,20 @@ class _Exif:
 
 
 def make_upright(exif: bytes, size: tuple[int, int]) -> tuple[int, bytes]:
-    """Set orientation and sizes and remove the preview; all other bytes keep their value and their place.
+    """Convert EXIF to the EXIF of the upright photo: orientation 1, sizes of the upright photo, no preview.
 
-    It reads three directories of at most 1,000 entries each, so its time does not depend on what the bytes say.
+    All other bytes keep their values and positions. The function reads at most three directories of at most 1,000
+    entries each, which bounds the time for malicious files.
 
     Args:
-        exif: with or without the name `Exif` before it.
-        size: width and height of the pixels before they are turned.
+        exif: EXIF bytes, with or without the prefix `Exif`.
+        size: width and height of the pixels in stored orientation.
 
     Returns:
-        The orientation that it had, 1 to 8, and the EXIF of the turned photo.
+        The stored orientation, 1 to 8, and the EXIF of the upright photo.
 
     Raises:
-        ValueError: broken; or KeyError or struct.error.
+        ValueError: the EXIF is broken. Broken EXIF may also raise KeyError or struct.error.
     """
     parts = _Exif(_NAMES.sub(b"", exif, count=1))
     (first,) = parts.read("I", 4)

@@ -1,4 +1,4 @@
-"""Photo files in a folder: the one rule for which entries count as photos."""
+"""Listing of the photo files in a folder. This module alone defines which files count as photos."""
 
 import errno
 import os
@@ -10,10 +10,10 @@ from lookcast.photos.write import PHOTO_SUFFIXES
 
 
 class FolderEntry(NamedTuple):
-    """A photo file or a folder.
+    """A photo file or a subfolder in a folder.
 
     Attributes:
-        name: as the file system spells it; it need not be UTF-8.
+        name: name as bytes from the file system; the bytes need not be UTF-8.
         is_folder: True for a folder or a link to one.
     """
 
@@ -22,10 +22,11 @@ class FolderEntry(NamedTuple):
 
 
 def scan_folder(folder: str | bytes | Path) -> list[FolderEntry]:
-    """Return the photos and folders directly in a folder, sorted by name; no file is opened.
+    """Return the photos and folders directly in a folder, sorted by name. No file is opened.
 
-    A photo is a regular file, or a link to one, whose suffix is in `PHOTO_SUFFIXES`. Pipes and devices are left out, as
-    they could block for ever, and so are hidden entries: other programs' notes, or temporaries of a killed process.
+    A photo is a regular file, or a link to a regular file, with a suffix in `PHOTO_SUFFIXES`. Pipes and devices are
+    left out, because reading them could block for ever. Hidden entries are left out, because they are files of other
+    programs or temporary files of killed processes.
 
     Raises:
         OSError: the folder can't be listed.
@@ -60,4 +61,4 @@ def _type(entry: os.DirEntry[bytes]) -> tuple[bool, bool]:
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
             raise
-        return False, False  # a broken link; a link to a missing file raises nothing
+        return False, False  # a link in a loop or below a file; a link to a missing file raises no error

@@ -1,4 +1,4 @@
-"""ICC profiles, read and applied by littlecms: colour space, curves and matrix, tables."""
+"""ICC colour profiles: reading of curves and matrices, and conversion of pixels between profiles by littlecms."""
 
 import io
 from functools import lru_cache
@@ -16,25 +16,25 @@ LEVELS = 65536
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 PERCEPTUAL, RELATIVE_COLORIMETRIC = 0, 1
 _CHANNELS = {"GRAY": "gray", "RGB": "rgb", "CMYK": "cmyk"}
-"""Names of imagecodecs for the colour spaces of photos."""
-_EXACT = 0x0100  # cmsFLAGS_NOOPTIMIZE: no table of 33 nodes between the profiles
-_FINE = 0x0400  # cmsFLAGS_HIGHRESPRECALC: a table of 49 nodes
+"""Colour spaces of photos: name in ICC profiles, name in imagecodecs."""
+_EXACT = 0x0100  # cmsFLAGS_NOOPTIMIZE: exact conversion, without an interpolated table of 33 nodes an axis
+_FINE = 0x0400  # cmsFLAGS_HIGHRESPRECALC: an interpolated table of 49 nodes an axis
 _INPUT, _OUTPUT = 0, 1
 
 
 class ProfileError(InputError):
-    """An ICC profile can't be read; the message says why."""
+    """Error for an ICC profile that can't be read. The message states the reason."""
 
 
 class Profile(NamedTuple):
     """The content of a colour profile.
 
     Attributes:
-        space: the colour space of its pixels: `RGB`, `GRAY`, `CMYK`, ...
-        curves: `(3, 65536)`, or `(1, 65536)` for grey: the light, in [0, 1], of each level; None for a profile made
-            of tables.
-        matrix: `(3, 3)`: XYZ, relative to D50, of the light of each primary; None for grey and for tables.
-        reversible: whether sRGB can be converted into it.
+        space: colour space of the pixels: `RGB`, `GRAY`, `CMYK`, ...
+        curves: linear light in [0, 1] of each 16-bit level, `(3, 65536)` for RGB and `(1, 65536)` for grey; None for a
+            profile with tables.
+        matrix: matrix `(3, 3)` from linear RGB to XYZ relative to D50; None for grey and for a profile with tables.
+        reversible: True if littlecms or this package can convert sRGB to the profile.
     """
 
     space: str
@@ -45,10 +45,10 @@ class Profile(NamedTuple):
 
 @lru_cache(maxsize=8)
 def read_profile(icc_profile: bytes) -> Profile:
-    """Read a profile. Where it has tables beside a matrix, the tables count, as in littlecms.
+    """Read a profile. If a profile has both tables and a matrix, use the tables, as littlecms does.
 
     Raises:
-        ProfileError: it is broken.
+        ProfileError: the profile is broken.
     """
     try:
         core = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile)).profile
@@ -65,7 +65,7 @@ def read_profile(icc_profile: bytes) -> Profile:
             light = _to_xyz(icc_profile, 3) @ np.linalg.inv(matrix).T
             return Profile(space, _rising(light), matrix, reversible=True)
         if space in _CHANNELS:
-            raise ProfileError("it has neither tables nor curves and a matrix")
+            raise ProfileError("the profile has neither tables nor curves with a matrix")
     except ProfileError:
         raise
     except CODEC_ERRORS as error:
@@ -76,21 +76,23 @@ def read_profile(icc_profile: bytes) -> Profile:
 def transform(
     values: npt.NDArray[Any], profile: bytes, target: bytes, space: str, dtype: str, intent: int = RELATIVE_COLORIMETRIC
 ) -> Any:
-    """Convert pixels between profiles by littlecms, through a table of 49 nodes an axis where it makes one.
+    """Convert pixels between profiles by littlecms.
+
+    Grey is converted exactly. For RGB and CMYK, littlecms may interpolate in a table of 49 nodes an axis.
 
     Args:
-        values: `(N, C)` or `(H, W, C)`, uint8 or uint16.
-        profile: the profile of the values.
-        target: an RGB profile.
-        space: of the values: `RGB`, `GRAY`, `CMYK`.
-        dtype: of the result, `uint8` or `uint16`.
+        values: pixels `(N, C)` or `(H, W, C)`, uint8 or uint16.
+        profile: ICC profile of the pixels.
+        target: ICC profile of the result, an RGB profile.
+        space: colour space of the pixels: `RGB`, `GRAY` or `CMYK`.
+        dtype: type of the result: `uint8` or `uint16`.
         intent: rendering intent.
 
     Returns:
-        RGB, of the shape of the values.
+        RGB pixels `(N, 3)` or `(H, W, 3)`.
 
     Raises:
-        RuntimeError: littlecms refuses one of the profiles, such as for a table that is missing.
+        RuntimeError: littlecms refuses a profile, for example because a table is missing.
     """
     channels = (values.shape[-1],) if space != "GRAY" else ()
     flat = np.ascontiguousarray(values).reshape(-1, 1, *channels)
@@ -108,14 +110,14 @@ def transform(
 
 
 def grey_to_srgb(grey: Pixels, icc_profile: bytes) -> Pixels:
-    """Convert grey `(H, W, 1)` in a grey profile to sRGB `(H, W, 3)` of the same depth.
+    """Convert grey pixels `(H, W, 1)` with a grey profile to sRGB `(H, W, 3)` of the same type.
 
     Raises:
         RuntimeError: littlecms refuses the profile.
     """
     levels = np.arange(np.iinfo(grey.dtype).max + 1, dtype=grey.dtype)[:, None]
     table: Pixels = transform(levels, icc_profile, SRGB, "GRAY", grey.dtype.name)
-    # Grey stays grey, so one channel of the table is enough.
+    # Grey has three equal channels in sRGB, so one channel of the table is enough.
     converted = np.empty((*grey.shape[:2], 3), grey.dtype)
     for source, result in zip(grey[..., 0], converted, strict=True):
         result[:] = table[:, 1].take(source)[:, None]
@@ -123,7 +125,7 @@ def grey_to_srgb(grey: Pixels, icc_profile: bytes) -> Pixels:
 
 
 def _to_xyz(icc_profile: bytes, channels: int) -> npt.NDArray[np.float64]:
-    """Return XYZ, relative to D50, of each of 65536 levels of grey: `(65536, 3)`."""
+    """Return the XYZ values `(65536, 3)`, relative to D50, of 65536 levels of grey."""
     ramp = np.arange(LEVELS, dtype=np.uint16)[:, None]
     xyz: npt.NDArray[np.float64] = imagecodecs.cms_transform(
         ramp[..., None].repeat(3, 2) if channels == 3 else ramp,
@@ -139,10 +141,10 @@ def _to_xyz(icc_profile: bytes, channels: int) -> npt.NDArray[np.float64]:
 
 
 def _rising(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return curves, `(channels, levels)`, in [0, 1]: never falling, so that they can be inverted."""
+    """Return curves `(channels, levels)` in [0, 1], made non-decreasing so that they can be inverted."""
     if not np.isfinite(light).all():
-        raise ProfileError("a curve leaves the range of numbers")
+        raise ProfileError("a curve has values that are not finite")
     curves: npt.NDArray[np.float64] = np.maximum.accumulate(light.T.clip(0, 1), axis=1)
     if (curves[:, -1] <= curves[:, 0]).any():
-        raise ProfileError("a curve gives every level the same light")
+        raise ProfileError("a curve maps every level to the same light")
     return np.ascontiguousarray(curves)

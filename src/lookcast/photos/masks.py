@@ -1,4 +1,4 @@
-"""Mask files in the nine colours, read as labels."""
+"""Reading mask files: an image in the nine colours of masks becomes a map of labels."""
 
 import logging
 from pathlib import Path
@@ -15,14 +15,15 @@ from lookcast.photos.photo import PhotoError
 from lookcast.photos.read import MAX_PIXELS, read_srgb
 
 MAX_SIDE = 1024
-"""Longer side at which masks are read by default; generators distinguish 64 places along a side."""
+"""Default limit of the longer side of a mask, in pixels. Generators resolve only 64 positions along a side."""
 FAR = 48
-"""Distance in RGB, in 8-bit levels, from which a colour is far from the nearest of the nine. Measured on the pairs of
-Luan et al., edges left out: at most 2.2 % of a mask is far (resized or as JPEG), and at least 7.3 % of a photo."""
+"""Euclidean RGB distance in 8-bit levels. A pixel is far if its distance to the nearest mask colour is larger. On the
+pairs of Luan et al., without edges, at most 2.2 % of the pixels of a mask are far (even resized or saved as JPEG), but
+at least 7.3 % of the pixels of a photo."""
 MAX_FAR_SHARE = 0.05
-"""A file with a larger share of far pixels is no mask."""
+"""Largest share of far pixels in a mask. `read_mask` refuses a file with a larger share."""
 _STRIP = 256
-"""Rows that are compared with the colours at a time: 12 megapixels at once would take 430 MB."""
+"""Number of rows that are compared with the colours at a time. All rows of a 12-megapixel mask would take 430 MB."""
 
 logger = logging.getLogger(__name__)
 
@@ -30,20 +31,22 @@ logger = logging.getLogger(__name__)
 def read_mask(path: str | Path, size: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
     """Read a mask in the nine colours of `ops.masks.PALETTE`; each pixel gets the label of the nearest colour.
 
-    Pixels far from every colour are counted, except at the edge between two regions, where antialiasing mixes colours.
-    The log states the number from a share of `MIN_SHARE` on; a smaller share counts as absent from a photo anyway.
+    The function counts pixels that are far from every colour (distance above `FAR`). Pixels at the edge between two
+    regions are not counted, because antialiasing mixes colours there. If the share of far pixels is at least
+    `MIN_SHARE`, the log states their number. Regions below `MIN_SHARE` count as absent from a photo anyway.
 
     Args:
-        path: an image file, preferably a PNG: JPEG blurs the edges between regions.
-        size: (height, width) of the photo it belongs to; None keeps the mask's own size, up to 1024 on the longer side.
-        max_pixels: as in `read_photo`.
+        path: image file, preferably a PNG, because JPEG blurs the edges between regions.
+        size: (height, width) of the photo; the mask is resized to this size. None keeps the size of the mask, but
+            limits the longer side to `MAX_SIDE`.
+        max_pixels: see `read_photo`.
 
     Returns:
-        uint8 labels `(H, W)`; label k stands for the k-th colour. A mask of one label is valid.
+        Labels `(H, W)` as uint8. Label k stands for the k-th colour. A mask with a single label is valid.
 
     Raises:
-        PhotoError: the file can't be read, or more than 5 % of its pixels are far from every colour.
-        InputError: the aspect ratio is not the photo's.
+        PhotoError: the file can't be read, or more than 5 % of the pixels are far from every colour.
+        InputError: the aspect ratio of the mask differs from the aspect ratio of the photo.
     """
     pixels = read_srgb(path, max_pixels)
     own = (pixels.shape[0], pixels.shape[1])
@@ -52,7 +55,7 @@ def read_mask(path: str | Path, size: tuple[int, int] | None = None, max_pixels:
     else:
         check_aspect(str(path), own, size)
     if size != own:
-        # Nearest: a mixture of two colours may be the colour of a third region.
+        # Nearest-neighbour sampling, because a mixture of two colours may equal the colour of a third region.
         pixels = np.array(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST))
     strips = [_nearest_colors(pixels[top : top + _STRIP]) for top in range(0, len(pixels), _STRIP)]
     _report_far_pixels(path, sum(far for _, far in strips), pixels.shape[0] * pixels.shape[1])
@@ -60,20 +63,20 @@ def read_mask(path: str | Path, size: tuple[int, int] | None = None, max_pixels:
 
 
 def _bounded(size: tuple[int, int]) -> tuple[int, int]:
-    """Return `size` shrunk to `MAX_SIDE` on the longer side."""
+    """Return `size`, reduced so that the longer side is at most `MAX_SIDE`."""
     short, longest = min(size), max(size)
     if longest <= MAX_SIDE:
         return size
-    # Exact along the short side: half a pixel of a few would be another aspect ratio.
+    # The short side is a whole number before rounding: on a side of a few pixels, rounding changes the aspect ratio.
     factor = max(1, int(short * MAX_SIDE / longest)) / short
     return round(size[0] * factor), round(size[1] * factor)
 
 
 def _nearest_colors(pixels: npt.NDArray[np.uint8]) -> tuple[torch.Tensor, int]:
-    """Return the labels `(H, W)` of pixels `(H, W, 3)`, and the number of far pixels that are no edge."""
+    """Return the labels `(H, W)` of pixels `(H, W, 3)`, and the number of far pixels that are not at an edge."""
     colors = torch.tensor([rgb for _, rgb in PALETTE], dtype=torch.float32)
     values = torch.from_numpy(pixels).flatten(0, 1).T.float()
-    # |x - c|^2 = |x|^2 - 2 c.x + |c|^2; float32 holds all of these integers exactly.
+    # |x - c|^2 = |x|^2 - 2 c.x + |c|^2 for pixel x and colour c; float32 represents these integers exactly.
     distances = torch.addmm(colors.square().sum(1, keepdim=True), colors, values, alpha=-2)
     nearest, labels = distances.min(0)
     nearest += values.square().sum(0)
@@ -83,7 +86,7 @@ def _nearest_colors(pixels: npt.NDArray[np.uint8]) -> tuple[torch.Tensor, int]:
 
 
 def _at_edge(labels: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
-    """Return where the pixels of the 5x5 neighbourhood that are not far have at least two labels."""
+    """Return a map that is True at edges: the 5x5 neighbourhood has at least two labels, far pixels left out."""
     own = labels.float()[None]
     highest = F.max_pool2d(own.masked_fill(far, -1), 5, 1, 2)[0]
     lowest = -F.max_pool2d((-own).masked_fill(far, -len(PALETTE)), 5, 1, 2)[0]
@@ -95,5 +98,5 @@ def _report_far_pixels(path: str | Path, far: int, count: int) -> None:
         return
     line = f"{path}: {far} of {count} pixels ({100 * far / count:.1f} %) are far from each of the nine colours of masks"
     if far > MAX_FAR_SHARE * count:
-        raise PhotoError(f"{line}; a mask has at most {100 * MAX_FAR_SHARE:g} % of them")
-    logger.warning("%s; they take the nearest", line)
+        raise PhotoError(f"{line}; a mask has at most {100 * MAX_FAR_SHARE:g} % such pixels")
+    logger.warning("%s; these pixels get the label of the nearest colour", line)

@@ -1,4 +1,4 @@
-"""The metadata of a photo (EXIF, XMP, IPTC, resolution), without the parts that a new look makes untrue."""
+"""Metadata of photos (EXIF, XMP, IPTC, resolution), without fields that are wrong for the upright, stylized photo."""
 
 import re
 from typing import Any, NamedTuple
@@ -9,17 +9,18 @@ from lookcast.photos.codecs.tiff import to_exif
 from lookcast.photos.exif import make_upright
 from lookcast.photos.photo import CODEC_ERRORS, logger
 
-# A TIFF's EXIF is its own directory. These tags describe how that file was stored, or hold what would contradict the
-# new one: a profile, XMP with an orientation, Photoshop's preview of the old look. IPTC is kept on its own.
+# The EXIF of a TIFF is the first directory of the file. The tags below are removed from it. Most of them describe the
+# storage of the old file. The others could contradict the new file: the profile, XMP with an orientation, and
+# Photoshop's preview of the old look. `Photo` has separate fields for the profile, XMP and IPTC.
 _STORAGE_TAGS = {
     *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293, 297, 301, 317, 318, 319),
     *(320, 322, 323, 324, 325, 330, 332, 338, 339, 340, 341, 347, 513, 514, 529, 530, 531, 532, 700, 33723, 34377),
     34675,
 }
 _IPTC_IN_TIFF, _IPTC_IN_JPEG = 33723, 0x0404
-# Untrue in XMP: the orientation, previews of the old look, and pointers to gain maps, depth maps, films and further
-# XMP, which are other parts of the old file. No part of a pattern can match the same bytes in two ways, and none looks
-# beyond the next bracket or quote, so that the time grows with the length of the XMP and not with its square.
+# Fields of XMP that are wrong for the new file: the orientation, previews of the old look, and pointers to other parts
+# of the old file (gain maps, depth maps, videos and further XMP). The patterns match without backtracking and stop at
+# the next bracket or quote, so the time is linear in the length of the XMP.
 _UNTRUE_ELEMENT = re.compile(
     rb"<(tiff:Orientation)>|<((?:xmp|xap):Thumbnails|Container:Directory|GContainer:Directory)(?=[\s/>])"
 )
@@ -30,14 +31,14 @@ _UNTRUE_ATTRIBUTE = re.compile(
 
 
 class Metadata(NamedTuple):
-    """Fields of `Photo`, and the orientation of the stored pixels.
+    """The orientation of the stored pixels, and the metadata fields of `Photo`.
 
     Attributes:
-        orientation: of EXIF, 1 to 8; 1 is upright.
-        exif: as in `Photo`.
-        xmp: as in `Photo`.
-        iptc: as in `Photo`.
-        dpi: as in `Photo`.
+        orientation: EXIF orientation, 1 to 8; 1 is upright.
+        exif: see `Photo`.
+        xmp: see `Photo`.
+        iptc: see `Photo`.
+        dpi: see `Photo`.
     """
 
     orientation: int
@@ -51,13 +52,13 @@ def read_metadata(image: Image.Image, size: tuple[int, int], name: str) -> Metad
     """Read the metadata of an opened photo.
 
     Args:
-        image: its pixels need not be loaded.
-        size: width and height of the pixels before they are turned.
-        name: of the photo, for messages.
+        image: the opened photo; the pixels need not be loaded.
+        size: width and height of the pixels in stored orientation.
+        name: name of the photo, for messages.
     """
     orientation, exif = _read_exif(image, size, name)
     xmp = image.info.get("xmp")
-    across, down = image.info.get("dpi") or (0, 0)  # 0 stands for unknown; for TIFF, Pillow says 1
+    across, down = image.info.get("dpi") or (0, 0)  # 0 stands for an unknown resolution, as does 1 for TIFF in Pillow
     dpi = (float(down), float(across)) if orientation >= 5 else (float(across), float(down))
     return Metadata(
         orientation,
@@ -69,7 +70,7 @@ def read_metadata(image: Image.Image, size: tuple[int, int], name: str) -> Metad
 
 
 def without_untrue(xmp: bytes) -> bytes:
-    """Remove the parts of XMP that a new look makes untrue; keep all other bytes."""
+    """Remove the fields of XMP that are wrong for the upright, stylized photo; keep all other bytes."""
     parts, position, unclosed = [], 0, set()
     for found in _UNTRUE_ELEMENT.finditer(xmp):
         element = found[1] or found[2]
@@ -78,7 +79,7 @@ def without_untrue(xmp: bytes) -> bytes:
         closing = b"</" + element + b">"
         end = xmp.find(closing, found.end())
         if end < 0:
-            unclosed.add(element)  # searched to the end once, and never again
+            unclosed.add(element)  # no closing tag follows: the search is not repeated
             continue
         parts.append(xmp[position : found.start()])
         position = end + len(closing)
@@ -87,20 +88,20 @@ def without_untrue(xmp: bytes) -> bytes:
 
 
 def _read_exif(image: Image.Image, size: tuple[int, int], name: str) -> tuple[int, bytes | None]:
-    """Return the stored orientation, and the EXIF of an upright photo that is stored in another way."""
+    """Return the stored orientation, and the EXIF for the upright photo: orientation 1, without tags of storage."""
     try:
         if image.format != "TIFF" and image.info.get("exif"):
             return make_upright(image.info["exif"], size)
-        exif = Image.Image.getexif(image)  # that of PNG decodes the pixels first
+        exif = Image.Image.getexif(image)  # not `image.getexif`: the method of PNG decodes the pixels first
         orientation = exif.pop(ExifTags.Base.Orientation, 1)
         for tag in exif.keys() & _STORAGE_TAGS:
-            del exif[tag]  # not pop, which decodes
+            del exif[tag]  # not `pop`, which decodes the value
         details = exif.get_ifd(ExifTags.IFD.Exif) if ExifTags.IFD.Exif in exif else {}
         sides = size if orientation < 5 else reversed(size)
         for tag, side in zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), sides, strict=True):
             if tag in details:
                 details[tag] = side
-        # Pillow's tobytes leaves out the preview.
+        # `to_exif` calls Pillow's `tobytes`, which omits the preview.
         return orientation if orientation in range(1, 9) else 1, to_exif(exif) if len(exif) else None
     except CODEC_ERRORS as error:
         logger.warning("%s: its EXIF is broken and left out (%s)", name, error)
@@ -111,6 +112,6 @@ def _read_iptc(image: Image.Image) -> bytes | None:
     records = image.info.get("photoshop", {}).get(_IPTC_IN_JPEG)
     tags: Any = getattr(image, "tag_v2", {})
     if _IPTC_IN_TIFF in tags:
-        tags.tagtype[_IPTC_IN_TIFF] = TiffTags.UNDEFINED  # bytes, which Photoshop calls integers
+        tags.tagtype[_IPTC_IN_TIFF] = TiffTags.UNDEFINED  # the values are bytes, but Photoshop declares integers
         records = tags[_IPTC_IN_TIFF]
     return records or None if isinstance(records, bytes) else None

@@ -1,4 +1,4 @@
-"""The content of a photo file, its bit depths, and the errors of reading and writing one."""
+"""The `Photo` record, conversions between 8 and 16 bits, and the errors of reading and writing photo files."""
 
 import logging
 import struct
@@ -17,31 +17,31 @@ CODEC_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError),
     *(struct.error, zlib.error, ImageCms.PyCMSError),
 )
-"""Errors of Pillow, imagecodecs, simplejpeg and pillow-heif for bytes that they can't decode or values that they can't
-encode. `codecs.vips` translates the error of libvips."""
+"""Errors that Pillow, imagecodecs, simplejpeg and pillow-heif raise when decoding or encoding fails. `codecs.vips`
+translates the errors of libvips to `PhotoError`."""
 
 logger = logging.getLogger("lookcast.photos")
-"""The logger of all warnings about photos; a training filters repeated ones in this one place."""
+"""Logger of all warnings about photos. A training run filters repeated warnings at this logger."""
 
-_BAND = 1 << 20  # values at a time
+_BAND = 1 << 20  # number of values that are converted at a time
 
 
 class PhotoError(InputError):
-    """A photo can't be read or written; the message is one line that names the file."""
+    """Error for a photo file that can't be read or written. The message is one line that names the file."""
 
 
 class Photo(NamedTuple):
-    """An upright photo.
+    """An upright photo with its metadata.
 
     Attributes:
-        pixels: `(H, W, 3)` RGB, uint8 or uint16.
-        alpha: `(H, W)` of the same depth; None without transparency.
-        exif: in Pillow's form, upright and without the preview; None if absent.
-        icc_profile: an RGB colour profile of the pixels that `color` converts in both directions; None is sRGB.
-        xmp: an XMP packet without orientation and previews; None if absent.
+        pixels: RGB values `(H, W, 3)`, uint8 or uint16.
+        alpha: alpha channel `(H, W)` of the same type as `pixels`; None without transparency.
+        exif: EXIF bytes as Pillow stores them, with orientation 1 and without the preview; None if absent.
+        icc_profile: RGB colour profile of the pixels, which `color` converts to sRGB and back; None stands for sRGB.
+        xmp: XMP packet without orientation and previews; None if absent.
         iptc: IPTC records; None if absent.
-        dpi: print resolution, horizontal and vertical; None if absent.
-        damage: the error of a damaged file that was read leniently; None for an intact one.
+        dpi: horizontal and vertical print resolution in dots per inch; None if absent.
+        damage: error message of a damaged file that was read leniently; None for an intact file.
     """
 
     pixels: Pixels
@@ -55,21 +55,21 @@ class Photo(NamedTuple):
 
 
 def with_alpha(photo: Photo) -> Pixels:
-    """Return pixels and alpha in one contiguous array: `(H, W, 3)`, or `(H, W, 4)` with transparency."""
+    """Return the pixels and alpha as one contiguous array: `(H, W, 4)` with alpha, `(H, W, 3)` without alpha."""
     together: Any = photo.pixels if photo.alpha is None else np.dstack((photo.pixels, photo.alpha))
     return np.ascontiguousarray(together)
 
 
 def to_8_bits(levels: Pixels) -> npt.NDArray[np.uint8]:
-    """Round uint16 to the nearest of 256 levels; return uint8 as it is."""
+    """Convert uint16 samples to uint8 by rounding to the nearest of 256 levels; return uint8 samples unchanged."""
     if levels.dtype == np.uint8:
         return levels.astype(np.uint8, copy=False)
     rounded = np.empty(levels.shape, np.uint8)
     flat, source = rounded.reshape(-1), levels.reshape(-1)
-    # In bands: 32 bits for each value of a whole photo would take twice its memory.
+    # The loop converts bands, because 32-bit values of the whole photo would take twice the memory of the photo.
     for start in range(0, len(flat), _BAND):
         band = source[start : start + _BAND].astype(np.uint32)
-        # Equals round(x / 257) for all 16-bit x.
+        # (255 x + 32895) >> 16 equals round(x / 257) for every 16-bit x.
         band *= 255
         band += 32895
         band >>= 16
@@ -80,18 +80,18 @@ def to_8_bits(levels: Pixels) -> npt.NDArray[np.uint8]:
 def to_16_bits(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint16]:
     """Convert samples of any type to uint16.
 
-    Integers keep their values, which must lie in 0..65535; unsigned 32-bit integers that exceed it are
-    taken to span their whole range. Floating point in [0, 1] becomes the nearest of 65536 levels.
+    Integers in 0..65535 keep their values. If unsigned 32-bit integers exceed 65535, the range 0..2^32 - 1 is scaled
+    to 0..65535. Floating-point values in [0, 1] are rounded to the nearest of 65536 levels.
 
     Raises:
-        PhotoError: values outside these ranges, or signed bytes.
+        PhotoError: the values are outside these ranges, or the type is int8.
     """
     if values.dtype == np.uint16:
         return values
     low, high = values.min(), values.max()
     scale: Any = None
     if np.issubdtype(values.dtype, np.floating):
-        if not (low >= 0 and high <= 1):  # written so that NaN is refused
+        if not (low >= 0 and high <= 1):  # this form also refuses NaN
             raise PhotoError(f"{name}: a floating point photo has values in [0, 1], this one from {low:g} to {high:g}")
         scale = np.float32(65535)
     elif values.dtype == np.int8:

@@ -1,4 +1,4 @@
-"""Read photo files of any format and mode, upright, with everything that belongs to the photo."""
+"""Reading of photo files of any format and mode: upright pixels, colour profile and metadata."""
 
 import threading
 from collections.abc import Iterator
@@ -20,7 +20,8 @@ from lookcast.photos.photo import CODEC_ERRORS, Photo, PhotoError, to_8_bits
 from lookcast.photos.write import PHOTO_SUFFIXES, SUBSAMPLINGS, check_writable, write_photo
 
 MAX_PIXELS = 200_000_000
-"""The largest photo that is read by default: twice what the largest cameras take, 600 MB, or 1.2 GB at 16 bits."""
+"""Default limit of the pixels of a photo: twice as many as the largest cameras have. They take 600 MB, or 1.2 GB at
+16 bits."""
 
 _PILLOW_LIMIT = threading.Lock()
 
@@ -40,22 +41,22 @@ __all__ = [
 
 
 def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS, lenient: bool = False) -> Photo:
-    """Read a photo of any format, mode and orientation; its content decides, not its name.
+    """Read a photo of any format, mode and orientation. The content of the file determines the format, not the name.
 
-    16-bit PNG and TIFF keep their depth, floating point in [0, 1] and 10-bit HEIC become 16-bit. Of several pages the
-    first is read, with a warning in the log.
+    16-bit PNG and TIFF keep their bit depth. Floating-point values in [0, 1] and 10-bit HEIC are converted to 16 bits.
+    If a file has several pages, the first page is read, and the log warns about the others.
 
-    libjpeg recognises a damaged JPEG by data that end early, data that are left over and invalid codes. It does not
-    recognise damage after which the data happen to decode to their end, such as a single wrong bit.
+    A damaged JPEG is detected if data are missing, data remain, or a code is invalid. Other damage to a JPEG, such as a
+    single wrong bit, is not detected if the data still decode to the end.
 
     Args:
-        path: a regular file.
-        max_pixels: a photo whose header says more is refused before it is decoded.
-        lenient: read what is left of a damaged JPEG, PNG or TIFF; `Photo.damage` then says what is wrong.
+        path: path of a regular file.
+        max_pixels: largest number of pixels. A larger photo is refused before it is decoded.
+        lenient: if True, read the readable part of a damaged JPEG, PNG or TIFF; `Photo.damage` then states the error.
 
     Raises:
-        PhotoError: missing, no regular file, not a photo, damaged, too large, of samples whose range is not known, or
-            HEIC without pillow-heif.
+        PhotoError: the file is missing, not a regular file, not a photo, damaged or too large, the range of its samples
+            is unknown, or the file is HEIC and pillow-heif is not installed.
     """
     path = Path(path)
     with _opened(path, max_pixels) as image:
@@ -66,14 +67,14 @@ def read_srgb(path: str | Path, max_pixels: int = MAX_PIXELS, min_side: int | No
     """Read the pixels of a photo in 8-bit sRGB, `(H, W, 3)`, for training, evaluation and styles.
 
     Args:
-        path: as for `read_photo`.
-        max_pixels: as for `read_photo`.
-        min_side: shrink the photo to this length of its shorter side; a JPEG is decoded at a part of its size, in a
-            fraction of the time. A smaller photo keeps its size. None for the whole photo.
+        path: see `read_photo`.
+        max_pixels: see `read_photo`.
+        min_side: length in pixels to which the shorter side is reduced; a smaller photo keeps its size. To save time, a
+            JPEG is decoded at a reduced size. None reads the photo at full size.
 
     Raises:
-        PhotoError: as for `read_photo`.
-        InputError: `min_side` below 1.
+        PhotoError: see `read_photo`.
+        InputError: `min_side` is below 1.
     """
     if min_side is None:
         photo = read_photo(path, max_pixels)
@@ -86,10 +87,10 @@ def read_srgb(path: str | Path, max_pixels: int = MAX_PIXELS, min_side: int | No
 
 
 def to_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """Convert `(H, W, 3)` uint8 to `(1, 3, H, W)` float32 in [0, 1].
+    """Convert uint8 pixels `(H, W, 3)` to a float32 tensor `(1, 3, H, W)` in [0, 1].
 
     Raises:
-        InputError: another shape or type.
+        InputError: the pixels have another shape or type.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise InputError(f"pixels: expected (H, W, 3) of uint8, got {pixels.shape} of {pixels.dtype}")
@@ -98,10 +99,10 @@ def to_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
 
 
 def to_pixels(image: torch.Tensor) -> npt.NDArray[np.uint8]:
-    """Convert `(1, 3, H, W)` in [0, 1] to `(H, W, 3)` uint8: clamped, rounded to the nearest level.
+    """Convert a tensor `(1, 3, H, W)` to uint8 pixels `(H, W, 3)`: clamp to [0, 1], round to the nearest level.
 
     Raises:
-        ShapeError: another shape.
+        ShapeError: the tensor has another shape.
     """
     check_shape("image", image, (1, 3, "H", "W"))
     levels = image.detach()[0].clamp(0, 1).mul(255).round().to(torch.uint8)
@@ -111,14 +112,14 @@ def to_pixels(image: torch.Tensor) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
-    """Open a photo and read its header; turn every error inside into a `PhotoError` that names the file."""
+    """Open a photo and read the header; convert every error in the `with` block to a `PhotoError` with its path."""
     check_file(path, "photo", PhotoError)
     try:
         with _open(path) as image:
             if image.width * image.height > max_pixels:
                 raise PhotoError(
-                    f"{path}: too large, {image.width}x{image.height} are {image.width * image.height} pixels and the "
-                    f"limit is {max_pixels}; --max-pixels sets another"
+                    f"{path}: too large, {image.width}x{image.height} = {image.width * image.height} pixels, more than "
+                    f"the limit of {max_pixels}; --max-pixels changes the limit"
                 )
             yield image
     except PhotoError:
@@ -126,18 +127,18 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise PhotoError(f"{path}: not a photo, or of an unknown format") from error
     except CODEC_ERRORS as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's errors have a number, Pillow's none
+        if isinstance(error, OSError) and error.errno is not None:  # only the system's errors have an errno
             raise PhotoError(f"{path}: can't be read ({error.strerror})") from error
         raise PhotoError(f"{path}: broken or truncated ({' '.join(str(error).split())})") from error
 
 
 def _open(path: Path) -> Image.Image:
-    """Open a photo of any size and read its header. Pillow's own limit is global, so it is lifted for a moment only."""
+    """Open a photo of any size and read the header. Pillow's size limit is lifted only for this call."""
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
     if is_heic(header):
         enable_heic(path)
-    if header.startswith(BIG_ENDIAN_BIGTIFF):  # Pillow takes its directory for that of another file
+    if header.startswith(BIG_ENDIAN_BIGTIFF):  # Pillow would misread its directory as that of a classic TIFF
         raise PhotoError(f"{path}: a BigTIFF in big-endian byte order is not supported")
     with _PILLOW_LIMIT:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

@@ -1,4 +1,4 @@
-"""Write photo files atomically, with everything that belongs to the photo; the suffix chooses the format."""
+"""Atomic writing of photo files with their metadata. The suffix of the file name determines the format."""
 
 import io
 import struct
@@ -22,21 +22,21 @@ _FORMATS = {
     **dict.fromkeys(HEIC_SUFFIXES, "HEIC"),
 }
 PHOTO_SUFFIXES = tuple(_FORMATS)
-"""Suffixes of photo files in lower case: those that are looked for in folders and that can be written."""
+"""Suffixes of photo files, in lower case. Folders are searched for these suffixes, and photos are written with them."""
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
-_MAX_SEGMENT = 65533  # of JPEG, in bytes
+_MAX_SEGMENT = 65533  # largest segment of a JPEG, in bytes
 _XMP_HEADER = 29
 
 _Parts = Sequence[bytes | memoryview]
 
 
 def check_writable(path: str | Path, quality: int = 95, subsampling: str = "4:4:4") -> None:
-    """Check the arguments of `write_photo` before there is a photo to write.
+    """Check the arguments of `write_photo`, for example before a long computation of the photo.
 
     Raises:
-        PhotoError: a suffix that is none of `PHOTO_SUFFIXES`, or HEIC without pillow-heif.
-        InputError: an unknown quality or subsampling.
+        PhotoError: the suffix is not in `PHOTO_SUFFIXES`, or the suffix is of HEIC and pillow-heif is not installed.
+        InputError: the quality or the subsampling is invalid.
     """
     path = Path(path)
     if not (isinstance(quality, int) and 1 <= quality <= 100):
@@ -51,28 +51,29 @@ def check_writable(path: str | Path, quality: int = 95, subsampling: str = "4:4:
 
 
 def write_photo(path: str | Path, photo: Photo, quality: int = 95, subsampling: str = "4:4:4") -> None:
-    """Write a photo atomically; the suffix chooses the format.
+    """Write a photo atomically. The suffix of the file name determines the format.
 
-    PNG and TIFF are lossless and keep 16 bits; HEIC keeps 10 of them; JPEG and WebP round them to 8.
-    All formats keep EXIF, XMP and colour profile, all but JPEG transparency, JPEG and TIFF the IPTC, JPEG, PNG and TIFF
-    the resolution. What a format can't hold is left out, with a warning in the log.
+    PNG and TIFF are lossless and keep 16 bits. HEIC reduces 16 bits to 10, JPEG and WebP reduce 16 bits to 8.
+    All formats keep EXIF, XMP and the colour profile. All formats except JPEG keep transparency. JPEG and TIFF keep
+    IPTC. JPEG, PNG and TIFF keep the resolution. Data that a format can't store are left out; except for the
+    resolution, the log warns about the loss.
 
     Args:
-        path: the file.
-        photo: what to write.
-        quality: of JPEG, WebP and HEIC, 1 to 100.
-        subsampling: of the colour in JPEG and HEIC, one of `SUBSAMPLINGS`; full colour by default, because
-            subsampling smears the colour edges that a look moves. WebP always has 4:2:0.
+        path: the file to write.
+        photo: the photo to write.
+        quality: quality of JPEG, WebP and HEIC, 1 to 100.
+        subsampling: chroma subsampling of JPEG and HEIC, one of `SUBSAMPLINGS`. The default is no subsampling, because
+            subsampling blurs the colour edges that a look changes. WebP always has 4:2:0.
 
     Raises:
-        PhotoError: unknown suffix, or larger than the format allows.
-        InputError: the file can't be written, or an unknown quality or subsampling.
+        PhotoError: the suffix is unknown, or the photo is larger than the format allows.
+        InputError: the file can't be written, or the quality or the subsampling is invalid.
     """
     path = Path(path)
     check_writable(path, quality, subsampling)
     kind = _FORMATS[path.suffix.lower()]
     photo = _reduced_to(kind, photo, path)
-    try:  # before the file is opened, so that an OSError here is not one of the disk
+    try:  # encodes before the file is opened, so that no OSError of the disk is caught here
         if kind == "TIFF":
             parts = encode_tiff(photo)
         elif kind == "PNG":
@@ -87,7 +88,7 @@ def write_photo(path: str | Path, photo: Photo, quality: int = 95, subsampling: 
 
 
 def _reduced_to(kind: str, photo: Photo, path: Path) -> Photo:
-    """Return what a format holds of a photo; log what it does not hold."""
+    """Return the photo without the data that a format can't store; log a warning for each loss."""
     lost: dict[str, Any] = {}
 
     def drop(field: str, reason: str) -> None:
@@ -96,7 +97,7 @@ def _reduced_to(kind: str, photo: Photo, path: Path) -> Photo:
             lost[field] = None
 
     if kind in ("JPEG", "WEBP") and photo.pixels.dtype == np.uint16:
-        logger.warning("%s: %s has 8 bits per colour; the photo's 16 are rounded", path, kind)
+        logger.warning("%s: %s has 8 bits per colour; the photo's 16 bits are rounded", path, kind)
         alpha = None if photo.alpha is None else to_8_bits(photo.alpha)
         photo = photo._replace(pixels=to_8_bits(photo.pixels), alpha=alpha)
     if kind == "JPEG":
@@ -104,9 +105,9 @@ def _reduced_to(kind: str, photo: Photo, path: Path) -> Photo:
         for field, room in (("exif", _MAX_SEGMENT), ("xmp", _MAX_SEGMENT - _XMP_HEADER), ("iptc", _MAX_SEGMENT - 30)):
             size = len(getattr(photo, field) or b"")
             if size > room:
-                drop(field, f"{size} bytes of {field.upper()} are more than JPEG holds; left out")
+                drop(field, f"{size} bytes of {field.upper()} are more than JPEG can store; left out")
     if kind not in ("JPEG", "TIFF"):
-        drop("iptc", f"{kind} has no IPTC; left out")
+        drop("iptc", f"{kind} can't store IPTC; left out")
     return photo._replace(**lost)
 
 
@@ -118,7 +119,7 @@ def _encode_lossy(photo: Photo, kind: str, quality: int, subsampling: str) -> _P
     if kind == "HEIC":
         encode_heic(encoded, pixels, quality=quality, subsampling=subsampling, **options)
     elif kind == "WEBP":
-        # exact: colours below full transparency stay.
+        # exact=True keeps the colours of transparent pixels.
         Image.fromarray(pixels).save(encoded, kind, quality=quality, exact=True, **options)
     else:
         if photo.iptc is not None:
@@ -130,6 +131,6 @@ def _encode_lossy(photo: Photo, kind: str, quality: int, subsampling: str) -> _P
 
 
 def _photoshop_segment(iptc: bytes) -> bytes:
-    """Return the JPEG segment of IPTC: a resource of Photoshop."""
+    """Return the JPEG segment (APP13) that stores IPTC as a Photoshop resource."""
     resource = b"Photoshop 3.0\0" + struct.pack(">4s2HI", b"8BIM", 0x0404, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
     return struct.pack(">2sH", b"\xff\xed", len(resource) + 2) + resource

@@ -1,6 +1,6 @@
-"""Semantic masks for pairs of photos without masks: found by clustering or by a segmentation network.
+"""Semantic masks for pairs of photos, by clustering or by a segmentation network.
 
-Importing this package imports neither torchvision's nor transformers' models; building a segmenter does.
+The models of torchvision and transformers are not imported with this package, but when a segmenter is constructed.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ SEGMENTERS: dict[str, type[Segmenter]] = {
     "torchvision": TorchvisionSegmenter,
     "transformers": TransformersSegmenter,
 }
-"""Segmenters by the name that a command line or a config gives."""
+"""Segmenters by their name on the command line and in configs."""
 
 __all__ = [
     "SEGMENTERS",
@@ -30,15 +30,15 @@ __all__ = [
 
 
 def open_segmenter(name: str, weights: str | Path | None = None) -> Segmenter:
-    """Build the segmenter of a name, with its default network.
+    """Construct the segmenter with a given name and its default network.
 
     Args:
         name: a key of `SEGMENTERS`.
         weights: local weights of the default network: a file for `torchvision`, a folder for `transformers`. None uses
-            the network's own weights, downloaded on first use. `clusters` has none.
+            the published weights, which are downloaded on first use. `clusters` accepts only None.
 
     Raises:
-        InputError: an unknown name, weights for `clusters`, or weights that can't be read or downloaded.
+        InputError: the name is unknown, `weights` is given for `clusters`, or the weights can't be read or downloaded.
 
     Example:
         >>> type(open_segmenter("clusters")).__name__
@@ -52,4 +52,4 @@ def open_segmenter(name: str, weights: str | Path | None = None) -> Segmenter:
         return TorchvisionSegmenter(weights=weights)
     if name == "transformers":
         return TransformersSegmenter(Path(weights))
-    raise InputError(f"segmenter weights: {name} has none to replace, got {weights}")
+    raise InputError(f"segmenter weights: the segmenter {name} takes no weights, got {weights}")

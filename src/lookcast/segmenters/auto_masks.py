@@ -1,4 +1,4 @@
-"""Masks for photos without masks: each content is segmented together with the styles."""
+"""Automatic masks: a segmenter finds the regions of a content together with each style photo."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,22 +13,21 @@ from lookcast.photos.adapters import AnyImage, open_image
 from lookcast.photos.read import Photo, to_pixels, write_photo
 from lookcast.structures import StyleInput
 
-if TYPE_CHECKING:  # they import all of kornia, which photos without masks do not need
+if TYPE_CHECKING:  # this package imports all of kornia, which only segmentation needs
     from lookcast.segmenters import MaskPair, Segmenter
 
 MAX_SIDE = 512
-"""Pixels, about, on the longer side of a mask; a generator distinguishes 64 places along a side."""
+"""Approximate maximum side of a mask, in pixels. A generator uses at most 64 cells along a side."""
 
 
 class AutoMasks:
-    """A segmenter, set up for the style photos of a run.
+    """A function that finds the masks of a content and of fixed style photos with a segmenter.
 
     Args:
-        segmenter: finds regions in pairs of photos.
-        styles: the style photos, of any kind that `Stylizer.stylize` takes; a `StyleInput` has a weight, and its mask
-            is replaced by the one that is found.
-        folder: the masks of each photo are written into it as PNG in the nine colours, see `saved_masks`; None writes
-            none.
+        segmenter: the segmenter for pairs of content and style.
+        styles: the style photos, of any kind that `Stylizer.stylize` takes. A `StyleInput` also has a weight; the mask
+            of a `StyleInput` is ignored.
+        folder: the folder for PNG files of the masks in nine colours, see `saved_masks`. None writes no files.
 
     Example:
         masks = AutoMasks(ClusterSegmenter(), [style])
@@ -43,14 +42,14 @@ class AutoMasks:
         self._small = [_shrink("style", style.photo) for style in self.styles]
 
     def __call__(self, content: AnyImage, name: str = "photo") -> dict[str, Any]:
-        """Find the masks of a photo and of the styles.
+        """Return the masks of a content and of the styles.
 
         Args:
             content: one photo of any kind that `Stylizer.stylize` takes.
             name: the stem of the mask files.
 
         Returns:
-            Arguments of `Stylizer.stylize`: `style` and `content_mask`.
+            The arguments `style` and `content_mask` of `Stylizer.stylize`.
         """
         small = _shrink("content", content)
         pairs = [self.segmenter.segment_pair(small, style) for style in self._small]
@@ -63,11 +62,13 @@ class AutoMasks:
 
 
 def saved_masks(folder: Path, name: str, num_styles: int) -> Iterator[Path]:
-    """Yield the mask files of a photo: `content/NAME.png` and `style/NAME.png`, numbered if there are several styles.
+    """Yield the mask files of a photo: `content/NAME.png` and `style/NAME.png`.
+
+    If there are several styles, each style has its pair of files, `content/NAME_1.png` and `style/NAME_1.png` first.
 
     Args:
-        folder: the folder that gets the masks.
-        name: the photo's stem.
+        folder: the folder of the masks.
+        name: the stem of the photo.
         num_styles: number of styles.
     """
     for number in range(1, num_styles + 1):
@@ -86,6 +87,6 @@ def _shrink(name: str, image: AnyImage) -> torch.Tensor:
         raise InputError(f"{name}: masks are found for one photo at a time, got a batch of {len(pixels)}")
     height, width = pixels.shape[1:3]
     short, factor = min(height, width), min(1.0, MAX_SIDE / max(height, width))
-    # Exact along the short side: half a pixel of a few would be another aspect ratio.
+    # The factor gives the short side an exact size. Rounding a side of few pixels would change the aspect ratio.
     factor = max(1, round(short * factor)) / short
     return resize_pixels(pixels[0], (round(height * factor), round(width * factor)))

@@ -10,12 +10,12 @@ from lookcast.segmenters.label_maps import label_map, merge_smallest, one_hot_pa
 
 
 class MaskPair(NamedTuple):
-    """Masks of two photos with the same labels.
+    """Masks of a content and a style photo, with the same labels.
 
     Attributes:
         content: one-hot `(1, K, H, W)`, in the dtype and on the device of the content.
         style: one-hot `(1, K, h, w)`, in the dtype and on the device of the style.
-        labels: K names, 1 to 9 of them, because mask files have nine colours.
+        labels: names of the K labels. K is 1 to 9, because mask files have nine colours.
     """
 
     content: torch.Tensor
@@ -41,11 +41,11 @@ class Segmenter(ABC):
 
 
 class ClassSegmenter(Segmenter):
-    """A segmenter with named classes that segments each photo by itself.
+    """A segmenter that finds named classes in each photo separately.
 
     Attributes:
-        names: names of the planes of `probabilities`.
-        rest: the name in `names` for pixels of no class.
+        names: names of the classes, in the order of the channels of `probabilities`.
+        rest: the name in `names` of the class for all other pixels, such as the background.
     """
 
     names: tuple[str, ...]
@@ -53,21 +53,22 @@ class ClassSegmenter(Segmenter):
 
     @abstractmethod
     def probabilities(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the probability of every class at every place.
+        """Return the probability of every class, at the resolution of the network's output.
 
         Args:
             image: `(1, 3, H, W)` in [0, 1], of any size.
 
         Returns:
-            `(1, len(names), y, x)`, at the resolution of the network's output.
+            `(1, len(names), h, w)` in [0, 1].
         """
 
     def segment_pair(self, content: torch.Tensor, style: torch.Tensor) -> MaskPair:
         """See `Segmenter.segment_pair`.
 
-        A class that only one photo has is kept: the losses then use the whole style for it. If a pair has more than
-        nine classes, the smallest ones (by the sum of their shares in both photos) are merged into the rest, or into
-        the most common class if there is no rest. This distorts the statistics of the larger region least.
+        A class that only one photo has is kept. The losses compare a region that the style lacks with the whole style.
+        If a pair has more than nine classes, the smallest classes (by the sum of their shares in both photos) are
+        merged into the class `rest`, or into the most common class if the pair has no `rest`. The merge changes the
+        statistics of a large region least.
         """
         check_pair(content, style)
         with torch.no_grad():
@@ -80,11 +81,11 @@ class ClassSegmenter(Segmenter):
 
 
 def check_pair(content: torch.Tensor, style: torch.Tensor) -> None:
-    """Refuse a content or style that is not exactly one image with pixels.
+    """Check that content and style are one image each and have pixels.
 
     Raises:
-        ShapeError: not an image, or several.
-        InputError: not floating point, or without pixels.
+        ShapeError: content or style is not one image.
+        InputError: content or style is not floating point or has no pixels.
     """
     for name, image in (("content", content), ("style", style)):
         check_image(name, image)

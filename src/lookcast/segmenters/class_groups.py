@@ -1,4 +1,4 @@
-"""Groups of class names whose regions correspond in a content and a style photo."""
+"""Groups of class names. Regions of content and style correspond if their classes are in one group."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "sky": ("sky",),
@@ -26,10 +26,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("swivel chair", "bar", "ottoman", "buffet", "stool", "cradle", "oven", "washer", "dishwasher", "blanket"),
     ),
 }
-"""Class names of ADE20K and Cityscapes by group, after Luan et al.: sea, river and lake are all water."""
+"""Class names of ADE20K and Cityscapes by group. As in Luan et al., sea, river and lake are water."""
 
 OTHER = "other"
-"""The group of all other classes."""
+"""The group of the classes that are not in `GROUPS`."""
 
 GROUP_NAMES = (*GROUPS, OTHER)
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
@@ -38,10 +38,10 @@ _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 def group_of(name: str) -> str:
     """Return the group of a class name.
 
-    In a name with synonyms, such as `building;edifice` or `door, double door`, the first known one counts.
+    If a name lists synonyms, such as `building;edifice` or `door, double door`, the first synonym in `GROUPS` counts.
 
     Args:
-        name: class name of a checkpoint; case and outer blanks don't matter.
+        name: class name of a checkpoint. Case and spaces around the name are ignored.
 
     Returns:
         One of `GROUP_NAMES`.

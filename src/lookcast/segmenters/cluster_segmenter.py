@@ -1,4 +1,4 @@
-"""Masks without any labels: cells of both photos are clustered together by their features."""
+"""A segmenter that clusters the encoder features of content and style together."""
 
 import torch
 import torch.nn.functional as F
@@ -17,35 +17,37 @@ from lookcast.segmenters.label_maps import label_map, one_hot_pair, shares, thum
 TAPS = ("relu2_1", "relu3_1", "relu4_1")
 CHOICES = (2, 3, 4, 5)
 THUMBNAIL = 256
-"""Longer side of the encoder's input, in pixels: a cell of the deepest tap then covers 1/32 of the photo."""
+"""Maximum side of the encoder's input, in pixels. A cell of the deepest tap then covers 1/32 of the longer side."""
 HEIGHT_WEIGHT = 0.5
-"""Distance between the top and the bottom of a photo, equal to that of features 60 degrees apart: sky and its
-reflection differ in little else."""
+"""Weight of the height in a descriptor. The top and the bottom of a photo are then as distant as unit feature vectors
+at an angle of 60 degrees. The height separates sky from its reflection, because their features are similar."""
 COMMON_SHARE = 0.02
-"""Minimum share of the cells of each photo in every cluster: a cluster of one photo alone is no correspondence."""
+"""Minimum share of the cells of each photo in every cluster, so that every cluster has cells of both photos."""
 MIN_GAIN = 0.02
-"""Minimum share of the variance that each further cluster explains: keeps a photo of two regions at two clusters."""
-_TEMPERATURE = 0.1  # of the soft assignment, in squared distances; neighbouring centres are about 0.5 apart
-_GUIDE = 512  # longer side of the guidance image: borders are exact to 1/512 of the photo, in about 30 ms
-_WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # the window spans two cells; edges above 8 of 255 levels count
+"""Minimum share of the variance that each further cluster explains. Photos with two regions then get two clusters."""
+_TEMPERATURE = 0.1  # divides squared distances in a softmax; the distance of neighbouring centres is about 0.5
+_GUIDE = 512  # maximum side of the guidance image, in pixels: borders are exact to 1/512 of the photo; takes 30 ms
+_WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # the window spans two cells; borders follow edges above 8 of 255 levels
 
 
 class ClusterSegmenter(Segmenter):
-    """k-means over the encoder's features of both photos. It needs no download and gives regions without names.
+    """A segmenter by k-means on encoder features of both photos. It needs no download. The regions have no class names.
 
-    A cell's descriptor is the mean and the standard deviation of the features in it: content and texture. Descriptors
-    are standardised within each photo: otherwise a day and a night photo, which differ in all features, would get one
-    cluster each. (Standardising with the statistics of both photos, fully or by half, finds fewer correspondences
-    between a photo and its recoloured copy.) k-means clusters the direction of the standardised vector and, with a
-    small weight, the height in the photo.
+    The descriptor of a cell is the mean and the standard deviation of its features. Descriptors are standardised within
+    each photo. Otherwise a day photo and a night photo would get one cluster each, because all their features differ.
+    Standardising with the statistics of both photos, fully or by half, finds fewer correspondences between a photo and
+    its recoloured copy. k-means clusters the direction of the standardised descriptor and, with a small weight, the
+    height in the photo.
 
-    A cluster that covers less than `MIN_SHARE` of the style is merged into the nearest cluster that both photos have,
-    because a label absent from the style takes the whole style. A cluster that only the style has is kept.
+    A cluster that covers less than `MIN_SHARE` of the style is merged into the nearest cluster that both photos have.
+    Otherwise its region in the content would get the look of the whole style photo. A cluster that only the style has
+    is kept.
 
     Args:
-        encoder: gives the features, from all its taps; None uses the shipped `CompactEncoder`.
-        num_clusters: 1 to 9. None chooses 2 to 5: the largest number for which every cluster holds `COMMON_SHARE` of
-            the cells of each photo and each further cluster explains `MIN_GAIN` of the variance.
+        encoder: the encoder of the features; all its taps are used. None uses the shipped `CompactEncoder`.
+        num_clusters: number of clusters, 1 to 9. None chooses the largest number from 2 to 5 that meets two conditions:
+            every cluster has at least `COMMON_SHARE` of the cells of each photo, and each further cluster explains at
+            least `MIN_GAIN` of the variance.
 
     Raises:
         InputError: `num_clusters` is out of range.
@@ -58,7 +60,7 @@ class ClusterSegmenter(Segmenter):
         self.num_clusters = num_clusters
 
     def segment_pair(self, content: torch.Tensor, style: torch.Tensor) -> MaskPair:
-        """See `Segmenter.segment_pair`; the labels are `region 1`, the largest, and so on."""
+        """See `Segmenter.segment_pair`. The labels are `region 1`, `region 2` and so on, the largest first."""
         check_pair(content, style)
         with torch.no_grad():
             cells = [self._describe(image) for image in (content, style.to(content.device))]
@@ -82,11 +84,11 @@ class ClusterSegmenter(Segmenter):
         for tap in self.encoder.taps:
             mean = F.adaptive_avg_pool2d(features[tap], (height, width))
             described.append(mean)
-            if features[tap].shape != mean.shape:  # a cell of one value has no standard deviation
+            if features[tap].shape != mean.shape:  # the standard deviation of a single value is 0
                 square = F.adaptive_avg_pool2d(features[tap].square(), (height, width))
                 described.append((square - mean.square()).clamp_min(0).sqrt())
         cells = torch.cat(described, 1)
-        # The bounds keep flat photos at 0: without them rounding errors would be scaled to unit length.
+        # The lower bounds keep the descriptors of flat photos near 0, or rounding errors would get unit length.
         spread = cells.std((2, 3), correction=0, keepdim=True).clamp_min(1e-2)
         cells = (cells - cells.mean((2, 3), keepdim=True)) / spread
         cells = cells / cells.norm(dim=1, keepdim=True).clamp_min(1)
@@ -95,7 +97,7 @@ class ClusterSegmenter(Segmenter):
 
     def _centers(self, content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
         """Return cluster centres `(1, K, C)` of the cells `(1, N, C)` and `(1, M, C)` of two photos."""
-        max_clusters = content.shape[1] + style.shape[1]  # a photo of 16 pixels a side has four cells
+        max_clusters = content.shape[1] + style.shape[1]  # a photo of 16x16 pixels has only four cells
         if self.num_clusters is not None:
             return joint_kmeans(content, style, min(self.num_clusters, max_clusters))
         chosen = joint_kmeans(content, style, min(CHOICES[0], max_clusters))
@@ -110,24 +112,24 @@ class ClusterSegmenter(Segmenter):
 
 
 def _unexplained(content: torch.Tensor, style: torch.Tensor, centers: torch.Tensor) -> float:
-    """Return the mean squared distance from the nearest centre, averaged over the two photos."""
+    """Return the mean squared distance between a cell and its nearest centre, averaged over the two photos."""
     return sum(float(torch.cdist(photo, centers).amin(-1).square().mean()) for photo in (content, style)) / 2
 
 
 def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Assign cells softly to centres and move the borders to the photo's edges by a guided filter: `(1, K, y, x)`."""
+    """Return the soft assignment of pixels to centres, `(1, K, y, x)`, aligned with edges by a guided filter."""
     distances = torch.cdist(cells.flatten(2).transpose(1, 2), centers).square()
     soft = (-distances / _TEMPERATURE).softmax(-1).transpose(1, 2).reshape(1, -1, *cells.shape[-2:])
-    # 32: at least twice the filter's radius on the subsampled guide.
+    # min_side 32: each side of the subsampled guide is then at least twice the radius of the filter.
     guide = thumbnail(image, _GUIDE, min_side=32)
     soft = resize_image(soft, *guide.shape[-2:])
     return guided_blur(guide, soft, _WINDOW, _EPS, subsample=_SUBSAMPLE, separable=True)
 
 
 def _merge_missing(content: torch.Tensor, style: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Return the new label of each label: a label absent from the style becomes the nearest one that both photos have.
+    """Return the new label of each label. A label absent from the style becomes the nearest label of both photos.
 
-    If the photos have no label in common, all labels become one.
+    If the photos have no label in common, all labels become label 0.
     """
     count = centers.shape[1]
     of_content, of_style = shares(content, count), shares(style, count)

@@ -1,4 +1,4 @@
-"""Thumbnails for segmentation networks, and masks from the soft maps that these networks return."""
+"""Input images for segmentation networks, and masks from the probability maps of these networks."""
 
 import torch
 
@@ -8,16 +8,16 @@ from lookcast.ops.resize import resize_image
 
 
 def thumbnail(image: torch.Tensor, max_side: int, min_side: int = 16, multiple: int = 1) -> torch.Tensor:
-    """Shrink a photo to the size of a network's input; bilinear with antialiasing, in float32.
+    """Shrink a photo to the input size of a network, bilinear with antialiasing, in float32.
 
-    The aspect ratio is kept up to rounding, unless a side would fall below `min_side`: then a thin photo is stretched
-    and a small one enlarged, because networks can't read smaller ones.
+    The aspect ratio is kept up to rounding, unless a side would be shorter than `min_side`. Such a side is set to
+    `min_side`, because networks need inputs of a minimum size: thin photos are stretched, small photos are enlarged.
 
     Args:
         image: `(B, 3, H, W)`.
-        max_side: longer side of the result, in pixels; a smaller photo keeps its size.
-        min_side: minimum of both sides, in pixels.
-        multiple: both sides are multiples of this.
+        max_side: maximum of the longer side of the result, in pixels. A smaller photo keeps its size.
+        min_side: minimum of both sides of the result, in pixels.
+        multiple: both sides of the result are multiples of this number of pixels.
 
     Returns:
         `(B, 3, h, w)`.
@@ -29,17 +29,17 @@ def thumbnail(image: torch.Tensor, max_side: int, min_side: int = 16, multiple: 
 
 
 def label_map(soft: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
-    """Enlarge soft maps and return the label of the largest at every pixel, the first of equals.
+    """Resize the probability map of each label, and return the most probable label of every pixel.
 
-    Borders are smooth, unlike those of enlarged labels. Labels are enlarged one by one, so that a large photo needs
-    memory for three planes, not for one per label.
+    Of equally probable labels, the first label is chosen. Resized probabilities give smoother borders than resized
+    labels. The maps are resized one by one, so that a large photo needs memory for three maps, not for K maps.
 
     Args:
-        soft: `(1, K, h, w)`.
-        size: `(H, W)`.
+        soft: probabilities `(1, K, h, w)` of the K labels.
+        size: height and width of the result, `(H, W)`.
 
     Returns:
-        `(1, H, W)`, 0 to K - 1, uint8.
+        Labels 0 to K - 1, `(1, H, W)`, uint8.
     """
     check_shape("soft", soft, (1, "K", "h", "w"))
     planes = (resize_image(soft[:, k : k + 1], *size) for k in range(len(soft[0])))
@@ -52,19 +52,19 @@ def label_map(soft: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.T
 
 
 def shares(labels: torch.Tensor, count: int) -> torch.Tensor:
-    """Return the share of the pixels of each label 0 to `count` - 1: `(count,)`, float64 on the CPU."""
+    """Return the share of pixels with each label from 0 to `count` - 1: `(count,)`, float64, on the CPU."""
     return torch.bincount(labels.flatten(), minlength=count).cpu().double() / labels.numel()
 
 
 def merge_smallest(total: torch.Tensor, rest: int) -> torch.Tensor:
-    """Return the new label of each label, so that at most nine are left.
+    """Merge the smallest labels, so that at most nine labels remain.
 
     Args:
-        total: share of each label, `(K,)`; 0 if it is absent.
-        rest: the label that the smallest ones are merged into; if it is absent, the most common one.
+        total: share of each label, `(K,)`; 0 for an absent label.
+        rest: the new label of the smallest labels. If `rest` is absent, they get the most common label.
 
     Returns:
-        `(K,)`, int64; labels that are kept, and absent ones, map to themselves.
+        The new label of each label, `(K,)`, int64. Kept labels and absent labels do not change.
     """
     table = torch.arange(len(total))
     present = [int(k) for k in total.argsort(descending=True, stable=True) if total[k] > 0]
@@ -77,20 +77,21 @@ def merge_smallest(total: torch.Tensor, rest: int) -> torch.Tensor:
 def one_hot_pair(
     content: torch.Tensor, style: torch.Tensor, table: torch.Tensor
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], list[int]]:
-    """Return the masks of two label maps after merging.
+    """Merge the labels of two label maps, and return their masks.
 
     Args:
-        content: `(1, H, W)`, uint8.
-        style: `(1, h, w)`, uint8.
-        table: new label of each label, `(K,)`.
+        content: label map of the content, `(1, H, W)`, uint8.
+        style: label map of the style, `(1, h, w)`, uint8.
+        table: the new label of each label, `(K,)`, from `merge_smallest`.
 
     Returns:
-        The masks, one-hot uint8, `(1, k, H, W)` and `(1, k, h, w)`, and the k labels that occur in either photo.
+        One-hot masks of content and style, uint8, `(1, L, H, W)` and `(1, L, h, w)`, and the list of their L labels. A
+        label is in the list if it occurs in at least one photo after the merge.
     """
     table = table.to(torch.uint8)
     merged = [table.to(labels.device)[labels.int()] for labels in (content, style)]
     found = shares(merged[0], len(table)) + shares(merged[1], len(table))
     kept = [k for k in range(len(table)) if found[k] > 0]
-    # Plane by plane: F.one_hot would take eight bytes per pixel and label.
+    # One label at a time: F.one_hot would take eight bytes per pixel and label.
     first, second = (torch.stack([labels == k for k in kept], 1).to(torch.uint8) for labels in merged)
     return (first, second), kept

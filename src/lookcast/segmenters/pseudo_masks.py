@@ -1,4 +1,4 @@
-"""Regions for training pairs without masks, by clustering."""
+"""Masks by clustering, for training pairs without masks."""
 
 from typing import Annotated
 
@@ -13,18 +13,18 @@ from lookcast.structures import Features
 
 
 class PseudoMasks:
-    """Find the regions of content and style by joint k-means over their cells; one cluster is one label in both.
+    """A function that finds masks of content and style by joint k-means. A cluster is one label in both photos.
 
-    Features are standardised within each photo, so that a night photo and a day photo split by their subjects, not by
-    the light. The number of regions and the weights of colour and position change from batch to batch, so that the
-    generator learns to follow masks, not one method of making them.
+    Features are standardised within each photo, so that clusters separate the subjects of a night photo and a day
+    photo, not their light. The number of regions and the weights of colour and position are drawn for each batch, so
+    that the generator learns to follow all masks, not only the masks of one method.
 
     Args:
         taps: the encoder's taps whose features describe a cell.
-        max_regions: largest number of regions; 1 to `max_regions` are equally frequent.
+        max_regions: maximum number of regions. The numbers 1 to `max_regions` are equally frequent.
 
     Raises:
-        InputError: `max_regions` below 1.
+        InputError: `max_regions` is below 1.
     """
 
     def __init__(
@@ -43,7 +43,10 @@ class PseudoMasks:
         style_features: Features,
         generator: torch.Generator | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return masks `(B, K, 64, 64)` of content and style `(B, 3, H, W)`; draws come from the generator."""
+        """Return one-hot masks `(B, K, 64, 64)` of content and style, which are `(B, 3, H, W)`.
+
+        `generator` is the source of all random draws.
+        """
         number = int(torch.randint(1, self.max_regions + 1, (), generator=generator))
         color, place = (torch.rand(2, generator=generator) * torch.tensor([0.4, 0.7])).tolist()
         photos = [
@@ -61,7 +64,7 @@ class PseudoMasks:
         size = (PLACES, PLACES)
         taps = [F.interpolate(features[tap].float(), size, mode="bilinear", antialias=True) for tap in self.taps]
         places = _relative(torch.cat(taps, 1))
-        # The direction describes the subject, the length only the distance from the photo's mean.
+        # The direction of the features describes the subject. The length is only the distance from the photo's mean.
         places = places / places.norm(dim=1, keepdim=True).clamp_min(1)
         small = F.interpolate(image.float(), size, mode="nearest")
         y = torch.linspace(-1, 1, PLACES, device=image.device).view(1, 1, -1, 1).expand(len(image), 1, *size)

@@ -1,4 +1,4 @@
-"""torchvision's segmentation networks: 20 classes of objects and the background."""
+"""A segmenter with a network of torchvision, for 20 classes of objects and the background."""
 
 import socket
 from pathlib import Path
@@ -12,35 +12,37 @@ from lookcast.segmenters.label_maps import thumbnail
 from lookcast.weights import load_into, read_state_dict
 
 THUMBNAIL = 768
-"""Longer side of the network's input: a 3:2 photo then has about the 520 px that torchvision tests with."""
+"""Maximum side of the network's input, in pixels. The shorter side of a 3:2 photo is then 512; torchvision uses 520."""
 TIMEOUT = 10
-"""Seconds that the server of the weights has for each answer."""
+"""Time limit, in seconds, for each answer of the server of the weights."""
 
 
 class TorchvisionSegmenter(ClassSegmenter):
-    """A network of `torchvision.models.segmentation`, trained on the 20 classes of Pascal VOC.
+    """A segmenter with a network of `torchvision.models.segmentation`, trained on the 20 classes of Pascal VOC.
 
-    Use it for portraits, animals and vehicles. It labels a whole landscape as background.
+    Use this segmenter for portraits, animals and vehicles. In a landscape photo, all pixels become background.
 
     Args:
-        model: `deeplabv3_mobilenet_v3_large`, `lraspp_mobilenet_v3_large`, or another network of that module.
-        weights: a state dict with torchvision's names, `.pth` or `.safetensors`. None uses torchvision's own weights,
-            downloaded on first use (42 MB for the default network) to torch's hub folder.
+        model: name of the network, such as `deeplabv3_mobilenet_v3_large` or `lraspp_mobilenet_v3_large`.
+        weights: `.pth` or `.safetensors` file of a state dict with torchvision's names. None uses torchvision's
+            weights, which are downloaded on first use to torch's hub folder (42 MB for the default network).
 
     Raises:
-        InputError: an unknown model, weights that can't be downloaded, or a file that is missing or does not fit.
+        InputError: the model is unknown, the weights can't be downloaded, or the file is missing or does not fit.
 
     Reference:
         Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", arXiv 1706.05587.
     """
 
     def __init__(self, model: str = "deeplabv3_mobilenet_v3_large", weights: str | Path | None = None) -> None:
-        # Imported here because it takes half a second, which users of other segmenters save.
+        # Imported here because the import takes half a second, and other segmenters do not need torchvision's models.
         from torchvision.models import get_model, get_model_weights, list_models, segmentation
 
         known = list_models(module=segmentation)
         if model not in known:
-            raise InputError(f"model: {model!r} is none of torchvision's segmentation networks: {', '.join(known)}")
+            raise InputError(
+                f"model: expected a segmentation network of torchvision ({', '.join(known)}), got {model!r}"
+            )
         trained = get_model_weights(model).DEFAULT
         if weights is None:
             state, source = _download(model, trained), str(trained.url)
@@ -66,12 +68,12 @@ class TorchvisionSegmenter(ClassSegmenter):
 
 
 def _download(model: str, trained: Any) -> dict[str, torch.Tensor]:
-    """Return torchvision's own weights, from torch's hub folder or downloaded."""
+    """Return torchvision's weights from torch's hub folder, or download the weights."""
     timeout = socket.getdefaulttimeout()
     try:
-        socket.setdefaulttimeout(TIMEOUT)  # torch.hub sets none: behind a firewall it would wait for minutes
+        socket.setdefaulttimeout(TIMEOUT)  # torch.hub sets no limit and waits for minutes behind a firewall
         state: dict[str, torch.Tensor] = trained.get_state_dict(progress=False, check_hash=True)
-    except Exception as error:  # a network fails in many ways: OSError, HTTPException, a hash that differs
+    except Exception as error:  # a download fails in many ways: OSError, HTTPException, a wrong hash
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"segmenter torchvision: {trained.url} can't be downloaded ({reason}); download it elsewhere and "

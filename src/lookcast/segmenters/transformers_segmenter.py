@@ -1,4 +1,4 @@
-"""Segmentation networks of the Hugging Face hub: landscapes, towns and rooms."""
+"""A segmenter with a network of the Hugging Face hub, for photos of landscapes, towns and rooms."""
 
 import os
 import sys
@@ -16,27 +16,28 @@ from lookcast.segmenters.class_groups import GROUP_NAMES, OTHER, group_of
 from lookcast.segmenters.label_maps import thumbnail
 
 THUMBNAIL = 1024
-"""Longer side of the input of the checkpoint's own processor, which resizes it further."""
+"""Maximum side of a photo, in pixels, before the image processor of the checkpoint resizes the photo again."""
 TIMEOUT = 10
-"""Seconds that the hub has to answer before a download starts."""
+"""Time limit, in seconds, for the answer of the hub to the request before a download."""
 _ADVICE = "download the checkpoint elsewhere and pass its folder by --segmenter-weights, or use the segmenter clusters"
 
 
 class TransformersSegmenter(ClassSegmenter):
-    """A semantic segmentation network of `transformers`, its classes merged into the groups of `class_groups.GROUPS`.
+    """A segmenter with a network of `transformers`. Classes are merged into the groups of `class_groups.GROUPS`.
 
-    The probabilities of the classes of a group are added before the largest wins: a lake that the network takes half
-    for `sea` and half for `river` is water. Groups are looked up by the class names of the checkpoint. The table holds
-    the names of ADE20K and Cityscapes; every other name is `other`.
+    The probability of a group is the sum of the probabilities of its classes. A lake with .4 for `sea`, .4 for `river`
+    and .2 for `road` is therefore water. `GROUPS` lists the class names of ADE20K and Cityscapes. A class with any
+    other name belongs to the group `other`.
 
     Args:
-        model: a name on the hub or a folder with a checkpoint and its processor; a `Path` is always a folder. A name is
-            looked up in the local cache, then downloaded. The hub gets one request and `TIMEOUT` seconds to answer
-            before that. Licences differ: that of the default model allows research only.
+        model: the name of a model on the hub, or a folder with a checkpoint and its image processor. A `Path` is always
+            a folder. A model that is not in the local cache is downloaded. Before the download, one request with a
+            limit of `TIMEOUT` seconds checks the name. The licence of the default model allows research only. Other
+            models have other licences.
 
     Raises:
         InputError: transformers is not installed, or the checkpoint can't be found, downloaded or read, is incomplete,
-            or is for another task.
+            has weights that are not finite, or is for another task.
 
     Reference:
         Xie et al., "SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers", NeurIPS 2021;
@@ -50,7 +51,9 @@ class TransformersSegmenter(ClassSegmenter):
         try:
             import transformers  # noqa: F401
         except ImportError as error:
-            raise InputError("segmenter transformers: is not installed; pip install 'lookcast[segment]'") from error
+            raise InputError(
+                "segmenter transformers: the package transformers is not installed; pip install 'lookcast[segment]'"
+            ) from error
         try:
             with _quiet():
                 self.processor, self.network = _open_folder(model) if _is_folder(model) else _open_name(str(model))
@@ -61,7 +64,7 @@ class TransformersSegmenter(ClassSegmenter):
                 f"segmenter transformers: {str(model)!r} can't be loaded ({_first_line(error)}); {_ADVICE}"
             ) from error
         for name, tensor in self.network.state_dict().items():
-            if tensor.is_floating_point() and not tensor.isfinite().all():  # masks would silently have one label
+            if tensor.is_floating_point() and not tensor.isfinite().all():  # otherwise all masks would have one label
                 raise InputError(f"segmenter transformers: weight {name!r} of {model} holds values that are not finite")
         id2label: dict[int, str] = self.network.config.id2label
         self.groups = torch.tensor([GROUP_NAMES.index(group_of(id2label[k])) for k in sorted(id2label)])
@@ -96,16 +99,16 @@ def _open_folder(folder: str | Path) -> tuple[Any, Any]:
 
 
 def _open_name(name: str) -> tuple[Any, Any]:
-    """Load a checkpoint from the local cache, else from the hub.
+    """Load a checkpoint from the local cache, or download a checkpoint that is not in the cache.
 
-    `from_pretrained` alone asks the hub for one file after the other and waits 23 s for each without a network.
+    `from_pretrained` alone requests one file after another. Without a network, each request takes 23 s to fail.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     try:
         return _load(name, local_files_only=True)
-    except OSError:  # not in the cache, or not all of it
+    except OSError:  # the cache lacks the checkpoint or some of its files
         pass
     try:
         HfApi().model_info(name, timeout=TIMEOUT)
@@ -113,7 +116,7 @@ def _open_name(name: str) -> tuple[Any, Any]:
         raise InputError(
             f"segmenter transformers: {name!r} is neither a folder nor a public model of the Hugging Face hub"
         ) from error
-    except Exception as error:  # the hub's, httpx's and the system's errors have no common base
+    except Exception as error:  # the errors of hub, httpx and system have no common base class
         raise InputError(
             f"segmenter transformers: {name!r} is not in the local cache and the hub can't be reached "
             f"({_first_line(error)}); {_ADVICE}"
@@ -125,11 +128,11 @@ def _load(model: str | Path, local_files_only: bool) -> tuple[Any, Any]:
     """Return the processor and the network of a checkpoint.
 
     Raises:
-        InputError: weights are missing from the checkpoint, which transformers would replace by random ones.
+        InputError: weights are missing from the checkpoint. transformers alone would use random weights instead.
     """
     from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
-    # trust_remote_code: by default transformers asks on the terminal whether to run a checkpoint's own code.
+    # Without trust_remote_code, transformers asks on the terminal whether to run the code of a checkpoint.
     options = {"local_files_only": local_files_only, "trust_remote_code": False}
     processor = AutoImageProcessor.from_pretrained(model, **options)
     network, info = AutoModelForSemanticSegmentation.from_pretrained(model, output_loading_info=True, **options)
@@ -141,7 +144,7 @@ def _load(model: str | Path, local_files_only: bool) -> tuple[Any, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the loggers of transformers and huggingface_hub, and without a terminal their progress bars too."""
+    """Silence the loggers of transformers and huggingface_hub. Without a terminal, hide progress bars too."""
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
@@ -161,5 +164,5 @@ def _quiet() -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of a message: transformers' messages have many lines of advice."""
+    """Return the first line of an error message. The messages of transformers have many lines of advice."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,1 +1,1 @@
-"""Steps, pictures, loggers and runs."""
+"""Training: modules, callbacks, loggers and runs."""

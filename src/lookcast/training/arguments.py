@@ -1,4 +1,4 @@
-"""The check of a config's values against the annotations of the constructors that receive them."""
+"""Check of the values in a config against the type annotations of constructors and functions."""
 
 import inspect
 import json
@@ -17,7 +17,7 @@ from lookcast.checks import EXPECTED_WORDS, InputError, describe_expected
 
 _OBJECT = "an object with _target_"
 _WORDS = EXPECTED_WORDS | {
-    "missing": "more items",  # of a list of fixed length
+    "missing": "more items",  # a list of fixed length is too short
     "needs_python_object": _OBJECT,
     "callable_type": _OBJECT,
     "is_type": _OBJECT,
@@ -25,16 +25,18 @@ _WORDS = EXPECTED_WORDS | {
 
 
 def check_arguments(config: Mapping[str, Any]) -> None:
-    """Validate every argument of every `_target_` by the annotations of its constructor or function.
+    """Validate the arguments of every `_target_` in a config against the annotations of the target.
 
-    pydantic validates in strict mode, with the constraints that an annotation carries (`Annotated[int, Field(ge=1)]`).
-    Numbers must be finite. Arguments without an annotation, and values that contain an object to build, pass.
+    pydantic validates in strict mode, including constraints in annotations (`Annotated[int, Field(ge=1)]`). Numbers
+    must be finite. Arguments without an annotation are not checked. A value that contains a `_target_` is not checked
+    against its annotation.
 
     Args:
-        config: plain values, with interpolations resolved.
+        config: the config as plain values, with resolved interpolations.
 
     Raises:
-        InputError: one line that names the key of each wrong argument, the expected value and the given value.
+        InputError: an argument is wrong; the message is one line with the key, the expected and the given value of each
+            wrong argument.
 
     Example:
         >>> check_arguments({"optimizer": {"_target_": "torch.optim.SGD", "lr": "abc"}})
@@ -47,7 +49,7 @@ def check_arguments(config: Mapping[str, Any]) -> None:
 
 
 def check_values(values: Mapping[str, Any], hints: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one line for each value that its annotation refuses, such as `seed: expected at least 0, got -1`."""
+    """Yield one line for each value that does not fit its annotation, such as `seed: expected at least 0, got -1`."""
     for key, hint in hints.items():
         if key in values and (expected := _refusal(values[key], hint)):
             yield f"{key}: expected {expected}, got {_shorten(values[key])}"
@@ -69,7 +71,7 @@ def _wrong_arguments(node: Any, key: str) -> Iterator[str]:
 
 
 def _resolve(target: Any) -> Callable[..., Any] | None:
-    """Import a target; None if that fails, which Hydra reports in its own words."""
+    """Import a target, or return None if the import fails; Hydra reports the failed import later."""
     try:
         found = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, TypeError, ValueError):
@@ -78,13 +80,13 @@ def _resolve(target: Any) -> Callable[..., Any] | None:
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """Annotations by argument, those of base classes included: a constructor passes its `**options` on to them."""
+    """Return the annotations by argument name, with base classes: a constructor may pass `**options` to its base."""
     calls = [target]
     if isinstance(target, type):
         calls = [vars(kind)["__init__"] for kind in reversed(target.__mro__) if "__init__" in vars(kind)]
     hints: dict[str, Any] = {}
     for call in calls:
-        with suppress(NameError, TypeError):  # annotations that only a type checker can read
+        with suppress(NameError, TypeError):  # skip annotations that exist only for type checkers
             hints |= get_type_hints(call, include_extras=True)
     return hints
 
@@ -103,15 +105,15 @@ def _unknown_arguments(entries: Mapping[str, Any], target: Callable[..., Any]) -
 
 
 def _refusal(value: Any, hint: Any) -> str | None:
-    """The words for what an annotation expects; None if it accepts the value or can't be checked."""
+    """Describe the expected value; return None if the value fits the annotation, or if no check is possible."""
     if _contains_object(value):
         return None
     try:
-        # As JSON: a config holds a path as a string and a tuple as a list, which strict mode accepts only from there.
+        # Validate as JSON: strict mode accepts a string for a path, and a list for a tuple, only from JSON.
         _adapter(hint).validate_json(json.dumps(value))
     except ValidationError as error:
         return " or ".join(dict.fromkeys(describe_expected(fault, _WORDS) for fault in error.errors(include_url=False)))
-    except (PydanticUserError, SchemaError, TypeError):  # an annotation, or a value, that pydantic does not know
+    except (PydanticUserError, SchemaError, TypeError):  # pydantic does not support this annotation or value
         return None
     return None
 
@@ -122,7 +124,7 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 
 
 def _with_sequences(hint: Any) -> Any:
-    """Replace `Iterable` by `Sequence`: pydantic takes a string for an iterable, and checks no item of one."""
+    """Replace `Iterable` by `Sequence`, because pydantic accepts a string as an iterable and does not check items."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Iterable:
         return Sequence[inner[0]] if inner else Sequence[Any]  # type: ignore[valid-type]

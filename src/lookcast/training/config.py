@@ -1,4 +1,4 @@
-"""The check of a whole config, before anything is read, built or written."""
+"""Check of a config before the run reads, builds or writes anything."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from lookcast.paths import check_file
 from lookcast.training.arguments import check_arguments, check_values
 
 Text = Annotated[str, Field(min_length=1)]
-"""Text that is not empty: an unset variable of the shell gives an empty one."""
+"""Text that is not empty. An unset variable of the shell would give an empty text."""
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -24,7 +24,7 @@ class RunSettings:
     style: Text | Annotated[list[Text], Field(min_length=1)]
     style_mask: Text | None
     style_size: Annotated[int, Field(ge=MIN_SIDE)]
-    seed: Annotated[int, Field(ge=0, lt=2**32)]  # what numpy, and so Lightning, takes
+    seed: Annotated[int, Field(ge=0, lt=2**32)]  # the range of seeds in numpy, which Lightning seeds too
     init_from: Text | None
     resume: Text | None
     compile: bool
@@ -35,7 +35,7 @@ class RunSettings:
 
 
 class TrainerSettings:
-    """Ranges of `pytorch_lightning.Trainer`, which annotates types alone and checks ranges late or not at all."""
+    """Ranges of the arguments of `pytorch_lightning.Trainer`. Lightning checks these ranges late or not at all."""
 
     max_steps: Annotated[int, Field(ge=-1)]
     num_nodes: Count
@@ -46,13 +46,13 @@ class TrainerSettings:
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Refuse a config that can't be trained by.
+    """Refuse a config with which no training can run.
 
     Args:
         config: plain values, with interpolations resolved.
 
     Raises:
-        InputError: one line that names the key, what came and what was expected.
+        InputError: a value is wrong; the message is one line with the key, the expected and the given value.
     """
     wrong = list(check_values(config, get_type_hints(RunSettings, include_extras=True)))
     trainer = get_type_hints(TrainerSettings, include_extras=True)
@@ -66,10 +66,10 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 
 def _check_pairs(config: Mapping[str, Any]) -> None:
-    """Compare the settings that only make sense together."""
+    """Check settings that depend on each other."""
     data, masks, style_mask = config["data"], config["data"]["masks"], config["style_mask"]
     if ("styles" in data) != ("pseudo_masks" in config["module"]):
-        raise InputError("module=universal and data=pairs: give both or neither; pairs bring their own style photos")
+        raise InputError("module=universal and data=pairs: give both or neither; data=pairs has its own style photos")
     if "styles" in data:
         for key, value in (("data.masks", masks), ("style_mask", style_mask)):
             if value is not None:
@@ -80,16 +80,16 @@ def _check_pairs(config: Mapping[str, Any]) -> None:
             named = f"{config['style']!r} and {data['styles']!r}"
             raise InputError(f"style and data.styles: expected the same photos, got {named}")
     elif (style_mask is None) != (masks is None):
-        raise InputError("style_mask and data.masks: give both or neither; regions are matched between them")
+        raise InputError("style_mask and data.masks: give both or neither; the loss compares the regions of both")
 
 
 def _check_files(config: Mapping[str, Any]) -> None:
-    """Refuse missing files, pipes and devices: a read from a pipe could block for ever."""
+    """Refuse missing files, pipes and devices. Reading from a pipe could block for ever."""
     style, init_from = config["style"], config["init_from"]
     named = [("style_mask", config["style_mask"], "mask")]
     if "styles" not in config["data"] and not str(style).startswith(PREFIX) and not _is_folder(style):
         named.append(("style", style, "photo"))
-    if init_from is not None and os.path.lexists(init_from):  # otherwise it names a shipped checkpoint
+    if init_from is not None and os.path.lexists(init_from):  # otherwise `init_from` names a shipped checkpoint
         named.append(("init_from", init_from, "checkpoint"))
     if config["resume"] != "auto":
         named.append(("resume", config["resume"], "checkpoint"))

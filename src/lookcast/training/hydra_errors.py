@@ -1,4 +1,4 @@
-"""One-line messages for what Hydra, its plugins and the system refuse."""
+"""One-line messages for errors of Hydra, its plugins and the operating system."""
 
 import re
 
@@ -9,12 +9,12 @@ _PLUGINS = (
     ("hydra/launcher/submitit", "hydra-submitit-launcher", "slurm"),
     ("hydra/sweeper/optuna", "hydra-optuna-sweeper", "sweep"),
 )
-"""The beginning of a plugin's config names, the plugin, and the extra of lookcast that installs it."""
+"""Tuples of a prefix of config names, the Hydra plugin with these configs, and the lookcast extra with this plugin."""
 
 
 def one_line(error: Exception) -> str:
-    """Return a message with the override that it is about, and without Hydra's hints on further lines."""
-    if isinstance(error, OSError) and error.errno is not None:  # Hydra's own error for a missing config has no number
+    """Return the message of an error on one line, with the override at fault and without the hints of Hydra."""
+    if isinstance(error, OSError) and error.errno is not None:  # Hydra's error for a missing config has no errno
         return f"{error.filename or 'the run folder'}: can't be written ({error.strerror})"
     text = str(error)
     for config, plugin, extra in _PLUGINS:
@@ -30,7 +30,7 @@ def one_line(error: Exception) -> str:
         line += f"; {old} is now {new}"
     override = getattr(error, "override", None)
     if override and override not in line:
-        return f"{override}: {line}; special characters in a value need quotes inside the shell's: 'KEY=\"VALUE\"'"
+        return f"{override}: {line}; a value with special characters needs inner quotes: 'KEY=\"VALUE\"'"
     return line
 
 
@@ -39,9 +39,9 @@ def _join(text: str) -> str:
 
 
 def refused_elsewhere(error: Exception) -> InputError | None:
-    """Return the `InputError` of a sweep's run in a submitit job; None for any other error, faults in the job included.
+    """Return the `InputError` that a run raised in a submitit job; None for any other error.
 
-    submitit passes on the text of an exception with its traceback, not the exception.
+    submitit passes on an exception only as text with a traceback, so this function searches the text.
     """
     if type(error).__module__.partition(".")[0] != "submitit":
         return None

@@ -1,25 +1,25 @@
-"""Filters for messages that need no action, and for messages that repeat."""
+"""Filters for log messages and warnings that need no action, and for repeated log messages."""
 
 import logging
 import os
 import warnings
 
 _NOT_NEEDED = (
-    ".*does not have many workers.*",  # on two cores a worker process takes from the network what it gives
+    ".*does not have many workers.*",  # on two cores, worker processes and the network compete for the cores
     ".*module.* in eval mode at the start of training.*",  # the encoder is frozen
-    ".*exists and is not empty.*",  # the run folder already holds the lock, and metrics.csv after a resume
-    ".*The dirpath has changed.*",  # a resumed run has its own folder
+    ".*exists and is not empty.*",  # the run folder contains the lock file, and metrics.csv after a resume
+    ".*The dirpath has changed.*",  # a resumed run may have another folder
     ".*LeafSpec.*is deprecated.*",
-    ".*find_unused_parameters=True was specified.*did not find any.*",  # only the universal module leaves some unused
+    ".*find_unused_parameters=True was specified.*did not find any.*",  # the universal module has unused parameters
 )
-"""Warnings of Lightning and torch in every run."""
+"""Patterns of warnings that Lightning and torch raise in every run."""
 _NO_SLURM_JOB = ".*`srun` command is available on your system but is not used.*"
 
 
 class OnceFilter(logging.Filter):
-    """Pass each message of a logger and its children the first time only.
+    """Pass each message of a logger and its child loggers only once.
 
-    A training reads each photo many times, and what is odd about it is worth one line.
+    A training reads each photo many times, and would repeat a message about the photo each time.
     """
 
     def __init__(self, name: str) -> None:
@@ -27,7 +27,7 @@ class OnceFilter(logging.Filter):
         self.seen: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record passes."""
+        """Return True unless the logger has logged the same message before."""
         if not super().filter(record):
             return True
         message = record.getMessage()
@@ -37,11 +37,11 @@ class OnceFilter(logging.Filter):
 
 
 def quieten() -> None:
-    """Silence the messages of every run, and repeated messages about photos, in the handlers of the root logger."""
+    """Silence the messages that appear in every run, and repeated messages about photos."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    outside = () if "SLURM_JOB_ID" in os.environ else (_NO_SLURM_JOB,)  # a run on a login node is meant
+    outside = () if "SLURM_JOB_ID" in os.environ else (_NO_SLURM_JOB,)  # the user wants a run outside of a SLURM job
     for message in (*_NOT_NEEDED, *outside):
         warnings.filterwarnings("ignore", message=message)
-    for handler in logging.root.handlers:  # a filter of a logger would not see the records of its children
+    for handler in logging.root.handlers:  # the filter of a logger does not see the records of child loggers
         if not any(isinstance(known, OnceFilter) for known in handler.filters):
             handler.addFilter(OnceFilter("lookcast.photos"))

@@ -1,4 +1,4 @@
-"""Signals that stop a run in good order: an interruption by hand, a cluster that takes its machines back."""
+"""Stop signals: the run ends after a complete step, with a checkpoint."""
 
 import os
 import signal
@@ -13,12 +13,12 @@ from lookcast.training.launchers import requeue, slurm_job
 
 
 class Preempted(Exception):  # noqa: N818 (no error)
-    """A signal stopped the run; a checkpoint holds everything that resuming it needs.
+    """A signal stopped the run. A checkpoint holds everything that is needed to resume the run.
 
     Args:
-        signum: the signal.
-        step: the last step that was trained.
-        checkpoint: the file.
+        signum: number of the signal.
+        step: number of the last trained step.
+        checkpoint: path of the checkpoint.
     """
 
     def __init__(self, signum: int, step: int, checkpoint: Path) -> None:
@@ -30,39 +30,39 @@ class Preempted(Exception):  # noqa: N818 (no error)
 
 
 class StopSignals:
-    """Record a signal that stops the process until the training reaches the end of a step."""
+    """Record stop signals, so that the training can stop at the end of a step."""
 
     def __init__(self) -> None:
         self.received = 0
         self.before: dict[int, Any] = {}
 
     def listen(self) -> None:
-        """Install the handlers."""
+        """Install the handlers that record stop signals."""
         self.received = 0
         self.before = {signum: signal.signal(signum, self._receive) for signum in STOP_SIGNALS}
 
     def ignore(self) -> None:
-        """Restore the former handlers."""
+        """Restore the handlers from before `listen`."""
         for signum, handler in self.before.items():
             signal.signal(signum, handler)
         self.before = {}
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGINT and self.received == signal.SIGINT:
-            raise KeyboardInterrupt  # the second Ctrl-C stops at once
+            raise KeyboardInterrupt  # the second Ctrl-C stops the run at once
         self.received = max(self.received, signum)
 
 
 def leave(stop: Preempted) -> int:
-    """Return the exit code of a stopped run, and requeue its job if SLURM sent SIGUSR1.
+    """Return the exit code of a stopped run, and requeue the SLURM job if the signal was SIGUSR1.
 
-    The first process of the job requeues it.
+    Only the first process of the run requeues the job.
 
     Returns:
-        0 for a job that is queued again, otherwise 128 plus the signal, as in a shell.
+        0 for a requeued job, otherwise 128 plus the number of the signal, as in a shell.
 
     Raises:
-        InputError: SLURM refuses to queue the job again.
+        InputError: SLURM refuses to requeue the job.
     """
     job = slurm_job(os.environ)
     if stop.signum != signal.SIGUSR1 or job is None:

@@ -1,4 +1,4 @@
-"""Old names of settings and classes, which older commands, configs and checkpoints still use."""
+"""Old names of settings and classes. Older commands, configs and checkpoints still use the old names."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ SETTINGS = {
     "callbacks.skipped.most": "callbacks.skipped.max_share",
     "callbacks.finite.most_in_a_row": "callbacks.finite.max_in_a_row",
 }
-"""Settings: the old key, and the one that took its place. A key also stands for everything below it."""
+"""Old key of a setting to its new key. An entry also renames all keys below the old key."""
 
 TARGETS = {
     "lookcast.training.module.LookModule": "lookcast.training.modules.single.LookModule",
@@ -21,11 +21,11 @@ TARGETS = {
     "lookcast.training.callbacks.Speed": "lookcast.training.callbacks.CompileNetworks",
     "lookcast.training.loggers.wandb_logger": "lookcast.training.loggers.RunWandb",
 }
-"""Values of `_target_`: the old path of a class, and its path now."""
+"""Values of `_target_`: old import path of a class or function to its new import path."""
 
 
 def rename_override(override: str) -> str:
-    """Return an override of the command line with its key, or its `_target_`, in today's names.
+    """Replace the old names in an override of the command line: an old key, or an old `_target_` as the value.
 
     Example:
         >>> rename_override("+data.shortest=256")
@@ -40,17 +40,17 @@ def rename_override(override: str) -> str:
 
 
 def rename_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Translate the keys and the `_target_`s of a config of plain values.
+    """Replace the old keys and the old `_target_`s in a config of plain values.
 
     Returns:
-        The config in today's names, in the same order, and the names that were translated, old to new.
+        The config with new names, in the same order, and the translated names as a mapping from old to new.
     """
     renames: dict[str, str] = {}
     return _rename_node(config, "", renames), renames
 
 
 def rename_callbacks(states: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the callbacks' states of a training checkpoint under the keys that Lightning now expects.
+    """Rename the keys of the callback states in a training checkpoint, so that Lightning finds the states.
 
     A key is the class name of the callback. For some callbacks, the arguments of the callback follow the name.
     """
@@ -59,14 +59,14 @@ def rename_callbacks(states: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def old_names(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the old settings and targets that a text names, each with its name now."""
+    """Yield pairs of old and new name for each old setting or target in a text."""
     for old, new in (SETTINGS | TARGETS).items():
         if re.search(rf"(?<![\w.]){re.escape(old)}(?!\w)", text):
             yield old, new
 
 
 def _rename_key(key: str) -> str:
-    # The longest first: an entry for a key wins over an entry for a group that holds it.
+    # The longest old key comes first: the entry for a setting wins over the entry for the group of the setting.
     for old in sorted(SETTINGS, key=len, reverse=True):
         if key == old or key.startswith(f"{old}."):
             return SETTINGS[old] + key[len(old) :]

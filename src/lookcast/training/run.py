@@ -1,4 +1,4 @@
-"""A training run from its config."""
+"""Training from a composed config."""
 
 import errno
 import logging
@@ -37,14 +37,14 @@ NEEDED = {
     "data.photos": "no photos to train on; say data.photos=FOLDER",
     "init_from": "no checkpoint to start from; say init_from=CHECKPOINT",
 }
-"""The settings without a default, with the words for their absence."""
+"""Settings without a default value, each with the message for a missing value."""
 
 
 def train(cfg: DictConfig) -> TrainResult:
     """Train a look from a composed config (`conf/train.yaml`).
 
     Raises:
-        InputError: the config names something that does not exist or does not fit.
+        InputError: the config has a wrong value, or names a file that does not exist or does not fit.
     """
     cfg = _in_new_names(cfg)
     with RunFolder(str(cfg.run_dir)) as folder:
@@ -65,7 +65,7 @@ def train(cfg: DictConfig) -> TrainResult:
             lines = str(error).strip().splitlines()
             if len(lines) == 1:
                 raise
-            # An error of a process that reads photos carries its whole traceback; the last line is `name: message`.
+            # An error from a worker process contains the traceback as text; the last line is `name: message`.
             raise InputError(lines[-1].partition(": ")[2]) from error
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -73,7 +73,7 @@ def train(cfg: DictConfig) -> TrainResult:
             reason = f"can't be written ({error.strerror}); earlier files stay"
             raise InputError(f"run_dir: {folder.path}: {reason}") from error
         except SystemExit as error:
-            if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits by itself; the caller decides here
+            if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits; here the caller decides
                 raise error.__context__ from None
             raise
         finally:
@@ -83,12 +83,12 @@ def train(cfg: DictConfig) -> TrainResult:
 
 
 def _run(trainer: pl.Trainer, cfg: DictConfig, config: dict[str, Any], run_dir: Path) -> TrainResult:
-    """Build photos, networks and loss, train, and write the result."""
+    """Build data module, networks and loss, train, and write the result."""
     if trainer.is_global_zero:
         _save_hydra_config(cfg, run_dir)
     style = (
         {} if "styles" in cfg.data else read_style(cfg.style, cfg.style_mask, cfg.style_size)
-    )  # one for all contents
+    )  # one style photo for all contents
     datamodule = _build(cfg.data)
     module: LookModule = _build(cfg.module, _partial_=True)(
         generator=_build(cfg.generator) if cfg.init_from is None else _start_from(cfg.init_from, style.get("style")),
@@ -109,7 +109,7 @@ def _run(trainer: pl.Trainer, cfg: DictConfig, config: dict[str, Any], run_dir: 
 
 
 def _in_new_names(cfg: DictConfig) -> DictConfig:
-    """Translate the old names in a config that an earlier version wrote."""
+    """Replace old names in a config of an earlier version, and log each replacement."""
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
     renamed, renames = rename_config(plain)
     if not renames:
@@ -138,7 +138,7 @@ def _resolve(cfg: DictConfig) -> dict[str, Any]:
 def _save_hydra_config(cfg: DictConfig, run_dir: Path) -> None:
     """Write the `.hydra` folder of a run that Hydra has started.
 
-    Hydra itself writes it (`hydra.output_subdir`) before the run is checked and the folder is locked.
+    Hydra can write this folder (`hydra.output_subdir`), but only before the config is checked and the folder is locked.
     """
     if not HydraConfig.initialized():
         return
@@ -151,9 +151,10 @@ def _save_hydra_config(cfg: DictConfig, run_dir: Path) -> None:
 
 
 def _plugins() -> dict[str, Any]:
-    """Switch off Lightning's own answer to SLURM's signal, a checkpoint in the middle of a step.
+    """Return the trainer arguments that switch off Lightning's handler for SLURM signals.
 
-    `LastCheckpoint` writes one at the end of the step.
+    Lightning's handler writes a checkpoint in the middle of a step. `LastCheckpoint` writes a checkpoint at the end of
+    the step.
     """
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         return {"plugins": [SLURMEnvironment(auto_requeue=False)]}
@@ -163,12 +164,13 @@ def _plugins() -> dict[str, Any]:
 def _finish(
     trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule, run_dir: Path, config: dict[str, Any]
 ) -> TrainResult:
-    """Validate the best weights and write them for inference."""
+    """Validate the best weights, and write the checkpoint for inference."""
     if trainer.global_step == 0:
         raise InputError("no step was trained: trainer.max_steps is 0")
     steps, metrics = trainer.global_step, _validate(trainer, module, datamodule)
     keeper = trainer.checkpoint_callback
-    # The last steps may follow the last validation; a resumed run has the path of the former best, but no score.
+    # The weights of the last step may be better than the best validated weights, so compare both scores. A resumed run
+    # without a new best has the path of the old best checkpoint, but no score.
     if isinstance(keeper, ModelCheckpoint) and keeper.best_model_score is not None:
         score = torch.tensor(metrics[keeper.monitor or "val/loss/total"])
         if not keeper.check_monitor_top_k(trainer, score):
@@ -191,7 +193,7 @@ def _validate(trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModu
 
 
 def _check_interval(trainer: DictConfig) -> Any:
-    """Return `val_check_interval`, or the length of a shorter run, so that its last step is validated."""
+    """Return `val_check_interval`, or the number of batches of a shorter run, so that the last step is validated."""
     batches, interval = trainer.max_steps * trainer.accumulate_grad_batches, trainer.val_check_interval
     if not (isinstance(batches, int) and isinstance(interval, int) and batches > 0):
         return interval
@@ -199,10 +201,10 @@ def _check_interval(trainer: DictConfig) -> Any:
 
 
 def _start_from(checkpoint: str, style: torch.Tensor | None) -> Generator:
-    """Load the generator of a checkpoint; a universal one is specialised to the style photo, if there is one.
+    """Load the generator of a checkpoint. With a style photo, specialise a universal generator to this photo.
 
     Raises:
-        CheckpointError: no such checkpoint, or a file that is none.
+        CheckpointError: the checkpoint does not exist, or the file is no checkpoint.
     """
     try:
         generator, _ = checkpoints.load_checkpoint(checkpoints.find_checkpoint(checkpoint))
@@ -214,7 +216,7 @@ def _start_from(checkpoint: str, style: torch.Tensor | None) -> Generator:
 
 
 def _build(config: DictConfig, **kwargs: Any) -> Any:
-    """Instantiate an object of the config.
+    """Instantiate an object from its config.
 
     Raises:
         InputError: the constructor refuses a value; the message names the key in the config.

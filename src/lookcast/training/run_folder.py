@@ -20,20 +20,20 @@ log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 WAIT_SECONDS = 180.0
-"""The time that a requeued job waits for the lock: a file server may hold the lock of a failed node that long."""
+"""Maximum time for which a requeued job waits for the lock. A file server may keep a failed node's lock that long."""
 
 
 def place_run(overrides: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return the overrides with the run folder in Hydra's terms.
+    """Return the overrides, with the run folder as a setting of Hydra.
 
-    `run_dir=FOLDER` becomes Hydra's own folder, and the folder of a sweep's runs (`FOLDER/0`, `FOLDER/1`, ...), so that
-    Hydra's files lie in the run folder. Without `run_dir`, the config names the folder after the time of the start. The
-    processes of one run may disagree on that time, and a requeued SLURM job always does, so a SLURM job names its
-    folder after the job.
+    `run_dir=FOLDER` sets Hydra's run folder, and the parent folder of a sweep's runs (`FOLDER/0`, `FOLDER/1`, ...).
+    Hydra's files therefore lie in the run folder. Without `run_dir`, the config names the folder after the start time.
+    Processes of one run may have different start times, and a requeued SLURM job has a new start time. In a SLURM job,
+    the folder is therefore named after the id of the job.
 
     Args:
-        overrides: the user's.
-        environment: of the process.
+        overrides: overrides that the user has given.
+        environment: environment variables of the process.
 
     Raises:
         InputError: `run_dir` is empty, or torchrun has started several processes without `run_dir`.
@@ -55,17 +55,17 @@ def place_run(overrides: Sequence[str], environment: Mapping[str, str]) -> list[
 
 
 class RunFolder:
-    """Hold the folder of a run for one training, and remove the folder if the training is refused.
+    """Lock the folder of a run for one training, and remove the folder if the training is refused.
 
-    `open` locks the folder by `flock`, which ends with the process that holds it, however that process ends. Only the
-    first process of a run takes the lock; the others write nothing. On leaving the block, a folder that was empty
-    before, and in which no step was trained, is removed.
+    `open` locks the folder by `flock`. The operating system releases this lock when the process ends, also after a
+    kill. Only the first process of a run takes the lock; the other processes write nothing. If an error ends the block
+    before the first step, and the folder was empty before, the block removes the folder.
 
     Args:
-        path: the folder; Hydra may have made it.
+        path: the folder; Hydra may have made the folder already.
 
     Attributes:
-        started: set this when the first step begins.
+        started: True after the start of the first step; the caller sets this attribute.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -86,7 +86,7 @@ class RunFolder:
             self._lock.release()
 
     def open(self, first: bool) -> None:
-        """Make the folder, and lock it for the first process of the run.
+        """Make the folder; the first process of the run also locks the folder.
 
         Raises:
             InputError: the folder can't be written, or another training uses it.
@@ -103,7 +103,7 @@ class RunFolder:
     def _take_lock(self) -> None:
         path = self.path / LOCK
         wait = WAIT_SECONDS if was_requeued(os.environ) else 0.0
-        # A soft lock would outlive a killed process on another node.
+        # A soft lock would stay behind when a process on another node is killed.
         lock = FileLock(path, timeout=wait, mode=0o666, fallback_to_soft=False)
         try:
             lock.acquire()
@@ -123,9 +123,9 @@ class RunFolder:
     def _remove(self) -> None:
         if self._lock is not None:
             shutil.rmtree(self.path, ignore_errors=True)
-        with suppress(OSError):  # another process has put something there, or has removed it
+        with suppress(OSError):  # another process has written into the folder, or has removed the folder
             self.path.rmdir()
-        # The parents in Hydra's default, runs/NAME/TIME.
+        # Remove empty parent folders too, as in Hydra's default folder runs/NAME/TIME.
         for parent in self.path.resolve().parents:
             if not parent.is_relative_to(Path.cwd() / "runs") or any(parent.iterdir()):
                 break
@@ -137,5 +137,5 @@ def _is_empty(folder: Path) -> bool:
         return not any(folder.iterdir())
     except FileNotFoundError:
         return True
-    except OSError:  # `open` refuses it
+    except OSError:  # `open` refuses this folder
         return False

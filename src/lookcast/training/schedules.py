@@ -9,25 +9,26 @@ from lookcast.checks import InputError
 
 
 def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05) -> LambdaLR:
-    """Return a linear warm-up, then half a cosine down to zero: `min(1, (t + 1) / (w T + 1)) (1 + cos(pi t / T)) / 2`.
+    """Return a learning rate schedule with a linear warm-up and a cosine decay to zero.
 
-    Unlike `OneCycleLR`, it takes a run of any length, and a resumed run may be longer than the first part: the
-    checkpoint holds the step alone.
+    At step t, the learning rate of the optimiser is multiplied by
+    `min(1, (t + 1) / (w T + 1)) (1 + cos(pi t / T)) / 2`. Unlike `OneCycleLR`, a resumed run may have a larger T than
+    its checkpoint, because the checkpoint stores t but not T.
 
     Args:
-        optimizer: its learning rate is the peak.
-        total_steps: T, steps of the whole run.
-        warmup: w, share of the steps in [0, 1] until the peak.
+        optimizer: the optimiser; its learning rate is the peak of the schedule.
+        total_steps: T, number of steps of the whole run.
+        warmup: w, length of the warm-up as a share of T, in [0, 1].
 
     Raises:
-        InputError: no length, as with `trainer.max_steps=-1`, or a share outside [0, 1].
+        InputError: `total_steps` below 1, as with `trainer.max_steps=-1`, or `warmup` outside [0, 1].
 
     Reference:
         Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017 (the cosine).
     """
     if total_steps < 1:
         raise InputError(
-            f"scheduler.total_steps: expected at least 1, got {total_steps}; without an end take scheduler=constant"
+            f"scheduler.total_steps: expected at least 1, got {total_steps}; an endless run needs scheduler=constant"
         )
     if not 0 <= warmup <= 1:
         raise InputError(f"scheduler.warmup: expected a share in [0, 1], got {warmup}")

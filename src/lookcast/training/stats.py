@@ -1,18 +1,18 @@
-"""Counts and speed of a run."""
+"""Counts, times and speed of a run."""
 
 from typing import NamedTuple
 
 
 class RunStats(NamedTuple):
-    """Counts of a run and, where `callbacks.throughput` measures it, the time it took.
+    """Counts of a run, and times if `callbacks.throughput` is on.
 
     Attributes:
-        steps: steps of the optimiser in the whole run.
-        images: images trained on since the process started, over all processes.
-        seconds: time spent training since the process started, without validation; 0 if it was not measured.
-        waited: seconds of these in which the device of this process waited for a batch.
+        steps: number of optimiser steps in the whole run, including the steps before a resume.
+        images: number of images trained on since the process started, summed over all processes.
+        seconds: training time since the process started, without validation; 0 if the time was not measured.
+        waited: part of `seconds` in which the device of this process waited for a batch.
         first_step: step at which the process started; above 0 in a resumed run.
-        skipped: photos that could not be read.
+        skipped: number of photos that were skipped because they could not be read.
     """
 
     steps: int = 0
@@ -23,7 +23,7 @@ class RunStats(NamedTuple):
     skipped: int = 0
 
     def since(self, earlier: "RunStats") -> "RunStats":
-        """Return the counts and times after an earlier moment of the same process."""
+        """Return the differences of counts and times to earlier stats of the same process."""
         return self._replace(
             steps=self.steps - earlier.steps,
             images=self.images - earlier.images,
@@ -33,10 +33,10 @@ class RunStats(NamedTuple):
 
     @property
     def images_per_second(self) -> float:
-        """Images per second of training, over all processes."""
+        """Images per second of training time, summed over all processes; 0 without measured time."""
         return self.images / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def data_wait(self) -> float:
-        """Share of the time spent waiting for data, in [0, 1]."""
+        """Share of the training time in which the device waited for data, in [0, 1]; 0 without measured time."""
         return self.waited / self.seconds if self.seconds > 0 else 0.0

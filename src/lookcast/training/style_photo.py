@@ -11,10 +11,12 @@ from lookcast.photos.read import PhotoError, read_srgb
 
 
 def read_style(style: str, style_mask: str | None, style_size: int) -> dict[str, torch.Tensor | None]:
-    """Read the style photo, `(1, 3, H, W)`, and its mask, `(1, K, H, W)`, shrunk to `style_size` px on the longer side.
+    """Read the style photo, `(1, 3, H, W)`, and its mask, `(1, K, H, W)`.
+
+    Photo and mask are shrunk to `style_size` pixels on the longer side.
 
     Raises:
-        InputError: no photo, several photos, a photo that is too small, or a mask that does not fit.
+        InputError: no photo, several photos, a photo that is too small, or a mask that does not fit the photo.
     """
     found = find_photos(style, "style")
     if len(found) != 1:

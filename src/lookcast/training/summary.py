@@ -1,4 +1,4 @@
-"""The result of a run, and its summary on the console."""
+"""Result of a run, and its summary on the console."""
 
 import os
 import shlex
@@ -15,14 +15,14 @@ from lookcast.training.stats import RunStats
 
 
 class TrainResult(NamedTuple):
-    """The result of a run.
+    """Files, metrics and stats of a finished run.
 
     Attributes:
-        run_dir: the folder with config, checkpoints, pictures and metrics.
+        run_dir: the run folder, with config, checkpoints, pictures and metrics.
         checkpoint: the `.safetensors` file for inference.
-        metrics: validation figures of the best weights.
-        held_out: whether the validation photos were kept out of the training.
-        stats: steps, speed, skipped photos.
+        metrics: validation metrics of the best weights, by log key.
+        held_out: True if no validation photo was used in training.
+        stats: number of steps, speed, and number of skipped photos.
     """
 
     run_dir: Path
@@ -33,7 +33,7 @@ class TrainResult(NamedTuple):
 
 
 def figures_of(metrics: dict[str, float]) -> list[tuple[str, float, float]]:
-    """Return the main validation figures: name, value for the untouched photos, value for the stylized photos."""
+    """Return the main validation metrics: name, value for the untouched photos, value for the stylized photos."""
     before, after = metrics["val/style_distance_untouched"], metrics["val/style_distance"]
     return [
         ("style distance to the style photo", before, after),
@@ -60,7 +60,7 @@ def print_summary(result: TrainResult) -> None:
     lines["run folder"] = run_dir
     lines["try next"] = f"lookcast stylize PHOTO --checkpoint {shlex.quote(checkpoint)} -o stylized.jpg"
     for name, text in lines.items():
-        console.print(f"{name:<10}  {text}", soft_wrap=True)  # a path stays on one line, so that it can be copied
+        console.print(f"{name:<10}  {text}", soft_wrap=True)  # keep a path on one line for copying
 
 
 def _steps(stats: RunStats) -> str:

@@ -1,4 +1,4 @@
-"""Training checkpoints: which one a run resumes from, and whether it belongs to that run."""
+"""Find the training checkpoint of a resumed run, and check that the checkpoint belongs to the run."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,25 +17,26 @@ MAY_DIFFER = (
     "encoder.weights", "generator.encoder.weights",
     # Photos are compared by name, so their folders may move.
     "data.photos", "data.val_photos", "data.masks", "data.styles", "data.val_styles",
-    # The stream of samples does not depend on how it is divided into batches and processes.
+    # The sequence of samples does not depend on the batch size and the number of processes.
     "data.seed",  # the run's seed
     "data.batch_size", "data.num_workers", "data.cache_mb", "data.val_size", "data.num_val",
     "scheduler.total_steps",
 )  # fmt: skip
-"""Settings in which a resumed run may differ from its checkpoint."""
+"""Settings that may differ between a checkpoint and the run that resumes from the checkpoint."""
 TRAINER_MUST_AGREE = ("trainer.precision", "trainer.accumulate_grad_batches", "trainer.gradient_clip_val")
-"""Settings of the trainer that must agree. The others say where the run computes and for how long."""
+"""Settings of the trainer that must agree. All other trainer settings select the hardware or the length of a run."""
 
 
 def checkpoint_to_resume(resume: str | None, run_dir: Path) -> Path | None:
-    """Return the training checkpoint to resume from; None starts a new run.
+    """Return the path of the training checkpoint to resume from; None for a new run.
 
     Args:
-        resume: a path; `auto` takes `checkpoints/last.ckpt` of the run folder if it exists; None takes none.
+        resume: path of a training checkpoint; `auto` for `checkpoints/last.ckpt` of the run folder if this file exists;
+            None for a new run.
         run_dir: the run folder.
 
     Raises:
-        InputError: no such file, or not a regular file.
+        InputError: the path does not exist, or the path is not a regular file.
     """
     if resume is None:
         return None
@@ -49,24 +50,24 @@ def checkpoint_to_resume(resume: str | None, run_dir: Path) -> Path | None:
 
 
 def check_training_checkpoint(path: Path, generator: Generator, config: dict[str, Any]) -> None:
-    """Refuse a file that is no training checkpoint, or the checkpoint of another run.
+    """Refuse a file that is no training checkpoint, or a training checkpoint of a different run.
 
     Raises:
-        InputError: names the file, and the first setting that differs.
+        InputError: the checkpoint is refused; the message names the file and the first setting that differs.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         weights, trained = checkpoint["state_dict"], rename_config(checkpoint["config"])[0]
-    except Exception as error:  # torch.load raises whatever foreign bytes lead it to
+    except Exception as error:  # torch.load can raise any exception for arbitrary bytes
         raise InputError(
-            f"resume: {path}: not a training checkpoint, such as checkpoints/last.ckpt of a run"
+            f"resume: {path}: expected a training checkpoint, such as checkpoints/last.ckpt of a run"
         ) from error
     difference = _first_difference(trained, config)
     if difference is not None:
         key, before, now = difference
         raise InputError(
-            f"resume: {path}: was trained with {key}={before}, this run has {now}; start a new run in another run_dir, "
-            "with init_from for the weights alone"
+            f"resume: {path}: was trained with {key}={before}, this run has {now}; start a new run in another run_dir; "
+            "init_from=CHECKPOINT sets its initial weights"
         )
     try:
         prefix = "generator."
@@ -77,7 +78,7 @@ def check_training_checkpoint(path: Path, generator: Generator, config: dict[str
 
 
 def _first_difference(trained: dict[str, Any], config: dict[str, Any]) -> tuple[str, Any, Any] | None:
-    """Return the first setting that must agree and does not, with both values."""
+    """Return key, old value and new value of the first setting that must agree but differs; None if all agree."""
     before, now = dict(_settings(trained)), dict(_settings(config))
     for key in [*now, *(key for key in before if key not in now)]:  # in the order of the config
         if _must_agree(key, "styles" in config["data"]) and before.get(key) != now.get(key):
@@ -86,7 +87,7 @@ def _first_difference(trained: dict[str, Any], config: dict[str, Any]) -> tuple[
 
 
 def _must_agree(key: str, pairs: bool) -> bool:
-    if key == "style" and pairs:  # the same photos as data.styles
+    if key == "style" and pairs:  # `style` repeats data.styles
         return False
     if key.startswith("trainer."):
         return key in TRAINER_MUST_AGREE

@@ -227,7 +227,7 @@ class TestCache:
         cache.write_text("a file where the folder should be")
         with caplog.at_level(logging.WARNING):
             assert list(list_folder(root, cache)) == walked(root)
-        assert caplog.messages[0].startswith(f"the list of 4 photos is not kept for the next run: {cache}")
+        assert caplog.messages[0].startswith(f"the list of 4 photos is not cached for the next run: {cache}")
 
     def test_writes_one_small_file(self, root, cache):
         list_folder(root, cache)

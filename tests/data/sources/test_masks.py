@@ -101,7 +101,9 @@ class TestCheckMasks:
 
     def test_rejects_missing_masks(self, tmp_path, photos):
         masks = save_masks(tmp_path / "masks", 1)
-        with pytest.raises(InputError, match=r"^masks: 2 of 3 photos have none in .*, the first .* is photo01\.png$"):
+        with pytest.raises(
+            InputError, match=r"^masks: 2 of 3 photos have no mask in .*; the first missing file is photo01\.png$"
+        ):
             check_masks(photos, masks)
 
     def test_rejects_two_photos_of_one_name(self, tmp_path, photos):
@@ -143,5 +145,5 @@ class TestWithoutMasks:
 
     def test_rejects_only_masks(self, tmp_path):
         save_masks(tmp_path, 2)
-        with pytest.raises(InputError, match=r"^photos: all 2 of them are masks in "):
+        with pytest.raises(InputError, match=r"^photos: all 2 files are masks in "):
             without_masks(find_photos(tmp_path), tmp_path)

@@ -134,7 +134,10 @@ class TestCommand:
             (("-o", "x" * 300), f"out: {'x' * 300}: can't be read (File name too long)"),
             (("--jobs", 0), "jobs: expected at least 1, got 0"),
             (("--masks", "nothing"), "masks: nothing is not a folder"),
-            (("-o", "s3://bucket"), "out: s3:/bucket is a URL; write the shards to a folder, and copy that"),
+            (
+                ("-o", "s3://bucket"),
+                "out: s3:/bucket is a URL; write the shards to a folder, and copy this folder to the URL",
+            ),
         ],
     )
     def test_rejects(self, tmp_path, photos, run, arguments, message):
@@ -161,7 +164,9 @@ class TestCommand:
         (tmp_path / "empty" / "text.png").write_text("no photo")
         code, _, err = run(tmp_path / "empty", "-o", tmp_path / "shards")
         assert code == 2
-        assert err.splitlines()[-1].startswith("lookcast: error: photos: none of the 1 can be read, first ")
+        assert err.splitlines()[-1].startswith(
+            "lookcast: error: photos: none of the 1 photos can be read; first error: "
+        )
         assert not list((tmp_path / "shards").glob("*.tar"))
 
     def test_rejects_photos_that_share_a_mask(self, tmp_path, photos, run):
@@ -198,7 +203,7 @@ class TestOut:
         run(photos, "-o", tmp_path / "shards")
         code, _, message = run(photos, "-o", tmp_path / "shards", "--shortest", 40)
         assert code == 2
-        assert "holds shards that were made with min_side 512, now 40; name another folder, or delete it" in message
+        assert "holds shards that were made with min_side 512, now 40; delete this folder or name another" in message
 
     def test_rejects_shards_of_other_photos(self, tmp_path, photos, run):
         run(photos, "-o", tmp_path / "shards")
@@ -242,7 +247,7 @@ class TestInterrupted:
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
             assert not (out / INDEX).exists()
-            with pytest.raises(InputError, match="the same command again resumes"):
+            with pytest.raises(InputError, match="run the same command again to resume"):
                 PhotoShards(out)
         kept = {path.name: path.stat().st_mtime_ns for path in out.glob("[0-9]*.tar")}
         assert make_shards(many, out, **options).description.left_out == 1

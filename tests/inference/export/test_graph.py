@@ -81,7 +81,7 @@ class TestCheckSame:
     @pytest.mark.parametrize("size", [2 * MAX_DIFFERENCE, float("nan")])
     def test_rejects_a_larger_one(self, size):
         graph = graph_of(Stylizer(look(), {}, "cpu"))
-        with pytest.raises(RuntimeError, match=r"differs from PyTorch by .*; accepted is 0.0001"):
+        with pytest.raises(RuntimeError, match=r"differs from PyTorch by .*; the limit is 0.0001"):
             check_same(lambda x: graph(x) + size, graph, CPU)
 
 

@@ -113,7 +113,7 @@ class TestRefuses:
 
     def test_a_file_that_differs_is_not_left(self, tmp_path, single, monkeypatch):
         monkeypatch.setattr(onnx_export, "_write", lambda graph, path, _: path.write_bytes(single[1].read_bytes()))
-        with pytest.raises(RuntimeError, match=r"differs from PyTorch by .*; accepted is 0.0001"):
+        with pytest.raises(RuntimeError, match=r"differs from PyTorch by .*; the limit is 0.0001"):
             export_onnx(Stylizer(look(seed=1), {}, "cpu", "float32"), tmp_path / "a.onnx")
         assert list(tmp_path.iterdir()) == []
 

@@ -58,7 +58,7 @@ class TestDecodeJpeg:
     def test_rejects_another_size_than_the_header_says(self, tmp_path, size):
         path, other = save_photo(tmp_path / "photo.jpg"), tmp_path / "other.jpg"
         Image.new("RGB", size).save(other)
-        message = rf"header says {size[0]}x{size[1]} and other sizes$"
+        message = rf"states the size {size[0]}x{size[1]} and another size$"
         with Image.open(other) as image, pytest.raises(PhotoError, match=message):
             decode_jpeg(path, image)
 

@@ -21,7 +21,7 @@ class TestDecode:
     def test_rejects_another_size_than_the_header_says(self, tmp_path):
         path, other = save_photo(tmp_path / "photo.jpg"), tmp_path / "other.jpg"
         Image.new("RGB", (5, 3)).save(other)
-        with Image.open(other) as image, pytest.raises(PhotoError, match=r"header says 5x3 and other sizes$"):
+        with Image.open(other) as image, pytest.raises(PhotoError, match=r"states the size 5x3 and another size$"):
             decode(path, image)
 
     def test_tries_no_other_format(self, tmp_path):

@@ -68,6 +68,10 @@ class TestTooMany:
         assert result.stats.steps == 30
         assert len((result.run_dir / "skipped_photos.txt").read_text().splitlines()) == 3
 
+    def test_a_run_that_logs_nothing(self, run, photos):
+        limits = ("callbacks.skipped.max_share=1", "trainer.log_every_n_steps=0")
+        assert run(*self.LENGTH, f"data.photos={photos}", *limits).stats.steps == 30
+
     def test_a_single_one_stops_nothing(self, run, photos):
         for number in (3, 7):
             (photos / f"photo{number:02d}.png").unlink()

@@ -270,9 +270,7 @@ class TestWithoutAStyleOfTheRun:
 
 class TestRejects:
     def test_rejects_generators_of_a_single_look(self):
-        with pytest.raises(
-            InputError, match=r"^generator: bilateral takes no style photo, training on pairs needs one"
-        ):
+        with pytest.raises(InputError, match=r"^generator: bilateral takes no style photo; training on pairs needs a"):
             build(generator=BilateralGenerator(**SMALL["bilateral"]))
 
     @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])

@@ -282,11 +282,11 @@ class TestCheckpoint:
 class TestRejects:
     def test_rejects_taps_that_the_encoder_lacks(self, build):
         with pytest.raises(
-            InputError, match=r"^loss\.content\.taps: relu4_2 is no tap of the encoder, which gives relu1"
+            InputError, match=r"^loss\.content\.taps: relu4_2 is no tap of the encoder; its taps are relu1"
         ):
             build(content_taps=["relu4_1", "relu4_2"])
         with pytest.raises(
-            InputError, match=r"^loss\.style\.taps: relu3_1 is no tap of the encoder, which gives relu4_1$"
+            InputError, match=r"^loss\.style\.taps: relu3_1 is no tap of the encoder; its taps are relu4_1$"
         ):
             build(taps=["relu4_1"], style_taps=["relu4_1", "relu3_1"])
 

@@ -1,4 +1,4 @@
-"""The contract of a photo source, and two sources that wrap another one."""
+"""The interface of photo sources, and two sources that wrap another source."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 
 class DecodedPhoto(NamedTuple):
-    """A photo to train on.
+    """The decoded pixels of a photo, with labels if the photo has a mask.
 
     Attributes:
         pixels: `(H, W, 3)`, uint8, sRGB.
@@ -20,39 +20,39 @@ class DecodedPhoto(NamedTuple):
 
 
 class PhotoSource(Protocol):
-    """Photos by number; the same number always gives the same photo."""
+    """A source of numbered photos; the same number always gives the same photo."""
 
     @property
     def fingerprint(self) -> str:
-        """Identify the source: a hash of the photos' number and names, in order."""
+        """Identify the source by a hash of the number of photos and of their names in order."""
         ...
 
     def __len__(self) -> int: ...
 
     def name(self, number: int) -> str:
-        """Return the name that messages use for a photo."""
+        """Return the name of a photo for messages."""
         ...
 
     def read(self, number: int) -> DecodedPhoto:
         """Decode a photo.
 
         Raises:
-            PhotoError: it can't be read; `path: reason`.
+            PhotoError: the photo can't be read; the message is `path: reason`.
         """
         ...
 
 
 class Subset:
-    """A source without some of its photos.
+    """A source that leaves out some photos of another source.
 
     Args:
-        source: all photos.
+        source: the source of all photos.
         left_out: numbers of the photos to leave out, ascending.
     """
 
     def __init__(self, source: PhotoSource, left_out: Sequence[int]) -> None:
         self.source = source
-        # For each photo that is left out, the number of remaining photos before it.
+        # For each left-out photo: the number of remaining photos before that photo.
         self.before = np.asarray(left_out) - np.arange(len(left_out))
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class Subset:
         return f"{self.source.fingerprint}-{'-'.join(map(str, self.before))}"
 
     def name(self, number: int) -> str:
-        """Return the name that messages use for a photo."""
+        """Return the name of a photo for messages."""
         return self.source.name(self._source_number(number))
 
     def read(self, number: int) -> DecodedPhoto:
@@ -76,11 +76,13 @@ class Subset:
 
 
 class CachedPhotos:
-    """A source that keeps its first decoded photos in memory: decoding a handful repeatedly would cost a tenth.
+    """A source that keeps decoded photos of another source in memory until the memory is used up.
+
+    With a few photos, repeated decoding would take a tenth of the training time.
 
     Args:
-        source: the photos.
-        max_bytes: memory for pixels and labels.
+        source: the source of the photos.
+        max_bytes: memory for decoded pixels and labels, in bytes.
     """
 
     def __init__(self, source: PhotoSource, max_bytes: int) -> None:
@@ -96,11 +98,11 @@ class CachedPhotos:
         return self.source.fingerprint
 
     def name(self, number: int) -> str:
-        """Return the name that messages use for a photo."""
+        """Return the name of a photo for messages."""
         return self.source.name(number)
 
     def read(self, number: int) -> DecodedPhoto:
-        """Return a cached photo, or decode it and cache it if there is room."""
+        """Return a photo from the cache, or decode the photo and add it to the cache if there is room."""
         if number in self.cached:
             return self.cached[number]
         photo = self.source.read(number)

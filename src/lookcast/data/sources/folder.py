@@ -1,4 +1,4 @@
-"""Photos in files: of a folder, by path, or the bundled samples."""
+"""Photos in files: the files of a folder, single files, or bundled sample photos."""
 
 import os
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from lookcast.paths import check_file, check_path
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb
 
 MIN_SIDE = 16
-"""Shortest side of a photo, in pixels: the deepest taps of the encoders need it."""
+"""Minimum length of each side of a photo in pixels, which the deepest taps of the encoders need."""
 
 
 def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos") -> Sequence[Path]:
     """Find the photo files of a source, sorted by name within a folder.
 
     Args:
-        source: a folder (searched recursively, hidden files left out), a file, `sample:NAME` of a bundled photo, or a
+        source: a folder (searched recursively, without hidden files), a file, `sample:NAME` of a bundled photo, or a
             list of these.
         name: the setting that holds the source, for messages.
 
     Raises:
-        InputError: a file or folder does not exist or can't be listed, a file is not a regular one, or a folder has no
-            photo; the message says which suffixes count.
+        InputError: a file or folder does not exist, a folder can't be listed, a path is not a regular file, or a folder
+            has no photo. For a folder without photos, the message lists the accepted suffixes.
     """
     if not isinstance(source, str | Path):
         parts = [find_photos(part, name) for part in source]
@@ -48,21 +48,21 @@ def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos")
         raise InputError(f"{name}: {os.fsdecode(error.filename)} can't be listed ({error.strerror})") from error
     if not found:
         suffixes = " ".join(sorted(PHOTO_SUFFIXES))
-        raise InputError(f"{name}: no photo in {path}; looked in it and below it for files ending in {suffixes}")
+        raise InputError(f"{name}: no photo in {path} or its subfolders; accepted file names end in {suffixes}")
     return found
 
 
 class PhotoFolder:
-    """Photos from files.
+    """A source of photos in files.
 
     Args:
-        photos: the files.
+        photos: paths of the photo files.
         masks: folder of masks in the nine colours, see `data.sources.masks`; None for unmasked photos.
-        min_side: photos are shrunk to this many pixels on the shorter side, while decoding where the format allows;
-            None keeps their size.
+        min_side: shorter side in pixels to which larger photos are shrunk, during decoding if the format allows that;
+            None keeps the original size.
 
     Raises:
-        InputError: no photos.
+        InputError: the list of photos is empty.
     """
 
     def __init__(self, photos: Sequence[Path], masks: str | Path | None = None, min_side: int | None = None) -> None:
@@ -75,7 +75,7 @@ class PhotoFolder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash the names below the folder, not its path: a folder may move before a run is resumed."""
+        """Hash the file names, but not the path of the folder: the folder may move before a run is resumed."""
         if isinstance(self.photos, PathList):
             return fingerprint_of(self.photos.names.tobytes())
         return fingerprint_of(b"".join(os.fsencode(path.name) + b"\0" for path in self.photos))
@@ -88,8 +88,8 @@ class PhotoFolder:
         """Decode a photo, and read its mask at the photo's size.
 
         Raises:
-            PhotoError: the photo or its mask can't be read, the mask does not fit or is not in the nine colours, or a
-                side of the photo is shorter than `MIN_SIDE`.
+            PhotoError: the photo or its mask can't be read, the mask does not fit the photo or has other colours than
+                the nine colours, or a side of the photo is shorter than `MIN_SIDE`.
         """
         path = self.photos[number]
         pixels = read_srgb(path, min_side=self.min_side)
@@ -102,5 +102,5 @@ class PhotoFolder:
             return DecodedPhoto(pixels, read_labels(mask_path(path, self.masks), (height, width)))
         except PhotoError:
             raise
-        except InputError as error:  # of the mask; training skips a photo for a PhotoError only
+        except InputError as error:  # an error of the mask; training skips a photo only for a PhotoError
             raise PhotoError(f"{path}: {error}") from error

@@ -1,4 +1,4 @@
-"""Lists of photo files: streamed from folders of millions, stored compactly, cached between runs."""
+"""Lists of photo files in folders with millions of photos: compact in memory, and cached between runs."""
 
 import json
 import logging
@@ -19,19 +19,20 @@ from lookcast.photos.folder import scan_folder
 log = logging.getLogger(__name__)
 
 MIN_CACHED = 20_000
-"""Shorter lists are not cached: listing fewer photos takes less than a second."""
-_MIN_AGE_NS = 2_000_000_000  # a folder that changed later than this may change again with the same time stamp
+"""Minimum number of photos in a cached list; listing fewer photos takes less than a second."""
+_MIN_AGE_NS = 2_000_000_000  # a folder that changed more recently may change again within the same time stamp
 _VERSION = 1
 
 
 class PathList(Sequence[Path]):
-    """Paths below a folder in two arrays, about 48 bytes a path, which worker processes share.
+    """A list of paths below a folder, stored in two arrays that worker processes share.
 
-    A Python list takes ten times as much in every worker: reading an object writes its reference count.
+    A path takes about 48 bytes. A Python list would take ten times as much memory, and a copy in every worker, because
+    a read of a Python object writes its reference count.
 
     Args:
         root: the folder.
-        names: paths relative to the folder, as the file system spells them, each followed by a zero byte.
+        names: paths relative to the folder, as bytes of the file system; a zero byte follows each path.
     """
 
     def __init__(self, root: Path, names: npt.NDArray[np.uint8]) -> None:
@@ -40,8 +41,8 @@ class PathList(Sequence[Path]):
 
     @classmethod
     def of(cls, root: Path, names: Iterable[bytes]) -> "PathList":
-        """Build a list from single names."""
-        joined = bytearray()  # bytes.join would build a list of all names first, at four times the memory
+        """Build a list from paths relative to the folder."""
+        joined = bytearray()  # bytes.join would first build a list of all names, which takes four times the memory
         for name in names:
             joined += name + b"\0"
         return cls(root, np.frombuffer(joined, np.uint8))
@@ -49,7 +50,7 @@ class PathList(Sequence[Path]):
     def __len__(self) -> int:
         return len(self.ends)
 
-    def __getitem__(self, number: int) -> Path:  # type: ignore[override]  # no slices
+    def __getitem__(self, number: int) -> Path:  # type: ignore[override]  # slices are not supported
         if not -len(self) <= number < len(self):
             raise IndexError(number)
         number %= len(self)
@@ -58,18 +59,18 @@ class PathList(Sequence[Path]):
 
 
 def fingerprint_of(names: bytes) -> str:
-    """Return a short hash of names in order, each followed by a zero byte."""
+    """Return a 64-bit hash of joined names, in hexadecimal; a zero byte follows each name."""
     return blake2b(names, digest_size=8).hexdigest()
 
 
 def list_folder(root: Path, cache: Path | None = None) -> PathList:
-    """List all photos in a folder and below it, sorted by name; no photo is opened.
+    """List all photos in a folder and its subfolders, sorted by name; no photo is opened.
 
     A list of at least `MIN_CACHED` photos is cached and used again until a folder changes.
 
     Args:
         root: the folder.
-        cache: folder for cached lists; None is `default_cache()`.
+        cache: folder for cached lists; None means `default_cache()`.
 
     Raises:
         OSError: a folder can't be listed.
@@ -80,7 +81,7 @@ def list_folder(root: Path, cache: Path | None = None) -> PathList:
     if cached is not None:
         return cached
     began, changed = time.time_ns(), dict[str, int]()
-    # The bar appears after two seconds: small folders need none.
+    # The progress bar appears after two seconds, so small folders show no bar.
     bar = tqdm(_walk(root, b"", changed, set()), desc=f"listing {root}", unit=" photos", delay=2, leave=False)
     photos = PathList.of(root, bar)
     if len(photos) >= MIN_CACHED and max(changed.values()) < began - _MIN_AGE_NS:
@@ -90,21 +91,21 @@ def list_folder(root: Path, cache: Path | None = None) -> PathList:
                 file.write(len(header).to_bytes(8, "little") + header)
                 photos.names.tofile(file)
         except InputError as error:  # home folders on cluster nodes are often read-only
-            log.warning("the list of %d photos is not kept for the next run: %s", len(photos), error)
+            log.warning("the list of %d photos is not cached for the next run: %s", len(photos), error)
     return photos
 
 
 def default_cache() -> Path:
-    """Return `$LOOKCAST_CACHE`; if it is not set, `lookcast` in the user's cache folder."""
+    """Return the folder of the cache: `$LOOKCAST_CACHE`, or by default `lookcast` in the user's cache folder."""
     given = os.environ.get("LOOKCAST_CACHE")
     return Path(given or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lookcast")
 
 
 def _walk(root: Path, below: bytes, changed: dict[str, int], parents: set[tuple[int, int]]) -> Iterator[bytes]:
-    """Yield photo names relative to the root, sorted within each folder; record each folder's time of change."""
+    """Yield photo paths relative to the root, sorted within each folder; store the folders' times in `changed`."""
     folder = os.path.join(os.fsencode(root), below)  # noqa: PTH118 (bytes: names need not be UTF-8)
     status = os.stat(folder)  # noqa: PTH116
-    if (status.st_dev, status.st_ino) in parents:  # a link to a parent folder
+    if (status.st_dev, status.st_ino) in parents:  # a symbolic link to a parent folder
         return
     parents = parents | {(status.st_dev, status.st_ino)}
     changed[os.fsdecode(below)] = status.st_mtime_ns
@@ -117,7 +118,7 @@ def _walk(root: Path, below: bytes, changed: dict[str, int], parents: set[tuple[
 
 
 def _load_list(root: Path, path: Path) -> PathList | None:
-    """Map a cached list from its file; return None without one, or if a folder has changed."""
+    """Map a cached list into memory; return None if there is no cached list, or if a folder has changed."""
     if not path.is_file():
         return None
     data = np.asarray(np.memmap(path, np.uint8, "r"))  # a plain view: memmap's own slices are slow

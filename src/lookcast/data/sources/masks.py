@@ -1,4 +1,4 @@
-"""Masks of training photos: which file belongs to which photo, and whether it fits."""
+"""Masks of training photos: the mask file of each photo, and checks that masks fit their photos."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from lookcast.photos.masks import read_mask
 from lookcast.photos.read import read_photo
 
 NUM_CHECKED = 1000
-"""The sizes of this many masks are checked before a run starts; training skips other masks that do not fit."""
+"""Number of masks whose sizes are checked before a run starts. Training skips a photo if its mask does not fit."""
 
 
 def mask_path(photo: Path, folder: str | Path) -> Path:
@@ -26,28 +26,28 @@ def mask_path(photo: Path, folder: str | Path) -> Path:
 
 
 def read_labels(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Read the label of each pixel of a mask at its photo's size.
+    """Read a mask at the size of its photo, and return the label of each pixel.
 
     Args:
-        path: the mask, in the nine colours of `ops.masks.PALETTE`.
+        path: the mask file, in the nine colours of `ops.masks.PALETTE`.
         size: (height, width) of the photo.
 
     Returns:
         `(H, W)`, uint8, 0 to 8.
 
     Raises:
-        PhotoError: the file can't be read.
-        InputError: the mask has another aspect ratio than its photo.
+        PhotoError: the file can't be read, or is not in the nine colours.
+        InputError: the aspect ratios of the mask and the photo differ.
     """
     labels: npt.NDArray[np.uint8] = read_mask(path, size).numpy()
     return labels
 
 
 def without_masks(photos: Sequence[Path], folder: str | Path) -> Sequence[Path]:
-    """Drop the masks from a list of photos: the folder of masks may lie inside the folder of photos.
+    """Remove mask files from a list of photos, because the folder of masks may lie inside the folder of photos.
 
     Raises:
-        InputError: all of the files are masks.
+        InputError: all files in the list are masks.
     """
     masks = Path(folder).resolve()
     inside: dict[Path, bool] = {}
@@ -61,7 +61,7 @@ def without_masks(photos: Sequence[Path], folder: str | Path) -> Sequence[Path]:
 
     kept = [photo for photo in photos if not is_mask(photo)]
     if not kept:
-        raise InputError(f"photos: all {len(photos)} of them are masks in {folder}")
+        raise InputError(f"photos: all {len(photos)} files are masks in {folder}")
     if len(kept) < len(photos) and isinstance(photos, PathList):
         return PathList.of(photos.root, (os.fsencode(photo.relative_to(photos.root)) for photo in kept))
     return photos if len(kept) == len(photos) else kept
@@ -71,8 +71,8 @@ def check_masks(photos: Sequence[Path], folder: str | Path) -> None:
     """Check the names of all masks and the headers of the first `NUM_CHECKED` masks, before a run starts.
 
     Raises:
-        InputError: the folder is missing, a photo has no mask, two photos share a mask, a mask can't be read, or a mask
-            has another aspect ratio than its photo.
+        InputError: the folder is missing, a photo has no mask, two photos share a mask, a mask can't be read, or the
+            aspect ratios of a mask and its photo differ.
     """
     folder = check_path(folder, "masks")
     if not folder.is_dir():
@@ -82,7 +82,7 @@ def check_masks(photos: Sequence[Path], folder: str | Path) -> None:
     missing = [name for name in _names(photos, folder) if name not in existing]
     if missing:
         count = f"{len(missing)} of {len(photos)}"
-        raise InputError(f"masks: {count} photos have none in {folder}, the first that is missing is {missing[0]}")
+        raise InputError(f"masks: {count} photos have no mask in {folder}; the first missing file is {missing[0]}")
     check_names(photos, folder)
     for photo in islice(photos, NUM_CHECKED):
         mask, size = mask_path(photo, folder), _stored_size(photo)
@@ -94,7 +94,7 @@ def check_names(photos: Sequence[Path], folder: Path) -> None:
     """Check that no two photos share a mask.
 
     Raises:
-        InputError: two photos do; the message names them.
+        InputError: two photos share a mask; the message names both photos.
     """
     if len(set(_names(photos, folder))) == len(photos):
         return
@@ -110,7 +110,7 @@ def _names(photos: Sequence[Path], folder: Path) -> Iterator[str]:
 
 
 def _stored_size(path: Path) -> tuple[int, int] | None:
-    """Return the (height, width) of an upright photo from its header; None for a file that can't be read."""
+    """Return the (height, width) of a photo after EXIF rotation, from the header; None if the file can't be read."""
     try:
         with Image.open(path) as image:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5

@@ -1,4 +1,4 @@
-"""Sample photographs of scikit-image and scikit-learn, to try lookcast without data.
+"""Sample photos from scikit-image and scikit-learn, to try lookcast without other photos.
 
 `pip install lookcast[samples]` installs both packages.
 """
@@ -13,10 +13,10 @@ PREFIX = "sample:"
 
 
 class Sample(NamedTuple):
-    """One bundled photo.
+    """A sample photo in an installed package.
 
     Attributes:
-        package: the package and folder that hold the file.
+        package: the package, with the folder of the file.
         file: the file name.
         terms: author and licence.
     """
@@ -42,7 +42,7 @@ def sample_path(name: str) -> Path:
     """Return the path of a sample photo on this machine.
 
     Raises:
-        InputError: no such sample, or its package is not installed.
+        InputError: the sample does not exist, or its package is not installed.
     """
     if name not in SAMPLES:
         raise InputError(f"{PREFIX}{name}: no such sample; there are {', '.join(SAMPLES)}")

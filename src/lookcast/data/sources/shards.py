@@ -1,4 +1,4 @@
-"""Photos in shards: tar files and an index, so that any photo takes one read."""
+"""Photos in shards: tar files with an index, in which any photo can be read with one request."""
 
 import os
 import zlib
@@ -17,30 +17,30 @@ from lookcast.data.store.storage import open_storage
 from lookcast.photos.read import PhotoError
 
 MAX_CHECKED_AT_ONCE = 64
-"""The sizes of more remote shards are not checked at the start, but before the first read of each."""
+"""Maximum number of remote shards whose sizes are checked at the start; otherwise, the first read checks the size."""
 
-_BLOCK = 512  # a tar's members begin at multiples of it, after a header of the same size
+_BLOCK = 512  # bytes of a tar block: the data of a member begins at a full block, after a header of one block
 _CHUNK = 64 * 2**20
 
 
 class PhotoShards:
-    """Photos that `lookcast shard` wrote, by number: photo k is the k-th photo of the original folder.
+    """A source of the photos that `lookcast shard` wrote, in the order of the original folder.
 
-    Memory does not grow with the number of photos: the index is mapped, and the workers of a machine share its pages.
-    The index of remote shards is copied once to `cache`.
+    The index is mapped into memory and shared by the workers of a machine, so the memory of a worker does not grow with
+    the number of photos. The index of remote shards is copied once to `cache`.
 
     Args:
         source: the folder of the shards: a path, or a URL that fsspec knows, such as `s3://bucket/folder`.
-        masks: False leaves the masks in the shards unread.
-        cache: folder for the indexes of remote shards; None is `listing.default_cache()`.
+        masks: False ignores the masks in the shards.
+        cache: folder for copies of remote indexes; None means `listing.default_cache()`.
 
     Attributes:
-        min_side: shorter side that larger photos were shrunk to; None for photos of full size.
+        min_side: shorter side in pixels to which larger photos were shrunk; None if photos have their original size.
         has_masks: True if the shards hold masks.
-        fingerprint: hash of the photos' number and names, in order.
+        fingerprint: hash of the number of photos and of their names in order.
 
     Raises:
-        InputError: no shards, missing or cut shards, an index that is damaged or of a newer format.
+        InputError: the folder has no shards, a shard is missing or truncated, or the index is damaged or too new.
     """
 
     def __init__(self, source: str | Path, masks: bool = True, cache: Path | None = None) -> None:
@@ -61,7 +61,7 @@ class PhotoShards:
                 self._check_size(shard)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Pickling a memory map would copy it.
+        # Pickling a memory map would copy the mapped data.
         return {**self.__dict__, "_records": None, "_names": (-1, [])}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -75,7 +75,7 @@ class PhotoShards:
         """Decode one photo, with one read of its shard.
 
         Raises:
-            PhotoError: the read fails, or its result is not this photo.
+            PhotoError: the photo can't be read or decoded, or the stored bytes do not match the index.
             InputError: the shard is missing, or its size is wrong.
         """
         block, length, mask_length, checksum = (int(value) for value in self._records[self._check_number(number)])
@@ -83,9 +83,9 @@ class PhotoShards:
         if shard not in self._checked:
             self._check_size(shard)
         format, start = self.header.description.format, _BLOCK * block
-        mask_start = -(-length // _BLOCK) * _BLOCK + _BLOCK  # relative to `start`; the mask's header comes before
+        mask_start = -(-length // _BLOCK) * _BLOCK + _BLOCK  # relative to `start`, after the header of the mask
         size = mask_start + mask_length if mask_length else length
-        damaged = PhotoError(f"{self._member(shard, number)}: damaged, not the photo that was written")
+        damaged = PhotoError(f"{self._member(shard, number)}: damaged; the stored bytes do not match the index")
         if not _BLOCK <= start <= int(self.header.table[shard][1]) - size:
             raise damaged
         data = memoryview(self.storage.read(shard_name(shard), start - _BLOCK, _BLOCK + size))
@@ -127,23 +127,25 @@ class PhotoShards:
         size = self.storage.size(name)
         if size != expected:
             where = self.storage.where(name)
-            raise InputError(f"shards: {where} has {size} bytes, its index says {expected}: cut, or of other shards")
+            raise InputError(
+                f"shards: {where} has {size} bytes, but the index expects {expected}; cut, or of other shards"
+            )
         self._checked.add(shard)
 
     def _read_header(self) -> Header:
         try:
             size = self.storage.size(INDEX)
         except InputError as error:
-            hint = "lookcast shard makes shards and writes the index last; the same command again resumes"
+            hint = "lookcast shard writes the index last; run the same command again to resume"
             raise InputError(f"{error}; {hint}") from error
         try:
             where = f"shards: {self.storage.where(INDEX)}"
             return read_header(lambda start, length: self.storage.read(INDEX, start, length), size, where)
-        except PhotoError as error:  # it would make training skip a photo
+        except PhotoError as error:  # a PhotoError would make training skip a photo
             raise InputError(f"shards: {error}") from error
 
     def _cached_records(self, cache: Path) -> Path:
-        """Copy the records of a remote index, unless the cache has them under their hash."""
+        """Return a local copy of the records of a remote index; the hash of the records names the copy in the cache."""
         path = cache / f"{self.header.description.records_sha256}.records"
         start, end = self.header.records_start, self.header.names_start
         if path.is_file() and path.stat().st_size == end - start:

@@ -1,4 +1,4 @@
-"""A photo and its mask to bytes of a shard, and back."""
+"""Encoding of a photo and its mask to the bytes in a shard, and decoding."""
 
 import io
 import struct
@@ -12,27 +12,27 @@ from lookcast.data.sources.base import DecodedPhoto
 from lookcast.ops.masks import PALETTE
 
 Format = Literal["npy", "jpg", "png"]
-"""Format of the pixels: `npy` is exact and fast, `jpg` small, `png` exact and half as large but slow to read."""
-MASK_SUFFIX = "mask.png"  # webdataset takes the text after the first dot for the name of a column
+"""Format of the pixels: `npy` is lossless and fast; `jpg` is small; `png` is lossless, half as large, slow to read."""
+MASK_SUFFIX = "mask.png"  # webdataset uses the text after the first dot as a column name
 
 _COLORS = bytes(level for _, rgb in PALETTE for level in rgb)
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, struct.error)
 
 
 def encode_pixels(pixels: npt.NDArray[np.uint8], format: Format, quality: int) -> bytes:
-    """Encode `(H, W, 3)`; `quality` is for JPEG, which keeps the full colour resolution."""
+    """Encode pixels `(H, W, 3)`; `quality` applies to JPEG only, which is written without chroma subsampling."""
     file = io.BytesIO()
     if format == "npy":
         np.save(file, pixels, allow_pickle=False)
     elif format == "png":
-        Image.fromarray(pixels).save(file, "PNG", compress_level=1)  # higher levels save 2 %
+        Image.fromarray(pixels).save(file, "PNG", compress_level=1)  # higher levels save only 2 %
     else:
         Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=0)
     return file.getvalue()
 
 
 def encode_labels(labels: npt.NDArray[np.uint8]) -> bytes:
-    """Encode `(H, W)` as a PNG with the nine colours as its palette: a program reads labels, a viewer shows colours."""
+    """Encode labels `(H, W)` as a palette PNG: the pixel values are labels, the palette holds the nine colours."""
     image = Image.fromarray(labels).convert("P")
     image.putpalette(_COLORS)
     file = io.BytesIO()
@@ -41,10 +41,10 @@ def encode_labels(labels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def decode(pixels: bytes | memoryview, labels: bytes | memoryview | None, format: Format) -> DecodedPhoto:
-    """Invert `encode_pixels` and `encode_labels`.
+    """Decode the results of `encode_pixels` and `encode_labels`.
 
     Raises:
-        ValueError: the bytes are not the result of these functions.
+        ValueError: the bytes are not a result of these functions.
     """
     try:
         photo = _decode_pixels(pixels, format)
@@ -63,7 +63,7 @@ def _decode_pixels(data: bytes | memoryview, format: Format) -> npt.NDArray[np.u
     if format == "npy":
         stored: npt.NDArray[np.uint8] = np.load(file, allow_pickle=False)
         return stored
-    # Pillow is faster than libvips for photos as small as these.
+    # For such small photos, Pillow is faster than libvips.
     with Image.open(file, formats=("JPEG" if format == "jpg" else "PNG",)) as image:
         return np.array(image)
 
@@ -71,5 +71,5 @@ def _decode_pixels(data: bytes | memoryview, format: Format) -> npt.NDArray[np.u
 def _decode_labels(data: bytes | memoryview) -> npt.NDArray[np.uint8]:
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         if image.mode != "P":
-            raise ValueError(f"its mask is {image.mode}, expected a palette")
+            raise ValueError(f"its mask has mode {image.mode}, expected a palette (mode P)")
         return np.array(image)

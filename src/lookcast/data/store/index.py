@@ -1,13 +1,14 @@
-"""The index of a set of shards: one file that says where each photo is, mapped into memory.
+"""The index of a set of shards: one file with the position of each photo, which is mapped into memory.
 
-    16 bytes   `lookcast shards` and a line feed
-     4 x u32   format version, CRC-32 of description and table, bytes of the description, 0
-     n bytes   description: JSON, padded with spaces to a multiple of 8
-    24 a shard table: u64 number after its last photo, u64 bytes of its tar, u64 end of its names
-    16 a photo records: u32 block of 512 bytes in the tar, u32 bytes, u32 bytes of the mask or 0, u32 CRC-32
-     n bytes   names: those of a shard are joined by zero bytes
+    16 bytes            `lookcast shards` and a line feed
+    4 x u32             format version; CRC-32 of description and table; size of the description; 0
+    n bytes             description: JSON, padded with spaces to a multiple of 8 bytes
+    24 bytes per shard  table: u64 number of the last photo + 1; u64 size of the tar; u64 end of the shard's names
+    16 bytes per photo  records: u32 number of the first 512-byte block of the photo in the tar; u32 size of the photo;
+                        u32 size of the mask, or 0; u32 CRC-32
+    n bytes             names of the photos; zero bytes separate the names of a shard
 
-All numbers are little-endian.
+All numbers are little-endian, all sizes are in bytes. The end of a shard's names is relative to the first name.
 """
 
 import hashlib
@@ -34,26 +35,26 @@ _MAGIC = b"lookcast shards\n"
 _FIXED_BYTES = len(_MAGIC) + 16
 _ROW_BYTES, _RECORD_BYTES = 3 * 8, 16
 _U32, _U64 = np.dtype("<u4"), np.dtype("<u8")
-# Version 1 was published with these keys of the JSON.
+# Fields of the JSON whose published keys in version 1 differ from the names in `Description`.
 FILE_KEYS = {"format": "kind", "min_side": "shortest"}
 
 Records = npt.NDArray[np.uint32]
 
 
 class Description(NamedTuple):
-    """Facts about the whole set.
+    """Description of a set of shards.
 
     Attributes:
-        photos, shards: their numbers.
-        format: of the pixels.
-        quality: of JPEG; None for other formats.
-        min_side: shorter side that larger photos were shrunk to; None for photos of full size.
+        photos, shards: number of photos and number of shards.
+        format: format of the pixels.
+        quality: JPEG quality; None for other formats.
+        min_side: shorter side in pixels to which larger photos were shrunk; None if photos have their original size.
         masks: True if every photo has a mask.
-        left_out: number of photos of the folder that could not be read.
-        names_bytes: size of all names.
-        fingerprint: hash of the photos' number and names, in order.
-        plan: the options that the shards were made with.
-        records_sha256: hash of the records, which identifies a copy of them.
+        left_out: number of photos in the folder that the shards do not hold, because of an unusable photo or mask.
+        names_bytes: size of all names in bytes.
+        fingerprint: hash of the number of photos and of their names in order.
+        plan: options of the call of `make_shards`.
+        records_sha256: SHA-256 of the records, which identifies a copy of the records.
     """
 
     photos: int
@@ -70,14 +71,14 @@ class Description(NamedTuple):
 
 
 class FinishedShard(NamedTuple):
-    """A finished shard.
+    """A shard whose tar is complete.
 
     Attributes:
-        end: number, in the listing of the folder, of the first photo after this shard.
-        bytes: size of its tar.
-        records: one for each photo, as in the index.
-        names: names of its photos.
-        left_out: photos of its part of the listing that are not in it, `path: reason`.
+        end: number of the first photo after this shard, in the listing of the folder.
+        bytes: size of the tar in bytes.
+        records: one record for each photo, as in the index.
+        names: names of the photos in the shard.
+        left_out: one text `path: reason` for each photo in this part of the listing that the shard does not hold.
     """
 
     end: int
@@ -88,12 +89,12 @@ class FinishedShard(NamedTuple):
 
 
 class Header(NamedTuple):
-    """The beginning of an index.
+    """The parts of an index before the records.
 
     Attributes:
-        description: of the set.
-        table: `(shards, 3)`: number after the last photo, bytes, end of the names.
-        records_start: offset of the records in the file.
+        description: description of the set.
+        table: `(shards, 3)`, with the three columns that the docstring of this module lists.
+        records_start: offset of the records in the file, in bytes.
     """
 
     description: Description
@@ -102,7 +103,7 @@ class Header(NamedTuple):
 
     @property
     def names_start(self) -> int:
-        """Offset of the names in the file."""
+        """Offset of the names in the file, in bytes."""
         return self.records_start + _RECORD_BYTES * self.description.photos
 
     @property
@@ -125,8 +126,8 @@ def write_index(path: Path, shards: Sequence[FinishedShard], **description: Any)
     """Write the index of shards.
 
     Args:
-        path: the file.
-        shards: all of them, in order.
+        path: the index file.
+        shards: all shards, in order.
         **description: the fields of `Description` that do not follow from the shards.
     """
     records = np.concatenate([np.array(shard.records, _U32) for shard in shards])
@@ -156,12 +157,12 @@ def read_header(read: Callable[[int, int], bytes], size: int, where: str) -> Hea
     """Read and check the beginning of an index.
 
     Args:
-        read: reads `length` bytes from `start` of the file.
-        size: bytes of the file.
-        where: the file's name in messages.
+        read: function `read(start, length)` that reads `length` bytes of the file from the offset `start`.
+        size: size of the file in bytes.
+        where: name of the file in messages.
 
     Raises:
-        InputError: not an index, a newer version, cut or damaged.
+        InputError: the file is not an index, has a newer format, or is truncated or damaged.
     """
     fixed = read(0, _FIXED_BYTES)
     if fixed[: len(_MAGIC)] != _MAGIC[: len(fixed)] or not fixed:
@@ -171,7 +172,7 @@ def read_header(read: Callable[[int, int], bytes], size: int, where: str) -> Hea
         raise damaged
     version, checksum, length, _ = (int(number) for number in np.frombuffer(fixed, _U32, offset=len(_MAGIC)))
     if version > VERSION:
-        raise InputError(f"{where}: has format {version}, this lookcast reads up to {VERSION}; a newer one may read it")
+        raise InputError(f"{where}: has format {version}, this lookcast reads up to {VERSION}; update lookcast")
     if length > size:
         raise damaged
     text = read(_FIXED_BYTES, length)
@@ -193,7 +194,7 @@ def read_header(read: Callable[[int, int], bytes], size: int, where: str) -> Hea
 
 
 def map_records(path: Path, header: Header, offset: int) -> Records:
-    """Map the records of a file into memory, which all processes of a machine share.
+    """Map the records in a file into memory that all processes of a machine share.
 
     Raises:
         InputError: the file can't be read, or is too short.

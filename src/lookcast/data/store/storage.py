@@ -1,4 +1,4 @@
-"""Byte ranges of the files of a folder: on this machine, or at a URL that fsspec supports."""
+"""Reading of byte ranges from files in a folder, which is on this machine or at a URL that fsspec supports."""
 
 import os
 import time
@@ -13,16 +13,16 @@ from lookcast.checks import InputError
 from lookcast.photos.read import PhotoError
 
 MAX_OPEN = 64
-"""Files that a process keeps open."""
+"""Maximum number of files that a process keeps open."""
 PAUSES = (0.5, 1.0, 2.0)
-"""Seconds before a failed remote read is tried again. s3fs and others retry on their own too, but HTTP does not."""
+"""Pauses in seconds between the attempts of a remote read. s3fs also retries by itself, but HTTP in fsspec does not."""
 
 
 def open_storage(source: str | Path) -> "LocalStorage | RemoteStorage":
     """Open a folder by its path, or by a URL such as `s3://bucket/folder`.
 
     Raises:
-        InputError: no such folder, or a URL that no installed package reads.
+        InputError: the folder does not exist, or no installed package supports the URL.
     """
     if "://" in str(source):
         return RemoteStorage(str(source))
@@ -32,13 +32,13 @@ def open_storage(source: str | Path) -> "LocalStorage | RemoteStorage":
 
 
 class LocalStorage:
-    """Files of a folder on this machine. It can be pickled, and used after a fork."""
+    """Files in a folder on this machine. The object can be pickled, and used after a fork."""
 
     remote = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        # An evicted file closes as soon as nothing reads from it.
+        # A file that leaves the cache is closed after the last read in progress.
         self._open = lru_cache(MAX_OPEN)(lambda name: (self.folder / name).open("rb", buffering=0))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -60,20 +60,20 @@ class LocalStorage:
             raise InputError(f"shards: {self.where(name)} is missing ({error.strerror})") from error
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """Read `length` bytes, or fewer at the end of the file.
+        """Read `length` bytes from the offset `start`; at the end of the file, read fewer bytes.
 
         Raises:
             PhotoError: the file can't be read.
         """
         try:
-            # pread: forked processes share a file's position.
+            # pread, because forked processes share the position of an open file.
             return os.pread(self._open(name).fileno(), length, start)
         except OSError as error:
             raise PhotoError(f"{self.where(name)}: can't be read ({error.strerror})") from error
 
 
 class RemoteStorage:
-    """Files of a folder at a URL, like `LocalStorage`. A failed read is tried again after each of `PAUSES`."""
+    """Files in a folder at a URL, with the methods of `LocalStorage`. `PAUSES` separate the attempts of a read."""
 
     remote = True
 
@@ -99,16 +99,16 @@ class RemoteStorage:
         except PhotoError as error:
             raise InputError(f"shards: {error}") from error
         if size is None:
-            raise InputError(f"shards: {self.where(name)}: the server does not say how large it is")
+            raise InputError(f"shards: {self.where(name)}: the server does not report the size of the file")
         self._existing = self._existing or name
         return int(size)
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """Read `length` bytes, or fewer at the end of the file.
+        """Read `length` bytes from the offset `start`; at the end of the file, read fewer bytes.
 
         Raises:
             PhotoError: the file can't be read.
-            InputError: the server does not answer any more, or serves whole files only.
+            InputError: the server does not answer any more, or can't serve parts of files.
         """
         try:
             data: bytes = self._retry(lambda system, path: system.cat_file(path, start=start, end=start + length), name)
@@ -126,7 +126,7 @@ class RemoteStorage:
         return data
 
     def _answers(self) -> bool:
-        """Return True if the server still serves the file whose size was read first, the index."""
+        """Return True if the server still serves the index, which is the first file whose size was read."""
         if self._existing is None:
             return True
         system, path = self._locate(self._existing)
@@ -153,7 +153,10 @@ class RemoteStorage:
         raise AssertionError
 
     def _locate(self, name: str) -> tuple[Any, str]:
-        """Return the file system and the path in it. fsspec caches one for each process, as connections do not fork."""
+        """Return the file system of the URL, and the path of a file in this file system.
+
+        fsspec caches one file system for each process, because a forked process can't use open connections.
+        """
         try:
             system, root = fsspec.core.url_to_fs(self.url)
         except ImportError as error:

@@ -1,4 +1,4 @@
-"""The journal of shards that are being written: a line with the options, then a line for each finished shard."""
+"""The journal of an unfinished set of shards: one line with the options, then one line for each finished shard."""
 
 import json
 import os
@@ -13,28 +13,28 @@ from lookcast.data.store.index import FILE_KEYS, INDEX, FinishedShard, shard_nam
 from lookcast.paths import check_path
 
 JOURNAL = "unfinished.jsonl"
-"""Lies in the output folder until the index is written."""
+"""File name of the journal, which stays in the output folder until the index is written."""
 
 
 class UnfinishedShards:
-    """The output folder while shards are written to it.
+    """The output folder of a set of shards that is not finished.
 
     Args:
-        out: the folder: new, empty, or holding shards of the same plan.
-        plan: the options, as plain values.
+        out: the output folder: a new folder, an empty folder, or a folder with shards of the same plan.
+        plan: the options of `make_shards`, as JSON values.
 
     Attributes:
-        finished: the finished shards up to the first missing one.
+        finished: the finished shards before the first missing shard.
 
     Raises:
-        InputError: the folder holds something else, or shards of another plan.
+        InputError: the path is a URL or a file, or the folder holds other files or shards of another plan.
     """
 
     def __init__(self, out: Path, plan: dict[str, Any]) -> None:
         self.out, self.journal = out, out / JOURNAL
         self.finished: list[FinishedShard] = []
-        if re.match(r"[a-z][a-z0-9+.-]+:/", str(out)):  # a path keeps only one of the slashes
-            raise InputError(f"out: {out} is a URL; write the shards to a folder, and copy that")
+        if re.match(r"[a-z][a-z0-9+.-]+:/", str(out)):  # `Path` turns `//` into `/`
+            raise InputError(f"out: {out} is a URL; write the shards to a folder, and copy this folder to the URL")
         if check_path(out, "out").exists() and not out.is_dir():
             raise InputError(f"out: {out} is a file, expected a folder")
         if (out / INDEX).is_file():
@@ -48,10 +48,10 @@ class UnfinishedShards:
                 temporary.write_text(json.dumps(plan) + "\n")
         for pattern in (".[0-9]*.tar", f".{Path(INDEX).stem}.*.index", f".{self.journal.stem}.*"):
             for temporary in out.glob(pattern):
-                temporary.unlink()  # of a killed process
+                temporary.unlink()  # a temporary file of a killed process
 
     def add(self, shard: FinishedShard) -> None:
-        """Append the line of a shard whose tar is complete.
+        """Append a line for a shard whose tar is complete.
 
         Raises:
             InputError: the journal can't be written.
@@ -64,7 +64,7 @@ class UnfinishedShards:
         self.finished.append(shard)
 
     def _read_journal(self) -> dict[str, Any]:
-        """Return the plan and fill `finished`; cut the journal after the last shard that is complete."""
+        """Return the plan and fill `finished`; truncate the journal after the last complete shard."""
         foreign = InputError(f"out: {self.journal} is not a journal of shards; name another folder")
         with self.journal.open("rb") as file:
             try:
@@ -95,4 +95,4 @@ class UnfinishedShards:
             f"{names.get(key, key)} {before.get(key)}, now {now[key]}" for key in now if before.get(key) != now[key]
         ]
         options = "with other photos in the folder" if "photos" in changes[0] else f"with {', '.join(changes)}"
-        raise InputError(f"out: {self.out} holds shards that were made {options}; name another folder, or delete it")
+        raise InputError(f"out: {self.out} holds shards that were made {options}; delete this folder or name another")

@@ -1,4 +1,4 @@
-"""Write a folder of photos as shards: worker processes shrink and encode, one process writes, finished shards stay."""
+"""Writer of shards: worker processes shrink and encode photos, and one process writes the tar files."""
 
 import os
 import sys
@@ -34,8 +34,8 @@ class ShardSet(NamedTuple):
     """The result of `make_shards`.
 
     Attributes:
-        description: of the shards.
-        bytes: size of the shards and their index.
+        description: description of the shards.
+        bytes: size of the shards and the index together, in bytes.
     """
 
     description: Description
@@ -54,24 +54,26 @@ def make_shards(
     shard_mb: Annotated[int, Field(ge=1, le=2**20)] = 256,
     jobs: Annotated[int, Field(ge=1, le=256)] | None = None,
 ) -> ShardSet:
-    """Write the photos of a folder as shards, with a progress bar on a terminal; resume an earlier, interrupted call.
+    """Write the photos of a folder as shards, or resume an interrupted call.
 
-    A photo that can't be read, or whose mask is missing or does not fit, is reported and left out. Photos keep the
-    order of `find_photos`. The index is written last: a folder without it does not count as shards.
+    A photo is reported and left out if the photo can't be read, or if its mask is missing or does not fit. Photos keep
+    the order of `find_photos`. The index is written last: a folder without an index is not a set of shards. A progress
+    bar is shown on a terminal.
 
     Args:
-        folder: the photos, searched recursively.
-        out: folder for the shards: new, empty, or of an interrupted call with the same arguments.
+        folder: folder of photos, searched recursively.
+        out: folder for the shards: a new folder, an empty folder, or the folder of an earlier call with the same
+            arguments.
         masks: folder of colour masks, one PNG for each photo, named by the photo's stem.
         format: format of the pixels.
-        min_side: larger photos are shrunk to this many pixels on the shorter side.
-        quality: of JPEG.
+        min_side: shorter side in pixels to which larger photos are shrunk.
+        quality: JPEG quality.
         shard_mb: largest size of a shard in MiB; a photo that is larger than this is alone in its shard.
-        jobs: worker processes; None is one for each core.
+        jobs: number of worker processes; None means one process for each core.
 
     Raises:
-        InputError: an argument out of range, no photo, no readable photo, photos that would share a mask, or an `out`
-            that holds something else or can't be written.
+        InputError: an argument is out of range, there is no readable photo, two photos would share a mask, or `out`
+            holds other files or can't be written.
     """
     photos = _list_photos(folder, masks)
     names = [photo.relative_to(folder).as_posix() for photo in photos]
@@ -111,7 +113,7 @@ def _list_photos(folder: Path, masks: Path | None) -> Sequence[Path]:
 
 
 class EncodedPhoto(NamedTuple):
-    """A photo and its mask as bytes; `error` says why there are none."""
+    """The encoded bytes of a photo and its mask. After a failure, the bytes are empty and `error` is the reason."""
 
     photo: bytes
     mask: bytes
@@ -119,7 +121,7 @@ class EncodedPhoto(NamedTuple):
 
 
 class PhotoEncoder(Dataset[EncodedPhoto]):
-    """Photos of a folder, shrunk and encoded, for the workers of a `DataLoader`."""
+    """Dataset of shrunk and encoded photos, for the workers of a `DataLoader`."""
 
     def __init__(self, source: PhotoFolder, format: Format, quality: int) -> None:
         self.source, self.format, self.quality = source, format, quality
@@ -133,7 +135,7 @@ class PhotoEncoder(Dataset[EncodedPhoto]):
             if self.source.masks is not None and not (mask := mask_path(photo, self.source.masks)).is_file():
                 raise PhotoError(f"{photo}: has no mask {mask}")
             pixels, labels = self.source.read(number)
-        except PhotoError as error:  # of the photo or of its mask
+        except PhotoError as error:  # an error of the photo or of its mask
             return EncodedPhoto(b"", b"", str(error))
         encoded = encode_pixels(pixels, self.format, self.quality)
         return EncodedPhoto(encoded, b"" if labels is None else encode_labels(labels), None)
@@ -142,7 +144,7 @@ class PhotoEncoder(Dataset[EncodedPhoto]):
 def _write_shards(
     encoder: PhotoEncoder, names: Sequence[str], max_bytes: int, jobs: int, unfinished: UnfinishedShards
 ) -> None:
-    """Write the missing shards, and a line of the journal after each."""
+    """Write the missing shards; after each shard, append a line to the journal."""
     begin = unfinished.finished[-1].end if unfinished.finished else 0
     written = sum(len(shard.records) for shard in unfinished.finished)
     with tqdm(total=len(names), initial=begin, unit="photo", disable=None) as bar:
@@ -167,7 +169,7 @@ def _write_shards(
                         written += 1
                     pending = next(stream, None)
                 if not records:
-                    raise InputError(f"photos: none of the {len(names)} can be read, first {left_out[0]}")
+                    raise InputError(f"photos: none of the {len(names)} photos can be read; first error: {left_out[0]}")
                 tar.write(bytes(tar_size(size) - size))
             end = len(names) if pending is None else pending[0]
             unfinished.add(FinishedShard(end, tar_size(size), records, own_names, left_out))
@@ -184,7 +186,10 @@ def _encoded(encoder: PhotoEncoder, begin: int, jobs: int, bar: Any) -> Iterator
 
 
 def tar_members(number: int, format: Format, encoded: EncodedPhoto) -> bytes:
-    """Return `000000123.jpg` and `000000123.mask.png` as members of a tar: header, data, padding to full blocks."""
+    """Return the tar members of a photo and its mask, such as `000000123.jpg` and `000000123.mask.png`.
+
+    A member consists of a header, the data, and padding to full blocks.
+    """
     parts = []
     for suffix, data in ((format, encoded.photo), (MASK_SUFFIX, encoded.mask)):
         if data:
@@ -195,11 +200,14 @@ def tar_members(number: int, format: Format, encoded: EncodedPhoto) -> bytes:
 
 
 def tar_size(size: int) -> int:
-    """Return the size of a tar with members of `size` bytes: two empty blocks end it, and records fill it up."""
+    """Return the size of a tar whose members have `size` bytes in total.
+
+    Two empty blocks end a tar, and padding fills the last record of `tarfile.RECORDSIZE` bytes.
+    """
     return -(-(size + 2 * _BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
 
 def record(start: int, encoded: EncodedPhoto, members: bytes) -> tuple[int, int, int, int]:
-    """Return the index's record of a photo whose members begin at `start`; see `data.store.index`."""
+    """Return the index record of a photo whose tar members begin at byte `start`; see `data.store.index`."""
     end = len(members) - -len(encoded.mask or encoded.photo) % _BLOCK  # without the padding
     return start // _BLOCK + 1, len(encoded.photo), len(encoded.mask), zlib.crc32(memoryview(members)[_BLOCK:end])

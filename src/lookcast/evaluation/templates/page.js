@@ -1,5 +1,5 @@
 "use strict";
-// Sort the pairs by a figure of the output. A second click on the same button reverses the order.
+// Sort the pairs by a metric of the output. A second click on the same button reverses the order.
 const buttons = [...document.querySelectorAll(".sort button")];
 const list = document.querySelector(".pairs");
 for (const button of buttons) {
@@ -16,7 +16,7 @@ for (const button of buttons) {
     const pairs = [...list.children];
     pairs.sort((a, b) => {
       const [x, y] = [a.dataset[key], b.dataset[key]];
-      // A pair without the figure stays at the end in both orders.
+      // A pair without the metric stays at the end in both orders.
       if (x === "" || y === "") return (x === "") - (y === "");
       return ascending ? compare(x, y) : compare(y, x);
     });

@@ -1,1 +1,1 @@
-"""Export of looks for other programs: ONNX, a package compiled ahead of time, a table of colours."""
+"""Export of looks for other programs: ONNX models, packages compiled by Inductor, and `.cube` colour tables."""

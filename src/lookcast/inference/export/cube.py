@@ -1,4 +1,4 @@
-"""Export of a look as a `.cube`: one table of colours for grading tools, the nearest to the grid without positions."""
+"""Export of a look as a `.cube` file: a 3D lookup table for grading tools, fitted to stylized photos."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,17 +16,17 @@ from lookcast.ops.resize import resize_pixels
 from lookcast.photos.adapters import AnyImage, open_image
 
 SIZES = (17, 33, 65)
-"""Steps a side that every grading tool reads."""
-_PIXELS = 1 << 18  # pixels of each photo that the table is fitted to
+"""Supported numbers of table entries along each axis. Every grading tool can read these sizes."""
+_PIXELS = 1 << 18  # number of pixels that are drawn from each photo for the fit
 
 
 class CubeLoss(NamedTuple):
-    """The error of a table: means over the pixels of the photos it was fitted to.
+    """Errors of a colour table, as means over the pixels of the photos of the fit.
 
     Attributes:
-        levels: absolute difference to the stylized photos, in 8-bit levels.
-        lab: Euclidean distance to them in CIELAB.
-        look: absolute difference between the stylized photos and the photos, in 8-bit levels, for comparison.
+        levels: mean absolute difference between the table's output and the stylized photos, in 8-bit levels.
+        lab: mean Euclidean distance in CIELAB between the table's output and the stylized photos.
+        look: mean absolute difference between the photos and the stylized photos, in 8-bit levels, for comparison.
     """
 
     levels: float
@@ -36,7 +36,7 @@ class CubeLoss(NamedTuple):
     def __str__(self) -> str:
         return (
             f"the table differs from the stylized photos by {self.levels:.2f} of 255 levels, {self.lab:.2f} in CIELAB; "
-            f"the look moves them by {self.look:.2f} levels"
+            f"the look changes the photos by {self.look:.2f} levels"
         )
 
 
@@ -48,23 +48,26 @@ def export_cube(
     size: int = 33,
     title: str | None = None,
 ) -> CubeLoss:
-    """Fit a table of colours to the effect of a look on some photos, and write it atomically.
+    """Fit a colour table to stylized photos, and write the table atomically as a `.cube` file.
 
-    A table depends on a pixel's colour, not on its position: where the look turns one colour into two, the table holds
-    their mean. Fit it to one photo to grade that scene, to several photos for a look of wider use. `ops.lut.fit_lut`
-    describes the fit.
+    A table maps each colour to one colour, whatever the position of the pixel. If the look maps one colour to several
+    colours, the table contains their mean. Fit the table to one photo to grade one scene, or to several photos for
+    wider use. `ops.lut.fit_lut` describes the fit.
 
     Args:
-        stylizer: the checkpoint.
-        path: the `.cube` file.
-        photos: the photos to stylize and fit to, one or more, in sRGB like the table.
-        style: for a universal checkpoint, one style or several; None takes that of `Stylizer.set_style`.
-        size: steps a side, one of `SIZES`.
-        title: for the file's header; None takes the file's name.
+        stylizer: the loaded checkpoint.
+        path: the `.cube` file to write.
+        photos: one or more sRGB photos, which are stylized for the fit. The table is for sRGB colours too.
+        style: one or more styles for a universal checkpoint; None uses the style of `Stylizer.set_style`.
+        size: number of table entries along each axis, one of `SIZES`.
+        title: title in the header of the file; None uses the stem of the file name.
+
+    Returns:
+        The errors of the table on the photos.
 
     Raises:
-        InputError: no photos, another size, a style for a checkpoint with a single look or none for a universal one,
-            or the file can't be written.
+        InputError: there are no photos, the size is not in `SIZES`, a single-look checkpoint gets a style, a universal
+            checkpoint gets no style, or the file can't be written.
     """
     if size not in SIZES:
         raise InputError(f"size: expected one of {', '.join(map(str, SIZES))}, got {size}")
@@ -92,15 +95,15 @@ def _stylized(
 
 
 def _colors(content: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return pairs of colours `(N, 3)`, the same number for every photo."""
+    """Return a random sample of corresponding colours, `(N, 3)` each. N is the same for every photo."""
     colors = [image.transpose(0, 1).flatten(1).T for image in (content, output)]
-    # Random, because every n-th pixel would be a column of the photo; with repetition, so that photos count alike.
+    # Random, because every n-th pixel could be a column of the photo. With replacement, so N is equal for all photos.
     chosen = torch.randint(len(colors[0]), (_PIXELS,), generator=torch.Generator().manual_seed(0))
     return colors[0][chosen], colors[1][chosen]
 
 
 def _header(title: str, size: int, licence: object) -> str:
-    """Return the header in ASCII, as the format demands."""
+    """Return the header of a `.cube` file, in ASCII as the format requires."""
     comments = ["made by lookcast for colours encoded as sRGB"]
     comments += [] if licence is None else [f"terms: {licence}"]
     lines = [

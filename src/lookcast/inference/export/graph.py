@@ -1,4 +1,4 @@
-"""A look as one graph, image tensors in and image tensor out: the module that is traced, and the check of a file."""
+"""Modules that `export_onnx` and `export_pt2` trace, and the comparison of an exported file with PyTorch."""
 
 import copy
 import json
@@ -18,21 +18,21 @@ from lookcast.ops.resize import resize_pixels
 from lookcast.photos.adapters import AnyImage, open_image
 
 MAX_DIFFERENCE = 1e-4
-"""Largest accepted difference to PyTorch: a fortieth of an 8-bit level, ten times the effect of another order of sums
-on photos."""
+"""Largest accepted difference between an exported file and PyTorch: 1/40 of an 8-bit level. The order of floating-point
+sums changes photos by a tenth of this value."""
 DYNAMIC = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
-"""Dimensions of an image that a file leaves open."""
+"""Dynamic dimensions of the content."""
 _DYNAMIC_STYLE = {2: torch.export.Dim("style_height"), 3: torch.export.Dim("style_width")}
 _TRACED = (2, 3, 96, 64)
 _SIZES = ((480, 640), (811, 607))
 
 
 class FixedStyleGraph(nn.Module):
-    """A graph with a fixed style: content `(B, 3, H, W)` in [0, 1] to the stylized image, clamped.
+    """Module with a fixed style, from content `(B, 3, H, W)` in [0, 1] to the stylized image, clamped to [0, 1].
 
     Args:
-        generator: with a single look, or universal.
-        styles: for a universal generator, its statistics of the style photos, and their weights.
+        generator: single-look or universal generator.
+        styles: for a universal generator, pairs of the statistics of a style photo and the weight of the style.
     """
 
     inputs: tuple[str, ...] = ("content",)
@@ -53,7 +53,7 @@ class FixedStyleGraph(nn.Module):
 
 
 class AnyStyleGraph(nn.Module):
-    """A universal generator: content `(B, 3, H, W)` and style `(1, 3, h, w)`, both in [0, 1], to the image, clamped."""
+    """Module from content `(B, 3, H, W)` and style `(1, 3, h, w)`, both in [0, 1], to the stylized image, clamped."""
 
     inputs = ("content", "style")
 
@@ -68,14 +68,14 @@ class AnyStyleGraph(nn.Module):
 
 
 def graph_of(stylizer: Stylizer, style: Style | None = None) -> FixedStyleGraph | AnyStyleGraph:
-    """Build the module to export, in float32 whatever the stylizer computes in.
+    """Build the module to export. The module computes in float32, even if the stylizer uses bfloat16.
 
     Args:
-        stylizer: the checkpoint.
-        style: for a universal checkpoint, the styles to fix, without masks; None leaves the style as an input.
+        stylizer: the loaded checkpoint.
+        style: one or more fixed styles without masks, for a universal checkpoint. None makes the style an input.
 
     Raises:
-        InputError: a style for a checkpoint with a single look, or a style with a mask.
+        InputError: a single-look checkpoint gets a style, or a style has a mask.
     """
     generator = copy.deepcopy(stylizer.generator)
     if generator.needs_encoder:
@@ -99,7 +99,7 @@ def graph_of(stylizer: Stylizer, style: Style | None = None) -> FixedStyleGraph 
 def example(
     graph: FixedStyleGraph | AnyStyleGraph, device: torch.device
 ) -> tuple[tuple[torch.Tensor, ...], tuple[dict[int, Any], ...]]:
-    """Return inputs to trace a graph with, and their dynamic dimensions."""
+    """Return example inputs for tracing a graph, and the dynamic dimensions of each input."""
     images, dynamic = (_noise(_TRACED, device), _noise((1, 3, 64, 96), device)), (DYNAMIC, _DYNAMIC_STYLE)
     return images[: len(graph.inputs)], dynamic[: len(graph.inputs)]
 
@@ -110,19 +110,19 @@ def check_same(
     device: torch.device,
     photos: Sequence[AnyImage] = (),
 ) -> float:
-    """Compare the outputs of a written file and of its graph, at two sizes that were not traced.
+    """Compare the outputs of an exported file and of its graph at two image sizes that differ from the traced size.
 
     Args:
-        run: the file: tensors in, tensor out.
-        graph: its source.
-        device: of the graph.
-        photos: to compare on, besides a random image with the spectrum of photographs.
+        run: function that runs the exported file on tensors and returns a tensor.
+        graph: the graph from which the file was exported.
+        device: device of the graph.
+        photos: photos for the comparison, in addition to a random image with the spectrum of photographs.
 
     Returns:
-        The largest difference of any value.
+        The largest absolute difference of any value.
 
     Raises:
-        RuntimeError: it is larger than `MAX_DIFFERENCE`.
+        RuntimeError: the difference is larger than `MAX_DIFFERENCE`.
     """
     largest = 0.0
     for number, size in enumerate(_SIZES):
@@ -132,23 +132,23 @@ def check_same(
             inputs = (image.contiguous(), images[-1][:1].flip(1).contiguous())[: len(graph.inputs)]
             with torch.no_grad():
                 difference = (run(*inputs).to(device) - graph(*inputs)).abs().max().item()
-            if not difference <= MAX_DIFFERENCE:  # this form refuses NaN too
+            if not difference <= MAX_DIFFERENCE:  # this form also refuses NaN
                 raise RuntimeError(
-                    f"the exported file differs from PyTorch by {difference:.2g}; accepted is {MAX_DIFFERENCE:g}"
+                    f"the exported file differs from PyTorch by {difference:.2g}; the limit is {MAX_DIFFERENCE:g}"
                 )
             largest = max(largest, difference)
     return largest
 
 
 def metadata(stylizer: Stylizer) -> dict[str, str]:
-    """Return the description for a file: the checkpoint's whole header as JSON, and its terms."""
+    """Return the metadata of an exported file: the full header of the checkpoint as JSON, and the licence."""
     licence = stylizer.header.get("licence")
     terms = {} if licence is None else {"licence": str(licence)}
     return {"lookcast": json.dumps(stylizer.header), **terms}
 
 
 def _noise(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    """Return random images with equal contrast at every scale, like photographs; the same in every run."""
+    """Return random images with equal contrast at every scale, like photographs. The random seed is fixed."""
     generator = torch.Generator().manual_seed(0)
     batch, channels, height, width = shape
     image = torch.zeros(shape)

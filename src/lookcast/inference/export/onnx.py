@@ -1,4 +1,4 @@
-"""Export of a look as ONNX, for every runtime that reads ONNX."""
+"""Export of a look as an ONNX model."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -24,24 +24,25 @@ def export_onnx(
     style: Style | None = None,
     photos: Sequence[AnyImage] = (),
 ) -> float:
-    """Write a look as ONNX, opset 20, atomically, and check the file in ONNX Runtime.
+    """Write a look atomically as an ONNX model (opset 20), and compare the model in ONNX Runtime with PyTorch.
 
-    The input `content` is `(batch, 3, height, width)` float32 in [0, 1], sRGB; the output `image` is the same, clamped.
-    A universal checkpoint without a style gives a file with a second input `style`, `(1, 3, style_height,
-    style_width)`. All named sizes are dynamic. There are no masks. The file's metadata holds the checkpoint's header.
+    The input `content` is an sRGB image `(batch, 3, height, width)`, float32 in [0, 1]. The output `image` has the same
+    shape and type, clamped to [0, 1]. A universal checkpoint without a style gives a model with a second input `style`,
+    `(1, 3, style_height, style_width)`. All named sizes are dynamic. The model has no masks. The metadata of the file
+    contain the header of the checkpoint.
 
     Args:
-        stylizer: the checkpoint, on the CPU.
-        path: the `.onnx` file.
-        style: for a universal checkpoint, one style or several, without masks; the file then holds them.
-        photos: images to check the file on, besides a random one.
+        stylizer: the loaded checkpoint, on the CPU.
+        path: the `.onnx` file to write.
+        style: one or more styles without masks, for a universal checkpoint; these styles are fixed in the model.
+        photos: photos for the comparison, in addition to a random image.
 
     Returns:
-        The largest difference between the file and PyTorch at two sizes.
+        The largest difference between the model and PyTorch, at two image sizes.
 
     Raises:
-        InputError: a library is missing, a style for a checkpoint with a single look, a device other than the CPU, or
-            the file can't be written.
+        InputError: a library is missing, a single-look checkpoint gets a style, the stylizer is not on the CPU, or the
+            file can't be written.
         RuntimeError: the file differs from PyTorch by more than `MAX_DIFFERENCE`.
     """
     for library in _LIBRARIES:
@@ -70,7 +71,7 @@ def _write(graph: FixedStyleGraph | AnyStyleGraph, path: Path, properties: dict[
         )
     assert program is not None
     for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # places in the source: half of the file, with paths of this machine
+        node.metadata_props.clear()  # source locations: they take half of the file and contain local paths
     program.model.metadata_props.update(properties)
     program.save(path, external_data=False)
 

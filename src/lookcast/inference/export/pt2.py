@@ -1,4 +1,4 @@
-"""Export of a look compiled ahead of time by Inductor, for PyTorch without Python or without lookcast."""
+"""Export of a look as a package compiled ahead of time by Inductor, for PyTorch in C++ or without lookcast."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,23 +23,23 @@ def export_pt2(
     style: Style | None = None,
     photos: Sequence[AnyImage] = (),
 ) -> float:
-    """Compile a look into a package for `torch._inductor.aoti_load_package`, check it, and write it atomically.
+    """Write a look atomically as a package for `torch._inductor.aoti_load_package`, and compare it with PyTorch.
 
-    Inputs and output are those of `export_onnx`, on the stylizer's device and on processors of its kind. Tensors must
-    be contiguous: compiled code does not check it unless AOTI_RUNTIME_CHECK_INPUTS=1 is set. Compiling takes about a
-    minute.
+    The inputs and the output are those of `export_onnx`. The package runs on the type of device and of processor on
+    which it was compiled. Input tensors must be contiguous. The compiled code checks its inputs only if
+    AOTI_RUNTIME_CHECK_INPUTS=1 is set. Compilation takes about a minute.
 
     Args:
-        stylizer: the checkpoint, on the device that the package is for.
-        path: the `.pt2` file.
-        style: for a universal checkpoint, one style or several, without masks; the file then holds them.
-        photos: images to check the file on, besides a random one.
+        stylizer: the loaded checkpoint, on the device for which the package is compiled.
+        path: the `.pt2` file to write.
+        style: one or more styles without masks, for a universal checkpoint; these styles are fixed in the package.
+        photos: photos for the comparison, in addition to a random image.
 
     Returns:
-        The largest difference between the package and PyTorch at two sizes.
+        The largest difference between the package and PyTorch, at two image sizes.
 
     Raises:
-        InputError: no C++ compiler is found, a style for a checkpoint with a single look, or the file can't be written.
+        InputError: there is no C++ compiler, a single-look checkpoint gets a style, or the file can't be written.
         RuntimeError: the package differs from PyTorch by more than `MAX_DIFFERENCE`.
     """
     try:
@@ -50,7 +50,7 @@ def export_pt2(
     inputs, dynamic = example(graph, stylizer.device)
     options: dict[str, Any] = {
         "aot_inductor.metadata": metadata(stylizer),
-        "aot_inductor.check_lowerbound": False,  # otherwise the check of inputs refuses a batch of one
+        "aot_inductor.check_lowerbound": False,  # with True, the check of inputs refuses a batch of one photo
     }
     with atomic_write(path) as temporary, torch.no_grad():
         program = torch.export.export(graph, inputs, dynamic_shapes=dynamic)

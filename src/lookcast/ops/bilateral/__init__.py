@@ -1,1 +1,1 @@
-"""Bilateral grids: slicing, and applying what was sliced, on every device."""
+"""Bilateral grids: slicing, and application of the sliced transforms, on every device."""

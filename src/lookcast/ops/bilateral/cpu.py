@@ -1,10 +1,13 @@
-"""The fused kernels for CPUs: guide, slicing, colour transform, clamping and rounding in one pass over the pixels.
+"""Fused kernels for CPUs: guide, slicing, colour transform, clamping and rounding in one pass over the pixels.
 
-A photo is read once and written once, in its own type, without any further plane of its size. For each row the grid is
-interpolated along y, once; the rest is linear in x and in depth. If the CPU permutes vectors by variable indices (x86
-from 2013 on), `_slice_by_block` takes 8 or 16 pixels at a time: the depths of a cell are the lanes of one vector, for
-each of the twelve coefficients. On other CPUs, and for grids deeper than that vector, `_slice_by_pixel` takes one pixel
-at a time, with vectors of coefficients, in two and a half times the time.
+A kernel reads a photo once and writes the result once, in the type of the photo. A kernel needs no further plane of the
+photo's size. The interpolation of the grid along y runs once per row of pixels, and the interpolation along x and depth
+runs once per pixel.
+
+`_slice_by_block` transforms 8 or 16 pixels at a time, on CPUs that permute vectors by variable indices (x86 from 2013
+on). For each of the twelve coefficients, one vector holds the values at all depths of a cell. `_slice_by_pixel` serves
+other CPUs, and grids with more depths than the vector has lanes. `_slice_by_pixel` transforms one pixel at a time, with
+vectors of coefficients, and takes two and a half times as long.
 """
 
 import logging
@@ -22,13 +25,13 @@ from lookcast.ops.bilateral.cpu_llvm import CELL, LANES, transform_block, transf
 from lookcast.ops.color import LUMA
 
 _BAND = 64
-"""Minimum of rows for a further thread."""
+"""Minimum number of rows per thread."""
 
 logger = logging.getLogger(__name__)
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Apply a grid to a photo, `(12, D, GH, GW)` and `(H, W, 3)`; see `dispatch.apply_grid_to_pixels`."""
+    """Apply a grid `(12, D, GH, GW)` to a photo `(H, W, 3)`; see `dispatch.apply_grid_to_pixels`."""
     levels = np.float32(1) if pixels.is_floating_point() else np.int32(torch.iinfo(pixels.dtype).max)
     source = pixels.numpy()
     result: npt.NDArray[Any] = np.empty_like(source)
@@ -36,7 +39,7 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     by_block = padded.shape[3] <= LANES
     cells = _for_blocks(padded) if by_block else _for_pixels(padded)
     arguments: tuple[Any, ...] = (source, result)
-    if by_block:  # needs contiguous rows: views of the photo, or copies of one row at a time
+    if by_block:  # the kernel needs contiguous rows: views of the photo, or copies of single rows
         packed = source.flags.c_contiguous
         shape = (len(source), -1) if packed else (0, 0)
         arguments += tuple(array.reshape(shape) if packed else np.empty(shape, array.dtype) for array in arguments)
@@ -46,18 +49,18 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     def run(band: tuple[int, int]) -> None:
         (_slice_by_block if by_block else _slice_by_pixel)(cells, *size, *arguments, *band, levels)
 
-    # Not the threads of numba: several threads may not enter them at once, and callers may have several.
+    # Not numba's own threads, because only one Python thread at a time may use them.
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, pairwise(bounds)))
     return torch.from_numpy(result)
 
 
 def _pad(grid: torch.Tensor, levels: float) -> torch.Tensor:
-    """Reorder `(12, D, GH, GW)` to `(GH, GW, 12, D)`, with offsets in levels and at least 2 cells per side."""
+    """Reorder `(12, D, GH, GW)` to `(GH, GW, 12, D)`, scale offsets to levels, and pad sides to at least 2 cells."""
     cells = grid.detach().to("cpu", torch.float32).permute(2, 3, 0, 1).clone()
     cells[:, :, 3::4] *= levels
     for dim in (0, 1, 3):
-        if cells.shape[dim] == 1:  # interpolation needs a neighbour; its weight is 0
+        if cells.shape[dim] == 1:  # interpolation needs a neighbour, even with weight 0
             cells = cells.repeat_interleave(2, dim)
     return cells
 
@@ -69,20 +72,21 @@ def _for_blocks(cells: torch.Tensor) -> npt.NDArray[np.float32]:
 
 
 def _for_pixels(cells: torch.Tensor) -> npt.NDArray[np.float32]:
-    """Reorder the cells to `(GH, GW, D, 16)`: the columns of the transform, each padded to four."""
+    """Reorder the cells to `(GH, GW, D, 16)`: the four columns of the transform, each padded to four values."""
     columns = cells.reshape(*cells.shape[:2], 3, 4, -1).permute(0, 1, 4, 3, 2)
     return np.ascontiguousarray(torch.nn.functional.pad(columns, (0, 1)).flatten(3).numpy())
 
 
 def _compile(function: Callable[..., Any]) -> Any:
-    """Compile at the first call and keep the result for later processes, until this file changes.
+    """Compile a function at the first call and cache the machine code for later processes.
 
-    numba does not see changes of `cpu_llvm`: touch this file after them.
+    numba compiles again after a change of this file, but not after a change of `cpu_llvm`. Touch this file after every
+    change of `cpu_llvm`.
     """
     options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)
-    except RuntimeError as error:  # neither the folder of the package nor that of the user can be written
+    except RuntimeError as error:  # neither the package folder nor the user's cache folder is writable
         logger.warning("kernels are compiled anew in every process: %s", error)
         return njit(**options)(function)
 
@@ -91,7 +95,7 @@ def _compile(function: Callable[..., Any]) -> Any:
 def _slice_by_block(  # type: ignore[no-untyped-def]
     cells, depth, height, width, source, result, packed_source, packed_result, top, bottom, levels
 ):
-    """Transform rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integers."""
+    """Transform rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integer pixels."""
     rows, columns = source.shape[0], source.shape[1]
     size = 12 * LANES
     slope = cells.shape[1] * size
@@ -101,12 +105,12 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
     rest, rest_changed = np.zeros(3 * LANES, source.dtype), np.empty(3 * LANES, source.dtype)
     step = np.float32(width / columns)
     red, green, blue = LUMA[0] * depth / levels, LUMA[1] * depth / levels, LUMA[2] * depth / levels
-    levels_of_depth = np.int32(max(depth, 2))
+    levels_of_depth = np.int32(max(depth, 2))  # a grid of depth 1 is padded to two equal depths
     for row in range(top, bottom):
         position = min(max((row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
         above = min(int(position), cells.shape[0] - 2)
         weight = np.float32(position - above)
-        # Flat arrays compile to vectors; numba checks an index that may be negative element by element.
+        # Loops over flat arrays compile to vector code. An index that may be negative needs a check of every element.
         upper, lower = grid[above], grid[above + 1]
         for i in range(slope):
             values[i] = upper[i] + weight * (lower[i] - upper[i])
@@ -119,16 +123,15 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
             for x in range(columns):
                 for channel in range(3):
                     line[3 * x + channel] = source[row, x, channel]
-        # From one cell centre to the next; half a cell before the first centre and after the last.
+        # Each interval spans two neighbouring cell centres; the first and the last interval are half a cell wide.
         for cell in range(-1, width):
             first = max(0, int(np.ceil((cell + 0.5) * columns / width - 0.5)))
             last = min(columns, int(np.ceil((cell + 1.5) * columns / width - 0.5)))
             left = min(max(cell, 0), cells.shape[1] - 2)
             for block in range(first, last, LANES):
-                # The last block of a cell repeats some pixels of the block before; narrow cells have no block before.
+                # The last block of an interval overlaps the previous block. A narrow interval has no previous block.
                 narrow = last - first < LANES
                 x = block if narrow else min(block, last - LANES)
-                # Depth 1 is doubled: its guide is clamped to the first of the two.
                 along = np.float32((x + 0.5) * width / columns - 0.5 - left)
                 if not narrow:
                     transform_block(
@@ -153,7 +156,7 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
 
 @_compile
 def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, levels):  # type: ignore[no-untyped-def]
-    """Transform rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integers."""
+    """Transform rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integer pixels."""
     rows, columns = source.shape[0], source.shape[1]
     levels_of_depth = cells.shape[2]
     size = cells.shape[1] * levels_of_depth * CELL
@@ -166,7 +169,7 @@ def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, le
         np.float32(LUMA[2] * depth / levels),
     )
     for row in range(bottom - top):
-        y = np.uintp(top + row)  # unsigned: numba checks a signed index for counting from the end
+        y = np.uintp(top + row)  # unsigned, because numba tests signed indices for negative values
         position = min(max((top + row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
         above = min(int(position), cells.shape[0] - 2)
         weight = np.float32(position - above)
@@ -174,7 +177,7 @@ def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, le
             table[i] = flat[above, i] + weight * (flat[above + 1, i] - flat[above, i])
         for i in range(size - levels_of_depth * CELL):
             table[size + i] = table[i + levels_of_depth * CELL] - table[i]
-        # From one cell centre to the next; half a cell before the first centre and after the last.
+        # Each interval spans two neighbouring cell centres; the first and the last interval are half a cell wide.
         for cell in range(-1, width):
             first = max(0, int(np.ceil((cell + 0.5) * columns / width - 0.5)))
             last = min(columns, int(np.ceil((cell + 1.5) * columns / width - 0.5)))
@@ -185,7 +188,7 @@ def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, le
                 red, green, blue = np.float32(source[y, x, 0]), np.float32(source[y, x, 1]), np.float32(source[y, x, 2])
                 guide = red_weight * red + green_weight * green + blue_weight * blue - half
                 guide = min(max(guide, zero), np.float32(depth - 1))
-                # Clamped again as an integer, so that NaN does not lead out of the table.
+                # Clamped again as an integer, because a NaN guide would index outside the table.
                 level = max(min(np.int32(guide), np.int32(levels_of_depth - 2)), np.int32(0))
                 here = (left * levels_of_depth + np.intp(level)) * CELL
                 along, into = across - np.float32(left), guide - np.float32(level)

@@ -1,6 +1,7 @@
-"""Vector code of the CPU kernels in LLVM's intermediate representation; numba's loops would not compile to it.
+"""Vector code of the CPU kernels, in LLVM's intermediate representation.
 
-Both functions transform colours by coefficients between grid cells. Interpolation is by differences: `a + w (b - a)`.
+numba does not compile Python loops to such vector code. Both functions interpolate coefficients between grid cells and
+transform colours by the result. The interpolation of a and b with weight w is `a + w (b - a)`.
 """
 
 from collections.abc import Iterable
@@ -12,21 +13,21 @@ from numba.extending import intrinsic
 
 
 def _lanes() -> int:
-    chosen = config.CPU_FEATURES  # numba's setting; None for this processor
+    chosen = config.CPU_FEATURES  # numba's setting; None for the features of this processor
     features = chosen if chosen is not None else binding.get_host_cpu_features().flatten()
     return 16 if "+avx512f" in features else 8 if "+avx2" in features else 0
 
 
 LANES = _lanes()
-"""Pixels of `transform_block`, and its maximum of cells in depth; 0 if `transform_pixel` is faster."""
+"""Number of pixels in `transform_block`, and its largest depth of a grid; 0 if `transform_pixel` is faster."""
 CELL = 16
-"""Floats of a cell of `transform_pixel`: the columns of the 3x4 transform, each padded to four."""
+"""Number of floats per cell in `transform_pixel`: the four columns of the 3x4 transform, each padded to four."""
 _FAST = ("fast",)
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 
 
 class _Vectors:
-    """Short names for an LLVM builder of float vectors."""
+    """Vector operations of an LLVM builder under short names."""
 
     def __init__(self, context: Any, builder: Any) -> None:
         self.context, self.builder = context, builder
@@ -55,7 +56,7 @@ class _Vectors:
         return packed
 
     def pick(self, source: Any, lanes: Iterable[int], other: Any = None) -> Any:
-        """Reorder lanes; the lanes of `other` are numbered after those of `source`."""
+        """Select lanes of `source` and `other`; the numbers of the lanes of `other` follow the numbers of `source`."""
         other = ir.Constant(source.type, ir.Undefined) if other is None else other
         return self.builder.shuffle_vector(source, other, self.constant(lanes, _INT))
 
@@ -63,7 +64,7 @@ class _Vectors:
         return self.pick(self.pack([value]), [0] * length)
 
     def look_up(self, table: Any, index: Any) -> Any:
-        """Return `table[index]` lane by lane; on x86, LLVM makes one permutation of it."""
+        """Return `table[index]` lane by lane; on x86, LLVM compiles the lookup to one permutation."""
         lanes = [ir.Constant(_INT, lane) for lane in range(index.type.count)]
         chosen = [self.builder.extract_element(index, lane) for lane in lanes]
         return self.pack(self.builder.extract_element(table, lane) for lane in chosen)
@@ -88,24 +89,24 @@ class _Vectors:
 def transform_block(  # type: ignore[no-untyped-def]
     typing_context, table, cell, slope, source, first, result, target, along, step, red, green, blue, depth, white
 ):
-    """Transform `LANES` neighbouring pixels between two columns of cells, one lane each.
+    """Transform `LANES` neighbouring pixels between two columns of grid cells, one pixel per lane.
 
     Args:
-        typing_context: argument of numba.
-        table: float32: a row of the grid, `LANES` values, one per depth, for each of the 12 coefficients; `slope`
-            floats further, the differences to the next column.
-        cell: offset of the values of the columns in the table.
-        slope: see `table`.
-        source: interleaved pixels, of which `3 LANES` values are read.
+        typing_context: context that numba passes.
+        table: float32, one row of the grid. Each cell has 12 coefficients of `LANES` values, one value per depth. The
+            differences to the next column of cells follow the values at a distance of `slope` floats.
+        cell: offset of the first column of cells in the table.
+        slope: distance in floats between a value and its difference in the table.
+        source: interleaved pixels; the function reads `3 LANES` values.
         first: offset of the first value to read.
         result: interleaved pixels to write, in the type of the source.
         target: offset of the first value to write.
-        along: weight of the second column for the first pixel.
-        step: difference of that weight from pixel to pixel.
+        along: weight of the second column of cells for the first pixel.
+        step: increase of the weight `along` from pixel to pixel.
         red: weight of red in the guide, in cells per level.
-        green: weight of green.
-        blue: weight of blue.
-        depth: cells in depth, at least 2.
+        green: weight of green in the guide, in cells per level.
+        blue: weight of blue in the guide, in cells per level.
+        depth: number of cells in depth, at least 2.
         white: the value of white; an integer for integer pixels.
     """
     rounded, count, f32 = isinstance(white, types.Integer), LANES, types.float32
@@ -132,7 +133,7 @@ def transform_block(  # type: ignore[no-untyped-def]
         last = builder.sub(depth, ir.Constant(_INT, 1))
         guide = v.clamp(guide, zero, v.spread(builder.sitofp(last, _FLOAT), count))
         below_last = v.pick(v.pack([builder.sub(depth, ir.Constant(_INT, 2))], _INT), [0] * count)
-        # Clamped again as integers, so that NaN does not lead out of the table.
+        # Clamped again as integers, because a NaN guide would index outside the table.
         level = builder.fptosi(guide, ir.VectorType(_INT, count))
         level = v.clamp(level, v.constant([0] * count, _INT), below_last)
         deep = builder.fsub(guide, builder.sitofp(level, guide.type), flags=_FAST)
@@ -172,17 +173,18 @@ def transform_block(  # type: ignore[no-untyped-def]
 def transform_pixel(  # type: ignore[no-untyped-def]
     typing_context, table, here, there, slope, red, green, blue, along, deep, white
 ):
-    """Transform one pixel from four cells, one vector each.
+    """Transform one pixel by interpolation between four grid cells, one vector per cell.
 
     Args:
-        typing_context: argument of numba.
-        table: float32: cells of a row of the grid; `slope` floats further, the differences to the next cell in x.
-        here: offset of the cell.
-        there: offset of the cell of the next depth.
-        slope: see `table`.
-        red: red of the pixel.
-        green: green of the pixel.
-        blue: blue of the pixel.
+        typing_context: context that numba passes.
+        table: float32, the cells of one row of the grid. The differences to the next cell in x follow the cells at a
+            distance of `slope` floats.
+        here: offset of the cell at the lower depth in the table.
+        there: offset of the cell at the next depth in the table.
+        slope: distance in floats between a cell and its differences in the table.
+        red: red value of the pixel.
+        green: green value of the pixel.
+        blue: blue value of the pixel.
         along: weight of the next cell in x.
         deep: weight of the next cell in depth.
         white: the value of white; an integer for integer results.
@@ -205,7 +207,7 @@ def transform_pixel(  # type: ignore[no-untyped-def]
             v.muladd(v.spread(along, CELL), cell(builder.add(start, slope)), cell(start)) for start in (here, there)
         )
         columns = v.between(near, far, v.spread(deep, CELL))
-        # Columns times (red, green, blue, 1), each four times; then the four columns are summed.
+        # Multiply the four columns by red, green, blue and 1, then sum the columns.
         colour = v.pick(v.pack([red, green, blue, ir.Constant(_FLOAT, 1.0)]), [lane // 4 for lane in range(CELL)])
         products = builder.fmul(columns, colour, flags=_FAST)
         halves = builder.fadd(v.pick(products, range(8)), v.pick(products, range(8, 16)), flags=_FAST)

@@ -1,20 +1,20 @@
 """Apply a grid on a CUDA device in one pass: guide, slicing, affine transform, and clamping and rounding of integers.
 
-The kernels are in `ops.bilateral.triton`. Every pixel is read once and written once. Nothing else is allocated and
-nothing is waited for, so a call can be recorded in a CUDA graph.
+The kernels are in `ops.bilateral.triton`. A kernel reads and writes every pixel once. A call allocates only the result
+and never waits for the device, so a CUDA graph can record the call.
 
 Expected times on an H200 (132 multiprocessors at 1.75 GHz, 4.3 TB/s); calculated, not measured:
 
-| 12 Mpx | bytes, read and written | at 4.3 TB/s | instructions a pixel, compiled for sm_90 | at 4 a cycle |
+| 12 Mpx | bytes, read and written | time at 4.3 TB/s | instructions per pixel on sm_90 | time at 4 per cycle |
 |---|---|---|---|---|
 | uint8 | 72 MB | 17 us | 180 | 73 us |
 | uint16 | 144 MB | 33 us | 340 | 139 us |
 | float32 | 288 MB | 67 us | 300 | 120 us |
 | gradient, float32 | 288 MB | 67 us | 360 | 145 us |
 
-Instructions are the limit, not memory. A gather of 2 x 2 x 2 cells would take 384 bytes a pixel through L1: 156 us at
-128 bytes a cycle, before any arithmetic. A program of the gradient ends with `2 * 2 * D * 12` atomic additions: about
-70 per number of the grid for 4 Mpx.
+The number of instructions limits the speed, not the memory. A gather of 2 x 2 x 2 cells would move 384 bytes per pixel
+through L1. This takes 156 us at 128 bytes per cycle, before any arithmetic. A program of the gradient kernel ends with
+`2 * 2 * D * 12` atomic additions. For 4 Mpx, each number of the grid gets about 70 additions.
 """
 
 from collections.abc import Sequence
@@ -30,20 +30,25 @@ from lookcast.ops.bilateral.triton import apply_kernel, gradient_kernel
 
 _FLOATS = {torch.float32, torch.float16, torch.bfloat16}
 _WHITE = {torch.uint8: 255, torch.uint16: 65535}
-_ROWS = 16  # of pixels in a program: enough that loading the cells is cheap, few enough to fill a large device
-_MAX_COLUMNS = 64  # two pixels for each thread of the warp; more do not fit into the registers
-_MAX_DEPTH = 32  # the weights of a row of pixels live in registers
+_ROWS = 16  # rows of pixels per program: enough to make the load of the cells cheap, few enough to fill a large GPU
+_MAX_COLUMNS = 64  # two pixels per thread of the warp; more pixels do not fit into the registers
+_MAX_DEPTH = 32  # the weights of a row of pixels must fit into the registers
 
 
 def supports(grid: torch.Tensor, image: torch.Tensor) -> bool:
-    """Tell whether the fused kernel gives the result of the reference for these inputs.
+    """Tell whether the fused kernel supports these inputs.
 
-    The reference is needed for float64, a gradient of the image, deterministic algorithms (the sums of the gradient are
-    atomic), devices before Ampere (no tf32) or of other makers, and grids far deeper than those of generators.
+    These cases need the reference implementation:
+
+    * float64
+    * a gradient of the image
+    * deterministic algorithms, because the kernel sums the gradient by atomic additions
+    * NVIDIA GPUs before Ampere, which have no tf32, and devices of other makers
+    * grids with more than 32 cells in depth
 
     Args:
-        grid: the grid of `apply_grid` or `apply_grid_to_pixels`.
-        image: the image or the pixels.
+        grid: the grid for `apply_grid` or `apply_grid_to_pixels`.
+        image: the image for `apply_grid`, or the pixels for `apply_grid_to_pixels`.
     """
     return (
         image.is_cuda
@@ -61,8 +66,8 @@ def supports(grid: torch.Tensor, image: torch.Tensor) -> bool:
 def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     """Compute `slice_apply(grid, luma(image), image)`.
 
-    Half precision is converted to float32 first; the reference rounds the luma to half precision. Only the grid gets a
-    gradient, see `supports`.
+    The kernel converts half precision to float32 first, while the reference rounds the luma to half precision. Only the
+    grid gets a gradient, see `supports`.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -72,7 +77,7 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)`, float32, not clamped.
 
     Raises:
-        ShapeError: other dimensions or batch sizes.
+        ShapeError: a tensor has other dimensions, or the batch sizes differ.
     """
     check_image("image", image)
     check_shape("grid", grid, (image.shape[0], COEFFICIENTS, "D", "GH", "GW"))
@@ -81,9 +86,10 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Apply a grid to integer pixels: `apply_grid`, clamped and rounded to the nearest level.
+    """Apply a grid to integer pixels, with results clamped and rounded to the nearest level.
 
-    Differs from the reference by at most one level: weights are in half precision for uint8, in float32 for uint16.
+    The result differs from the reference by at most one level. The weights are in half precision for uint8 and in
+    float32 for uint16.
 
     Args:
         grid: `(12, D, GH, GW)`, floating point.
@@ -93,8 +99,8 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
         `(H, W, 3)`, in the type of the pixels.
 
     Raises:
-        ShapeError: other dimensions.
-        InputError: pixels of another type.
+        ShapeError: a tensor has other dimensions.
+        InputError: the pixels have another type.
     """
     check_shape("pixels", pixels, ("H", "W", 3))
     check_shape("grid", grid, (COEFFICIENTS, "D", "GH", "GW"))
@@ -127,10 +133,13 @@ class _ApplyGrid(torch.autograd.Function):
 def _launch(
     kernel: Any, image: torch.Tensor, grid: torch.Tensor, other: torch.Tensor, size: Sequence[int], **constants: int
 ) -> None:
-    """Start one program per rectangle of pixels: before the first cell centre, between two, and after the last."""
+    """Start one program per rectangle of pixels.
+
+    The cell centres divide each axis into intervals. A rectangle lies inside one interval of each axis.
+    """
     depth, *cells = grid.shape[2:]
     tall, wide = (triton.cdiv(pixels, count) for pixels, count in zip(size, cells, strict=True))
-    columns = min(max(triton.next_power_of_2(wide), 16), _MAX_COLUMNS)  # tensor cores take no fewer than 16
+    columns = min(max(triton.next_power_of_2(wide), 16), _MAX_COLUMNS)  # tensor cores need at least 16
     programs = ((cells[1] + 1) * triton.cdiv(wide, columns), (cells[0] + 1) * triton.cdiv(tall, _ROWS), len(image))
     constants |= {"levels": max(triton.next_power_of_2(depth), 8), "rows": _ROWS, "columns": columns}
     with torch.cuda.device(image.get_device()):

@@ -1,4 +1,4 @@
-"""Dispatch slicing to a kernel, an exportable form or the reference."""
+"""Choice of the slicing implementation: a fused kernel, an exportable form, or the reference."""
 
 import torch
 
@@ -10,10 +10,10 @@ PIXEL_TYPES = (torch.uint8, torch.uint16, torch.float32)
 
 
 def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Apply a grid to an image with its luma as the guide; generators and their training call this.
+    """Apply a grid to an image, with the luma of the image as the guide.
 
-    Equal to `ops.bilateral.reference.slice_apply(grid, luma(image), image)`; on a GPU one fused kernel, forward and
-    backward.
+    The result equals `ops.bilateral.reference.slice_apply(grid, luma(image), image)`. Generators call this function
+    in training and inference. On a GPU, the forward pass and the backward pass are one fused kernel each.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -23,13 +23,13 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)`, not clamped.
 
     Raises:
-        ShapeError: other dimensions.
+        ShapeError: a tensor has other dimensions.
     """
     check_image("image", image)
     if torch.compiler.is_exporting():
         return slice_apply_by_depth(grid, luma(image), image)
     if image.is_cuda:
-        from lookcast.ops.bilateral import cuda as bilateral_cuda  # here, because Triton is missing on some machines
+        from lookcast.ops.bilateral import cuda as bilateral_cuda  # imported here, because some machines have no Triton
 
         if bilateral_cuda.supports(grid, image):
             return bilateral_cuda.apply_grid(grid, image)
@@ -37,9 +37,10 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Apply a grid to the pixels of a photo in their own type, without a floating-point plane on a CPU or a GPU.
+    """Apply a grid to the pixels of a photo, in the type of the pixels.
 
-    Equal to `apply_grid`, clamped; integers are rounded to the nearest level and may be off by one. No gradient.
+    The result equals the clamped result of `apply_grid`, without a gradient. Integer results are rounded to the nearest
+    level and may be off by one level. The fused kernels need no floating-point plane of the photo's size.
 
     Args:
         grid: `(12, D, GH, GW)`, the grid of one photo.
@@ -49,15 +50,15 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
         `(H, W, 3)`, of the type of `pixels`.
 
     Raises:
-        ShapeError: other dimensions.
-        InputError: pixels of another type.
+        ShapeError: a tensor has other dimensions.
+        InputError: the pixels have another type.
     """
     check_shape("grid", grid, (COEFFICIENTS, "D", "GH", "GW"))
     check_shape("pixels", pixels, ("H", "W", 3))
     if pixels.dtype not in PIXEL_TYPES:
         raise InputError(f"pixels: expected uint8, uint16 or float32, got {pixels.dtype}")
     if pixels.device.type == "cpu":
-        from lookcast.ops.bilateral import cpu as bilateral_cpu  # here, because importing numba takes half a second
+        from lookcast.ops.bilateral import cpu as bilateral_cpu  # imported here, because numba takes .5 s to import
 
         return bilateral_cpu.apply_grid_to_pixels(grid, pixels)
     if pixels.is_cuda and not pixels.is_floating_point():
@@ -72,12 +73,14 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
 
 
 def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Compute `ops.bilateral.reference.slice_apply` with products and sums only: one graph for any batch and size.
+    """Compute `ops.bilateral.reference.slice_apply` by products and sums only, in one graph for every image size.
 
-    `a_ij = sum_d max(0, 1 - |g D - .5 - d|) a_ijd`. Each coefficient has D planes. A matrix product along each side
-    enlarges a plane bilinearly; its weight falls with the distance of the guide from the plane. Every runtime has these
-    operations; few have a grid sampler for all their devices. In ONNX Runtime and with Inductor, this function is as
-    fast as the reference.
+    `a_ij = sum_d max(0, 1 - |g D - .5 - d|) a_ijd`, with g the guide and a_ijd the plane of coefficient a_ij at depth
+    d. A matrix product along each side enlarges a plane bilinearly. The weight of a plane falls with the distance of
+    the guide from the depth of the plane. The graph also serves every batch size.
+
+    Every runtime has products and sums, but few runtimes have a grid sampler for all their devices. In ONNX Runtime and
+    with Inductor, this function is as fast as the reference.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -93,7 +96,7 @@ def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.T
     columns = tent_matrix(width, grid_width, grid).T
     position = cell_position(guide, depth)
     weights = [tent_weight(position, plane) for plane in range(depth)]
-    # One coefficient at a time: all twelve at once would take 48 bytes a pixel in every step.
+    # One coefficient at a time, because all twelve at once would take 48 bytes per pixel in every step.
     planes = iter(torch.split(rows, 1, 1))
     coefficients = [sum((next(planes) @ columns) * weight for weight in weights) for _ in range(COEFFICIENTS)]
     red, green, blue = torch.split(image, 1, 1)

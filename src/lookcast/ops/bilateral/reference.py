@@ -1,6 +1,7 @@
-"""Bilateral grids of affine colour transforms: the reference with which all faster implementations agree.
+"""Reference implementation of bilateral grids of affine colour transforms.
 
-The conventions are those of HDRNet (Gharbi et al. 2017, arXiv 1707.02880), see `slice_grid`.
+All faster implementations give the same results. `slice_grid` states the conventions, which come from HDRNet (Gharbi et
+al. 2017, arXiv 1707.02880).
 """
 
 import torch
@@ -10,7 +11,7 @@ from lookcast.checks import ShapeError, check_image, check_shape
 from lookcast.ops.precision import full_type, no_autocast
 
 COEFFICIENTS = 12
-"""A 3x4 affine transform, row-major: three rows of (weight of R, of G, of B, offset)."""
+"""Number of coefficients of a 3x4 affine transform, row-major: three rows (weights of R, G and B, offset)."""
 
 
 def identity_grid(
@@ -21,14 +22,14 @@ def identity_grid(
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> torch.Tensor:
-    """Return a grid whose every cell holds the identity transform.
+    """Return a grid with the identity transform in every cell.
 
     Args:
-        batch: B.
-        depth: D.
-        height: GH.
-        width: GW.
-        device: device of the grid; None takes torch's default.
+        batch: B, number of grids.
+        depth: D, number of cells along the guide.
+        height: GH, number of cells along y.
+        width: GW, number of cells along x.
+        device: device of the grid; None for torch's default device.
         dtype: type of the grid.
 
     Returns:
@@ -39,10 +40,11 @@ def identity_grid(
 
 
 def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
-    """Slice a grid: interpolate it at every pixel of the guide, linearly in x, y and depth.
+    """Slice a grid: interpolate the grid at every pixel of the guide, linearly in x, y and depth.
 
     Pixel (x, y) of a W x H image with guide value g samples the grid at ((x+.5) GW/W, (y+.5) GH/H, g D) in units of
-    cells, whose centres lie at .5, 1.5, ...; beyond the outermost centres the border value holds. That equals
+    cells. The centres of the cells lie at .5, 1.5, ... Positions beyond the outermost centres take the value of the
+    border cell. Slicing equals
     `F.grid_sample(grid, stack(2(x+.5)/W-1, 2(y+.5)/H-1, 2g-1), align_corners=False, padding_mode="border")`.
 
     Args:
@@ -53,18 +55,18 @@ def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
         `(B, C, H, W)`, float32 at least.
 
     Raises:
-        ShapeError: other dimensions or batch sizes.
+        ShapeError: a tensor has other dimensions, or the batch sizes differ.
     """
     check_shape("grid", grid, ("B", "C", "D", "GH", "GW"))
     check_shape("guide", guide, (grid.shape[0], 1, "H", "W"))
-    # The steps of half precision are larger than the pixels of a photo.
+    # Half precision can't resolve the positions of neighbouring pixels in a photo.
     dtype = full_type(grid, guide)
     grid, guide = grid.to(dtype), guide.to(dtype)
     height, width = guide.shape[-2:]
     cells = grid.shape[-2]
-    # A row of pixels has one weight per cell along y: a product by a tent matrix leaves one small plane (depth, x) per
-    # row, which the 2-D grid_sample reads, all rows in parallel. The 5-D grid_sample is serial within an image; forward
-    # and backward take three times as long on two cores.
+    # All pixels of a row have the same weights along y. A product by a tent matrix therefore gives one small plane
+    # (depth, x) per row. grid_sample for 4-D inputs interpolates the planes of all rows in parallel. grid_sample for
+    # 5-D inputs is serial within an image; forward and backward take three times as long on two cores.
     with no_autocast(grid):
         rows = torch.einsum("hy,bcdyx->bhcdx", tent_matrix(height, cells, grid), grid).flatten(0, 1)
     # Positions in [-1, 1], as grid_sample expects: 2 (x + .5) / W - 1, and the same for the depth.
@@ -76,15 +78,15 @@ def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
 
 
 def cell_position(coordinate: torch.Tensor, cells: int) -> torch.Tensor:
-    """Convert coordinates in [0, 1] to positions in units of cells, counted from the first centre.
+    """Convert coordinates in [0, 1] to positions in units of cells, relative to the centre of the first cell.
 
-    Beyond the outermost centres the position of the centre holds.
+    Positions beyond the outermost centres are clamped to these centres.
     """
     return (coordinate * cells - 0.5).clamp(0, cells - 1)
 
 
 def tent_weight(position: torch.Tensor, centre: torch.Tensor | int) -> torch.Tensor:
-    """Return the weight of a cell in linear interpolation between the centres: `max(0, 1 - |position - centre|)`."""
+    """Return the weight of a cell in linear interpolation between cell centres: `max(0, 1 - |position - centre|)`."""
     return (1 - (position - centre).abs()).clamp_min(0)
 
 
@@ -92,12 +94,12 @@ def tent_matrix(size: int, cells: int, like: torch.Tensor) -> torch.Tensor:
     """Return the weights of linear interpolation along one side of a grid.
 
     Args:
-        size: pixels along that side.
-        cells: cells along that side.
-        like: gives the device and the type.
+        size: number of pixels along the side.
+        cells: number of cells along the side.
+        like: a tensor with the device and the type of the result.
 
     Returns:
-        `(size, cells)`, sums to 1 over the cells.
+        `(size, cells)`; the weights of each pixel sum to 1.
     """
     pixels = torch.arange(size, device=like.device, dtype=like.dtype)
     centres = torch.arange(cells, device=like.device, dtype=like.dtype)
@@ -115,7 +117,7 @@ def apply_affine(coefficients: torch.Tensor, image: torch.Tensor) -> torch.Tenso
         `(B, 3, H, W)`, not clamped.
 
     Raises:
-        ShapeError: other dimensions.
+        ShapeError: a tensor has other dimensions.
     """
     check_image("image", image)
     check_shape("coefficients", coefficients, (image.shape[0], COEFFICIENTS, *image.shape[-2:]))
@@ -124,7 +126,9 @@ def apply_affine(coefficients: torch.Tensor, image: torch.Tensor) -> torch.Tenso
 
 
 def slice_apply(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Slice a grid by a guide and apply the transforms to the image; an identity grid leaves the image unchanged.
+    """Slice a grid by a guide and apply the sliced transforms to the image.
+
+    An identity grid leaves the image unchanged.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -135,7 +139,7 @@ def slice_apply(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) ->
         `(B, 3, H, W)`, not clamped.
 
     Raises:
-        ShapeError: other dimensions.
+        ShapeError: a tensor has other dimensions.
     """
     check_image("image", image)
     if guide.shape[-2:] != image.shape[-2:]:

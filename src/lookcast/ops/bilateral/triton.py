@@ -1,16 +1,20 @@
-"""The Triton kernels of `ops.bilateral.cuda`: guide, slicing, affine transform, and the gradient of the grid.
+"""Triton kernels of `ops.bilateral.cuda`: application of a grid to an image, and the gradient of the grid.
 
-Between four neighbouring cell centres the grid is linear in x and in y. A program handles a rectangle of pixels inside
-one such interval, with the same cells for all its pixels, row by row:
+Between four neighbouring cell centres, the grid is linear in x and in y. A program handles a rectangle of pixels
+between four such centres, so all pixels of the rectangle use the same cells. For each row of pixels, the program
+computes
 
-    T = the cells above and below, mixed for this row      (2 D, 16): left and right column, 12 coefficients padded
-    w = tent(D guide - .5 - level) * share of the column   (columns, 2 D)
-    coefficients = w T                                     (columns, 16): a product for the tensor cores
+    T = cells above and below the row, interpolated along y   (2 D, 16): left and right cells, 12 coefficients padded
+    w = tent(D guide - .5 - d) * weight along x               (columns, 2 D)
+    coefficients = w T                                        (columns, 16): a product for the tensor cores
 
-No address depends on the value of a pixel, so nothing is gathered or scattered. The gradient of T is a product too,
-`w^T (d output, each times [r, g, b, 1])`. A program sums it in registers and adds it to the grid once, at its end.
+with `tent(t) = max(0, 1 - |t|)`, the index d of a cell in depth, and the number `columns` of pixels in the row.
 
-Sizes are in pixels, positions in units of cells; `levels` is D, padded to a power of two.
+No address depends on the value of a pixel, so the kernels need no gather and no scatter. The gradient of T is a matrix
+product too: `w^T` times the products of each output's gradient with [r, g, b, 1]. A program sums this gradient in
+registers and adds the sum to the gradient of the grid once, at the end.
+
+Sizes are in pixels. Positions are in units of cells. `levels` is D, padded to a power of two.
 """
 
 import triton
@@ -23,14 +27,14 @@ _RED, _GREEN, _BLUE = (tl.constexpr(weight) for weight in LUMA)
 
 @triton.jit
 def _first_pixel(interval, cells, size):
-    """Return the first pixel x >= ((interval - .5) size / cells) - .5, after the centre of cell `interval - 1`."""
+    """Return the first pixel x >= ((interval - .5) size / cells) - .5, the centre of cell `interval - 1`."""
     first = ((2 * interval - 1) * size + cells - 1) // (2 * cells)
     return tl.minimum(tl.maximum(first, 0), size)
 
 
 @triton.jit
 def _rectangle(axis: tl.constexpr, cells, size, length):
-    """Return the interval, the first pixel and the end of a program along an axis."""
+    """Return the interval of a program along an axis, the first pixel, and the end of the pixels."""
     blocks = tl.num_programs(axis) // (cells + 1)
     interval = tl.program_id(axis) // blocks
     first = _first_pixel(interval, cells, size) + tl.program_id(axis) % blocks * length
@@ -39,10 +43,11 @@ def _rectangle(axis: tl.constexpr, cells, size, length):
 
 @triton.jit
 def _cells(interval_x, interval_y, depth, cells_y, cells_x, levels: tl.constexpr):
-    """Return the offsets of the cells around an interval, `(2 levels, 16)` above and below, and a mask of real cells.
+    """Return the offsets `(2 levels, 16)` of the cells above and below an interval, and a mask of existing cells.
 
-    Column n holds input n // 8 * 2 + n % 2 of output n // 2 % 4. In the layout of the tensor cores, each thread then
-    has all four inputs of one output, and their sum stays inside the thread.
+    Column n holds the coefficient of input n // 8 * 2 + n % 2 for output n // 2 % 4. The inputs are red, green, blue
+    and 1. In the layout of the tensor cores, each thread then holds the coefficients of all four inputs for one output,
+    so the sum over the inputs stays inside the thread.
     """
     k = tl.arange(0, 2 * levels)[:, None]
     n = tl.arange(0, 16)[None, :]
@@ -56,7 +61,7 @@ def _cells(interval_x, interval_y, depth, cells_y, cells_x, levels: tl.constexpr
 
 @triton.jit
 def _weights(red, green, blue, right, depth, levels: tl.constexpr, columns: tl.constexpr):
-    """Return the weight of every cell in every pixel, `(columns, 2 levels)`, the left cells first."""
+    """Return the weight of every cell for every pixel, `(columns, 2 levels)`, with the left cells first."""
     # Unlike indexing with None, `reshape` keeps all weights of a pixel in one thread.
     k = tl.arange(0, 2 * levels)[None, :]
     guide = red * _RED + green * _GREEN + blue * _BLUE
@@ -90,7 +95,7 @@ def apply_kernel(
     rows: tl.constexpr,
     columns: tl.constexpr,
 ):
-    """Apply the grid; `image` and `output` are planar if white is 1, else interleaved integers."""
+    """Apply the grid to `image`; images are planar floats if `white` is 1, else interleaved integers."""
     interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
     interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
     if first_x >= end_x or first_y >= end_y:
@@ -109,12 +114,12 @@ def apply_kernel(
     x = tl.arange(0, columns)
     inside = first_x + x < end_x
     right = (first_x + x + 0.5) * (cells_x / width) + (0.5 - interval_x)
-    offsets = x.to(tl.int64) * pixel  # 64 bits from here on, so that the additions share their terms
+    offsets = x.to(tl.int64) * pixel  # 64-bit offsets, so that the compiler shares terms of the additions
     out_channel = tl.arange(0, 4)[None, :]
     out_offsets = offsets[:, None] + out_channel * channel
     out_inside = inside[:, None] & (out_channel < 3)
 
-    # The next row is loaded while this one is computed.
+    # Load the next row during the computation of the current row.
     next_red, next_green, next_blue = _load(image, offsets, channel, inside)
     for y in range(first_y, end_y):
         red = next_red.to(tl.float32) * (1 / white)
@@ -128,9 +133,9 @@ def apply_kernel(
         weights = _weights(red, green, blue, right, depth, levels, columns)
         table = above + down * (below - above)
         if white == 255:
-            # Half precision takes half the instructions of tf32. Coefficients may be large, so they are split into two
-            # halves to keep their digits. The weights are rounded: an error of an eighth of a level at most, where
-            # neighbouring cells differ by white minus black.
+            # Half precision takes half the instructions of tf32. Coefficients may be large, so the table is split into
+            # the sum of two half-precision tables. The weights are rounded to half precision. The error is at most an
+            # eighth of a level if neighbouring cells differ by white minus black.
             weights = weights.to(tl.float16)
             coarse = table.to(tl.float16)
             product = tl.dot(weights, coarse)
@@ -162,7 +167,7 @@ def gradient_kernel(
     rows: tl.constexpr,
     columns: tl.constexpr,
 ):
-    """Add the gradient of the grid to `grid`, from the gradient of the output; all are planar."""
+    """Add the gradient of the grid to `grid`; `gradient` is the gradient of the output. All images are planar."""
     interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
     interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
     if first_x >= end_x or first_y >= end_y:
@@ -180,7 +185,7 @@ def gradient_kernel(
         red, green, blue = red.to(tl.float32), green.to(tl.float32), blue.to(tl.float32)
         of_red, of_green, of_blue = _load(gradient, offsets, channel, inside)
         offsets += width
-        # In the order that makes the last two axes of the product 2 x 2 inputs, see `_cells`.
+        # The joins give the order red, green, blue, 1 of the inputs that `_cells` describes.
         inputs = tl.join(tl.join(red, blue), tl.join(green, tl.full((columns,), 1, tl.float32)))
         outputs = tl.join(tl.join(of_red, of_blue), tl.join(of_green, tl.zeros((columns,), tl.float32)))
         outputs = tl.reshape(outputs, (columns, 1, 4, 1))

@@ -1,1 +1,1 @@
-"""Codecs: each decodes a file to pixels, or encodes pixels to a file."""
+"""Codecs: functions that decode a file to pixels, or encode pixels to a file."""

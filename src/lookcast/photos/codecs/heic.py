@@ -1,4 +1,4 @@
-"""HEIC, the format of phones, by pillow-heif: an optional dependency, imported only for such a file."""
+"""Decoding and encoding of HEIC, a photo format of phones, by the optional dependency pillow-heif."""
 
 from pathlib import Path
 from typing import IO, Any
@@ -15,12 +15,12 @@ _SRGB_PRIMARIES, _UNSPECIFIED, _HDR_TRANSFERS = 1, 2, (16, 18)  # ITU-T H.273
 
 
 def is_heic(header: bytes) -> bool:
-    """Tell whether the first `HEADER_BYTES` bytes of a file are those of HEIC."""
+    """Return whether the first `HEADER_BYTES` bytes of a file are a HEIC header."""
     return header[4:8] == b"ftyp" and header[8:12] in _BRANDS
 
 
 def enable_heic(path: Path) -> None:
-    """Make Pillow read and write HEIC.
+    """Register pillow-heif, so that Pillow reads and writes HEIC.
 
     Raises:
         PhotoError: pillow-heif is not installed.
@@ -33,7 +33,7 @@ def enable_heic(path: Path) -> None:
 
 
 def decode_heic(path: Path, header: Image.Image) -> Pixels | None:
-    """Decode 10 or 12 bits as uint16, `(H, W, 3)` or `(H, W, 4)`; return None for 8 bits, which Pillow reads."""
+    """Decode 10-bit or 12-bit HEIC to uint16 `(H, W, 3)` or `(H, W, 4)`; return None for 8-bit HEIC, left to Pillow."""
     nclx = header.info.get("nclx_profile", {})
     primaries, transfer = nclx.get("color_primaries"), nclx.get("transfer_characteristics")
     wide = primaries not in (None, _SRGB_PRIMARIES, _UNSPECIFIED) or transfer in _HDR_TRANSFERS
@@ -45,20 +45,20 @@ def decode_heic(path: Path, header: Image.Image) -> Pixels | None:
     import pillow_heif
 
     levels = np.asarray(pillow_heif.open_heif(path, convert_hdr_to_8bit=False))
-    # libheif gives the upper bits; repeating them below makes the range 0 to 65535.
+    # libheif fills the upper bits only. A copy of the upper bits in the lower bits makes the range 0 to 65535.
     return np.asarray(levels | (levels >> bits), np.uint16)
 
 
 def encode_heic(file: IO[bytes], pixels: Pixels, **options: Any) -> None:
-    """Encode HEIC of `(H, W, 3)` or `(H, W, 4)`: 8 bits, or 10 for uint16.
+    """Encode pixels as HEIC, with 8 bits per channel for uint8 and 10 bits for uint16.
 
     Args:
-        file: to write to.
-        pixels: RGB or RGBA.
-        **options: of pillow-heif: quality, subsampling, exif, xmp, icc_profile.
+        file: binary file to write to.
+        pixels: RGB `(H, W, 3)` or RGBA `(H, W, 4)`.
+        **options: options of pillow-heif: quality, subsampling, exif, xmp, icc_profile.
 
     Raises:
-        ValueError: this libheif can't encode it.
+        ValueError: the installed libheif has no encoder.
     """
     import pillow_heif
 
@@ -66,5 +66,5 @@ def encode_heic(file: IO[bytes], pixels: Pixels, **options: Any) -> None:
         raise ValueError("this installation of libheif has no encoder")
     mode = ("RGB" if pixels.shape[2] == 3 else "RGBA") + (";16" if pixels.dtype == np.uint16 else "")
     image = pillow_heif.from_bytes(mode, (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
-    # The encoder's own preset takes eight times as long for as many bytes.
+    # The default preset of the encoder takes eight times as long and gives a file of the same size.
     image.save(file, enc_params={"preset": "ultrafast"}, **options)

@@ -1,4 +1,4 @@
-"""Conversion of all modes of Pillow and all colour profiles to RGB, without a silent loss."""
+"""Conversion of all Pillow modes and colour profiles to RGB. The log reports unusable profiles."""
 
 from typing import Any, NamedTuple
 
@@ -8,17 +8,17 @@ from PIL import Image
 from lookcast.photos.icc import PERCEPTUAL, SRGB, ProfileError, grey_to_srgb, read_profile, transform
 from lookcast.photos.photo import CODEC_ERRORS, Pixels, logger, to_8_bits, to_16_bits
 
-_BAND = 1 << 20  # pixels at a time: Pillow takes four bytes for each pixel of RGB
+_BAND = 1 << 20  # number of pixels that are converted at a time; Pillow stores an RGB pixel in four bytes
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
 
 class DecodedPixels(NamedTuple):
-    """Pixels in stored orientation.
+    """Decoded pixels in stored orientation.
 
     Attributes:
-        colors: `(H, W, 3)` RGB.
-        alpha: `(H, W)`; None without transparency.
-        icc_profile: the profile of the colours, RGB and reversible; None is sRGB.
+        colors: RGB values `(H, W, 3)`.
+        alpha: alpha channel `(H, W)`; None without transparency.
+        icc_profile: reversible RGB profile of the colours; None stands for sRGB.
     """
 
     colors: Pixels
@@ -27,17 +27,18 @@ class DecodedPixels(NamedTuple):
 
 
 def to_rgb(image: Image.Image, name: str) -> DecodedPixels:
-    """Convert a Pillow image of any mode to 8-bit RGB, a strip at a time.
+    """Convert a Pillow image of any mode to 8-bit RGB, in strips.
 
-    16-bit and floating point grey is scaled to 8 bits (Pillow alone clips it). Transparency in any form (palette, one
-    transparent colour, premultiplied) becomes an alpha channel. For the colours see `through_profile`.
+    16-bit and floating-point grey is scaled to 8 bits (Pillow would clip the values). Every form of transparency
+    (palette, one transparent colour, premultiplied alpha) becomes an alpha channel. `through_profile` describes the
+    conversion of colours.
 
     Args:
-        image: any mode and size.
-        name: of the image, for messages.
+        image: Pillow image of any mode and size.
+        name: name of the image, for messages.
 
     Raises:
-        PhotoError: integers or floats whose range is not known: outside 0..65535 or outside 0..1.
+        PhotoError: integers lie outside 0..65535, or floating-point values outside [0, 1].
     """
     image.load()
     numbers = image.mode.startswith("I") or image.mode == "F"
@@ -46,7 +47,7 @@ def to_rgb(image: Image.Image, name: str) -> DecodedPixels:
     transparent = image.has_transparency_data or image.mode == "La"
     bands = {"1": "L", "L": "L", "LA": "L", "La": "L", "CMYK": "CMYK"}
     mode = "L" if numbers else bands.get(image.mode, "RGB")
-    # Pillow inverts such a TIFF at 8 bits, but not at 16 and 32.
+    # In a TIFF with WhiteIsZero, Pillow inverts 8-bit samples, but not 16-bit and 32-bit samples.
     inverted = numbers and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     values = np.empty((image.height, image.width, len(mode)), np.uint8)
     alpha = np.empty(values.shape[:2], np.uint8) if transparent else None
@@ -61,22 +62,22 @@ def to_rgb(image: Image.Image, name: str) -> DecodedPixels:
             assert alpha is not None
             alpha[top : top + rows] = np.asarray(strip.getchannel("A"))
         values[top : top + rows] = np.asarray(strip.convert(mode)).reshape(-1, image.width, len(mode))
-    # Lab means the same colours everywhere: Pillow converts it to sRGB.
+    # Lab colours are independent of a profile: Pillow converts them to sRGB.
     icc_profile = None if image.mode == "LAB" else image.info.get("icc_profile") or None
     return through_profile(values, alpha, icc_profile, name)
 
 
 def through_profile(values: Pixels, alpha: Pixels | None, icc_profile: bytes | None, name: str) -> DecodedPixels:
-    """Convert grey, RGB and CMYK in any profile to RGB of the same depth.
+    """Convert grey, RGB or CMYK pixels with any profile to RGB of the same type.
 
-    Grey and CMYK are converted to sRGB. RGB keeps its profile, unless there is no way back into it: then it is
-    converted to sRGB too, with a warning in the log.
+    Grey and CMYK pixels are converted to sRGB. RGB pixels keep a reversible profile. RGB pixels with a profile that is
+    not reversible are converted to sRGB, and the log warns about the conversion.
 
     Args:
-        values: `(H, W, 1)` grey, `(H, W, 3)` RGB or `(H, W, 4)` CMYK.
-        alpha: passed on.
-        icc_profile: their profile; None is sRGB.
-        name: of the photo, for messages.
+        values: pixels, `(H, W, 1)` grey, `(H, W, 3)` RGB or `(H, W, 4)` CMYK.
+        alpha: alpha channel, returned unchanged.
+        icc_profile: ICC profile of the pixels; None stands for sRGB.
+        name: name of the photo, for messages.
     """
     space = {1: "GRAY", 3: "RGB", 4: "CMYK"}[values.shape[2]]
     profile = None
@@ -86,7 +87,7 @@ def through_profile(values: Pixels, alpha: Pixels | None, icc_profile: bytes | N
         except ProfileError as error:
             logger.warning("%s: its colour profile can't be read (%s); read as sRGB", name, error)
         else:
-            # An RGB profile serves grey pixels too: their levels are levels of that profile.
+            # An RGB profile is valid for grey pixels too: a grey level stands for three equal RGB levels.
             if profile.space != space and (profile.space, space) != ("RGB", "GRAY"):
                 logger.warning(
                     "%s: its colour profile is for %s pixels, not for %s; read as sRGB", name, profile.space, space
@@ -104,7 +105,7 @@ def through_profile(values: Pixels, alpha: Pixels | None, icc_profile: bytes | N
         if space == "CMYK":
             converted = transform(colors, icc_profile, SRGB, "CMYK", dtype, PERCEPTUAL)
         else:
-            logger.warning("%s: its colour profile has tables, but none for the way back; converted to sRGB", name)
+            logger.warning("%s: its colour profile has no table from sRGB to the profile; converted to sRGB", name)
             converted = transform(colors, icc_profile, SRGB, "RGB", dtype)
     except CODEC_ERRORS as error:  # a table may be missing or broken
         logger.warning("%s: its colour profile can't be applied (%s); read as sRGB", name, error)
@@ -113,7 +114,7 @@ def through_profile(values: Pixels, alpha: Pixels | None, icc_profile: bytes | N
 
 
 def _without_profile(values: Pixels) -> Pixels:
-    """Convert grey, RGB or CMYK to RGB, as Pillow does: each ink takes its share of the light that black leaves."""
+    """Convert grey, RGB or CMYK to RGB as Pillow does. For CMYK in [0, 1]: R = (1 - C) (1 - K); G and B alike."""
     if values.shape[2] == 3:
         return values
     converted: Any = np.empty((*values.shape[:2], 3), values.dtype)
@@ -129,7 +130,7 @@ def _without_profile(values: Pixels) -> Pixels:
 
 
 def _check_range(image: Image.Image, name: str) -> None:
-    """Refuse numbers whose range is not known, before a strip of them is converted."""
+    """Raise a `PhotoError` for samples outside the supported range, before any strip is converted."""
     extrema: Any = image.getextrema() if image.mode in ("I", "F") else None
     if extrema is not None:
         to_16_bits(np.array(extrema, np.int64 if image.mode == "I" else np.float32), name)

@@ -1,6 +1,6 @@
-"""TIFF with everything that belongs to a photo.
+"""TIFF files: read headers of formats that Pillow lacks, and encode 8 or 16 bits with metadata.
 
-Pillow writes 8 bits only, and has no mode for many samples; libvips writes no EXIF.
+Pillow writes 8 bits only and has no mode for many sample formats. libvips writes no EXIF.
 """
 
 import io
@@ -16,7 +16,7 @@ _BIGTIFF = b"II+\0"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", _BIGTIFF)
 BIG_ENDIAN_BIGTIFF = b"MM\0+"
 _MAX_CHANNELS = 5  # CMYK and alpha
-_DIRECTORIES = (0x8769, 0x8825)  # of EXIF and GPS
+_DIRECTORIES = (0x8769, 0x8825)  # pointers to the directories of EXIF and GPS
 _STRIP_BYTES = 1 << 20
 _MAX_BYTES = 2**32 - 1  # offsets have 32 bits
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _CHANNELS, _ROWS = 256, 257, 258, 259, 262, 273, 277, 278
@@ -28,13 +28,14 @@ _STORAGE = (_STRIPS, _STRIP_COUNTS, _ROWS, 317, 322, 323, 324, 325, 347)  # pred
 
 
 def open_tiff_header(path: Path) -> Image.Image:
-    """Open the header of a TIFF with samples that Pillow has no mode for, such as floating point.
+    """Open the header of a TIFF with a sample format for which Pillow has no mode, such as floating point.
 
-    The image claims to have unsigned 16-bit samples. Use only its size, mode and metadata; libvips decodes the pixels.
+    The returned image declares unsigned 16-bit samples, whatever the file contains. Use only the size, mode and
+    metadata of the image; libvips decodes the pixels.
 
     Raises:
-        PhotoError: samples of 64 bits, or six channels or more.
-        UnidentifiedImageError: Pillow has no mode for these channels with 16-bit samples either.
+        PhotoError: the samples have more than 32 bits, or there are more than five channels.
+        UnidentifiedImageError: Pillow has no mode for these channels even with 16-bit samples.
     """
     tags = Image.Exif()
     with path.open("rb") as file:
@@ -46,7 +47,7 @@ def open_tiff_header(path: Path) -> Image.Image:
         else:
             file.seek(0)
             tags.load_from_fp(file)
-        values = dict(tags)  # while the file is open
+        values = dict(tags)  # read while the file is open
         for directory in _DIRECTORIES:
             tags.get_ifd(directory)
     channels, bits = values.get(_CHANNELS, 1), values.get(_BITS, 1)
@@ -64,19 +65,20 @@ def open_tiff_header(path: Path) -> Image.Image:
 
 
 def to_exif(tags: Image.Exif) -> bytes:
-    """Return tags as EXIF, which has no form of BigTIFF."""
+    """Encode tags as EXIF bytes, always as a classic TIFF: EXIF does not allow BigTIFF."""
     tags.bigtiff = False
     return tags.tobytes()
 
 
 def encode_tiff(photo: Photo) -> Sequence[bytes | memoryview]:
-    """Encode an uncompressed TIFF, in parts.
+    """Encode an uncompressed TIFF and return the parts of the file.
 
-    A TIFF is EXIF whose first directory also says where the pixels are; they follow it.
+    EXIF has the layout of a TIFF without pixels. The function adds the positions of the pixels to the first directory
+    of the EXIF, and the pixels follow the directories.
 
     Raises:
-        ValueError: larger than TIFF allows.
-        struct.error: larger by what comes besides the colours.
+        ValueError: the colours take more than the 4 GiB that TIFF allows.
+        struct.error: the colours, alpha and metadata together take more.
     """
     if photo.pixels.nbytes > _MAX_BYTES:
         raise ValueError("a TIFF has at most 4 GiB")
@@ -93,7 +95,7 @@ def encode_tiff(photo: Photo) -> Sequence[bytes | memoryview]:
     tags[_BITS] = (8 * pixels.itemsize,) * channels
     tags[_COMPRESSION], tags[_PHOTOMETRIC] = _UNCOMPRESSED, _RGB
     tags[_ROWS] = rows
-    tags[_STRIPS] = tuple(row_bytes * start for start in starts)  # Pillow adds where the directory ends
+    tags[_STRIPS] = tuple(row_bytes * start for start in starts)  # Pillow adds the offset of the end of the directories
     tags[_STRIP_COUNTS] = tuple(row_bytes * min(rows, height - start) for start in starts)
     if photo.alpha is not None:
         tags[_ALPHA] = _UNASSOCIATED

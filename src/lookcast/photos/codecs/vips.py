@@ -1,4 +1,4 @@
-"""JPEG, PNG and TIFF by libvips, which keeps 16 bits per colour and reads what is left of a damaged file."""
+"""Decoding of JPEG, PNG and TIFF by libvips, which keeps 16 bits per channel and can decode part of a damaged file."""
 
 import os
 from functools import lru_cache
@@ -23,37 +23,39 @@ VIPS_FORMATS = tuple(_LOADERS)
 
 @lru_cache(maxsize=1)
 def _vips() -> Any:
-    import pyvips  # here, because importing it starts libvips
+    import pyvips  # imported here, because the import starts libvips
 
-    pyvips.cache_set_max(0)  # the cache would take a file for an older one of the same name
+    pyvips.cache_set_max(0)  # the cache is keyed by name and would return an older file of the same name
     return pyvips
 
 
 def decode(path: Path, header: Image.Image, lenient: bool = False) -> npt.NDArray[Any]:
-    """Decode pixels in stored orientation, `(H, W, channels)`, in the file's own depth, a strip at a time.
+    """Decode a file to pixels `(H, W, channels)` in stored orientation and bit depth, in strips.
 
-    Premultiplied alpha is divided out, white at zero is inverted. Of several pages the first is read.
+    Premultiplied alpha is divided out. Samples of a TIFF with WhiteIsZero are inverted. If a file has several pages,
+    the first page is decoded.
 
     Args:
-        path: the file.
-        header: the opened file; no other format is tried, no other size decoded.
-        lenient: read what is left of a damaged file.
+        path: path of the file.
+        header: the opened file, which determines the format and the size.
+        lenient: if True, decode the readable part of a damaged file.
 
     Raises:
-        PhotoError: broken or truncated; with `lenient`, only where nothing can be read.
+        PhotoError: the file is broken or truncated. With `lenient`, the error is raised only if no pixel can be read.
     """
     pyvips = _vips()
     try:
-        # From a source, because libvips takes brackets at the end of a name for options; in bytes, because pyvips
-        # encodes names as UTF-8.
+        # A source, because libvips reads brackets at the end of a file name as options. The name is passed as bytes,
+        # because pyvips encodes text as UTF-8.
         source = pyvips.Source.new_from_file(os.fsencode(path))
-        # "warning" would refuse TIFFs with private tags. JPEGs, where it matters, are decoded here only leniently.
+        # fail_on="warning" would refuse TIFFs with private tags. Only JPEGs would need it, and this function decodes
+        # JPEGs in lenient mode only.
         image = getattr(pyvips.Image, _LOADERS[str(header.format)])(
             source, access="sequential", fail_on="none" if lenient else "error"
         )
         if image.width * image.height != header.width * header.height:
-            raise PhotoError(f"{path}: broken, its header says {header.width}x{header.height} and other sizes")
-        # By region, which starts no threads: a forked worker that reads hangs after those.
+            raise PhotoError(f"{path}: broken, it states the size {header.width}x{header.height} and another size")
+        # A region starts no threads in libvips. After such threads have run, decoding in a forked worker hangs.
         region = pyvips.Region.new(image)
         pixels = np.empty((image.height, image.width, image.bands), _DTYPES[image.format])
         for top in range(0, image.height, _ROWS):
@@ -61,7 +63,7 @@ def decode(path: Path, header: Image.Image, lenient: bool = False) -> npt.NDArra
             rows[:] = np.frombuffer(region.fetch(0, top, image.width, len(rows)), rows.dtype).reshape(rows.shape)
         return pixels
     except pyvips.Error as error:
-        # libvips reports one line for each strip, after those of earlier files.
+        # The message of libvips has one line for each strip, and may start with lines about earlier files.
         raise PhotoError(f"{path}: broken or truncated ({str(error).strip().splitlines()[-1].strip()})") from error
     finally:
         pyvips.vips_lib.vips_error_clear()

@@ -1,4 +1,4 @@
-"""Callbacks of a run: progress, speed, pictures, checkpoints, the average of the weights, and guards."""
+"""Callbacks of a run: progress, speed, pictures, checkpoints, averaged weights, and checks for failures."""
 
 from lookcast.training.callbacks.checkpoints import LastCheckpoint
 from lookcast.training.callbacks.compile import CompileNetworks

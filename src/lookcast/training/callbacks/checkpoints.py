@@ -1,4 +1,4 @@
-"""The checkpoint that a run resumes from, and the orderly end of a run on a stop signal."""
+"""Checkpoint from which a run resumes, and the end of a run after a stop signal."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,18 +17,18 @@ from lookcast.training.preemption import Preempted, StopSignals
 class LastCheckpoint(Checkpoint):
     """Write a checkpoint to resume from: every n steps, after every validation, at the end, and on a stop signal.
 
-    After a stop signal (`StopSignals`), all processes agree on a step, write the checkpoint after it and raise
-    `Preempted`. `ModelCheckpoint(save_last=True)` writes one only when the best has improved, which may be long ago.
-    Lightning's own signal handlers write one in the middle of a step, or none.
+    After a stop signal (`StopSignals`), all processes stop after the same step. The run writes a checkpoint after this
+    step and raises `Preempted`. Lightning has no equivalent: `ModelCheckpoint(save_last=True)` writes a checkpoint only
+    when the best score improves, and Lightning's signal handlers write a checkpoint in the middle of a step, or none.
 
-    Lightning calls checkpoint callbacks after all others, so the file holds the state of the others after the step.
+    Lightning calls checkpoint callbacks last, so the checkpoint holds the states of all callbacks after the step.
 
     Args:
-        path: the file; a complete new file replaces it.
-        every_n_steps: steps between files.
+        path: path of the checkpoint; each new checkpoint replaces the previous one atomically.
+        every_n_steps: number of steps between two checkpoints.
 
     Raises:
-        InputError: the file can't be written; the previous file stays.
+        InputError: the checkpoint can't be written; the previous checkpoint stays.
     """
 
     @check_call
@@ -38,17 +38,17 @@ class LastCheckpoint(Checkpoint):
         self.signals = StopSignals()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Take the signals over from Lightning, which has set its handlers by now."""
+        """Replace the signal handlers that Lightning has installed before this hook."""
         self.step, self.signal = trainer.global_step, 0
         self.signals.listen()
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Stop here: by now the previous step is logged and validated."""
+        """Stop the run after a signal; the previous step is logged and validated before this hook."""
         if self.signal:
             raise Preempted(self.signal, trainer.global_step, self.path)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Save every n steps; if a validation follows, save after it, or a resumed run would leave it out."""
+        """Save every n steps. If a validation follows, save later, so that a resumed run has the validation."""
         if trainer.global_step == self.step:  # gradients are accumulated over several batches
             return
         self.step, self.signal = trainer.global_step, self._received(trainer)
@@ -58,12 +58,12 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Save during training; `ModelCheckpoint` comes first, so that its best score is in the file."""
+        """Save after a validation in training. `ModelCheckpoint` runs first, so the file holds the new best score."""
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Save the steps after the last validation."""
+        """Save the last step, unless the last validation has saved it."""
         if self.saved != trainer.global_step:
             self._save(trainer)
         self.signals.ignore()
@@ -73,14 +73,14 @@ class LastCheckpoint(Checkpoint):
         self.signals.ignore()
 
     def _received(self, trainer: pl.Trainer) -> int:
-        """Return the signal that any process has received, 0 for none: all stop after the same step."""
+        """Return the signal that any process has received, or 0. All processes get the same result."""
         received = torch.tensor(self.signals.received, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(received, reduce_op="max"))
 
     def _save(self, trainer: pl.Trainer) -> None:
         self.saved = trainer.global_step
         if not trainer.is_global_zero:
-            trainer.save_checkpoint(self.path, weights_only=False)  # writes nothing, but all processes must take part
+            trainer.save_checkpoint(self.path, weights_only=False)  # writes no file, but all processes must call it
             return
         with atomic_write(self.path) as temporary:
-            trainer.save_checkpoint(temporary, weights_only=False)  # with the optimiser
+            trainer.save_checkpoint(temporary, weights_only=False)  # False includes the optimiser

@@ -8,19 +8,19 @@ import torch
 from lookcast.training.modules.single import LookModule
 
 STAGES = ("predict_grid", "read")
-"""Methods of grid generators to compile. Slicing has its own kernels."""
+"""Methods of grid generators to compile. Slicing needs no compilation: lookcast has special kernels for slicing."""
 
 
 class CompileNetworks(pl.Callback):
-    """Compile generator and encoder in place, and order their weights for the hardware.
+    """Compile generator and encoder in place, and store their weights in channels-last order.
 
-    Results and names in checkpoints stay the same. Only training steps run compiled: their crops have one size, so each
-    graph is compiled once. Validation and sample photos have many sizes, each of which would be compiled again, so they
-    run uncompiled. Only the number of regions (`pseudo_masks`) changes between steps; it is compiled as a variable from
-    its second value on.
+    Results and names in checkpoints stay the same. Training steps run compiled: all crops have the same size, so each
+    graph is compiled once. Validation and sample photos run uncompiled: these photos have many sizes, and each new size
+    would need a new compilation. The number of regions (`pseudo_masks`) is the only size that changes between training
+    steps. From the second value on, the compiled graph accepts any number of regions.
 
-    Tensor cores and oneDNN convolve in channels-last order. Only the weights need it: a convolution gives its output
-    the order of its weights.
+    Tensor cores and oneDNN convolve faster in channels-last order. It is enough to reorder the weights, because
+    the output of a convolution takes the memory order of the weights.
 
     Args:
         compile: compile the networks; the first steps then take a minute or more.
@@ -32,7 +32,7 @@ class CompileNetworks(pl.Callback):
         self.compiled = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Prepare the networks before the optimiser gets their weights."""
+        """Compile and reorder the networks before the optimiser is made from their weights."""
         assert isinstance(module, LookModule)
         if self.channels_last:
             module.to(memory_format=torch.channels_last)
@@ -43,22 +43,22 @@ class CompileNetworks(pl.Callback):
             torch.compiler.set_stance("force_eager")
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Run the step compiled."""
+        """Use the compiled networks in the training step."""
         if self.compile:
             torch.compiler.set_stance("default")
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Run everything between two steps uncompiled."""
+        """Use the uncompiled networks between two training steps."""
         if self.compile:
             torch.compiler.set_stance("force_eager")
 
     def teardown(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Restore the mode of the process."""
+        """Allow compiled code in the process again."""
         if self.compile:
             torch.compiler.set_stance("default")
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        """Restore the mode of the process after a failure."""
+        """Allow compiled code in the process again after a failure."""
         if self.compile:
             torch.compiler.set_stance("default")
 

@@ -1,4 +1,4 @@
-"""Exponential moving average of the weights: what validation measures and what ships."""
+"""Exponential moving average of the weights, for validation and for the final checkpoint."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,20 +18,24 @@ from lookcast.training.modules.single import LookModule
 class WeightEMA(pl.Callback):
     """Average the generator's weights; validations, pictures and the final checkpoint use the average.
 
-    `a <- d a + (1 - d) w` after every step t of the optimiser, with `d = min(decay, (1 + t) / (10 + t))`. This warm-up
-    soon forgets the initial weights. A step that `FiniteGuard` skips does not count.
+    With average a and raw weights w, the update is `a <- d a + (1 - d) w`, `d = min(decay, (1 + t) / (10 + t))`, after
+    every optimiser step t = 0, 1, ... The small d of the first steps removes the initial weights quickly. A step that
+    `FiniteGuard` skips updates nothing and does not count in t.
 
-    Lightning's `WeightAveraging` loses the raw weights when training ends, so a finished run can't be resumed to the
-    bit, and its average replaces the best weights when these are loaded and validated. It also copies the frozen
-    encoder and averages skipped steps: a subclass would override nearly every method.
+    Lightning's `WeightAveraging` differs in four points, so a subclass would override nearly every method:
+    * The raw weights are lost when training ends, so a finished run can't be resumed exactly.
+    * A validation of the best weights uses the average instead of the best weights.
+    * The frozen encoder is copied too.
+    * Skipped steps update the average too.
 
-    Checkpoints: `state_dict` holds the averaged weights; resuming restores the raw ones from this callback's state.
+    In a checkpoint, `state_dict` holds the averaged weights, and the state of this callback holds the raw weights. A
+    resumed run restores the raw weights from this state.
 
     Args:
-        decay: share of the average that each step keeps, after the warm-up.
+        decay: weight d of the old average in an update after the warm-up, in [0, 1).
 
     Reference:
-        Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992; the warm-up is TensorFlow's.
+        Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992; warm-up from TensorFlow.
     """
 
     @check_call
@@ -39,17 +43,17 @@ class WeightEMA(pl.Callback):
         self.decay = decay
         self.updates, self.step = 0, 0
         self.weights: dict[str, nn.Parameter] = {}  # the generator's parameters
-        self.stored: dict[str, torch.Tensor] = {}  # the average; the raw weights while the generator has the average
+        self.stored: dict[str, torch.Tensor] = {}  # the average; while `swapped`, the raw weights
         self.swapped = False
         self.loaded: dict[str, torch.Tensor] | None = None
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the raw weights of a checkpoint until the generator is on its device."""
+        """Keep the raw weights of a checkpoint; `on_fit_start` copies them into the generator on the device."""
         self.updates, self.loaded = state_dict["updates"], state_dict["weights"]
 
     @torch.no_grad()
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Begin with the generator's weights; in a resumed run they are the average."""
+        """Start the average from the generator's weights. In a resumed run, the generator's weights are the average."""
         assert isinstance(module, LookModule)
         self.weights = dict(module.generator.named_parameters())
         self.stored = {name: weight.detach().clone() for name, weight in self.weights.items()}
@@ -59,7 +63,7 @@ class WeightEMA(pl.Callback):
             self.loaded = None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Note the step at which a resumed run starts."""
+        """Store the step at which the training starts."""
         self.step = trainer.global_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
@@ -67,22 +71,22 @@ class WeightEMA(pl.Callback):
         self._update(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Validate the average; after training the generator has it already."""
+        """Give the generator the average for a validation in training; after training the generator has the average."""
         if trainer.state.fn == TrainerFn.FITTING:
             self._swap()
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Return to the raw weights."""
+        """Give the generator the raw weights after a validation in training."""
         if trainer.state.fn == TrainerFn.FITTING:
             self._swap()
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Leave the average in the generator, even if no step was left to train."""
+        """Give the generator the average at the end, also if the run trained no step."""
         self._swap()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Save the average as the generator's weights and the raw weights as this callback's state."""
-        self._update(trainer)  # a callback that saves may run before this one
+        self._update(trainer)  # the callback that saves may run before `on_train_batch_end` of this callback
         current = {name: weight.detach() for name, weight in self.weights.items()}
         average, raw = (current, self.stored) if self.swapped else (self.stored, current)
         checkpoint["state_dict"] |= {f"generator.{name}": tensor for name, tensor in average.items()}
@@ -123,7 +127,7 @@ class WeightEMA(pl.Callback):
 
 
 def averaged(trainer: pl.Trainer) -> Any:
-    """Return a block in which the generator has the weights that ship: the average, if the run keeps one."""
+    """Return a context manager that gives the generator the averaged weights, if the run has a `WeightEMA`."""
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     averages = [callback.average() for callback in callbacks if isinstance(callback, WeightEMA)]
     return averages[0] if averages else nullcontext()

@@ -1,4 +1,4 @@
-"""NaN and infinity in losses and gradients: the step is skipped; too many in a row end the run."""
+"""Skip steps with NaN or infinity in losses or gradients, and end a run after too many skipped steps in a row."""
 
 import logging
 from pathlib import Path
@@ -23,26 +23,28 @@ log = logging.getLogger(__name__)
 class FiniteGuard(pl.Callback):
     """Skip every step whose loss or gradients are not finite, log the gradient norm, and end a failed run.
 
-    A skipped step changes neither the weights nor the optimiser's moments, to the bit: the optimiser gets no gradients.
-    It still counts as a step, so schedule and data continue. A loss that is not finite counts even if its gradients are
-    finite, as after a clamp or in a term that does not depend on the weights. The processes decide together, by one
-    all-reduce of a number: a photo that breaks one of them makes all of them skip.
+    In a skipped step, the optimiser gets no gradients, so weights and moments of the optimiser stay bit-identical.
+    A skipped step still counts as a step, so schedule and data continue. A loss that is not finite skips the step even
+    if all gradients are finite. Gradients can be finite after a clamp, or if a term does not depend on the weights. The
+    processes decide together, by one all-reduce of a number: if one process has a fault, all processes skip the step.
 
     The decision must be known before the optimiser runs. On a GPU, each step therefore waits once for the backward
-    pass, which delays the launch of the optimiser's kernels and of the first kernels of the next step.
+    pass. This wait delays the launch of the optimiser's kernels and of the first kernels of the next step.
 
-    With `16-mixed`, overflowing gradients are normal while the scaler finds its scale, and the scaler skips those steps
-    itself. They count as a fault only when the scale has fallen to 1. A loss that is not finite counts at any scale.
+    With `16-mixed`, gradients often overflow while the gradient scaler reduces its scale. The scaler itself skips these
+    steps. Overflowing gradients are a fault only after the scale has fallen to 1. A loss that is not finite is a fault
+    at any scale.
 
-    Logs `train/grad_norm`, before clipping, and `train/skipped_steps`, the number in the whole run.
+    The callback logs `train/grad_norm`, the gradient norm before clipping, and `train/skipped_steps`, the number of
+    skipped steps in the whole run.
 
     Args:
-        folder: folder for the photos of the step that ends the run; each process writes tensors and losses
-            (`lookcast.weights.read_weights(path, "batch")`) and a picture.
-        max_in_a_row: skipped steps in a row that end the run.
+        folder: folder for the photos of the step that ends the run. Each process writes a picture, and a file of
+            tensors and losses for `lookcast.weights.read_weights(path, "batch")`.
+        max_in_a_row: number of skipped steps in a row that ends the run.
 
     Raises:
-        InputError: during training, after that many skipped steps in a row.
+        InputError: during training, after `max_in_a_row` skipped steps in a row.
     """
 
     @check_call
@@ -50,31 +52,31 @@ class FiniteGuard(pl.Callback):
         self.folder, self.max_in_a_row = Path(folder), max_in_a_row
         self.skipped = self.in_a_row = 0
         self.batches: list[PhotoBatch] = []  # batches of the step; several if gradients are accumulated
-        self.fault: torch.Tensor | None = None  # on the device: true if a loss of the step was not finite
+        self.fault: torch.Tensor | None = None  # boolean on the device: true if a loss of the step was not finite
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the counts."""
+        """Return the counts of skipped steps."""
         return {"skipped": self.skipped, "in_a_row": self.in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the counts of a checkpoint."""
+        """Continue from the counts in a checkpoint."""
         self.skipped, self.in_a_row = state_dict["skipped"], state_dict["in_a_row"]
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: pl.LightningModule, batch: PhotoBatch, batch_index: int
     ) -> None:
-        """Keep the batch until its step is known to be finite."""
+        """Keep the batch until the check of the step."""
         self.batches.append(batch)
 
     def on_before_backward(self, trainer: pl.Trainer, module: pl.LightningModule, loss: torch.Tensor) -> None:
-        """Test the loss, without waiting for the result."""
+        """Test the loss on the device, without waiting for the result."""
         fault = ~loss.detach().isfinite()
         self.fault = fault if self.fault is None else self.fault | fault
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Skip the step or let the optimiser run."""
+        """Remove the gradients if any process has a fault in this step."""
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         assert self.fault is not None
@@ -95,7 +97,7 @@ class FiniteGuard(pl.Callback):
         step = trainer.global_step
         if trainer.is_global_zero:
             log.warning(
-                "step %d is skipped: its loss or gradients are not finite; %d in a row, %d end the run",
+                "step %d is skipped: its loss or gradients are not finite; %d skipped steps in a row, %d end the run",
                 step, self.in_a_row, self.max_in_a_row,
             )  # fmt: skip
         if self.in_a_row < self.max_in_a_row:
@@ -104,15 +106,15 @@ class FiniteGuard(pl.Callback):
         for number, batch in enumerate(self.batches):
             name = f"step_{step:06d}_process_{trainer.global_rank}_batch_{number}"
             save_batch(self.folder / f"{name}.safetensors", batch, {"step": step, "metrics": metrics})
-        trainer.strategy.barrier()  # the first process that ends terminates the others
+        trainer.strategy.barrier()  # the first process that ends terminates the other processes
         raise InputError(
             f"training: loss or gradients were not finite in {self.in_a_row} steps in a row, "
-            f"{step - self.in_a_row + 1} to {step}; the photos of the last are in {self.folder}"
+            f"{step - self.in_a_row + 1} to {step}; the photos of the last step are in {self.folder}"
         )
 
 
 def _is_scaling(trainer: pl.Trainer) -> bool:
-    """Return True while a scaler can still lower its scale until half-precision gradients do not overflow."""
+    """Return True if a gradient scaler can still lower its scale, so that half-precision gradients do not overflow."""
     plugin = trainer.precision_plugin
     return isinstance(plugin, MixedPrecision) and plugin.scaler is not None and plugin.scaler.get_scale() > 1
 
@@ -126,12 +128,13 @@ def _any_process(trainer: pl.Trainer, flag: torch.Tensor) -> bool:
 
 
 def save_batch(path: Path, batch: PhotoBatch, header: dict[str, Any]) -> None:
-    """Write the tensors of a batch and a picture of its photos: content, style, content, style, ...
+    """Write the tensors of a batch, and a picture of its photos in the order content, style, content, style, ...
 
     Args:
-        path: a `.safetensors` file; the picture is the `.png` of the same name. Pixels that are not finite are magenta.
-        batch: the photos.
-        header: JSON values for the file's header.
+        path: path of the `.safetensors` file. The picture has the same path with the suffix `.png`, and shows pixels
+            that are not finite in magenta.
+        batch: the batch to write.
+        header: JSON values to store in the header of the `.safetensors` file.
     """
     fields = batch._asdict()
     tensors = {name: value for name, value in fields.items() if isinstance(value, torch.Tensor)}

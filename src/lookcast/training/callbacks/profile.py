@@ -1,4 +1,4 @@
-"""Profile of training steps."""
+"""Profiling of training steps."""
 
 import logging
 from pathlib import Path
@@ -17,14 +17,16 @@ ROWS = 40
 
 
 class StepProfile(pl.Callback):
-    """Record some steps with torch's profiler: a table, most expensive operation first, and a trace.
+    """Profile some training steps with torch's profiler, and write a table of operations and a trace.
 
-    A step lasts from the end of one step to the end of the next, so it includes the wait for its batch. Lightning's
-    `PyTorchProfiler` begins a step inside the optimiser's, which splits that wait, and restarts at every validation.
+    The most expensive operation is the first row of the table. A recorded step begins at the end of the previous step,
+    so the record includes the wait for the batch. Lightning's `PyTorchProfiler` begins a record inside the optimiser
+    step, which splits the wait for a batch between two records, and restarts at every validation.
 
     Args:
         folder: folder for `table.txt` and `trace.json.gz` (chrome://tracing, ui.perfetto.dev) of the first process.
-        first_step: steps of this run before the first recorded one: allocations and compilation come first.
+        first_step: number of steps before the first recorded step, counted from the start or resume of the run. Skip
+            the first steps, which include memory allocations and compilation.
         num_steps: number of recorded steps.
     """
 
@@ -41,11 +43,11 @@ class StepProfile(pl.Callback):
         self.written = False
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Annotated[int, Field(ge=1)] from the step at which the run starts."""
+        """Count `first_step` from the step at which the run starts or resumes."""
         self.begin = trainer.global_step + self.first_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Start recording, mark the next step, or stop."""
+        """Start the record, mark the end of a step in the record, or end the record."""
         step = trainer.global_step
         if not trainer.is_global_zero or step == self.step:  # gradients are accumulated over several batches
             return
@@ -62,7 +64,7 @@ class StepProfile(pl.Callback):
             self.running.step()
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Stop recording; warn if the run was too short."""
+        """End the record; log a warning if the run was too short for a profile."""
         if self.running is not None:
             self._end(module.device.type)
         if trainer.is_global_zero and not self.written:

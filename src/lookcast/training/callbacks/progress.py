@@ -1,4 +1,4 @@
-"""Progress of a run on the terminal or in a log."""
+"""Progress of a run, as a bar on a terminal or as lines in a log."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from lookcast.training.callbacks.throughput import run_stats
 from lookcast.training.stats import RunStats
 
 RECENT_SECONDS = 30.0
-"""Speeds are means over this time."""
+"""Duration over which speeds are averaged."""
 BAR_SECONDS = 0.25
 """Time between two updates of the bar."""
 BAR = "{bar} {n_fmt}/{total_fmt}{postfix}, {elapsed}<{remaining}"
@@ -29,11 +29,11 @@ LINE_WITHOUT_TOTAL = "step {n_fmt}{postfix}, {elapsed} elapsed"
 class RunProgress(pl.Callback):
     """Show the step, the speed, the loss and the time left.
 
-    A terminal gets a bar of tqdm, with log lines above it. A log, such as that of a cluster's job, gets a plain line
-    from time to time. Speeds are means over the last half minute, without validation. The time left follows from the
-    whole time since the start.
+    On a terminal, the callback shows a tqdm bar, with log lines above the bar. In a log file, such as the log of a
+    cluster job, the callback writes a plain line every `every_seconds`. Speeds are means over the last 30 seconds,
+    without validation. The estimate of the time left uses the mean speed since the start.
 
-    Lightning's bars count the batches of an epoch. A run here is one endless epoch, measured in steps.
+    Lightning's progress bars count the batches of an epoch. A run of lookcast is one endless epoch, counted in steps.
 
     Args:
         every_seconds: seconds between two plain lines.
@@ -46,12 +46,12 @@ class RunProgress(pl.Callback):
     def __init__(self, every_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0) -> None:
         self.every_seconds = every_seconds
         self._bar: tqdm[Any] | None = None
-        self._open: ExitStack | None = None  # None while nothing is shown
+        self._open: ExitStack | None = None  # None while no progress is shown
         self._due, self._started, self._first_step = 0.0, 0.0, 0
         self._recent = deque[tuple[float, RunStats]]()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Begin; in a resumed run, at its step."""
+        """Start to show progress, from the step at which the run starts or resumes."""
         if not trainer.is_global_zero:
             return
         self._started, self._due, self._first_step = time.monotonic(), 0.0, trainer.global_step
@@ -61,18 +61,18 @@ class RunProgress(pl.Callback):
             self._open_bar(trainer, self._open)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any) -> None:
-        """Show the step when it is time for that: reading the loss holds up a GPU."""
+        """Show the step if the last update is old enough; reading the loss in every step would make the GPU wait."""
         if self._open is None or (time.monotonic() < self._due and trainer.global_step != trainer.max_steps):
             return
         # Lightning has divided the loss by the number of batches over which gradients are accumulated.
         self._show(trainer, float(outputs["loss"]) * trainer.accumulate_grad_batches)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Leave the last state of the bar on the screen."""
+        """Close the bar; the last state of the bar stays on the screen."""
         self._close()
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        """Leave the bar on the screen, before the error is printed."""
+        """Close the bar before the error is printed; the bar stays on the screen."""
         self._close()
 
     def _open_bar(self, trainer: pl.Trainer, opened: ExitStack) -> None:
@@ -83,14 +83,14 @@ class RunProgress(pl.Callback):
                 file=sys.stderr,
             )
         )  # fmt: skip
-        above: Any = DummyTqdmFile(sys.stderr)  # text written to it appears above the bar
+        above: Any = DummyTqdmFile(sys.stderr)  # text for this file appears above the bar
         loggers = [logging.root, *map(logging.getLogger, logging.root.manager.loggerDict)]
         for handler in {handler for logger in loggers for handler in logger.handlers}:
             if isinstance(handler, logging.StreamHandler) and handler.stream in terminals:
                 opened.callback(handler.setStream, handler.stream)
                 handler.setStream(above)
         opened.enter_context(redirect_stderr(above))
-        if sys.stdout in terminals:  # a stdout that is a file stays one
+        if sys.stdout in terminals:  # do not redirect a stdout that is a file
             opened.enter_context(redirect_stdout(above))
 
     def _close(self) -> None:
@@ -104,7 +104,7 @@ class RunProgress(pl.Callback):
         words.insert(2, f"loss {loss:.3f}")
         if self._bar is not None:
             self._due, self._bar.n = now + BAR_SECONDS, trainer.global_step
-            self._bar.set_postfix_str(" ".join(words).replace("data wait", "wait"))  # 80 columns hold all words
+            self._bar.set_postfix_str(" ".join(words).replace("data wait", "wait"))  # fits into 80 columns
             return
         self._due = now + self.every_seconds
         text = tqdm.format_meter(

@@ -1,4 +1,4 @@
-"""Sample pictures during training."""
+"""Pictures of stylized validation photos during training."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +18,12 @@ from lookcast.training.modules.single import LookModule
 
 
 class SampleSheet(pl.Callback):
-    """Draw validation photos every n steps and at the end: content | style | output, one row per photo.
+    """Draw a picture of validation photos every n steps and at the end: content | style | output, one row per photo.
 
     Args:
-        folder: folder for `step_000250.png` and so on.
-        every_n_steps: steps between pictures.
-        num_photos: number of rows.
+        folder: folder for the pictures, `step_000250.png` and so on.
+        every_n_steps: number of steps between two pictures.
+        num_photos: number of photos, which is the number of rows.
         height: height of a row in pixels.
     """
 
@@ -41,19 +41,19 @@ class SampleSheet(pl.Callback):
         self.drawn = -1
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Draw after every n-th step."""
-        # With gradient accumulation the first batches leave the step at 0.
+        """Draw the picture after every n-th step."""
+        # With gradient accumulation, global_step is still 0 after the first batches.
         if trainer.global_step > 0 and trainer.global_step % self.every_n_steps == 0:
             self.draw(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Draw the final weights."""
+        """Draw the picture with the final weights."""
         self.draw(trainer, module)
 
     def draw(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write the picture and show it in the loggers."""
+        """Write the picture to the folder, and log the picture."""
         assert isinstance(module, LookModule)
-        # Gradient accumulation keeps global_step over several batches.
+        # With gradient accumulation, several batches have the same global_step.
         if not trainer.is_global_zero or trainer.global_step == self.drawn:
             return
         photos = trainer.datamodule.val_set  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ class SampleSheet(pl.Callback):
             logger.log_picture("samples", picture, trainer.global_step - 1)  # logs count steps from 0
 
     def _cell(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the whole photo on a white background of 3:2."""
+        """Resize a photo to fit into a cell of aspect ratio 3:2, and pad the cell with white."""
         height, width = self.height, self.height * 3 // 2
         factor = min(height / image.shape[-2], width / image.shape[-1])
         size = [max(1, round(d * factor)) for d in image.shape[-2:]]

@@ -1,4 +1,4 @@
-"""The list of photos that could not be read, and the end of a run with too many of them."""
+"""List of photos that could not be read; too many such photos end the run."""
 
 import logging
 from collections.abc import Iterable
@@ -17,18 +17,22 @@ from lookcast.structures import PhotoBatch
 log = logging.getLogger(__name__)
 
 MIN_PHOTOS = 1000
-"""The share refers to this many photos at least, or to all of a smaller set: a large set may begin with broken ones."""
+"""Minimum number of photos of which `max_share` is taken, because a large set may begin with broken photos.
+A smaller set counts with its full size."""
 
 
 class SkippedPhotos(pl.Callback):
-    """Name each photo that could not be read once, list them in a file, and end a run with too many of them.
+    """List unreadable photos in a log and a file, and end a run with too many unreadable photos.
+
+    The log names each unreadable photo once.
 
     Args:
-        path: the list, one `path: reason` per line; it is written only if a photo was skipped.
-        max_share: share of the photos that may be unreadable, in [0, 1]; a single photo always may.
+        path: path of the file, with one line `path: reason` for each photo. Without a skipped photo, no file is
+            written.
+        max_share: maximum share of unreadable photos, in [0, 1]. One unreadable photo is always allowed.
 
     Raises:
-        InputError: during training, if more photos are unreadable.
+        InputError: during training, if the share of unreadable photos exceeds `max_share`.
     """
 
     @check_call
@@ -39,7 +43,7 @@ class SkippedPhotos(pl.Callback):
         self.seen, self.counted, self.read = dict[str, None](), 0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the list, so that a resumed run continues it."""
+        """Return the list of photos for the checkpoint, so that a resumed run continues the list."""
         return {"seen": list(self.seen), "read": self.read}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -49,20 +53,21 @@ class SkippedPhotos(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: PhotoBatch, batch_index: int
     ) -> None:
-        """Note the photos that this batch skipped; check the share from time to time."""
+        """Add the skipped photos of this batch to the list; check the share when the trainer logs."""
         self._note(trainer, batch.skipped)
         self.read += trainer.world_size * len(batch.content) * (1 if batch.style is None else 2)
-        if (batch_index + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (batch_index + 1) % every == 0:
             self._check(trainer)
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: PhotoBatch, *_: Any
     ) -> None:
-        """Note the validation photos that this batch skipped."""
+        """Add the skipped photos of a validation batch to the list."""
         self._note(trainer, batch.skipped)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write the list; the last validation comes after the training."""
+        """Write the list after each validation, because the last validation follows the training."""
         self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -85,7 +90,7 @@ class SkippedPhotos(pl.Callback):
     def _check(self, trainer: pl.Trainer) -> None:
         photos = min(trainer.datamodule.num_photos, max(self.read, MIN_PHOTOS))  # type: ignore[attr-defined]
         allowed = max(1, int(self.max_share * photos))
-        # Each process skips other photos. They exchange the lists only if the sum of their lengths is too large.
+        # Each process skips other photos. The processes exchange their lists only if the summed length is too large.
         total = trainer.strategy.reduce(
             torch.tensor(len(self.seen), device=trainer.strategy.root_device), reduce_op="sum"
         )

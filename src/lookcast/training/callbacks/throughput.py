@@ -1,4 +1,4 @@
-"""Speed of a run, and the share of its time spent waiting for data."""
+"""Measurement of the speed of a run, and of the time spent waiting for data."""
 
 import resource
 import sys
@@ -16,16 +16,18 @@ from lookcast.training.stats import RunStats
 class Throughput(pl.Callback):
     """Log images per second, the share of time spent waiting for data, seconds per step, and memory.
 
-    Data wait is the time between a request to the run's `TimedLoader` and the arrival of the batch. It excludes the
-    transfer to the device and the crops and grades made there. On a GPU, only idle time counts (measured with CUDA
-    events).
+    Data wait is the time between a request to the run's `TimedLoader` and the arrival of the batch. Data wait excludes
+    the transfer of the batch to the device, and the crops and grades on the device. On a GPU, data wait counts only the
+    time in which the GPU is idle (measured with CUDA events).
 
-    Lightning's `ThroughputMonitor` does not measure data wait, and it waits for the GPU in every step.
+    Lightning's `ThroughputMonitor` does not measure data wait, and synchronises with the GPU in every step.
 
-    Every `trainer.log_every_n_steps` steps it logs, over the steps since the last time:
-    `train/images_per_second`, over all processes; `train/data_wait` and `train/step_seconds`, means over the processes;
-    `train/gpu_memory_gib`, the maximum that torch has allocated on one GPU; `train/host_memory_gib`, the maximum that
-    one process has used.
+    Every `trainer.log_every_n_steps` steps, the callback logs these values for the steps since the previous log:
+    * `train/images_per_second`: images per second, summed over all processes.
+    * `train/data_wait`: share of the time spent waiting for data, in [0, 1], mean over the processes.
+    * `train/step_seconds`: seconds per step, mean over the processes.
+    * `train/gpu_memory_gib`: maximum memory that torch has allocated on one GPU since the start, in GiB.
+    * `train/host_memory_gib`: maximum memory that one process has used since its start, in GiB.
     """
 
     def __init__(self) -> None:
@@ -34,7 +36,7 @@ class Throughput(pl.Callback):
         self._wait = _DataWait()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Attach to the loader; in a resumed run, count from its step."""
+        """Attach this callback to the loader; in a resumed run, start counting at the resumed step."""
         self._stats = self._logged = RunStats(steps=trainer.global_step, first_step=trainer.global_step)
         self._wait = _DataWait(on_gpu=module.device.type == "cuda")
         loader = trainer.train_dataloader
@@ -42,19 +44,19 @@ class Throughput(pl.Callback):
         loader.stopwatch = self
 
     def before_batch(self) -> None:
-        """Start the clock unless it runs, and start to wait."""
+        """Start the clock if the clock is stopped, and start the measurement of the wait."""
         if self._started is None:
             self._started = time.perf_counter()
         self._wait.start()
 
     def after_batch(self) -> None:
-        """Stop to wait."""
+        """Stop the measurement of the wait."""
         self._wait.stop()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: object, batch: PhotoBatch, batch_index: int
     ) -> None:
-        """Count, and log after the steps that Lightning logs."""
+        """Count steps and images, and log every `trainer.log_every_n_steps` steps."""
         stats = self._stats._replace(images=self._stats.images + len(batch.content) * trainer.world_size)
         self._stats = stats._replace(steps=trainer.global_step)
         if trainer.global_step == stats.steps:  # gradients are accumulated over several batches
@@ -73,7 +75,7 @@ class Throughput(pl.Callback):
 
     @property
     def stats(self) -> RunStats:
-        """Counts and times up to now."""
+        """Counts and times from the start of the process until now."""
         running = 0.0 if self._started is None else time.perf_counter() - self._started
         return self._stats._replace(seconds=self._stats.seconds + running, waited=self._wait.seconds())
 
@@ -96,7 +98,7 @@ class Throughput(pl.Callback):
 
 
 def run_stats(trainer: pl.Trainer) -> RunStats:
-    """Return counts and speed of a run from its callbacks; a run without `Throughput` has no times."""
+    """Collect counts and times of a run from its callbacks; without a `Throughput` callback, the times are 0."""
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     measured = [callback.stats for callback in callbacks if isinstance(callback, Throughput)]
     skipped = sum(len(callback.seen) for callback in callbacks if isinstance(callback, SkippedPhotos))
@@ -104,17 +106,17 @@ def run_stats(trainer: pl.Trainer) -> RunStats:
 
 
 class _DataWait:
-    """Seconds in which the device had to wait for a batch."""
+    """Stopwatch for the time in which the device waits for a batch."""
 
     def __init__(self, on_gpu: bool = False) -> None:
         self.on_gpu = on_gpu
         self._seconds, self._started = 0.0, 0.0
-        self._pending: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []  # the GPU has not reached them yet
+        self._pending: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []  # not reached by the GPU yet
 
     def start(self) -> None:
         self._started = time.perf_counter()
         if self.on_gpu:
-            # The GPU reaches the first event when its work is done, the second one when the batch is there.
+            # The GPU reaches the first event after its previous work, and the second event after the batch arrives.
             pair = (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True))  # type: ignore[no-untyped-call]
             pair[0].record()
             self._pending.append(pair)
@@ -126,7 +128,7 @@ class _DataWait:
             self._seconds += time.perf_counter() - self._started
 
     def seconds(self) -> float:
-        """Return the sum so far, without waiting for the GPU."""
+        """Return the summed wait until now in seconds, without waiting for the GPU."""
         while self._pending and self._pending[0][1].query():  # type: ignore[no-untyped-call]
             before, after = self._pending.pop(0)
             self._seconds += before.elapsed_time(after) / 1000

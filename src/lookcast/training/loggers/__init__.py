@@ -1,4 +1,4 @@
-"""Loggers of a run: figures, pictures and results."""
+"""Loggers of a run for metrics, pictures and results."""
 
 from lookcast.training.loggers.base import ResumedLogs, RunLogger, run_loggers
 from lookcast.training.loggers.metrics_csv import MetricsCSV

@@ -1,4 +1,4 @@
-"""Resuming, pictures and results in the loggers of a run."""
+"""Base class of the loggers of a run, and the callback that resumes the loggers."""
 
 import pytorch_lightning as pl
 from PIL import Image
@@ -8,31 +8,31 @@ from lookcast.training.summary import TrainResult, figures_of
 
 
 class RunLogger(Logger):
-    """A logger that can resume, show pictures and show results; by default it does nothing for each of them."""
+    """Base class of loggers that can resume and can log pictures and results; each method does nothing by default."""
 
     def resume_at(self, step: int) -> None:
-        """Drop what was logged of `step` and later steps: they are trained again. A new run resumes at 0."""
+        """Drop the log of `step` and later steps, because the resumed run trains these steps again; 0 in a new run."""
 
     def log_picture(self, name: str, picture: Image.Image, step: int) -> None:
-        """Show a picture."""
+        """Log a picture."""
 
     def log_result(self, result: TrainResult) -> None:
-        """Show what a finished run leaves."""
+        """Log the result of a finished run."""
 
     def close(self) -> None:
-        """Finish the run, so that the next run of a sweep begins its own."""
+        """Close the log of this run, so that the next run of a sweep starts a new log."""
 
 
 def run_loggers(trainer: pl.Trainer) -> list[RunLogger]:
-    """Return the loggers of a run that can do more than log figures."""
+    """Return the loggers of a run that are instances of `RunLogger`."""
     return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
 
 
 class ResumedLogs(pl.Callback):
-    """Tell the loggers at which step the training starts: they are built before the checkpoint is read."""
+    """Resume the loggers at the step at which the training starts; only the checkpoint contains this step."""
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Drop what was logged of steps that are trained again."""
+        """Drop the log of all steps that the run trains again."""
         for logger in run_loggers(trainer):
             logger.resume_at(trainer.global_step)
 
@@ -41,6 +41,6 @@ RESULT_COLUMNS = ("figure", "untouched", "trained")
 
 
 def result_rows(result: TrainResult) -> list[tuple[str, float | None, float]]:
-    """Return the table of a result: its figures, then the terms of the loss."""
+    """Return the rows of the result table: the main metrics, then the loss terms."""
     losses = [(name, None, value) for name, value in result.metrics.items() if name.startswith("val/loss/")]
     return [*figures_of(result.metrics), *losses]

@@ -1,4 +1,4 @@
-"""Figures of a run as a table that survives interruptions."""
+"""Metrics of a run as a CSV table that survives interruptions."""
 
 import csv
 import errno
@@ -19,22 +19,24 @@ from lookcast.paths import check_file
 from lookcast.training.loggers.base import RunLogger
 
 MAX_LINE = 2**20
-"""Characters of a line that are read at once; no row is longer."""
+"""Maximum number of characters to read at once. Rows are shorter than this."""
 
 
 class MetricsCSV(RunLogger):
-    """Write `metrics.csv`: one row for the values logged together, `step` first, then the other columns by name.
+    """Write metrics to `metrics.csv`, one row for each logged step.
 
-    Lightning's `CSVLogger` deletes the table of an interrupted run, writes one row for every call, and overwrites
-    the table in place when a column is added. Here one write adds a row, and every larger change replaces the file
-    atomically: the table can be read at any time, also after a kill. A new column copies the table, row by row, which
-    happens a few times at the beginning of a run.
+    `step` is the first column, and the other columns are sorted by name. A row is added by one write. Every other
+    change replaces the file atomically, so the table is readable at any time, also after a kill. A new column copies
+    the table row by row, which happens a few times at the beginning of a run.
+
+    Lightning's `CSVLogger` deletes the table of an interrupted run, writes one row for every call, and overwrites the
+    table in place when a column is added.
 
     Args:
         save_dir: the run folder.
 
     Raises:
-        InputError: the folder holds a `metrics.csv` that is no such table, or the table can't be read or written.
+        InputError: `metrics.csv` exists but is no table of metrics, or the file can't be read or written.
     """
 
     def __init__(self, save_dir: str | Path) -> None:
@@ -45,12 +47,12 @@ class MetricsCSV(RunLogger):
 
     @property
     def name(self) -> str:
-        """Return an empty name: a run has one table."""
+        """Return an empty name, because a run has only one table."""
         return ""
 
     @property
     def version(self) -> str:
-        """Return an empty version: a run has one table."""
+        """Return an empty version, because a run has only one table."""
         return ""
 
     @property
@@ -60,7 +62,7 @@ class MetricsCSV(RunLogger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Keep the rows before `step`; the others are trained again. Without this call, the first row decides."""
+        """Keep only the rows before `step`. Without this call, the first `save` resumes at the step of its row."""
         self._columns = []
         if not os.path.lexists(self.path):
             return
@@ -70,7 +72,7 @@ class MetricsCSV(RunLogger):
             columns = next(rows, [])
             if "step" not in columns:
                 raise ValueError(f"its columns are {','.join(columns)[:80]!r}")
-            if step > 0:  # from the first step on it is a new table, whose columns are not known yet
+            if step > 0:  # at step 0, the first row makes a new table
                 self._replace(columns, _rows_before(step, rows, columns))
         except InputError:
             raise
@@ -81,8 +83,8 @@ class MetricsCSV(RunLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        """Add to the row of a step; Lightning calls `save` when it has logged everything of a step."""
-        assert step is not None  # Lightning always has one
+        """Add metrics to the row of a step. Lightning calls `save` after the last metrics of a step."""
+        assert step is not None  # Lightning always passes a step
         if self._row.get("step", step) != step:
             self.save()
         values = {key: value.item() if isinstance(value, torch.Tensor) else value for key, value in metrics.items()}
@@ -90,7 +92,7 @@ class MetricsCSV(RunLogger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the row."""
+        """Write the row to the table."""
         row, self._row = self._row, {}
         if not row:
             return
@@ -104,7 +106,7 @@ class MetricsCSV(RunLogger):
         data = line.getvalue().encode()
         try:
             with self.path.open("ab", buffering=0) as file:
-                if file.write(data) < len(data):  # the next write would say why, but into the same line
+                if file.write(data) < len(data):  # another write for the cause would extend the cut line
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise InputError(f"{self.path}: can't be written ({error.strerror})") from error
@@ -115,7 +117,7 @@ class MetricsCSV(RunLogger):
     def _rows(self) -> Iterator[list[str]]:
         with self.path.open(encoding="utf-8", newline="") as file:
             lines = iter(lambda: file.readline(MAX_LINE), "")
-            yield from csv.reader(line for line in lines if line.endswith("\n"))  # a full disk leaves half a row
+            yield from csv.reader(line for line in lines if line.endswith("\n"))  # a full disk cuts off a row
 
     def _add_columns(self, new: set[str]) -> None:
         assert self._columns is not None
@@ -136,6 +138,6 @@ def _rows_before(step: int, rows: Iterator[list[str]], columns: list[str]) -> It
     place = columns.index("step")
     for row in rows:
         if len(row) != len(columns):
-            raise ValueError(f"a row has {len(row)} cells, its header {len(columns)}")
+            raise ValueError(f"a row has {len(row)} cells, the header has {len(columns)}")
         if int(row[place]) < step:
             yield row

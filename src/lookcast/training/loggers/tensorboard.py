@@ -1,4 +1,4 @@
-"""TensorBoard, with continuous curves of a resumed run."""
+"""TensorBoard logger, with continuous curves for a resumed run."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +15,10 @@ from lookcast.training.summary import TrainResult
 
 
 class RunTensorBoard(RunLogger, TensorBoardLogger):
-    """Event files of a run, one for each start.
+    """Log to TensorBoard; each start or resume of a run writes a new event file.
 
     Args:
-        save_dir: the run folder; the files go to `tensorboard` in it.
+        save_dir: the run folder; its subfolder `tensorboard` holds the event files.
         kwargs: arguments of `pytorch_lightning.loggers.TensorBoardLogger`.
 
     Raises:
@@ -32,9 +32,9 @@ class RunTensorBoard(RunLogger, TensorBoardLogger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Make TensorBoard hide `step` and later steps of earlier files.
+        """Make TensorBoard hide `step` and later steps in the event files of earlier starts.
 
-        `purge_step` of `SummaryWriter` does the same, but must be known when the writer is built.
+        `purge_step` of `SummaryWriter` has the same effect, but the writer is built before this step is known.
         """
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
@@ -47,12 +47,12 @@ class RunTensorBoard(RunLogger, TensorBoardLogger):
 
     @rank_zero_only
     def log_picture(self, name: str, picture: Image.Image, step: int) -> None:
-        """Add an image."""
+        """Log a picture as an image."""
         self.experiment.add_image(name, np.asarray(picture), step, dataformats="HWC")
 
     @rank_zero_only
     def log_result(self, result: TrainResult) -> None:
-        """Add a table of the figures as text."""
+        """Log the result table as text."""
         lines = [RESULT_COLUMNS, ["---"] * 3, *([name, *map(_cell, numbers)] for name, *numbers in result_rows(result))]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         self.experiment.add_text("result", table, result.stats.steps)
@@ -60,7 +60,7 @@ class RunTensorBoard(RunLogger, TensorBoardLogger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Flush, without the `hparams.yaml` that Lightning writes."""
+        """Flush the event file; unlike Lightning, write no `hparams.yaml`."""
         self.experiment.flush()
 
 

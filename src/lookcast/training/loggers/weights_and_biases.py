@@ -1,4 +1,4 @@
-"""Weights & Biases: online or offline, decided before a run starts, and one run over all resumes."""
+"""Logger for Weights & Biases, online or offline; a resumed run continues the same wandb run."""
 
 import netrc
 import os
@@ -18,17 +18,18 @@ from lookcast.training.summary import TrainResult
 
 
 class RunWandb(RunLogger, WandbLogger):
-    """Weights & Biases; offline if there is no key, instead of a question in the middle of a job.
+    """Log to Weights & Biases; without an API key, log offline instead of asking for a key during a job.
 
-    wandb's own steps are those of the training; Lightning lets wandb count calls. So figures of one step share a row,
-    wandb ignores what a resumed run logs a second time, and `wandb sync --append` joins the parts of an offline run.
+    The step of wandb equals the training step. In Lightning's logger, the step of wandb counts log calls instead. Equal
+    steps have three effects. All metrics of a step share one row. If a resumed run logs a step again, wandb ignores the
+    second log. `wandb sync --append` can join the parts of an offline run.
 
     Args:
-        save_dir: the run folder; `wandb sync` uploads an offline run from there later.
-        offline: None means offline unless there is a key (`WANDB_API_KEY`, or a key for the server of
-            `WANDB_BASE_URL` in the netrc file) or a `WANDB_MODE`.
-        id: id of the run at wandb; None takes `WANDB_RUN_ID`, or the id in `wandb_id.txt` of the run folder, so that a
-            resumed run continues its curves. A new folder gets a new id.
+        save_dir: the run folder; `wandb sync` can later upload an offline run from this folder.
+        offline: whether to log offline. None means offline if neither an API key nor `WANDB_MODE` is set. The API key
+            is `WANDB_API_KEY`, or the key for the server of `WANDB_BASE_URL` in the netrc file.
+        id: id of the wandb run. None uses `WANDB_RUN_ID`, or the id in `wandb_id.txt` of the run folder, so that a
+            resumed run continues its curves. A new run folder gets a new id.
         kwargs: arguments of `pytorch_lightning.loggers.WandbLogger`: project, name, tags, ...
     """
 
@@ -41,7 +42,7 @@ class RunWandb(RunLogger, WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log the metrics, pictures or tables of a step."""
+        """Log metrics, pictures or tables of a step."""
         self.experiment.log({**metrics, "trainer/global_step": step}, step=step)
 
     def log_picture(self, name: str, picture: Image.Image, step: int) -> None:
@@ -50,20 +51,20 @@ class RunWandb(RunLogger, WandbLogger):
 
     @rank_zero_only
     def log_result(self, result: TrainResult) -> None:
-        """Log a table of the figures, and the checkpoint for inference as an artifact."""
+        """Log the result table, and log the checkpoint for inference as an artifact."""
         import wandb
 
         step = result.stats.steps
         self.log_table("result", list(RESULT_COLUMNS), [list(row) for row in result_rows(result)], step=step)
         figures = {**result.metrics, "steps": step}
         artifact = wandb.Artifact(f"look-{self.experiment.id}", "model", metadata=figures)
-        # "mutable" would copy the file into the home folder until it is uploaded.
+        # The policy "mutable" would copy the file into the home folder until the upload.
         artifact.add_file(str(result.checkpoint), policy="immutable")
         self.experiment.log_artifact(artifact)
 
     @rank_zero_only
     def close(self) -> None:
-        """Finish the run at wandb, which Lightning leaves open."""
+        """Finish the wandb run, because Lightning does not finish the run."""
         self.experiment.finish()
 
 
@@ -75,7 +76,7 @@ def _id_of(run_dir: Path) -> str | None:
 
 @rank_zero_only
 def _make_id(path: Path) -> None:
-    """Write an id; only the first process talks to wandb, so only that one needs one."""
+    """Write a new id if the file is missing; only the first process logs to wandb, so only this process writes."""
     if not path.is_file():
         with atomic_write(path) as temporary:
             temporary.write_text(f"{secrets.token_hex(4)}\n")
@@ -89,5 +90,5 @@ def _has_key() -> bool:
     try:
         entry = netrc.netrc(path).authenticators(host) if path.is_file() else None
     except (netrc.NetrcParseError, OSError):
-        return False  # wandb can't read a key from it either
+        return False  # wandb can't read a key from this file either
     return entry is not None and bool(entry[2])

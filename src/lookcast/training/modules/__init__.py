@@ -1,1 +1,1 @@
-"""Lightning modules: one style for all contents, or a style for each content."""
+"""Lightning modules for training with one style photo for all contents, or with a style photo for each content."""

@@ -1,4 +1,4 @@
-"""The training on pairs: any content, any style, with and without masks."""
+"""Training on pairs of a content and a style photo, with and without masks."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -17,20 +17,20 @@ from lookcast.training.modules.single import LookModule, Masks, Target, check_ta
 
 
 class UniversalModule(LookModule):
-    """Train a universal generator on pairs of photos whose regions are found by clustering.
+    """Train a universal generator on pairs of photos; clustering finds the regions of both photos.
 
-    The loss compares region by region in every step. The generator sees the masks in a share of the steps, so that in
-    the others it learns which regions correspond.
+    The loss compares corresponding regions in every step. The generator gets the masks only in a share of the steps. In
+    the remaining steps, the generator learns to find the corresponding regions without masks.
 
     Args:
-        pseudo_masks: finds the regions.
-        masked_share: share of the steps, in [0, 1], in which the generator sees the masks.
-        style_grade: strength of the grades that the regions of a style photo get in training, see `regional_grade`; the
-            regions are found before that.
-        options: arguments of `LookModule`, without a style photo.
+        pseudo_masks: makes the masks of content and style by clustering.
+        masked_share: share of the steps, in [0, 1], in which the generator gets the masks.
+        style_grade: strength of the random grades of the style photo's regions in training, see `regional_grade`. The
+            clustering sees the style photo before these grades.
+        options: arguments of `LookModule`, except `style` and `style_mask`.
 
     Raises:
-        InputError: a generator that takes no style photo, a share outside [0, 1], or taps that the encoder lacks.
+        InputError: the generator takes no style photo, `masked_share` is outside [0, 1], or the encoder lacks a tap.
     """
 
     generator: UniversalGenerator
@@ -45,7 +45,7 @@ class UniversalModule(LookModule):
         super().__init__(style=None, style_mask=None, **options)
         if not isinstance(self.generator, UniversalGenerator):
             raise InputError(
-                f"generator: {self.generator.name} takes no style photo, training on pairs needs one that does"
+                f"generator: {self.generator.name} takes no style photo; training on pairs needs a universal generator"
             )
         if not 0 <= masked_share <= 1:
             raise InputError(f"masked_share: expected a number in [0, 1], got {masked_share}")
@@ -54,13 +54,13 @@ class UniversalModule(LookModule):
 
     @torch.no_grad()
     def make_target(self, batch: PhotoBatch) -> Target:
-        """Return the photos and features of a batch, with regions from clustering."""
+        """Return the photos, the features and the masks of a batch; the masks come from clustering."""
         content, style = batch.content, self.style_of(batch)
         features = self.encoder(content), self.encoder(style)
         return Target(content, style, *features, self.pseudo_masks(content, style, *features, torch.default_generator))
 
     def stylize(self, batch: PhotoBatch, target: Target) -> tuple[Target, Stylization]:
-        """Grade the style region by region, and show the generator the masks in a share of the steps."""
+        """Grade the regions of the style photo, then stylize the content; a share of the steps uses the masks."""
         style_mask = target.masks[1]
         if self.style_grade > 0 and style_mask is not None:
             draws = generators_of([seed_of(seed, "regional grade") for seed in batch.seeds])
@@ -71,7 +71,7 @@ class UniversalModule(LookModule):
         return target, self._stylize(target, target.masks if masked else (None, None))
 
     def val_variants(self, batch: PhotoBatch, target: Target) -> Iterator[tuple[str, Stylization]]:
-        """Yield the output with masks (`val`) and without (`val/unmasked`)."""
+        """Yield the output with masks (`val`) and the output without masks (`val/unmasked`)."""
         yield "val", self._stylize(target, target.masks)
         yield "val/unmasked", self._stylize(target, (None, None))
 

@@ -1,4 +1,4 @@
-"""The step of a training, and its case of one style photo for all contents."""
+"""Training and validation steps, and the training with one style photo for all contents."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -18,17 +18,17 @@ from lookcast.structures import Features, LossTerms, PhotoBatch, Stylization
 from lookcast.training.renamed import rename_callbacks
 
 Masks = tuple[torch.Tensor | None, torch.Tensor | None]
-"""Regions of the content and of the style."""
+"""Mask of the content and mask of the style; None without a mask."""
 
 
 class Target(NamedTuple):
-    """Photos that an output is compared with.
+    """Photos, features and masks with which losses and metrics compare an output.
 
     Attributes:
         content: `(B, 3, H, W)` in [0, 1].
         style: `(B, 3, h, w)`, or `(1, 3, h, w)` for one style photo.
-        content_features, style_features: the encoder's.
-        masks: regions by which the loss and the figures compare.
+        content_features, style_features: features of the two photos from the encoder.
+        masks: masks of the two photos; losses and metrics compare corresponding regions.
     """
 
     content: torch.Tensor
@@ -41,22 +41,23 @@ class Target(NamedTuple):
 class LookModule(pl.LightningModule):
     """Train a generator towards the look of one style photo.
 
-    Each step draws from the seed of its batch. All processes of a run draw alike, and earlier steps have no influence.
-    Checkpoints hold neither the encoder nor the style photo: they are frozen, and the run's config names them.
-    Subclasses override `make_target`, `stylize` and `val_variants`.
+    Each step takes its random numbers from the seed of its batch. All processes of a run therefore use the same random
+    numbers, independent of earlier steps. Checkpoints contain neither the encoder nor the style photo: both are
+    constant, and the config of the run names both. Subclasses override `make_target`, `stylize` and `val_variants`.
 
     Args:
         generator: the network to train.
-        encoder: frozen features for the loss.
-        loss: the weighted terms.
-        style: the style photo, `(1, 3, H, W)` in [0, 1]; None if each batch brings its own.
-        style_mask: its regions, `(1, K, H, W)`; None without masks.
-        optimizer: makes the optimiser from the parameters.
-        scheduler: makes the schedule, stepped after every step, from the optimiser; None for a constant rate.
-        config: the run's config as plain values, for the checkpoint.
+        encoder: the frozen encoder whose features the loss compares.
+        loss: the weighted sum of the loss terms.
+        style: the style photo, `(1, 3, H, W)` in [0, 1]; None if each batch contains style photos.
+        style_mask: mask of the style photo, `(1, K, H, W)`; None without masks.
+        optimizer: function that makes the optimiser from the parameters.
+        scheduler: function that makes the learning rate schedule from the optimiser. The schedule advances after every
+            step. None keeps the learning rate constant.
+        config: the run's config as plain values; the checkpoint stores the config.
 
     Raises:
-        InputError: the loss compares taps that the encoder lacks.
+        InputError: the loss needs a tap that the encoder lacks.
     """
 
     style: torch.Tensor | None
@@ -81,36 +82,36 @@ class LookModule(pl.LightningModule):
         self.register_buffer("style", style, persistent=False)
         self.register_buffer("style_mask", style_mask, persistent=False)
         self.make_optimizer, self.make_scheduler, self.config = optimizer, scheduler, config
-        # Runs with different losses report the same figures.
+        # The metric does not depend on the loss settings, so that runs with different losses are comparable.
         self.style_distance = SegmentedStyleLoss(encoder.taps)
         self.style_features: Features = {}
 
     def forward(self, batch: PhotoBatch) -> Stylization:
-        """Stylize the photos of a batch, unmasked."""
+        """Stylize the photos of a batch without masks."""
         stylization: Stylization = self.generator(
             batch.content, self.style_of(batch) if self.generator.takes_style else None
         )
         return stylization
 
     def style_of(self, batch: PhotoBatch) -> torch.Tensor:
-        """Return the style photo of the run, or those of the batch."""
+        """Return the style photo of the run, or the style photos of the batch if the run has no single style photo."""
         style = batch.style if self.style is None else self.style
         assert style is not None
         return style
 
     def make_target(self, batch: PhotoBatch) -> Target:
-        """Return the photos, features and masks that the output of a batch is compared with."""
+        """Return the target of a batch: the photos, features and masks with which losses compare the output."""
         with torch.no_grad():
             content_features = self.encoder(batch.content)
         masks = (batch.content_mask, self.style_mask)
         return Target(batch.content, self.style_of(batch), content_features, self.style_features, masks)
 
     def stylize(self, batch: PhotoBatch, target: Target) -> tuple[Target, Stylization]:
-        """Return the output of a training step, with the target that the loss compares it with."""
+        """Return the target and the output of a training step."""
         return target, self(batch)
 
     def val_variants(self, batch: PhotoBatch, target: Target) -> Iterator[tuple[str, Stylization]]:
-        """Yield the outputs of a validation step, each with the prefix of its log keys."""
+        """Yield pairs of a prefix for log keys and an output, one pair for each variant of a validation step."""
         yield "val", self(batch)
 
     @torch.no_grad()
@@ -120,7 +121,7 @@ class LookModule(pl.LightningModule):
             self.style_features = self.encoder(self.style)
 
     def on_validation_start(self) -> None:
-        """Compute them for a validation without a fit too."""
+        """Compute the features of the style photo if no fit has computed them."""
         if not self.style_features:
             self.on_fit_start()
 
@@ -133,7 +134,7 @@ class LookModule(pl.LightningModule):
         return terms.total
 
     def validation_step(self, batch: PhotoBatch, batch_index: int) -> None:
-        """Log the terms and the main figures of a batch, and the style distance of the untouched photos."""
+        """Log the loss terms and the metrics of a batch, and the style distance of the untouched photos."""
         torch.manual_seed(batch.seed)
         target = self.make_target(batch)
         for prefix, output in self.val_variants(batch, target):
@@ -148,35 +149,35 @@ class LookModule(pl.LightningModule):
         self.log_dict({"val/style_distance_untouched": untouched}, batch_size=len(batch.content), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Return optimiser and schedule from their factories.
+        """Make the optimiser and the schedule.
 
         Raises:
-            InputError: one of them refuses a value.
+            InputError: the optimiser or the schedule refuses a value.
         """
         try:
             optimizer = self.make_optimizer(self.generator.parameters())
             scheduler = self.make_scheduler and self.make_scheduler(optimizer)
         except InputError:
             raise
-        except ValueError as error:  # torch's own message says which value
+        except ValueError as error:  # torch's message names the refused value
             raise InputError(f"optimizer, scheduler: {error}") from error
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the config, as plain values, so that the file loads with `weights_only=True`."""
+        """Add the config, as plain values, so that `torch.load` with `weights_only=True` can read the checkpoint."""
         checkpoint["config"] = self.config
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let renamed callbacks find their states; Lightning calls this before it restores them."""
+        """Rename the callback states of old checkpoints; Lightning calls this hook before it restores the callbacks."""
         checkpoint["callbacks"] = rename_callbacks(checkpoint.get("callbacks", {}))
 
     def log_training(self, terms: LossTerms) -> None:
-        """Log the terms of a step as their means over all processes."""
+        """Log the loss terms of a step, averaged over all processes."""
         trainer, means = self._trainer, torch.stack([term.detach() for term in terms])
         if trainer is not None:
-            # A mean needs an exchange between all processes: only for the steps that are logged.
+            # The mean needs communication between all processes, so only logged steps compute the mean.
             if not trainer._logger_connector.should_update_logs:
                 return
             means = trainer.strategy.reduce(means, reduce_op="mean")
@@ -192,9 +193,9 @@ def check_taps(name: str, taps: Iterable[str], encoder: Encoder) -> None:
     """Refuse taps that the encoder lacks.
 
     Raises:
-        InputError: names the setting and the first such tap.
+        InputError: the encoder lacks a tap; the message names the setting and the first missing tap.
     """
     missing = [tap for tap in taps if tap not in encoder.taps]
     if missing:
         given = ", ".join(encoder.taps)
-        raise InputError(f"{name}: {missing[0]} is no tap of the encoder, which gives {given}")
+        raise InputError(f"{name}: {missing[0]} is no tap of the encoder; its taps are {given}")
