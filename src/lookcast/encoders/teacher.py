@@ -26,11 +26,11 @@ MAX_BYTES = 64 << 20
 
 
 class TeacherNetwork(nn.Module):
-    """The layers of VGG-19 up to relu4_1, with the names of the layers in the file of weights.
+    """The layers of VGG-19 up to relu4_1. Each layer has the name that the file of weights uses.
 
     Args:
         channels: numbers of output and input channels of each convolution, by name.
-        live: mask of the channels that vary over photographs, bool `(C,)`, by tap.
+        live: for each tap, a bool mask `(C,)` of the channels that vary over photographs.
     """
 
     def __init__(self, channels: Mapping[str, tuple[int, int]], live: Mapping[str, torch.Tensor]) -> None:

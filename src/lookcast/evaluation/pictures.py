@@ -31,7 +31,7 @@ def write_pictures(
 
     Args:
         report: the report's folder.
-        files: the files of the pair; the name of the pair is the stem of the pictures.
+        files: the files of the pair. Each picture is called like the pair.
         images: the content, the style, the masks and the truth of the pair.
         outputs: the scored images by column of the report, `(1, 3, H, W)` in [0, 1].
 

@@ -31,8 +31,8 @@ class _Space(NamedTuple):
     Attributes:
         matrix: matrix `(3, 3)` from linear RGB to XYZ.
         light: for each channel, the linear light of each 16-bit level.
-        levels: for each channel, the level for each square root of linear light, in 65536 even steps. Even steps of
-            the light itself would be too coarse for shadows.
+        levels: for each channel, a table of 65536 levels. The index is the square root of linear light: a table with
+            even steps of the light itself would be too coarse for shadows.
     """
 
     matrix: npt.NDArray[np.float64]

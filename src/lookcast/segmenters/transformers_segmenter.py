@@ -101,7 +101,8 @@ def _open_folder(folder: str | Path) -> tuple[Any, Any]:
 def _open_name(name: str) -> tuple[Any, Any]:
     """Load a checkpoint from the local cache, or download a checkpoint that is not in the cache.
 
-    `from_pretrained` alone requests one file after another. Without a network, each request takes 23 s to fail.
+    A single request tells whether the hub can be reached. Without it, `from_pretrained` would request each file in
+    turn, and without a network each of these requests takes 23 s to fail.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError

@@ -9,7 +9,7 @@ _PLUGINS = (
     ("hydra/launcher/submitit", "hydra-submitit-launcher", "slurm"),
     ("hydra/sweeper/optuna", "hydra-optuna-sweeper", "sweep"),
 )
-"""Tuples of a prefix of config names, the Hydra plugin with these configs, and the lookcast extra with this plugin."""
+"""Tuples `(prefix, plugin, extra)`: configs with this prefix come from the plugin, which the extra installs."""
 
 
 def one_line(error: Exception) -> str:

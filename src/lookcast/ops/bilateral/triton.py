@@ -61,7 +61,7 @@ def _cells(interval_x, interval_y, depth, cells_y, cells_x, levels: tl.constexpr
 
 @triton.jit
 def _weights(red, green, blue, right, depth, levels: tl.constexpr, columns: tl.constexpr):
-    """Return the weight of every cell for every pixel, `(columns, 2 levels)`, with the left cells first."""
+    """Return weights `(columns, 2 * levels)`: a row for each pixel, with the left cells before the right cells."""
     # Unlike indexing with None, `reshape` keeps all weights of a pixel in one thread.
     k = tl.arange(0, 2 * levels)[None, :]
     guide = red * _RED + green * _GREEN + blue * _BLUE

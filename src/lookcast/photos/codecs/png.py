@@ -22,7 +22,7 @@ _LATE_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 
 
 def encode_png(photo: Photo) -> list[bytes | memoryview]:
-    """Encode a PNG file and return the parts of the file.
+    """Encode a photo as PNG. Return the bytes of the file as a list, in the order of writing.
 
     Raises:
         RuntimeError: the photo is larger than PNG allows.
