@@ -75,7 +75,7 @@ def load_checkpoint(path: str | Path) -> tuple[Generator, dict[str, Any]]:
     """Load a generator from a file that `save_checkpoint` wrote. Nothing in the file is executed.
 
     The header and the names, shapes and values of the weights are checked before the network is allocated. The weights
-    are float32 on the CPU, for every default type and default device of torch.
+    are float32 on the CPU, whatever the default type and the default device of torch are.
 
     Returns:
         The generator on the CPU, in evaluation mode, and the header.

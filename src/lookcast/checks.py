@@ -70,7 +70,10 @@ def check_shape(name: str, tensor: torch.Tensor, expected: Sequence[int | str]) 
 
 
 def check_image(name: str, image: torch.Tensor) -> None:
-    """Raise an error unless an image is floating point `(B, 3, H, W)`. Reading the values would stall a GPU."""
+    """Raise an error unless an image is floating point `(B, 3, H, W)`.
+
+    The values are not checked, because reading the values would stall a GPU.
+    """
     check_shape(name, image, ("B", 3, "H", "W"))
     if not image.is_floating_point():
         raise InputError(f"{name}: expected floating point in [0, 1], got {image.dtype}")
@@ -122,11 +125,11 @@ EXPECTED_WORDS = {
     "missing": "a value",
     "unexpected_keyword_argument": "no such argument",
 }
-"""Text for each error type of pydantic. Errors of other types keep the text of pydantic."""
+"""For each type of pydantic's errors, a text of what was expected. Errors of other types keep the text of pydantic."""
 
 
 def describe_expected(fault: Any, words: Mapping[str, str] = EXPECTED_WORDS) -> str:
-    """Return the expectation that an error of pydantic states, such as `at least 1`."""
+    """Return what was expected according to an error of pydantic, such as `at least 1`."""
     if found := words.get(fault["type"]):
         return found.format(**fault.get("ctx", {}))
     message: str = fault["msg"].removeprefix("Value error, ")

@@ -23,7 +23,9 @@ def shipped(folder: str) -> Path:
 
 
 def check_file(path: str | Path, what: str, error: type[InputError] = InputError) -> Path:
-    """Return `path` if the path is a regular file or a link to a regular file; reading a pipe could block for ever.
+    """Return `path` if the path is a regular file or a link to a regular file.
+
+    Other kinds of file are refused, because reading a pipe, for example, could block for ever.
 
     Args:
         path: the path that the user named.

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 
 Features = dict[str, torch.Tensor]
-"""Feature maps `(B, C, H / stride, W / stride)` by the name of their tap, from shallow to deep."""
+"""A dict from the name of each tap to its feature map `(B, C, H / stride, W / stride)`, from shallow to deep."""
 
 
 class PhotoBatch(NamedTuple):

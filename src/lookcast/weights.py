@@ -19,7 +19,7 @@ from lookcast.paths import check_file
 
 FORMAT_VERSION = 1
 MAX_WEIGHT = 1e4
-"""Largest accepted magnitude of a weight. Trained weights are below 100. Larger weights give black or white."""
+"""Largest accepted magnitude of a weight. Trained weights are below 100. Larger weights give black or white images."""
 _MAX_HEADER = 16 << 20  # characters
 _FLOATING = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -34,7 +34,7 @@ def save_weights(path: str | Path, kind: str, tensors: dict[str, torch.Tensor], 
     Args:
         path: the file to write.
         kind: kind of the weights, such as `generator`. `read_header` checks the kind.
-        tensors: the weights by name.
+        tensors: a dict from the name of each weight to its tensor.
         header: JSON values. They are stored as one JSON string, because safetensors metadata can hold only strings.
 
     Raises:
@@ -83,7 +83,7 @@ def read_weights(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], 
     """Read a file that `save_weights` wrote. The values of the tensors are not checked.
 
     Returns:
-        The tensors by name, on the CPU, and the header.
+        A dict from each name to its tensor, on the CPU, and the header.
 
     Raises:
         CheckpointError: see `read_header`.
@@ -113,7 +113,7 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     Entries that are not tensors, such as the number of an epoch, are left out.
 
     Returns:
-        The tensors by name, on the CPU.
+        A dict from each name to its tensor, on the CPU.
 
     Raises:
         CheckpointError: the file is not a regular file, or has no complete state dict.
@@ -137,11 +137,11 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
 def load_into(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
     """Load tensors into a module after checking their names, shapes, types and values.
 
-    A module on the meta device gets float32 copies of the tensors on the CPU, for every default type of torch.
+    A module on the meta device gets float32 copies of the tensors on the CPU, whatever the default type of torch is.
 
     Args:
         module: the network. Build the network under `torch.device("meta")` to allocate no memory before the checks.
-        tensors: the weights by name.
+        tensors: a dict from the name of each weight to its tensor.
         path: source of the weights, for messages.
 
     Raises:

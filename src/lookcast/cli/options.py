@@ -67,7 +67,7 @@ def parse_intermixed(
         parser: parser with one positional argument of `nargs="*"`.
         argv: the arguments of the command line.
         positional: name of the positional argument.
-        convert: function that converts a text to a value of the positional argument.
+        convert: function that converts the text of one positional argument to its value.
     """
     end = list(argv).index("--") if "--" in argv else len(argv)
     args = parser.parse_intermixed_args(argv[:end])

@@ -47,7 +47,7 @@ def say(line: str) -> None:
 
 
 def flush_stdout() -> str | None:
-    """Flush standard output; return the reason of a failure, or None."""
+    """Flush standard output. Return None, or the reason if the output can't be written."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -110,7 +110,10 @@ def _check_files(args: argparse.Namespace, jobs: "list[Job]") -> None:
 
 
 def _part(share: str | None) -> tuple[int, int]:
-    """Return the index of this process and the number of processes, from `--share` or else from torchrun."""
+    """Return the index of this process and the number of processes.
+
+    Both come from `--share` if the option is given, else from the variables of torchrun. Without either, (0, 1).
+    """
     from lookcast.checks import InputError
 
     rank, processes = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")

@@ -77,9 +77,10 @@ def train(argv: list[str]) -> int:
 
 
 def _arguments(argv: list[str]) -> list[str]:
-    """Return the arguments for Hydra: first overrides, with current key names and the run folder, then flags.
+    """Return the arguments for Hydra: first the overrides, then the flags.
 
-    The parser of Hydra accepts no override after a flag.
+    The parser of Hydra accepts no override after a flag. Old key names in overrides are replaced by the current names,
+    and `place_run` sets the run folder.
 
     Raises:
         InputError: Hydra does not know a flag, or an argument is not an override.

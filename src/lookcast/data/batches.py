@@ -57,7 +57,7 @@ def collate_pairs(pairs: Sequence[PairSample]) -> PairBatch:
 
 
 class BatchTransform:
-    """Transform from a collated batch to a `PhotoBatch`, on the device of the batch.
+    """Transform that turns a collated batch into a `PhotoBatch`, on the device of the batch.
 
     The transform resizes training windows to squares, grades the squares, and expands labels to one-hot masks. All
     random draws use the seeds of the samples.
@@ -77,7 +77,7 @@ class BatchTransform:
 
         Args:
             batch: collated windows of photos or of pairs.
-            first: position of the first sample of this training step over all processes.
+            first: lowest position in this training step, over the samples of all processes.
         """
         contents, styles = _parts(batch)
         content, content_mask = self._squares(contents, self.content_grade, 0.5)
@@ -116,5 +116,5 @@ def _whole(batch: SampleBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 
 def _one_hot(labels: torch.Tensor) -> torch.Tensor:
-    """Expand labels `(B, 1, H, W)` to one-hot masks `(B, K, H, W)`."""
+    """Expand labels `(B, 1, H, W)` to one-hot masks `(B, K, H, W)`, with a channel for each of the K labels."""
     return F.one_hot(labels[:, 0].long(), NUM_LABELS).permute(0, 3, 1, 2).float()

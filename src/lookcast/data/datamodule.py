@@ -26,7 +26,7 @@ from lookcast.structures import PhotoBatch
 log = logging.getLogger(__name__)
 
 MAX_BATCH_PIXELS = 2**30
-"""Maximum number of pixels in the batch of one process: 13 GB in float32."""
+"""Maximum number of pixels in the batch of one process. Such a batch takes 13 GB in float32."""
 _AUTO_WORKERS = 8
 
 Grade = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
@@ -57,24 +57,24 @@ class PhotoDataModule(pl.LightningDataModule):
     that is resumed at any step, with any number of processes, sees the same samples as an uninterrupted run.
 
     Args:
-        photos: a folder, a file, `sample:NAME`, or a list of these; or a folder or URL of shards.
+        photos: a folder, a file, `sample:NAME`, or a list of these; or the path or URL of shards.
         val_photos: the validation photos, given like `photos`; None holds out some of `photos`. If there are fewer
             than 10 photos, no photo is held out: validation uses some of the training photos as whole photos, and
             `held_out` is False.
         num_val: number of photos to hold out, at most a tenth of `photos`. Unreadable photos are not chosen.
-        masks: folder of colour masks, one PNG for each photo, named by the photo's stem; `stored` for masks in shards;
-            None for unmasked photos. The folder may lie inside a folder of photos.
+        masks: folder of colour masks: one PNG for each photo, such as `a.png` for the photo `a.jpg`. The folder may lie
+            inside a folder of photos. `stored` uses the masks inside shards. None is for unmasked photos.
         size: side of the training squares in pixels.
         scale: smallest and largest area of a window, as a share of the photo's area.
         content_grade: strength of `random_grade` for training photos; half of the photos stay unchanged.
         val_size: maximum length of the longer side of validation photos in pixels.
         batch_size: number of photos in a batch of each process.
-        min_side: shorter side in pixels to which larger training photos are shrunk during decoding; None keeps the
-            original size. With twice `size`, every window has enough pixels.
+        min_side: length in pixels to which the shorter side of larger training photos is shrunk during decoding; None
+            keeps the original size. If `min_side` is twice `size`, every window has enough pixels.
         num_workers: number of processes that read photos. None means 0 on a CPU; on other devices, None means the
             number of cores per device, at most 8.
         cache_mb: memory in MiB for decoded photos, in each process that reads photos.
-        seed: seed of the order of the photos and of all random draws.
+        seed: seed for the order of the photos and for all random draws.
 
     Raises:
         InputError: an argument is out of range, there is no readable photo, or masks are missing or do not fit.
@@ -121,7 +121,7 @@ class PhotoDataModule(pl.LightningDataModule):
 
     @cached_property
     def train_set(self) -> Dataset[Any]:
-        """Endless dataset of training samples by position."""
+        """Endless dataset of training samples. The index is the position of a sample in the run."""
         return TrainPhotos(CachedPhotos(self.photos.train, self.cache_bytes), self.scale, self.seed)
 
     @cached_property
@@ -164,7 +164,7 @@ class PhotoDataModule(pl.LightningDataModule):
         return self.batch_transform.train_batch(batch, contents.positions[0] - trainer.global_rank * self.batch_size)
 
     def val_batch(self, index: int, device: torch.device) -> PhotoBatch:
-        """Return the validation sample at an index as a batch of one on a device."""
+        """Return a batch on `device` that holds only the validation sample at `index`."""
         batch = self.collate([self.val_set[index]])
         return self.batch_transform.val_batch(self.transfer_batch_to_device(batch, device, 0))
 
@@ -195,7 +195,7 @@ class PhotoDataModule(pl.LightningDataModule):
         return [self.photos.train.fingerprint]
 
     def _begin(self) -> int:
-        """Return the position of the next sample over all processes."""
+        """Return the position of the run's next training sample, counted over all processes."""
         # With overfit_batches, an epoch ends early, and every epoch starts with the same batch.
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         return 0 if overfit else self._current_progress().samples

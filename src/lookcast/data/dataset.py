@@ -1,4 +1,4 @@
-"""Map-style datasets: random windows of training photos by position, whole validation photos by index."""
+"""Datasets: a position gives a random window of a training photo, an index gives a whole validation photo."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -83,12 +83,15 @@ class TrainPhotos(Dataset[PhotoSample]):
 
 
 class TrainPairs(Dataset[PairSample]):
-    """Pairs of a content window and a randomly drawn style window; a position always gives the same pair.
+    """Endless dataset of pairs: a content window, and a window of a random style photo.
+
+    The same position always gives the same pair.
 
     Args:
         contents: the photos to change.
         styles: the photos that give the look; `contents` and `styles` may share one source.
-        same_share: share of the pairs whose style is another window of the content's photo; 0 for different sources.
+        same_share: share of the pairs in which content and style are two windows of one photo. The share must be 0 if
+            contents and styles have different sources.
     """
 
     def __init__(self, contents: TrainPhotos, styles: TrainPhotos, same_share: float = 0.0) -> None:
@@ -133,7 +136,7 @@ class ValPhotos(Dataset[PhotoSample]):
 
 
 class ValPairs(Dataset[PairSample]):
-    """Validation pairs: content i and style (i + N // 2) mod N, for N styles.
+    """Validation pairs: pair i holds content i and style (i + N // 2) mod N, where N is the number of styles.
 
     If contents and styles are the same photos, no photo is its own style (for N > 1).
 
@@ -154,7 +157,9 @@ class ValPairs(Dataset[PairSample]):
 
 
 def read_or_skip(source: PhotoSource, number: int, skipped: list[str]) -> DecodedPhoto:
-    """Read the first readable photo from `number` on; append `path: reason` of each skipped photo to `skipped`.
+    """Read the photo with the given number, or the next readable photo if this photo is unreadable.
+
+    The first photo follows the last photo. For each unreadable photo, a text `path: reason` is appended to `skipped`.
 
     Raises:
         InputError: no photo of the source can be read, or `MAX_SKIPPED` consecutive photos can't be read.

@@ -1,4 +1,4 @@
-"""Data module of pairs, each of a content photo and a randomly drawn style photo."""
+"""Data module of pairs. Each pair holds a content photo and a randomly drawn style photo."""
 
 from functools import cached_property
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from lookcast.data.splits import PhotoSpec, open_photos, split
 
 
 class PairDataModule(PhotoDataModule):
-    """Data module of pairs, each of a content photo and a randomly drawn style photo.
+    """Data module of pairs. Each pair holds a content photo and a randomly drawn style photo.
 
     The contents are chosen, cut and graded like the photos of a `PhotoDataModule`.
 
@@ -24,8 +24,8 @@ class PairDataModule(PhotoDataModule):
         styles: the style photos, given like `photos`.
         val_styles: the validation styles, given like `styles`; None holds out `num_val` of `styles`. If contents and
             styles come from one source, training uses a held-out photo neither as content nor as style.
-        same_share: share of the pairs whose style is another window of the content's photo with another grade. The
-            regions of such a pair correspond. The share is 0 if contents and styles come from different sources.
+        same_share: share of the pairs in which content and style are two windows of one photo, with different grades.
+            The regions of such a pair correspond. The share is 0 if contents and styles come from different sources.
         content_grade: see `PhotoDataModule`.
         style_grade: strength of `random_grade` for styles; a quarter of the styles stay unchanged.
         options: further arguments of `PhotoDataModule`, except `masks`.
@@ -59,7 +59,7 @@ class PairDataModule(PhotoDataModule):
 
     @cached_property
     def train_set(self) -> Dataset[Any]:
-        """Endless dataset of training pairs by position."""
+        """Endless dataset of training pairs. The index is the position of a pair in the run."""
         photos = CachedPhotos(self.photos.train, self.cache_bytes)
         styles = photos if self.one_source else CachedPhotos(self.styles.train, self.cache_bytes)
         return TrainPairs(

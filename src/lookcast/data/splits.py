@@ -1,4 +1,4 @@
-"""Opening of the photos of a setting such as `data.photos`, and the split into training and validation photos."""
+"""Open the photos that a setting such as `data.photos` names, and split them for training and validation."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,12 +18,12 @@ from lookcast.photos.read import PhotoError
 
 
 def _as_list(value: Any) -> Any:
-    """Convert any sequence except a string to a list: pydantic can't rebuild a `PathList` or a list of OmegaConf."""
+    """Convert any sequence except a string to a list: pydantic can't rebuild a `PathList` or an OmegaConf list."""
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 PhotoSpec = Annotated[str | Path | Sequence[str | Path], BeforeValidator(_as_list)]
-"""Value of a setting for photos: a folder, a file, `sample:NAME`, or a list of these; or a folder or URL of shards."""
+"""Value of a setting for photos: a folder, a file, `sample:NAME`, or a list of these; or the path or URL of shards."""
 STORED = "stored"
 """Value of `masks` that selects the masks inside shards."""
 _MIN_FOR_SPLIT = 10
@@ -36,7 +36,8 @@ def open_photos(photos: PhotoSpec, name: str, masks: str | Path | None, min_side
         photos: the setting's value.
         name: the setting's name, for messages.
         masks: folder of the masks; `STORED` for masks inside shards; None for unmasked photos.
-        min_side: shorter side in pixels to which larger photo files are shrunk; None keeps the original size.
+        min_side: length in pixels to which the shorter side of larger photos is shrunk; None keeps the original size.
+            Photos in shards keep their size.
 
     Raises:
         InputError: there are no photos, shards are damaged, or masks are missing or do not fit the photos.

@@ -41,16 +41,18 @@ def draw_window(size: tuple[int, ...], scale: tuple[float, float]) -> Window:
 
 
 def resize_windows(windows: list[torch.Tensor], flips: list[bool], size: int) -> torch.Tensor:
-    """Resize windows of any size to squares on the device of the windows, and mirror the chosen squares.
+    """Resize windows of any size to squares of one size, and mirror some of the squares.
+
+    The squares are computed on the device of the windows.
 
     Args:
-        windows: tensors `(C, h, w)`, uint8. A photo has three channels, and is resized bilinearly with antialiasing.
-            Labels have one channel, and each pixel takes the nearest label.
+        windows: tensors `(C, h, w)`, uint8, either all of photos or all of labels. Photos have three channels, and are
+            resized bilinearly with antialiasing. Labels have one channel, and each pixel takes the nearest label.
         flips: one flag for each window; True mirrors the window horizontally.
         size: side of the squares in pixels.
 
     Returns:
-        `(B, C, size, size)`: for photos float32 in [0, 255], not rounded; for labels uint8.
+        `(B, C, size, size)`. Photos are float32 in [0, 255], not rounded; labels are uint8.
     """
     resized = []
     for window in windows:
@@ -73,7 +75,7 @@ def shrink_to(photo: torch.Tensor, max_side: int, labels: bool = False) -> torch
     Args:
         photo: `(C, H, W)`, uint8.
         max_side: maximum length of the longer side in pixels.
-        labels: False averages pixels, for photos; True takes the nearest label.
+        labels: False for a photo, whose pixels are averaged; True for labels, where each pixel takes the nearest label.
     """
     height, width = photo.shape[-2:]
     factor = min(1.0, max(max_side / max(height, width), MIN_SIDE / min(height, width)))
@@ -105,7 +107,7 @@ def random_grade(image: torch.Tensor, strength: float, generators: Generators) -
     """
 
     def draw(channels: int, limit: float) -> torch.Tensor:
-        """Draw factors `exp(u)` as `(B, channels, 1, 1)`, with u uniform in `[-limit, limit] * strength`."""
+        """Draw factors `exp(u)`, u uniform in `[-limit, limit] * strength`; return `(B, channels, 1, 1)`."""
         return ((uniform(generators, channels) * 2 - 1) * limit * strength).exp().to(image)[..., None, None]
 
     graded = image * draw(1, 0.5) * draw(3, 0.25)
@@ -137,12 +139,12 @@ def grade_some(image: torch.Tensor, strength: float, share: float, seeds: Sequen
 def regional_grade(image: torch.Tensor, mask: torch.Tensor, strength: float, generators: Generators) -> torch.Tensor:
     """Draw two random grades for each photo, and apply one of the two grades to each region.
 
-    The result serves as a style photo whose regions have different looks. Only a match of each region with the same
-    region of the style reproduces these looks.
+    The result serves as a style photo whose regions have different looks. A network can reproduce
+    these looks only if it matches each region of the content with the same region of the style.
 
     Args:
         image: `(B, 3, H, W)` in [0, 1].
-        mask: `(B, K, h, w)` of any size; the two grades blend at region borders.
+        mask: `(B, K, h, w)`: K regions for each photo; h and w may be any size. The two grades blend at region borders.
         strength: see `random_grade`.
         generators: one random generator for each photo.
 
@@ -155,5 +157,5 @@ def regional_grade(image: torch.Tensor, mask: torch.Tensor, strength: float, gen
 
 
 def uniform(generators: Generators, number: int) -> torch.Tensor:
-    """Draw `number` values in [0, 1) for each photo, `(B, number)`, on the CPU."""
+    """Draw `number` values in [0, 1) for each photo; return `(B, number)` on the CPU, with a row for each photo."""
     return torch.stack([torch.rand(number, generator=generator) for generator in generators])

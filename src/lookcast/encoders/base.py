@@ -31,7 +31,7 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         taps: names of the feature maps, shallow to deep.
-        strides: stride of each tap, in pixels of the image per cell.
+        strides: for each tap, the side of a cell in pixels of the image.
         channels: number of channels of each tap.
     """
 
@@ -41,7 +41,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, image: torch.Tensor) -> Features:
-        """Return the feature maps of an image by tap, shallow to deep.
+        """Return a dict with the feature map of each tap, from shallow to deep.
 
         Args:
             image: `(B, 3, H, W)` in [0, 1].

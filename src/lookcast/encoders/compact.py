@@ -29,8 +29,8 @@ class CompactNetwork(nn.Module):
     in a loss.
 
     Args:
-        widths: numbers of channels of the four stages, at strides 1, 2, 4 and 8.
-        outputs: numbers of channels of the four heads.
+        widths: number of channels of each of the four stages, at strides 1, 2, 4 and 8.
+        outputs: number of channels of each of the four heads.
     """
 
     def __init__(self, widths: Sequence[int] = (16, 32, 64, 96), outputs: Sequence[int] = (10, 15, 38, 27)) -> None:
@@ -51,7 +51,10 @@ class CompactNetwork(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(w, out, 1) for w, out in zip(widths, outputs, strict=True))
 
     def forward(self, image: torch.Tensor) -> Features:
-        """Return standardised feature maps of `(B, 3, H, W)` in [0, 1], by tap; H and W are at least `MIN_SIDE`."""
+        """Return a dict with the standardised feature map of each tap.
+
+        The image is `(B, 3, H, W)` in [0, 1], with H and W at least `MIN_SIDE`.
+        """
         hidden = (image - 0.45) / 0.25  # the mean and the spread of photographs, roughly
         features: Features = {}
         for tap, stage, head in zip(TAPS, self.stages, self.heads, strict=True):
@@ -65,8 +68,8 @@ class CompactEncoder(Encoder):
 
     Attributes:
         weights: path of the file of weights; None for the shipped file.
-        half_precision: whether the network always computes in bfloat16. This setting takes half the time on CPUs with
-            bfloat16 instructions.
+        half_precision: whether the network always computes in bfloat16. On CPUs with bfloat16 instructions, the network
+            then takes half the time.
 
     Args:
         weights: a `.safetensors` file from `scripts/distill_encoder.py`; None for the shipped file.

@@ -20,7 +20,7 @@ BLOCKS = (
     ("conv2_2", "pool", "conv3_1"),
     ("conv3_2", "conv3_3", "conv3_4", "pool", "conv4_1"),
 )
-"""Layers up to each tap, from the tap before: relu1_1, relu2_1, relu3_1 and relu4_1."""
+"""For each tap, relu1_1, relu2_1, relu3_1 and relu4_1, the layers after the previous tap."""
 MAX_BYTES = 64 << 20
 """Largest accepted size of the unpacked arrays, in bytes. The arrays of the published file take 1.4 MB."""
 
@@ -29,7 +29,7 @@ class TeacherNetwork(nn.Module):
     """The layers of VGG-19 up to relu4_1. Each layer has the name that the file of weights uses.
 
     Args:
-        channels: numbers of output and input channels of each convolution, by name.
+        channels: a dict from the name of each convolution to its numbers of output and input channels, in this order.
         live: for each tap, a bool mask `(C,)` of the channels that vary over photographs.
     """
 
@@ -48,7 +48,7 @@ class TeacherNetwork(nn.Module):
                 self.register_buffer(f"{moment}_{tap}", torch.zeros(int(live[tap].sum()), 1, 1))
 
     def forward(self, image: torch.Tensor) -> Features:
-        """Return standardised live channels of `(B, 3, H, W)` in [0, 1], by tap."""
+        """Return a dict with the standardised live channels of each tap. The image is `(B, 3, H, W)` in [0, 1]."""
         hidden, features = image, {}
         for tap, block in zip(TAPS, BLOCKS, strict=True):
             for name in block:
@@ -69,8 +69,8 @@ class TeacherEncoder(Encoder):
     spread. Dead channels are left out, because standardised dead channels would be noise.
 
     Args:
-        weights: path of `vgg19_pca.npz`, with the arrays `encoder.LAYER.weight` and `.bias`, and `alive.TAP`,
-            `mean.TAP`, `std.TAP`.
+        weights: path of `vgg19_pca.npz`. The file has the arrays `encoder.LAYER.weight` and `encoder.LAYER.bias` for
+            each layer, and the arrays `alive.TAP`, `mean.TAP` and `std.TAP` for each tap.
         taps: the taps to compute; None for all four taps, `relu1_1` to `relu4_1`.
 
     Attributes:
@@ -129,10 +129,10 @@ def _read_arrays(path: Path, names: Iterable[str]) -> dict[str, torch.Tensor]:
 
 
 def _check_channels(arrays: dict[str, torch.Tensor], names: Iterable[str], path: Path) -> dict[str, tuple[int, int]]:
-    """Return the numbers of output and input channels of each convolution, by name.
+    """Check the shapes and types of the arrays, and return the `channels` of `TeacherNetwork`.
 
     Raises:
-        CheckpointError: an array has another shape or type, or the channels of successive layers do not match.
+        CheckpointError: an array has a wrong shape or type, or the channels of successive layers do not match.
     """
     channels, inputs = {}, 3
     for name in names:

@@ -20,7 +20,7 @@ CHANNELS = dict(zip(LAYERS, (64, 128, 256, 512, 512, 512), strict=True))
 
 
 class VGG19Network(nn.Module):
-    """The layers of torchvision's VGG-19 up to the deepest tap, with torchvision's names, on the meta device.
+    """The layers of VGG-19 up to the deepest tap, on the meta device. The names of the layers are torchvision's.
 
     Args:
         taps: names of the feature maps to compute.
@@ -42,7 +42,7 @@ class VGG19Network(nn.Module):
             self.register_buffer(name, values.view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: torch.Tensor) -> Features:
-        """Return rectified feature maps of `(B, 3, H, W)` in [0, 1], by tap."""
+        """Return a dict with the rectified feature map of each tap. The image is `(B, 3, H, W)` in [0, 1]."""
         hidden = (image - self.mean) / self.std
         features: Features = {}
         for index, layer in enumerate(self.features):
@@ -65,7 +65,7 @@ class VGG19Encoder(Encoder):
         taps: the taps to compute; None for all six taps, `relu1_1` to `relu5_1`.
 
     Raises:
-        InputError: the download fails, the file is missing, damaged or of another network, or a tap is unknown.
+        InputError: the download fails, the file is missing or damaged or has another network, or a tap is unknown.
 
     Reference:
         Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015.

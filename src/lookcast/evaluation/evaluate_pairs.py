@@ -34,7 +34,7 @@ class Output(NamedTuple):
     """The image to score for one pair.
 
     Attributes:
-        pixels: `(H, W, 3)`, of any size.
+        pixels: the image, `(H, W, 3)`, of any size.
         seconds: time of stylization, without file input and output; None for an existing image.
     """
 
@@ -52,10 +52,11 @@ class PairResult(NamedTuple):
     Attributes:
         name: name of the pair.
         masked: True if both photos have a mask; the style metrics then compare region by region.
-        figures: metric values of each image. The keys are `content`, the names of the references, and `output`.
-        pictures: path of each picture, relative to the report's folder, by column of the report.
+        figures: the metric values of each scored image. The keys are `content`, the names of the references, and
+            `output`.
+        pictures: for each column of the report, the path of the picture, relative to the report's folder.
         seconds: time of stylization, see `Output.seconds`.
-        megapixels: size of the output before the resizing for the comparison.
+        megapixels: size of the output, before the output is resized for the comparison.
     """
 
     name: str
@@ -104,8 +105,8 @@ def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, max_side: int |
         stylizer: the loaded checkpoint.
         use_masks: False stylizes without masks.
         max_side: contents are shrunk to at most this many pixels on the longer side before stylization. None keeps
-            the full size. For the comparison, different filters then shrink the content and the output. The
-            difference of the filters alone gives an unchanged photo an `affine` value of .0075.
+            the full size. With `max_side`, different filters shrink the content and the output for the comparison.
+            Because of the filters, even an unchanged photo has an `affine` value of .0075.
 
     Raises:
         InputError: `max_side` is not positive.

@@ -1,4 +1,4 @@
-"""The HTML page of a report: one file that loads only the pictures in a subfolder of the report."""
+"""The HTML page of a report: one file, which loads nothing but the pictures in a subfolder of the report."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,7 +79,11 @@ def _facts(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _validation(metrics: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the validation metrics of a checkpoint's header by name, with one value for each training stage."""
+    """Format the validation metrics from the header of a checkpoint.
+
+    Returns:
+        For each metric name, a list with one text for each training stage.
+    """
     rows: dict[str, list[str]] = {}
     for name, value in metrics.items():
         stages = value if isinstance(value, list) else [{name: value}]

@@ -17,13 +17,13 @@ from lookcast.photos.masks import read_mask
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 
 MAX_SIDE, MULTIPLE = 512, 8
-"""`MAX_SIDE` is the maximum side of compared images, in pixels. `MULTIPLE`, the largest stride of a tap, divides both
-sides of a content."""
+"""`MAX_SIDE` is the maximum side of compared images, in pixels. Both sides of a compared content are multiples
+of `MULTIPLE`, which is the largest stride of a tap."""
 MIN_SIDE = 16
 """Minimum side of compared images, in pixels: the smallest input of the encoders."""
 CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH = "content", "style", "content_mask", "style_mask", "truth"
 OUTPUT = "output"
-"""The report's column of the scored outputs. A folder with results of another method can't have this name."""
+"""Name of the report's column for the scored outputs. A folder with results of another method can't have this name."""
 _KNOWN = {CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH}
 
 
@@ -37,7 +37,7 @@ class PairFiles(NamedTuple):
         content_mask: the mask of the content, in nine colours.
         style_mask: the mask of the style, in nine colours. Masks are used only if both photos have a mask.
         truth: the photo that the output should equal.
-        references: the results of other methods, by the name of the method's folder.
+        references: the results of other methods. Each key is the name of a method's folder.
     """
 
     name: str
@@ -64,12 +64,13 @@ class PairImages(NamedTuple):
     """The photos and masks of a pair, at the size of the comparison.
 
     Attributes:
-        content: `(1, 3, H, W)`, H and W multiples of 8.
+        content: `(1, 3, H, W)`. H and W are multiples of 8.
         style: `(1, 3, H', W')`, with the aspect ratio of the style photo.
-        content_mask: one-hot `(1, 9, H, W)`; all ones, `(1, 1, H, W)`, for a pair without masks.
-        style_mask: one-hot `(1, 9, H', W')`; all ones, `(1, 1, H', W')`, for a pair without masks.
+        content_mask: one-hot `(1, 9, H, W)`, with a channel for each label. For a pair without masks, all ones
+            `(1, 1, H, W)`.
+        style_mask: one-hot `(1, 9, H', W')`. For a pair without masks, all ones `(1, 1, H', W')`.
         truth: `(1, 3, H, W)`; None for a pair without a truth.
-        references: the results of other methods by name, each `(1, 3, H, W)`.
+        references: the results of other methods, each `(1, 3, H, W)`. Each key is the name of a method's folder.
     """
 
     content: torch.Tensor
@@ -127,7 +128,9 @@ def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = 
 
 
 def photos_by_name(folder: Path) -> dict[str, Path]:
-    """Return the photos of a folder by printable stem, sorted by file name. Subfolders are not searched.
+    """Return the photos of a folder, sorted by file name. Subfolders are not searched.
+
+    The key of each photo is its stem, escaped by `printable`.
 
     Unlike `photos.folder.list_photos`, this function keeps pipes, devices and folders with the suffix of a photo.
     `read_srgb` refuses such a file, and the pair is skipped with a message. Without this rule, a mask that is a pipe
@@ -209,7 +212,7 @@ def shrink(pixels: npt.NDArray[np.uint8], max_side: int) -> npt.NDArray[np.uint8
 def _read_mask(path: Path, photo: npt.NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
     """Read the mask of a photo and resize the mask to `size`, (height, width).
 
-    The aspect ratios of the photo and of `size` may differ by rounding.
+    The aspect ratio of `size` may differ slightly from the aspect ratio of the photo, because `size` is rounded.
 
     Returns:
         One-hot `(1, 9, height, width)`.

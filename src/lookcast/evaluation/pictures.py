@@ -33,11 +33,11 @@ def write_pictures(
         report: the report's folder.
         files: the files of the pair. Each picture is called like the pair.
         images: the content, the style, the masks and the truth of the pair.
-        outputs: the scored images by column of the report, `(1, 3, H, W)` in [0, 1].
+        outputs: for each column of the report, the scored image `(1, 3, H, W)` in [0, 1].
 
     Returns:
-        The path of each picture, relative to the report's folder, by column. The columns are the content, the style,
-        both masks and the truth (if they exist), the references, and the output.
+        For each column, the path of its picture, relative to the report's folder. The columns are the content, the
+        style, both masks and the truth (if they exist), the references, and the output.
 
     Raises:
         InputError: a picture can't be written.
@@ -60,7 +60,7 @@ def write_pictures(
 
 
 def overlay(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the mean of the photo in grey and the colours of its labels.
+    """Blend a photo in grey with the colours of its labels, in equal parts.
 
     Args:
         image: `(1, 3, H, W)` in [0, 1].

@@ -24,7 +24,7 @@ JSON, CSV, PAGE = "report.json", "report.csv", "report.html"
 
 
 def published_methods() -> list[dict[str, Any]]:
-    """Return the name, the number of pairs and the metrics of each published method, from `published.toml`."""
+    """Read `published.toml`. Return the name, the number of pairs and the metrics of each published method."""
     text = Path(__file__).with_name("published.toml").read_text(encoding="utf-8")
     methods: list[dict[str, Any]] = tomllib.loads(text)["method"]
     return methods
@@ -38,7 +38,7 @@ def check_report_folder(folder: Path, sources: Iterable[Path] = ()) -> None:
         sources: the files that the evaluation reads.
 
     Raises:
-        InputError: the folder can't be written, or a source is in the report's folder of pictures.
+        InputError: the folder can't be written, or a source is in the folder that will hold the report's pictures.
     """
     for place in (folder, *folder.absolute().parents):
         try:
@@ -148,7 +148,7 @@ def _csv_text(text: str) -> str:
 
 
 def _json_values(value: Any) -> Any:
-    """Replace NaN and infinity by None, because JSON has no such numbers, and escape every text by `printable`."""
+    """Escape every text with `printable`. Replace NaN and infinity with None, because JSON has no such numbers."""
     if isinstance(value, dict):
         return {key: _json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

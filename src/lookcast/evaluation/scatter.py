@@ -1,4 +1,7 @@
-"""Positions of the points and ticks in the plot of edge SSIM against Gram distance, for `templates/scatter.svg`."""
+"""Positions of the points and ticks in the plot that `templates/scatter.svg` draws.
+
+The horizontal axis shows the Gram distance, and the vertical axis shows the edge SSIM.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, floor
@@ -10,9 +13,9 @@ from lookcast.evaluation.scoring import show
 WIDTH, HEIGHT = 640, 420
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 56
 BOX = (WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM)
-"""Size and margins of the plot, in SVG units."""
+"""Width, height and the four margins of the plot, in SVG units."""
 X, Y = "gram", "edge_ssim"
-"""Keys in `MEASURES` of the metrics on the horizontal and on the vertical axis."""
+"""Two keys of `MEASURES`: the metric on the horizontal axis, and the metric on the vertical axis."""
 
 
 class Axes(NamedTuple):
@@ -22,7 +25,7 @@ class Axes(NamedTuple):
     y_range: tuple[float, float]
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Return the position of a point in SVG units, from the left and from the top."""
+        """Convert two metric values to a position: the distances from the left and from the top, in SVG units."""
         (x0, x1), (y0, y1) = self
         across, up = (x - x0) / (x1 - x0), (y - y0) / (y1 - y0)
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
@@ -50,7 +53,8 @@ def scatter_plot(report: Mapping[str, Any]) -> dict[str, Any]:
     A point is left out if its Gram distance or its edge SSIM is missing.
 
     Returns:
-        `x_ticks` and `y_ticks`: lists of (value, position). `dots`, `published` and `means`: lists of `Mark`.
+        A dict of lists. `x_ticks` and `y_ticks` hold a tuple (value, position) for each tick. `dots`, `published` and
+        `means` hold a `Mark` for each point.
     """
     dots = [
         (column, f"{pair['name']}, {column}", figures)
@@ -91,7 +95,7 @@ def _known(figures: Mapping[str, Any]) -> bool:
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
-    """Return the range of the values, extended to multiples of 0.1."""
+    """Return the range (low, high) of the values, widened so that both ends are multiples of 0.1."""
     low, high = floor(10 * min(values) + 1e-6), ceil(10 * max(values) - 1e-6)
     return min(low, high - 1) / 10, high / 10
 

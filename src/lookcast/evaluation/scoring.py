@@ -20,7 +20,7 @@ from lookcast.weights import CheckpointError
 TEACHER = "vgg19_pca.npz"
 
 Figures = dict[str, float]
-"""Metric values by the keys of `MEASURES`."""
+"""The values of metrics. Each key is the key of the metric in `MEASURES`."""
 
 
 class Measure(NamedTuple):
@@ -60,17 +60,19 @@ MEASURES = {
     "psnr": Measure("PSNR", True, 2, "peak signal-to-noise ratio against the truth, in decibels"),
     "ssim": Measure("SSIM", True, 3, "structural similarity to the truth"),
 }
-"""All metrics by key, in the order of the report. PSNR and SSIM exist only for pairs with a truth."""
+"""All metrics, in the order of the report. PSNR and SSIM exist only for pairs with a truth."""
 
 
 class Scorer:
-    """Computes the metrics of images of one pair. The features of content and style are computed once.
+    """Computes metrics: compares any number of images with the photos of one pair.
+
+    The features of the content and of the style are computed only once.
 
     Scoring runs on the CPU, because scores of different runs must agree. TensorFloat-32 on a GPU changes the third
     digit.
 
     Args:
-        pair: the content, style, masks and truth to compare images with.
+        pair: the content, the style, the masks and the truth, with which images are compared.
         encoder: computes the features for `gram` and `feature_distance`.
     """
 
@@ -107,13 +109,13 @@ def open_encoder(pairs: Path, teacher: Path | None = None) -> tuple[Encoder, str
     """Return the encoder of the metrics, and a description of the encoder for reports.
 
     The published scores use the teacher, VGG-19. The Gram distances of the compact encoder differ from the Gram
-    distances of the teacher by .002 on average and by .015 at most (58 images of the authors' pairs). Both encoders
+    distances of the teacher by .002 on average and by .015 at most, on 58 images of the authors' pairs. Both encoders
     give the same ranking.
 
     Args:
         pairs: the folder of pairs.
-        teacher: the file of the teacher's weights. None selects `teacher/vgg19_pca.npz` in the parent of `pairs`. If
-            this file does not exist, None selects the shipped compact encoder.
+        teacher: the file of the teacher's weights. None selects `teacher/vgg19_pca.npz` in the parent folder of
+            `pairs`. If this file does not exist, None selects the shipped compact encoder.
 
     Raises:
         CheckpointError: the file is missing or truncated, or has no weights of the teacher.
@@ -130,7 +132,7 @@ def open_encoder(pairs: Path, teacher: Path | None = None) -> tuple[Encoder, str
 
 
 def mean_figures(rows: Iterable[Mapping[str, float]]) -> Figures:
-    """Return the mean of each metric over the rows with a finite value of this metric."""
+    """Return the mean of each metric. A row counts only if its value of the metric exists and is finite."""
     values: dict[str, list[float]] = {}
     for row in rows:
         for key, value in row.items():

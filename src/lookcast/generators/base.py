@@ -94,7 +94,7 @@ class Generator(nn.Module, ABC):
 class GridGenerator(Generator):
     """A generator with a fixed style that predicts a bilateral grid from a thumbnail.
 
-    The luma of the photo is the guide of the slicing. Every output pixel is an affine transform of the colour of its
+    Slicing takes the luma of the photo as its guide. Every output pixel is an affine transform of the colour of its
     content pixel, so the generator can't invent texture.
 
     Attributes:

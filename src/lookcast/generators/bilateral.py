@@ -35,7 +35,7 @@ class ResidualBlock(nn.Module):
 class BilateralGenerator(GridGenerator):
     """Generator with a fixed style that predicts a bilateral grid from a thumbnail.
 
-    The luma of the photo is the guide of the slicing at full resolution. The network sees a square thumbnail only, so
+    Slicing takes the luma of the photo at full resolution as its guide. The network sees a square thumbnail only, so
     the cost of the network does not depend on the size of the photo. Every output pixel is an affine transform of the
     photo's colour, so the generator can't invent texture. The untrained generator is the identity.
 

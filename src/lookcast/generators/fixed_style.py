@@ -24,7 +24,7 @@ class FixedStyleGenerator(GridGenerator):
         universal: arguments for the `UniversalGenerator` inside this generator.
 
     Raises:
-        InputError: an argument that `UniversalGenerator` refuses.
+        InputError: `UniversalGenerator` refuses an argument.
     """
 
     name = "baked"  # the name in checkpoints since format version 1

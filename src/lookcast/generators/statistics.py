@@ -1,4 +1,4 @@
-"""Statistics of a photo by cell and by region, for the universal generator."""
+"""Statistics of the cells and the regions of a photo, for the universal generator."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ CELLS = 16
 PLACES = 64
 """Number of places per side: the resolution of the regions. A cell consists of 4x4 places."""
 TAP_CHANNELS = (10, 15, 38, 27)
-"""Channels of the compact encoder's taps, relu1_1 to relu4_1."""
+"""Number of channels of each tap of the compact encoder, relu1_1 to relu4_1."""
 NUM_FEATURES = sum(TAP_CHANNELS)
 
 
@@ -32,10 +32,10 @@ class PhotoStatistics(NamedTuple):
         thumbnail: the thumbnail `(B, 3, S, S)` of the photo, from which all statistics are computed.
         places: features of each place, `(B, 90, 64, 64)`.
         cells: features of each cell, `(B, 90, 16, 16)`.
-        statistics: features, squared features and luma shares of each cell, `(B, P, 2 * 90 + D)`, as input of the
-            weighted averages by attention.
+        statistics: `(B, P, 2 * 90 + D)`: for each cell, its features, then its squared features, then its luma shares.
+            Attention computes weighted averages of these values.
         moments: colour moments of each place, `(B, 10, 64, 64)`.
-        shares: share of each of the D luma steps in each place, `(B, D, 64, 64)`.
+        shares: `(B, D, 64, 64)`: for each place, the share of its pixels in each of the D luma steps.
         mask: the given mask, resized to the places, `(B, K, 64, 64)`; None for a photo without a mask.
         classes: the predicted regions of each place, `(B, K, 64, 64)`; None for a photo with a mask, and None before
             the prediction.
@@ -58,7 +58,7 @@ def photo_statistics(
 
     Args:
         thumbnail: `(B, 3, S, S)`, S a power of two, at least 64.
-        features: features of the thumbnail, by tap.
+        features: the features of the thumbnail from the encoder.
         mask: `(B, K, H, W)` of any size; None stands for no mask.
         depth: D, the depth of the grid.
     """
@@ -84,7 +84,7 @@ def photo_statistics(
 
 
 def depth_shares(guide: torch.Tensor, depth: int) -> torch.Tensor:
-    """Return the weights of the D cells in depth at every pixel, as in slicing.
+    """For every pixel, return its weights in the D cells along the depth of the grid. Slicing uses the same weights.
 
     Args:
         guide: `(B, 1, H, W)` in [0, 1].
@@ -100,27 +100,28 @@ def depth_shares(guide: torch.Tensor, depth: int) -> torch.Tensor:
 def cell_sums(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Sum weighted values over the places of each cell.
 
-    Weights `(B, K, 64, 64)` and values `(B, C, 64, 64)` give sums `(B, P, K, C)`.
+    Weights `(B, K, 64, 64)` and values `(B, C, 64, 64)` give sums `(B, P, K, C)`: in each cell, one sum for each of the
+    K weights and each of the C values.
     """
     left, right = _by_cell(weights), _by_cell(values)
     return left.transpose(2, 3) @ right
 
 
 def _by_cell(x: torch.Tensor) -> torch.Tensor:
-    """Group the places by cell: `(B, C, 64, 64)` to `(B, P, 16 places, C)`."""
+    """Group the places of each cell: `(B, C, 64, 64)` becomes `(B, P, 16, C)`, with 16 places in each cell."""
     batch, channels, side = x.shape[0], x.shape[1], PLACES // CELLS
     blocks = x.reshape(batch, channels, CELLS, side, CELLS, side)
     return blocks.permute(0, 2, 4, 3, 5, 1).reshape(batch, CELLS * CELLS, side * side, channels)
 
 
 def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> torch.Tensor:
-    """Return the share of each region in the pixels of each cell of the grid.
+    """For each cell of the grid, return the share of its pixels that lies in each region.
 
     A blur in depth and in the plane gives a cell without pixels the shares of its neighbours. Such a cell needs shares,
     because slicing interpolates between neighbouring cells. The blur also softens the borders between regions.
 
     Args:
-        shares: share of each of the D luma steps in each place, `(B, D, 64, 64)`.
+        shares: `(B, D, 64, 64)`: for each place, the share of its pixels in each of the D luma steps.
         mask: the regions, `(B, K, 64, 64)`.
         rounds: number of blurs.
 
@@ -165,15 +166,18 @@ class RegionHead(nn.Module):
         self.layers = nn.Sequential(nn.Conv2d(2 * NUM_FEATURES + 2, width, 1), nn.ReLU(), last)
 
     def forward(self, places: torch.Tensor) -> torch.Tensor:
-        """Predict the classes: `(B, 90, 64, 64)` to probabilities `(B, K, 64, 64)`, which sum to 1 over K."""
+        """Predict the probabilities of the classes from the features of the places.
+
+        Features `(B, 90, 64, 64)` give probabilities `(B, K, 64, 64)`, which sum to 1 over K.
+        """
         return full_precision(self.layers(with_position(places))).softmax(1)
 
 
 def with_position(features: torch.Tensor) -> torch.Tensor:
-    """Append the standardised features and the position: `(B, C, h, w)` to `(B, 2C + 2, h, w)`.
+    """Append the standardised features and the position: `(B, C, h, w)` becomes `(B, 2 * C + 2, h, w)`.
 
-    Features are standardised by mean and standard deviation over each photo. Standardised features are the same by day
-    and by night. The original features distinguish grass from sky.
+    Features are standardised with their mean and standard deviation in each photo. Standardised features are
+    the same by day and by night. The original features distinguish grass from sky.
     """
     height, width = features.shape[-2:]
     centered = features - features.mean((-2, -1), keepdim=True)
@@ -186,12 +190,12 @@ def with_position(features: torch.Tensor) -> torch.Tensor:
 
 
 def group_summary(weights: torch.Tensor, photo: PhotoStatistics) -> torch.Tensor:
-    """Summarise groups of cells by means and spreads of features and colours, and by luma shares.
+    """Summarise groups of cells in a plane, as input of the residual blocks.
 
-    The summary is an input of the residual blocks.
+    The summary of a group contains the means and the spreads of the features and of the colours, and the luma shares.
 
     Args:
-        weights: weight of each cell of the photo in each of the P groups, `(B, P, P)`.
+        weights: `(B, P, P)`: a row for each of the P groups, with the weight of each cell of the photo.
         photo: statistics of the photo.
     """
     statistics = weights @ photo.statistics
@@ -205,5 +209,5 @@ def group_summary(weights: torch.Tensor, photo: PhotoStatistics) -> torch.Tensor
 
 
 def to_plane(cells: torch.Tensor) -> torch.Tensor:
-    """Arrange cells in a plane: `(B, P, C)` to `(B, C, 16, 16)`."""
+    """Arrange cells in a plane: `(B, P, C)` becomes `(B, C, 16, 16)`."""
     return cells.transpose(1, 2).reshape(cells.shape[0], -1, CELLS, CELLS)

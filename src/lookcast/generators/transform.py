@@ -1,4 +1,4 @@
-"""The residual network of Johnson et al., a baseline that only the photorealism penalty keeps photorealistic."""
+"""The residual network of Johnson et al., a baseline. Only the photorealism penalty keeps its output photorealistic."""
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ class _Block(nn.Module):
 
 
 class TransformGenerator(Generator):
-    """Generator that predicts a change of the content by a residual network.
+    """Generator with a residual network that predicts a change, which is added to the content.
 
     The layers are two strided convolutions, residual blocks, and two upsamplings. The untrained generator is the
     identity. The network needs about 1 KiB of memory per pixel of the photo. Differences from the paper:

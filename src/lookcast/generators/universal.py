@@ -32,9 +32,9 @@ from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
 from lookcast.structures import Features
 
 MAX_STRENGTH = 1.25
-"""Largest strength of carried colours; the strength 1 reaches the colour statistics of the style."""
+"""Largest strength of carried colours. A strength of 1 reaches the colour statistics of the style."""
 START = math.log(4)
-"""Logit of the strength before training, for a strength of 1. At .9, the colour distance is a third larger."""
+"""Logit that gives the untrained generator a strength of 1. At .9, the colour distance would be a third larger."""
 LIMITS = {"depth": 64, "channels": 1024, "blocks": 64, "heads": 64, "head_width": 256, "regions": 64}
 """Maximum of each argument. The limits keep a checkpoint from allocating more memory than a machine has."""
 
@@ -43,9 +43,9 @@ class Group(NamedTuple):
     """The pixels of a content or style photo that resemble each cell of the content.
 
     Attributes:
-        moments: colour moments of the pixels, for every head, cell and region, `(B, H, P, K, 10)`.
-        weights: weights of the photo's cells for each cell of the content, averaged over heads and regions,
-            `(B, P, P)`.
+        moments: `(B, H, P, K, 10)`: the colour moments of the pixels, for every head, cell and region.
+        weights: `(B, P, P)`: a row for each cell of the content, with the weight of each cell of the photo. The weights
+            are averages over heads and regions.
     """
 
     moments: torch.Tensor
@@ -57,13 +57,13 @@ class UniversalGenerator(PairGenerator):
 
     In each cell, the grid is `identity + strength * carried colours + learned part`:
 
-    * *carried colours*: for each region of the cell, an affine map (`knothe_rosenblatt`) from the colours of a group in
-      the content to the colours of a group in the style, minus the identity. A group contains the cells of a photo
-      that resemble the cell. Attention finds both groups by the same query and the same layer for keys. A mask
-      restricts both groups to the same label. Without masks, a small head predicts the regions.
+    * *carried colours*: for each region of the cell, an affine map minus the identity. The map (`knothe_rosenblatt`)
+      carries the colours of a group in the content to the colours of a group in the style. A group contains the cells
+      of a photo that resemble the cell. Attention finds both groups with the same query and the same layer for keys.
+      A mask restricts both groups to the same label. Without masks, a small head predicts the regions.
     * *strength*: residual blocks over the cells predict the strength, and the mix of the attention heads.
-    * *learned part*: the difference of two outputs of these blocks. The first output is for the statistics of the
-      style, the second for the statistics of a draft, the thumbnail with carried colours.
+    * *learned part*: what these blocks return for the statistics of the style, minus what they return for the
+      statistics of a draft. The draft is the thumbnail with carried colours.
 
     If content and style are the same photo, the photo stays unchanged by construction. The untrained generator
     transfers colours region by region. A label absent from the style uses the whole style photo, as in the losses. The
@@ -71,8 +71,8 @@ class UniversalGenerator(PairGenerator):
 
     Attributes:
         thumbnail: side of the thumbnail of a photo with a mask, in pixels.
-        unmasked_thumbnail: side of the thumbnail of a photo without a mask, in pixels. This smaller side takes a
-            quarter of the encoder's time and gives the same metrics on pairs.
+        unmasked_thumbnail: side of the thumbnail of a photo without a mask, in pixels. With this smaller
+            side, the encoder takes a quarter of the time, and the metrics on pairs are the same.
 
     Args:
         encoder: the frozen compact encoder.
@@ -205,7 +205,7 @@ class UniversalGenerator(PairGenerator):
 
     @torch.no_grad()
     def _draft(self, content: PhotoStatistics, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Summarise the groups of the content in the draft, the thumbnail with carried colours."""
+        """Apply a grid to the thumbnail of the content, and summarise the groups of the content in this draft."""
         image = apply_grid(grid, content.thumbnail).clamp(0, 1)
         features = self.encoder(image)
         with no_autocast(image):
@@ -220,7 +220,7 @@ class UniversalGenerator(PairGenerator):
         return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)
 
     def _attend(self, query: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
-        """Find the group of each content cell in a content or style photo.
+        """For each cell of the content, find its group in a photo, which is the content or the style.
 
         Args:
             query: queries of the content, `(B, H, P, C)`.

@@ -20,15 +20,16 @@ if TYPE_CHECKING:  # the package imports all of kornia, which photos without mas
     from lookcast.segmenters.auto_masks import AutoMasks
 
 MAX_WORKERS = 8
-"""Upper limit of the default number of workers. Each photo in progress takes about 12 bytes a pixel."""
+"""Upper limit of the default number of workers. Each photo in progress takes about 12 bytes of memory for each
+pixel."""
 
 
 class BatchResult(NamedTuple):
     """The failures of a batch of photos.
 
     Attributes:
-        failures: errors of the photos that were skipped, in the order of the jobs.
-        damaged: number of damaged photos that were read in part and written.
+        failures: one error for each skipped photo, in the order of the jobs.
+        damaged: number of damaged photos whose readable part was stylized and written.
     """
 
     failures: list[PhotoError]

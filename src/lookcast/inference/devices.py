@@ -45,7 +45,8 @@ def pick_devices(devices: str = "auto") -> list[torch.device]:
 
     Args:
         devices: names of devices for `pick_device`, separated by commas; or `auto`, which chooses all CUDA devices of
-            the machine, else the CPU. Under torchrun, `auto` chooses one CUDA device by the local rank of the process.
+            the machine, else the CPU. Under torchrun, `auto` chooses one CUDA device for each process: the local rank
+            of the process determines the device.
 
     Raises:
         InputError: see `pick_device`; or LOCAL_RANK is not a whole number.
@@ -72,8 +73,8 @@ def bfloat16_is_faster(device: torch.device) -> bool:
 def usual_torch() -> Iterator[None]:
     """Run a block with torch's default type float32 and default device CPU, and restore the settings afterwards.
 
-    If the parent process has computed before the fork, the number of threads in this process is set to 1. The threads
-    of OpenMP do not exist in a forked process, and torch would wait for these threads for ever.
+    If this process was forked from a process that has already computed, the number of threads is set to 1. The forked
+    process does not have the OpenMP threads of its parent, and torch would wait for these threads for ever.
     """
     if _computing[0] not in (None, os.getpid()):
         torch.set_num_threads(1)

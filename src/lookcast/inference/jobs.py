@@ -20,7 +20,7 @@ class Job(NamedTuple):
     Attributes:
         source: the photo to read.
         target: the file to write.
-        mask: mask file of the photo, a PNG in the nine colours of masks; None without masks.
+        mask: mask file of the photo, a PNG in the nine colours of `PALETTE`; None if no masks are used.
     """
 
     source: Path
@@ -35,7 +35,7 @@ def plan_jobs(photos: Sequence[Path], out: Path, masks: Path | None = None) -> l
         photos: photo files and folders. A folder stands for the photos directly in the folder.
         out: the file to write, if `photos` is one file and `out` has the suffix of a photo; otherwise the folder to
             write into.
-        masks: the mask file of a single photo, or a folder in which each photo has a PNG with the same stem.
+        masks: the mask file of a single photo, or a folder that has a PNG for each photo, with the stem of the photo.
 
     Raises:
         InputError: a folder has no photos, `out` is one file for several photos, two photos share a target or a mask,
@@ -64,10 +64,10 @@ def check_distinct(written: Iterable[tuple[Path, Path]]) -> None:
     """Raise an error if two sources would be written to the same file.
 
     Args:
-        written: pairs of a source and its output file.
+        written: pairs (source, output file).
 
     Raises:
-        InputError: two sources have the same output file; the message names the three paths.
+        InputError: two sources have the same output file; the message names both sources and the file.
     """
     taken: dict[str, Path] = {}
     for source, target in written:
@@ -96,7 +96,7 @@ def check_inputs_kept(written: Iterable[Path], read: Iterable[tuple[str, Path]])
 
     Args:
         written: the files to write.
-        read: pairs of a role, for the message, and a file to read.
+        read: the files to read, as pairs (role, path). The error message states the role, such as `a style photo`.
 
     Raises:
         InputError: a file to write is also read; the message names the file and its role.
@@ -112,8 +112,8 @@ def check_place(target: Path) -> None:
     """Raise an error if a file can't be written at a path.
 
     Raises:
-        InputError: the name is invalid, the path is not a regular file, or a parent is not a folder; the message states
-            the reason.
+        InputError: the name is invalid, the path exists but is not a regular file, or a parent is not a folder; the
+            message states the reason.
     """
     for path in (target, *target.parents):
         try:
@@ -135,7 +135,13 @@ def pending_jobs(jobs: Sequence[Job]) -> list[Job]:
 
 
 def rank_jobs(jobs: Sequence[Job], rank: int, count: int) -> list[Job]:
-    """Return the jobs of process `rank` of `count` processes. Each job belongs to exactly one process."""
+    """Return the jobs of one process. Each job belongs to exactly one process.
+
+    Args:
+        jobs: the jobs of all processes.
+        rank: index of the process, from 0.
+        count: number of processes.
+    """
     return list(jobs[rank::count])
 
 
@@ -185,7 +191,7 @@ def _modified(path: Path) -> float:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Return the status of a path, or None if the status can't be read. Opening the path later raises the error."""
+    """Return the status of a path, or None if it can't be read. The error appears later, when the path is opened."""
     try:
         return path.stat()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Masks as arguments: masks are checked, converted to soft masks and moved to the device."""
+"""Check the masks that a caller passes, convert them to soft masks, and move them to the device."""
 
 import logging
 from collections.abc import Sequence
@@ -21,13 +21,14 @@ logger = logging.getLogger(__name__)
 def open_mask(name: str, mask: torch.Tensor, photo: torch.Tensor, device: torch.device, side: int) -> torch.Tensor:
     """Check a mask of a photo, convert the mask to a soft mask, and move the mask to a device.
 
-    Labels are transferred as uint8 and averaged on the device to at most `side` x `side`. The generator reads masks at
-    this size, so the generator does not average them again.
+    A mask of labels is moved to the device as uint8. On the device, the labels are averaged to a soft mask of at most
+    `side` x `side`. The generator reads masks at this size, so the generator does not average them again.
 
     Args:
         name: name of the argument, for messages.
         mask: labels `(H, W)` or `(B, H, W)` as uint8, 0 to 8 or 255 for no label; or a soft mask `(B, K, h, w)` in
-            [0, 1]. The mask may have another size than the photo, but needs the same aspect ratio.
+            [0, 1], with one channel for each label. The size of the mask may differ from the size of the photo, but the
+            aspect ratio must be the same.
         photo: pixels `(B, H, W, 3)` of the photo.
         device: device of the generator.
         side: largest height and width of a soft mask made from labels: the generator's `mask_side`.
@@ -75,7 +76,7 @@ def _check_shares(name: str, mask: torch.Tensor) -> None:
 def place_masks(
     masks: Masks | None, styles: Sequence[EncodedStyle], pixels: torch.Tensor, device: torch.device, side: int
 ) -> list[torch.Tensor | None]:
-    """Return the content mask for each style, prepared by `open_mask`. The log states labels that a style lacks.
+    """Prepare the content mask of each style with `open_mask`. The log states labels that a style lacks.
 
     Args:
         masks: one content mask for all styles, a list with one content mask for each style, or None.
@@ -83,6 +84,9 @@ def place_masks(
         pixels: pixels `(B, H, W, 3)` of the content.
         device: see `open_mask`.
         side: see `open_mask`.
+
+    Returns:
+        A list with one content mask for each style. An element is None if the style has no mask.
 
     Raises:
         InputError: the number of masks differs from the number of styles, only the content or only a style has a

@@ -52,14 +52,14 @@ def read_styles(
 
     Args:
         photos: the files of the style photos.
-        masks: one mask file for each photo, a PNG in the nine colours of masks; empty to use no masks.
+        masks: one mask file for each photo, a PNG in the nine colours of `PALETTE`; empty to use no masks.
         weights: weight of each photo in the mix; None gives all photos the same weight.
         max_pixels: see `FileOptions`.
 
     Raises:
         PhotoError: a file can't be read.
         InputError: the number of masks or weights differs from the number of photos, or the aspect ratio of a mask
-            differs from its photo.
+            differs from the aspect ratio of its photo.
     """
     if len(masks) not in (0, len(photos)):
         raise InputError(f"--style-mask: {len(masks)} for {len(photos)} style photos; each style photo needs one mask")
@@ -88,13 +88,13 @@ def stylize_file(
         stylizer: the stylizer. Its style must be set by `set_style`, unless `auto_masks` is given.
         job: the paths of the photo.
         strength: see `Stylizer.stylize`.
-        auto_masks: segmenter that returns the style and the masks of content and style. None if the job has a mask
-            file, or to use no masks.
+        auto_masks: finds the masks of the content and of the styles. It returns these masks, together with the styles,
+            as arguments for `Stylizer.stylize`. None if the job has a mask file, or to use no masks.
         files: options for reading and writing files.
 
     Returns:
-        True if the photo is damaged. With `files.lenient`, the function writes the readable part of a damaged photo,
-        and the log states the damage.
+        True if the photo is damaged. With `files.lenient`, the function stylizes and writes the readable part of a
+        damaged photo, and the log states the damage.
 
     Raises:
         PhotoError: the photo or its mask can't be read, or the format of the output can't be written.

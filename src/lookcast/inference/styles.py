@@ -1,4 +1,4 @@
-"""Styles as arguments: style photos, masks and weights are checked and combined into one list."""
+"""Check the style photos, masks and weights that a caller passes, and combine them into one list."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,8 +18,9 @@ class EncodedStyle(NamedTuple):
     """A style photo, encoded for the generator.
 
     Attributes:
-        statistics: statistics of the photo that the generator computed.
-        mask: mask of the photo `(1, K, h, w)` on the device; None without masks.
+        statistics: the statistics that the generator computed from the photo.
+        mask: soft mask of the photo, `(1, K, h, w)`, with one channel for each label. The mask is on the device. None
+            if the photo has no mask.
         weight: share of the style in the mix. The weights of all styles sum to 1.
     """
 
@@ -33,14 +34,15 @@ def style_inputs(
     style_mask: torch.Tensor | Sequence[torch.Tensor] | None = None,
     weights: Sequence[float] | None = None,
 ) -> list[StyleInput]:
-    """Combine style photos, masks and weights into one list. The arguments are those of `Stylizer.stylize`.
+    """Combine style photos, masks and weights into one list. `Stylizer.stylize` describes the arguments.
 
     Returns:
         The styles. Their weights sum to 1.
 
     Raises:
         InputError: there is no photo, the number of masks or weights differs from the number of photos, masks or
-            weights are given twice, a weight is not a positive number, or the sum of the weights is infinite.
+            weights are given as arguments although a style is a `StyleInput`, a weight is not a positive number, or the
+            sum of the weights is infinite.
     """
     # Only a list or a tuple holds several styles. A `StyleInput` is a tuple, but holds one style.
     several = isinstance(style, list | tuple) and not isinstance(style, StyleInput)

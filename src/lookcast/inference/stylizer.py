@@ -1,4 +1,4 @@
-"""The `Stylizer`: a checkpoint that gives photos a look."""
+"""The `Stylizer`, which gives photos the look of a checkpoint."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,14 +106,15 @@ class Stylizer:
                 floating point in [0, 1]; torch tensor `(3, H, W)` or `(B, 3, H, W)` of uint8 or floating point in
                 [0, 1].
             style: style photo for a universal checkpoint, of the same types as `content`. A list of style photos mixes
-                their looks. A `StyleInput` combines a photo, its mask and its weight. None uses the style of
-                `set_style`.
+                their looks. A `StyleInput` combines a photo, its mask and its weight. None uses the style that
+                `set_style` has set.
             content_mask: mask of the content: uint8 labels `(H, W)` or `(B, H, W)`, as `read_mask` returns them, or a
-                soft mask `(B, K, h, w)` in [0, 1]. The mask needs the aspect ratio of the content. A single mask is
-                used for all styles; a list has one mask for each style.
-            style_mask: mask of the style photo, of the same types and with the aspect ratio of the style photo; a list
-                of masks for several styles. If a label of the content is absent from a style, its region takes the look
-                of the whole style photo, and the log warns about the label.
+                soft mask `(B, K, h, w)` in [0, 1], with one channel for each label. The mask needs the aspect ratio of
+                the content. A single mask is used for all styles; a list has one mask for each style.
+            style_mask: mask of the style photo, of the same types as `content_mask`. The mask needs the aspect ratio of
+                the style photo. For several styles, a list with one mask for each style. If a label of the content is
+                absent from a style, the region of this label takes the look of the whole style photo, and the log warns
+                about the label.
             strength: blend factor in [0, 1]: 0 returns the content bit for bit, 1 the full look. Values in between
                 blend the two linearly in sRGB. The result is clamped to [0, 1].
             weights: positive weight of each style in the mix; the weights may have any sum. None mixes styles equally.
@@ -152,7 +153,7 @@ class Stylizer:
             pixels: content `(B, H, W, 3)` in any memory layout: uint8, uint16, or floating point in [0, 1].
             content_mask: see `stylize`.
             strength: see `stylize`.
-            styles: encoded styles; None uses the styles of `set_style`.
+            styles: encoded styles; None uses the styles that `set_style` has set.
 
         Returns:
             Stylized pixels `(B, H, W, 3)`, with the type and device of `pixels`.
@@ -187,7 +188,7 @@ class Stylizer:
     def _predict_grid(
         self, pixels: torch.Tensor, masks: Sequence[torch.Tensor | None], styles: Sequence[EncodedStyle]
     ) -> torch.Tensor:
-        """Return the weighted mean of the grids of all styles, `(B, 12, D, GH, GW)`."""
+        """Return the weighted mean of the grids of all styles, `(B, 12, D, GH, GW)`: 12 coefficients for each cell."""
         assert isinstance(self.generator, GridGenerator | PairGenerator)
         thumbnails = torch.cat([resize_pixels(photo, (self._side, self._side)) for photo in pixels])
         if isinstance(self.generator, GridGenerator):
@@ -201,7 +202,7 @@ class Stylizer:
         return torch.stack(grids).sum(0)
 
     def _run_on_whole_photo(self, pixels: torch.Tensor, strength: float) -> torch.Tensor:
-        """Stylize by a generator that predicts pixels instead of a grid, at full resolution in float32."""
+        """Run a generator that predicts pixels instead of a grid. It computes at full resolution in float32."""
         levels = 1 if pixels.is_floating_point() else torch.iinfo(pixels.dtype).max
         content = pixels.permute(0, 3, 1, 2).to(self.device, torch.float32) / levels
         with torch.inference_mode():

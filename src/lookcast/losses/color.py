@@ -11,17 +11,17 @@ from lookcast.ops.regions import check_mask_pair, fall_back, mean_over_labels
 
 
 class ColorLoss(nn.Module):
-    """Sliced Wasserstein distance of the colours of corresponding regions, weighted by area, in CIELAB units.
+    """Sliced Wasserstein distance between the colours of corresponding regions, in CIELAB units.
 
-    The distance is the mean over random directions of `integral |Q_o(u) - Q_s(u)| du`. Q_o and Q_s are the quantile
-    functions of the colours of output and style along a direction. Gram matrices of features hold only means and
-    covariances of colours, while this distance compares the whole distributions. Labels are treated as in
-    `SegmentedStyleLoss`.
+    The loss is the mean over the regions, weighted by area. The distance of two regions is the mean of
+    `integral |Q_o(u) - Q_s(u)| du` over random directions. Q_o and Q_s are the quantile functions of the colours of
+    output and style along a direction. Gram matrices of features hold only means and covariances of colours, while this
+    distance compares the whole distributions. Labels are treated as in `SegmentedStyleLoss`.
 
     Args:
         directions: number of random directions; each call draws new ones.
         levels: number of quantiles.
-        side: number of rows, and of columns, of the evenly sampled pixels.
+        side: pixels are sampled evenly, in this number of rows and this number of columns.
 
     Reference:
         Bonneel et al., "Sliced and Radon Wasserstein barycenters of measures", 2015.
@@ -62,7 +62,10 @@ class ColorLoss(nn.Module):
     def _quantiles(
         self, image: torch.Tensor, mask: torch.Tensor | None, directions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return L quantiles of each region in R directions, `(B, K, R, L)`, and each region's share, `(B, K)`."""
+        """Return the quantiles `(B, K, R, L)` and the shares `(B, K)` of the K regions.
+
+        There are L quantiles for each of the R directions. The share of a region is its part of the photo.
+        """
         size = (self.side, self.side)
         # Sample single pixels, because averages over several pixels would reduce the spread of the colours.
         pixels = rgb_to_lab(F.interpolate(image, size, mode="nearest")).flatten(2)

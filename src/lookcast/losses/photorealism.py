@@ -34,7 +34,7 @@ class GuidedPenalty(nn.Module):
     Args:
         kernel_size: side of the windows in pixels, odd.
         eps: regularisation of each window's affine map.
-        subsample: n, to fit the windows on every n-th pixel of each axis.
+        subsample: n; the windows are fitted on every n-th pixel along each axis.
     """
 
     def __init__(self, kernel_size: int = 9, eps: float = 1e-4, subsample: int = 4) -> None:

@@ -25,7 +25,7 @@ def grid_smoothness(grid: torch.Tensor) -> torch.Tensor:
 def gamut_excess(image: torch.Tensor) -> torch.Tensor:
     """Return the mean squared distance of the values from the range [0, 1].
 
-    This penalty gives values outside [0, 1] a gradient. Clamping alone gives these values no gradient.
+    This penalty gives values outside [0, 1] a gradient. Terms that clamp the image give these values no gradient.
 
     Args:
         image: `(B, 3, H, W)`, not clamped.

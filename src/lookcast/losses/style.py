@@ -12,7 +12,7 @@ from lookcast.structures import Features
 
 
 def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[str]) -> dict[str, torch.Tensor]:
-    """Return the target Gram matrices of a style photo, `(B, K, C + 1, C + 1)` by tap.
+    """For each tap, return the Gram matrices `(B, K, C + 1, C + 1)` of a style photo, the targets of the loss.
 
     A label absent from the style takes the Gram matrix of the whole style photo (`ops.regions.fall_back`).
     """
@@ -29,11 +29,11 @@ def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[
 class SegmentedStyleLoss(nn.Module):
     """Relative distance of the Gram matrices of corresponding regions, averaged over labels, taps and the batch.
 
-    The loss per tap is `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`, with the Gram matrices G_k of output O and
-    style S, and the area w_k of label k in the content. The paper uses squared absolute distances and equal weights for
-    all labels (`PaperStyleLoss`). Relative distances make taps and regions comparable, whatever the scale of the
-    features, so one learning rate serves every encoder. Unlabelled pixels are ignored. Without masks, each photo is one
-    region.
+    The loss per tap is `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`. G_k[O] and G_k[S] are the Gram matrices
+    of label k in the output and the style, and w_k is the area of label k in the content. The paper uses squared
+    absolute distances and equal weights for all labels (`PaperStyleLoss`). Relative distances make taps and regions
+    comparable, whatever the scale of the features, so one learning rate serves every encoder. Unlabelled pixels are
+    ignored. Without masks, each photo is one region.
 
     Args:
         taps: names of the taps to compare.
@@ -91,7 +91,7 @@ class SegmentedStyleLoss(nn.Module):
 
     @staticmethod
     def reduce(distance: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Average the distances over the labels by area, then over the batch."""
+        """Average the distances over the labels, weighted by area, then over the batch."""
         if mask is None:
             return distance.mean()
         return mean_over_labels(distance, label_shares(mask.to(distance.dtype))).mean()

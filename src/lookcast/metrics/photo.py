@@ -18,9 +18,10 @@ COARSE_SIDE, COARSE_WINDOW, COARSE_RIDGE = 128, 15, 1e-4
 
 
 def edge_ssim(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """Return the SSIM of two edge maps, the Sobel magnitudes of the luma divided by their 99th percentile.
+    """Return the SSIM between the edge maps of content and output.
 
-    The metric measures content structure: new and lost edges lower the metric, changes of colour and contrast do not.
+    An edge map is the Sobel magnitude of the luma, divided by the 99th percentile of the magnitude. The metric measures
+    content structure: new and lost edges lower the metric, changes of colour and contrast do not.
     SSIM uses an 11x11 Gaussian window with sigma 1.5, K1 = .01 and K2 = .03, and only windows inside the image.
 
     Args:
@@ -34,7 +35,7 @@ def edge_ssim(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         ShapeError: the shapes differ, or a side is shorter than a window.
 
     Reference:
-        Wang et al. 2004 (SSIM); on edges as in Xia et al. 2020.
+        Wang et al. 2004 (SSIM); Xia et al. 2020 (SSIM of edges).
     """
     _check_two("content", content, "output", output, WINDOW)
     # In half precision, the gradients would have only two digits.
@@ -71,9 +72,10 @@ def affine_residual(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor
 def invented_residual(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     """Return the residual of a local affine fit at a coarse scale, which reveals invented clouds, stains and halos.
 
-    Both images are shrunk by area to 128 pixels on the longer side. In each 15x15 window, the best affine map of the
-    content's colours approximates the output. The metric is the root mean square of the residual, in 8-bit levels. The
-    residual is not divided by the variance, so a stain in a flat sky counts in proportion to its visibility.
+    Both images are resized by area, so that the longer side has 128 pixels. In each 15x15 window, the best affine map
+    of the content's colours approximates the output. The metric is the root mean square of the residual, in 8-bit
+    levels. The residual is not divided by the variance, so a stain in a flat sky counts in proportion to its
+    visibility.
 
     Args:
         content: `(B, 3, H, W)` in [0, 1]; the shorter side is at least 15/128 of the longer one.
@@ -157,7 +159,10 @@ def _edges(image: torch.Tensor) -> torch.Tensor:
 def _unexplained(
     content: torch.Tensor, output: torch.Tensor, window: int, ridge: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the output's variance in every window and the best affine map's residual, `(B, 3, h, w)` each."""
+    """Return, for each window, the variance of the output, and the part that no affine map of the content explains.
+
+    Both are `(B, 3, h, w)`.
+    """
     content, output = content.double(), output.double()
 
     def box(planes: torch.Tensor) -> torch.Tensor:

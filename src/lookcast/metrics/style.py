@@ -11,7 +11,7 @@ from lookcast.ops.regions import MIN_SHARE, check_mask_pair, label_shares
 from lookcast.structures import Features
 
 NUM_DIRECTIONS, NUM_QUANTILES, MAX_SAMPLES = 32, 256, 60_000
-"""Settings of `sliced_wasserstein`: Lab directions, quantiles from .005 to .995, and maximum of pixels per region."""
+"""Numbers for `sliced_wasserstein`: directions in Lab, quantiles (from .005 to .995), and most pixels per region."""
 
 # CIE matrix from the primaries of sRGB and the white D65. kornia's rgb_to_lab rounds the matrix to six digits and uses
 # a white that does not match the matrix. This mismatch changes the distance of a region by up to .0008.
@@ -25,18 +25,19 @@ def gram_distance(
     content_mask: torch.Tensor | None = None,
     style_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return the relative distance of the regions' Gram matrices, averaged over labels by area and over taps.
+    """Return the mean relative distance between the Gram matrices of output and style.
 
-    The distance per tap is `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`, with the Gram matrices G_k of output O
-    and style S, and the share w_k of label k in the content. The constant channel of G_k adds the means of the
-    features. Two differences from `losses.style.SegmentedStyleLoss`:
+    The mean runs over the labels, weighted by area, and over the taps. The distance of a tap is
+    `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`. G_k is the Gram matrix of label k in output O or style S, and
+    w_k is the share of label k in the content. The constant channel of G_k adds the means of the features.
+    Two differences from `losses.style.SegmentedStyleLoss`:
 
     * A label absent from one of the photos is left out, because published methods do not use the fallback of lookcast.
     * Shares are computed at the resolution of the tap.
 
     Args:
-        output: features by tap, each `(B, C, h, w)`.
-        style: features of the style photo by tap, with the same taps and batch size 1 or B.
+        output: for each tap, the features of the output, `(B, C, h, w)`.
+        style: for each tap of `output`, the features of the style photo; the batch size is 1 or B.
         content_mask: `(B, K, H, W)`. The regions of the output are the regions of the content.
         style_mask: `(1 or B, K, H', W')`; required with `content_mask`. Without masks, each photo is one region.
 
@@ -73,9 +74,10 @@ def sliced_wasserstein(
     content_mask: torch.Tensor | None = None,
     style_mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return the sliced Wasserstein distance of the regions' colours in CIELAB (D65), averaged over labels by area.
+    """Return the sliced Wasserstein distance between the colours of output and style, in CIELAB (D65).
 
-    Along each of 32 fixed directions, the distance is the mean difference of 256 quantiles of the two regions. A pixel
+    The distance is computed for each label and averaged over the labels, weighted by area. Along each of 32 fixed
+    directions, it is the mean absolute difference between 256 quantiles of the two regions of the label. A pixel
     belongs to a label if the mask of the label is above .5. Regions of more than 60,000 pixels are subsampled evenly.
 
     Args:
@@ -114,12 +116,12 @@ def sliced_wasserstein(
 def feature_distance(output: Features, content: Features) -> torch.Tensor:
     """Return the mean over taps and cells of `|f/|f| - g/|g||^2`, with features f of the output and g of the content.
 
-    This distance is LPIPS without the learned weights of channels, so the values differ from LPIPS. The distance is
+    This distance is LPIPS without the learned channel weights, so the values differ from LPIPS. The distance is
     sensitive to colours as well as to structure, so a good style transfer also has a distance above 0.
 
     Args:
-        output: features by tap, each `(B, C, h, w)`.
-        content: features by tap, with the shapes of `output`.
+        output: for each tap, the features of the output, `(B, C, h, w)`.
+        content: for each tap, the features of the content, in the same shape.
 
     Returns:
         `(B,)` in [0, 4].
@@ -162,7 +164,7 @@ _Regions = dict[int, tuple[float, torch.Tensor]]
 
 
 def _regions(directions: torch.Tensor, image: torch.Tensor, mask: torch.Tensor | None) -> list[_Regions]:
-    """Return, for each image and label, the label's share and its quantiles, one column per direction."""
+    """For each image, map each present label to its share and its quantiles, `(quantiles, directions)`."""
     colors = lab(image).flatten(2)
     inside = colors.new_ones(colors[:, :1].shape, dtype=torch.bool) if mask is None else mask.flatten(2) > 0.5
     levels = torch.linspace(0.005, 0.995, NUM_QUANTILES, device=colors.device).to(colors.dtype)

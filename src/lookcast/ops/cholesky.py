@@ -16,8 +16,8 @@ def cholesky_3x3(matrix: Lower, pivot: Callable[[torch.Tensor, int], torch.Tenso
 
     Args:
         matrix: the lower entries of A.
-        pivot: function of the square of a diagonal entry of L and its row; returns a square that is positive despite
-            rounding.
+        pivot: function that keeps the square of a diagonal entry of L positive despite rounding. It receives the square
+            and the row of the entry, and returns the corrected square.
 
     Returns:
         The lower entries of L.

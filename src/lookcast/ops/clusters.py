@@ -70,7 +70,7 @@ def joint_kmeans(
     num_restarts: int = 4,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Find the centres of one k-means over the cells of two photos.
+    """Find centres for the cells of two photos together, by one k-means.
 
     Cells with the same nearest centre correspond to each other. Each photo has half of the total weight, whatever its
     number of cells. All cells of a cluster may lie in one photo.
@@ -99,7 +99,7 @@ def joint_kmeans(
 
 
 def nearest_center(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Return the index of the nearest centre of each point.
+    """Return, for each point, the index of the nearest centre.
 
     If several centres are equally near, the function returns the smallest index.
 
@@ -128,17 +128,17 @@ def _distances(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
 
 
 def _seed(points: torch.Tensor, weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Draw the first centres from the points by k-means++.
+    """Draw the initial centres from the points by k-means++, for R restarts.
 
     The probability of a point is proportional to its weight times its squared distance from the nearest earlier centre.
 
     Args:
         points: `(B, N, C)`.
         weights: `(B, N)`.
-        draws: random numbers in [0, 1), `(K, R)`.
+        draws: `(K, R)`: random numbers in [0, 1), one for each centre and restart.
 
     Returns:
-        `(B, R, K, C)`.
+        `(B, R, K, C)`: for each restart, a set of K centres.
     """
     batch = torch.arange(points.shape[0], device=points.device)[:, None]
     chance = weights[:, None].expand(-1, draws.shape[1], -1)  # (B, R, N)
@@ -157,7 +157,10 @@ def _seed(points: torch.Tensor, weights: torch.Tensor, draws: torch.Tensor) -> t
 
 
 def _sums(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mass `(B, R, K, 1)` and weighted sum `(B, R, K, C)` of the points nearest to each centre."""
+    """Assign each point to its nearest centre. Return the weight of each centre's points, and their weighted sum.
+
+    The weights are `(B, R, K, 1)`, the sums `(B, R, K, C)`.
+    """
     restarts, clusters = centers.shape[1:3]
     labels = _distances(points, centers).argmin(-1)
     members = F.one_hot(labels, clusters).to(points.dtype) * weights[:, :, None, None]
@@ -166,7 +169,7 @@ def _sums(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) ->
 
 
 def _best(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Return the set of centres `(B, K, C)`, out of R sets, with the smallest sum of squared distances."""
+    """Return, from R sets of centres, the set `(B, K, C)` with the smallest weighted sum of squared distances."""
     loss = (_distances(points, centers).amin(-1) * weights[..., None]).sum(1)
     return centers[torch.arange(len(loss), device=loss.device), loss.argmin(1)]
 

@@ -8,20 +8,20 @@ from lookcast.ops.precision import full_precision, no_autocast
 
 
 def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-    """Return the second moments of the features in each region, with a constant channel.
+    """Return one Gram matrix per region: the second moments of the features and of a constant channel.
 
     `G_k = sum_i m_ki f_i f_i^T / sum_i m_ki`. The vector f_i holds the features of cell i, followed by a 1, and m_ki is
     the value of mask k in cell i. The last row and column of G_k therefore hold the mean features of region k, and the
     last entry is 1. Three differences from Luan et al.:
 
     * f_i has a constant channel.
-    * G_k is divided by the mass of the region. The sums of the paper grow with the area of the region.
+    * G_k is divided by the mass of the region, `sum_i m_ki`. The sums of the paper grow with the area of the region.
     * A soft mask has the weight m. The paper multiplies the features by the mask, which gives the weight m^2. For hard
       masks, the two weights are equal.
 
     Args:
         features: `(B, C, h, w)`.
-        mask: `(B, K, H, W)`, resized by area to the size of the features; None for one region.
+        mask: `(B, K, H, W)`. The function resizes the mask by area to (h, w). None makes the whole photo one region.
 
     Returns:
         `(B, K, C + 1, C + 1)`; zeros for a region without mass.
@@ -45,9 +45,10 @@ def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> tor
 
 
 def _moments(weighted: torch.Tensor, cells: torch.Tensor, mass: torch.Tensor) -> torch.Tensor:
-    """Return the second moments, the means and the constant in one matrix.
+    """Return the Gram matrix of one region, `(B, C + 1, C + 1)`, as `gram_matrix` defines it.
 
-    The parts are computed separately, because appending a constant channel to the cells would copy every feature.
+    The second moments, the means and the constant are computed separately, because appending a constant channel to the
+    cells would copy every feature.
     """
     total = mass[:, None, None]
     second, first = weighted @ cells.transpose(1, 2), weighted.sum(-1, keepdim=True)
@@ -58,8 +59,8 @@ def _moments(weighted: torch.Tensor, cells: torch.Tensor, mass: torch.Tensor) ->
 def relative_distance(gram: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Return the relative distance of Gram matrices, `|G - T| / |T|` in the Frobenius norm.
 
-    The division by |T| makes taps and regions with large and small features comparable. Unlike the gradient of the
-    squared distance, the gradient of this distance does not vanish near the target.
+    Features are larger in some taps and regions than in others; the division by |T| makes the distances comparable.
+    Unlike the gradient of the squared distance, the gradient of this distance does not vanish near the target.
 
     Args:
         gram: G, `(..., C, C)`.

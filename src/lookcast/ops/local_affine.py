@@ -1,4 +1,4 @@
-"""Two differentiable distances of a photo from a locally affine recolouring of another photo."""
+"""Two differentiable measures of how far a photo is from a locally affine recolouring of another photo."""
 
 from functools import reduce
 
@@ -24,8 +24,9 @@ def matting_energy(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-
 
     The function centres the windows before any product, because E[x^2] - E[x]^2 has no correct digit on flat windows.
     The energy is the residual of the fit, so rounding errors in A change the energy in second order only. The
-    computation uses float32 at least, without autocast, and needs about 60 floats per pixel. Both arguments have a
-    first derivative, with A as a constant by the envelope theorem. A second derivative raises an error.
+    computation uses float32 at least, without autocast, and needs about 60 floats per pixel. The energy has a first
+    derivative for both arguments. By the envelope theorem, this derivative treats A as a constant. A second derivative
+    raises an error.
 
     Args:
         content: I, `(B, 3, H, W)`.
@@ -55,7 +56,7 @@ def matting_energy(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-
 
 
 def num_windows(height: int, width: int) -> int:
-    """Return the number of 3x3 windows in an image, as the matting energy counts windows."""
+    """Return the number of 3x3 windows that lie completely inside an image."""
     return (height - WINDOW + 1) * (width - WINDOW + 1)
 
 
@@ -73,7 +74,7 @@ def guided_residual(
         output: O, `(B, 3, H, W)`.
         kernel_size: side of the windows in pixels, odd.
         eps: regularisation of the fit in each window, at least 1e-5; smaller values give noise on flat windows.
-        subsample: n, to fit windows on every n-th pixel of each axis, at a cost of about 1/n^2 (He and Sun 2015).
+        subsample: n; the fit uses every n-th pixel of each axis and costs about 1/n^2 as much (He and Sun 2015).
 
     Returns:
         `(B,)`.
@@ -111,7 +112,7 @@ def _check_pair(content: torch.Tensor, output: torch.Tensor) -> None:
 
 
 def _centred_windows(image: torch.Tensor) -> list[torch.Tensor]:
-    """Return the nine pixels of every window, `(B, 3, H - 2, W - 2)` each, minus the mean of the window."""
+    """Return nine tensors `(B, 3, H - 2, W - 2)`: in all windows, the n-th pixel minus the mean of its window."""
     height, width = (d - WINDOW + 1 for d in image.shape[-2:])
     pixels = [image[..., y : y + height, x : x + width] for y in range(WINDOW) for x in range(WINDOW)]
     mean = sum(pixels[1:], pixels[0]) / len(pixels)
@@ -119,7 +120,7 @@ def _centred_windows(image: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _scatter_windows(pixels: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
-    """Centre the nine values of each window and add them to the image; the transpose of `_centred_windows`."""
+    """Subtract each window's mean from its nine values, and sum the values per pixel: `_centred_windows` transposed."""
     height, width = pixels[0].shape[-2:]
     mean = sum(pixels[1:], pixels[0]) / len(pixels)
     image = torch.zeros_like(like)
@@ -146,7 +147,7 @@ def _solve(system: Lower, right: torch.Tensor, floor: float) -> torch.Tensor:
 
 
 def _sum_products(first: list[torch.Tensor], i: int, second: list[torch.Tensor], j: int) -> torch.Tensor:
-    """Sum the products of channel i and channel j over the nine pixels of each window: `(B, H - 2, W - 2)`."""
+    """Sum `first[i] * second[j]` over the nine pixels of each window: `(B, H - 2, W - 2)`; i and j are channels."""
     products = (p[:, i] * q[:, j] for p, q in zip(first, second, strict=True))
     return reduce(torch.add, products)
 

@@ -24,8 +24,8 @@ class _Pairs(NamedTuple):
 
     Attributes:
         nodes: indices of the eight corners of each cell, `(C, 8)`.
-        products: sums of the products of two corners' trilinear weights, `(C, 8, 8)`.
-        sums: sums of weight times colour change at every node, `(S^3, 3)`.
+        products: `(C, 8, 8)`: for every two corners of a cell, the sum of the products of their trilinear weights.
+        sums: `(S^3, 3)`: for every node, the sum of the trilinear weight times the colour change.
     """
 
     nodes: torch.Tensor
@@ -80,11 +80,12 @@ def fit_lut(
 
     with integrals over the colour cube, and with the first and second differences D' and D'' along the axes of the
     cube. A colour without pairs near it takes the change of the nearest pairs. `bending` extends a trend over distances
-    of about `sqrt(bending / gradient)`, and `gradient` limits the trend at larger distances. The weights are valid for
-    every size.
+    of about `sqrt(bending / gradient)`, and `gradient` limits the trend at larger distances. The same
+    two weights are valid for every size.
 
-    After a mean over photos, the luma of a fitted grey may be lower than the luma of a darker grey. The fit gives such
-    greys a common luma. The solver uses conjugate gradients without a matrix, first for coarse, then for fine tables.
+    Pairs of several photos are averaged, which may make the luma of a grey lower than the luma of a darker grey. The
+    fit gives such greys a common luma. The solver uses conjugate gradients and never builds the matrix. It solves for
+    coarse tables first, then for fine tables.
 
     Args:
         source: source colours, `(N, 3)` RGB in [0, 1].

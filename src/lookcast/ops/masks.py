@@ -1,6 +1,6 @@
 """Semantic masks: `(B, K, H, W)` in [0, 1], one plane for each of K labels.
 
-The values of a pixel sum to 1 over K. All values of an unlabelled pixel are 0.
+The K values of a labelled pixel sum to 1. All values of an unlabelled pixel are 0.
 """
 
 import torch
@@ -29,12 +29,13 @@ UNLABELLED = 255
 
 
 def labels_to_mask(labels: torch.Tensor, size: tuple[int, int] | torch.Size | None = None) -> torch.Tensor:
-    """Convert a label map to a mask, resized by area.
+    """Convert a label map to a mask of a given size.
 
-    The function converts one label at a time. A one-hot mask of the photo's size would need more memory.
+    The function converts one label at a time and resizes its plane by area. A one-hot mask of the photo's size would
+    need more memory.
 
     Args:
-        labels: uint8 `(B, H, W)`, 0 to 8 or `UNLABELLED`.
+        labels: uint8 `(B, H, W)`; each value is 0 to 8, or `UNLABELLED`.
         size: `(h, w)` of the mask; None keeps the size of the label map.
 
     Returns:
@@ -97,13 +98,13 @@ def mask_to_colors(mask: torch.Tensor) -> torch.Tensor:
 
 
 def resize_mask(mask: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
-    """Resize a mask; shrinking averages over areas.
+    """Resize a mask by averages over areas.
 
-    Resizing keeps the sums over K and the shares of the labels.
+    Resizing keeps the sum of a pixel's K values, and the share of the photo that each label covers.
 
     Args:
         mask: `(B, K, H, W)`.
-        size: `(h, w)`.
+        size: the new height and width `(h, w)`.
 
     Returns:
         `(B, K, h, w)`, with soft values at the edges of regions.
@@ -119,7 +120,7 @@ def resize_mask(mask: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch
 def check_aspect(name: str, mask_size: tuple[int, int], image_size: tuple[int, int]) -> None:
     """Refuse a mask whose aspect ratio differs from the aspect ratio of its photo.
 
-    The scale may differ, and the sizes may be rounded.
+    The mask may be larger or smaller than the photo, and its sides may be rounded to whole pixels.
 
     Args:
         name: name of the mask in the error message.
@@ -127,7 +128,8 @@ def check_aspect(name: str, mask_size: tuple[int, int], image_size: tuple[int, i
         image_size: height and width of the photo.
 
     Raises:
-        InputError: at the same scale, the sizes differ by more than one pixel of the smaller image.
+        InputError: after scaling one to the size of the other, a side differs by more than one pixel of the smaller
+            image.
     """
     (mh, mw), (ih, iw) = mask_size, image_size
     # Either side may set the scale: half a pixel on the short side of a panorama is many pixels on the long side.

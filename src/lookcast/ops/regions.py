@@ -1,4 +1,4 @@
-"""Rules for the regions of a content and a style photo.
+"""Rules for the regions of a content photo and a style photo.
 
 Masks come in pairs. A label that is absent from the style uses the statistics of the whole style photo.
 """
@@ -54,15 +54,15 @@ def check_mask_pair(content_mask: torch.Tensor | None, style_mask: torch.Tensor 
 
 
 def label_shares(mask: torch.Tensor) -> torch.Tensor:
-    """Return the share of the photo that each label covers: `(B, K, H, W)` to `(B, K)`."""
+    """Return `(B, K)`: the share of the photo that each label of a mask `(B, K, H, W)` covers."""
     return mask.mean((-2, -1))
 
 
 def absent_labels(content_shares: torch.Tensor, style_shares: torch.Tensor) -> torch.Tensor:
     """Tell which labels of the content are absent from the style.
 
-    A label is absent if its share of the style is below `MIN_SHARE` and below its share of the content. The second
-    condition keeps a label that is equally rare in both photos.
+    A label is absent if its share in the style is below both `MIN_SHARE` and its share in the content. Because of the
+    second limit, a label that is equally rare in both photos is not absent.
 
     Args:
         content_shares: share of each label in the content, any shape.
@@ -75,9 +75,10 @@ def absent_labels(content_shares: torch.Tensor, style_shares: torch.Tensor) -> t
 
 
 def fall_back(regions: torch.Tensor, whole: torch.Tensor, style_shares: torch.Tensor) -> torch.Tensor:
-    """Replace the statistics of labels absent from the style by the statistics of the whole style photo.
+    """Give each label that the style lacks the statistics of the whole style photo.
 
-    A target of zeros would turn a region black. A region without a target would stay unchanged among restyled regions.
+    Two simpler rules would be worse: a target of zeros would turn the region black, and a region without a target would
+    stay unchanged among restyled regions.
 
     Args:
         regions: statistics of each region of the style, `(B, K, ...)`.
@@ -92,7 +93,7 @@ def fall_back(regions: torch.Tensor, whole: torch.Tensor, style_shares: torch.Te
 
 
 def mean_over_labels(values: torch.Tensor, content_shares: torch.Tensor) -> torch.Tensor:
-    """Average values over the labels of the content, weighted by area: `sum_k w_k v_k / sum_k w_k`.
+    """Average one value per label over the labels, weighted by area: `sum_k w_k v_k / sum_k w_k`.
 
     The weight w_k is the share of label k in the content. A label with a share below `MIN_SHARE` has the weight 0.
 

@@ -36,7 +36,7 @@ def thumbnail_of(image: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Resize the pixels of a photo without a floating-point plane of the photo's size.
+    """Resize the pixels of a photo, without a floating-point copy of the whole photo.
 
     8-bit pixels are averaged as integers, which is forty times as fast as floating point. Each value of the result then
     has a random error of at most one level. These errors change the statistics of a thumbnail by a few hundredths of a
@@ -61,7 +61,7 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def shrink_to_side(x: torch.Tensor, side: int) -> torch.Tensor:
-    """Average a map `(B, C, S, S)` over square blocks to `(B, C, side, side)`; S is a multiple of `side`."""
+    """Shrink a map from `(B, C, S, S)` to `(B, C, side, side)` by averages over blocks; S is a multiple of `side`."""
     factor = x.shape[-1] // side
     if factor == 1:
         return x

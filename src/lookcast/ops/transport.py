@@ -9,12 +9,12 @@ from lookcast.ops.cholesky import Lower, cholesky_3x3
 TO_OPPONENT = ((0.299, 0.587, 0.114), (0.5, 0.0, -0.5), (-0.25, 0.5, -0.25))
 FROM_OPPONENT = ((1.0, 0.815, -1.174), (1.0, -0.185, 0.826), (1.0, -1.185, -1.174))
 NUM_MOMENTS = 10
-"""Number of moments of opponent colours: 1, three means, and six second moments (00, 01, 02, 11, 12, 22)."""
+"""Number of moments of opponent colours: the 1, three means, and second moments of the axes 00, 01, 02, 11, 12, 22."""
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 def color_moments(image: torch.Tensor) -> torch.Tensor:
-    """Return the monomials up to degree two of each pixel's opponent colour.
+    """Convert each pixel to opponent colours and return all monomials of the components up to degree two.
 
     The averages of these monomials over pixels are the colour moments.
 
@@ -35,18 +35,19 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
 
     `A = M^-1 L_s L_c^-1 M` and `b = mean_s - A mean_c`. M is the opponent basis. L_c and L_s are the Cholesky factors
     of the covariances of content and style in the opponent basis. This map is the Knothe-Rosenblatt transport of two
-    Gaussians. The map of luma depends on luma only, the map of the first opponent axis also on luma, and the map of
-    the second opponent axis on all components. A grey content pixel therefore gets the chroma of the style at the
-    luma of the pixel.
+    Gaussians. The new luma depends only on luma. The new first opponent component depends on luma and on itself. The
+    new second opponent component depends on all three components. A grey content pixel therefore gets the chroma that
+    the style has at the luma of the pixel.
 
     Unlike the Monge-Kantorovich map, this map needs no matrix square root. The gradient of this map therefore exists
-    everywhere, and the cost is a few products. On photos, both maps reach similar metrics. Equal moments give the
-    identity, up to rounding.
+    everywhere, and the cost is a few products. On photos, both maps reach similar metrics. If the moments of
+    content and style are equal, the map is the identity, up to rounding.
 
     Args:
         content: averages of `color_moments` over the content, `(..., 10)`; the weights need not sum to 1.
         style: averages of `color_moments` over the style, `(..., 10)`; the weights need not sum to 1.
-        floor: `(3,)`, added to the variances of content and style on each axis; limits the gain in flat regions.
+        floor: `(3,)`: for each axis, a number to add to the variances of content and style. It limits the gain in flat
+            regions.
 
     Returns:
         `(..., 12)`: the 3x4 matrix (A, b), row-major.
@@ -83,7 +84,7 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
 
 
 def _mean_and_factor(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.Tensor, Lower]:
-    """Return the mean `(..., 3)` and the Cholesky factor of the covariance."""
+    """Convert moments `(..., 10)` to the mean `(..., 3)` and the Cholesky factor of the covariance."""
     scaled = moments[..., 1:] / moments[..., :1].clamp_min(1e-8)
     mean = scaled[..., :3]
     v00, v01, v02, v11, v12, v22 = (scaled[..., 3 + n] - mean[..., i] * mean[..., j] for n, (i, j) in enumerate(_PAIRS))

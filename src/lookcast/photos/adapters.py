@@ -1,4 +1,4 @@
-"""Conversion of PIL images, numpy arrays and torch tensors to pixels, and of results back to the type of the input."""
+"""Convert PIL images, numpy arrays and torch tensors to pixels, and convert results back to the type of the input."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -25,8 +25,8 @@ class OpenedImage(NamedTuple):
     Attributes:
         pixels: pixels `(B, H, W, 3)` in any memory layout: uint8, uint16, or floating point in [0, 1]. The tensor may
             share memory with the image.
-        restore: function of pixels of the same shape and type as `pixels`. The function returns an image of the
-            original type and bit depth, with the original alpha. It may modify its argument in place.
+        restore: function that takes pixels with the shape and type of `pixels`. It returns an image of the original
+            type and bit depth, with the original alpha. It may modify its argument in place.
     """
 
     pixels: torch.Tensor
@@ -36,8 +36,9 @@ class OpenedImage(NamedTuple):
 def open_image(name: str, image: AnyImage) -> OpenedImage:
     """Open an image of any type.
 
-    `restore` returns RGB for a grey image, because a look adds colour. It returns 8-bit RGB for the PIL modes I;16 and
-    F, because PIL has no 16-bit or floating-point colour. Numpy arrays keep their bit depth. Alpha is unchanged.
+    The function `restore` returns RGB for a grey image, because a look adds colour. It returns 8-bit RGB for the PIL
+    modes I;16 and F, because PIL has no 16-bit or floating-point colour. Numpy arrays keep their bit depth. Alpha is
+    unchanged.
 
     Args:
         name: name of the argument, for messages.
@@ -45,7 +46,7 @@ def open_image(name: str, image: AnyImage) -> OpenedImage:
             point in [0, 1]; torch tensor `(3, H, W)` or `(B, 3, H, W)` of uint8 or floating point in [0, 1].
 
     Raises:
-        InputError: the type, shape or range is not one of these, or the PIL image is closed or broken.
+        InputError: the image has another type, shape or range, or the PIL image is closed or broken.
     """
     if isinstance(image, Image.Image):
         return _open_pil(name, image)

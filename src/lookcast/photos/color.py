@@ -1,8 +1,8 @@
-"""Conversion of photos from any RGB profile to sRGB for the network, and of the results back to the profile.
+"""Convert photos from any RGB profile to sRGB for the network, and convert the results back to the profile.
 
 For profiles with curves and a matrix, littlecms reads the profile, and this module converts the pixels in bands. The
 conversion takes 25 ms per 16-bit megapixel. The exact conversion of littlecms would take 300 ms, and the fast
-conversion of littlecms has errors of up to six of 256 levels. For profiles with tables, littlecms converts the pixels.
+conversion of littlecms has errors of up to six 8-bit levels. For profiles with tables, littlecms converts the pixels.
 """
 
 from collections.abc import Callable
@@ -30,9 +30,9 @@ class _Space(NamedTuple):
 
     Attributes:
         matrix: matrix `(3, 3)` from linear RGB to XYZ.
-        light: for each channel, the linear light of each 16-bit level.
-        levels: for each channel, a table of 65536 levels. The index is the square root of linear light: a table with
-            even steps of the light itself would be too coarse for shadows.
+        light: for each channel, a table of linear light. The index is the 16-bit level.
+        levels: for each channel, a table of 65536 levels. The index is the square root of linear light, scaled to
+            0..65535. If the index were the light itself, the table would be too coarse for shadows.
     """
 
     matrix: npt.NDArray[np.float64]
@@ -47,11 +47,12 @@ class _Tables(NamedTuple):
 
 
 def to_srgb(pixels: Pixels, icc_profile: bytes | None) -> Pixels:
-    """Convert pixels to 16-bit sRGB, in which no two levels merge; return sRGB pixels unchanged.
+    """Convert pixels to 16-bit sRGB; return the pixels unchanged if their profile counts as sRGB.
 
-    A profile counts as sRGB if its conversion of a set of test colours differs from sRGB by less than two 8-bit levels;
-    the name of the profile does not matter. The rendering intent is relative colorimetric: white stays white. Colours
-    outside sRGB are clipped in each channel, and `from_srgb` restores these colours.
+    A profile counts as sRGB if the conversion to sRGB changes no test colour by two 8-bit levels or more; the name of
+    the profile does not matter. The result has 16 bits, so that no two levels of the photo merge. The rendering intent
+    is relative colorimetric: white stays white. Colours outside sRGB are clipped in each channel, and `from_srgb`
+    restores these colours.
 
     Args:
         pixels: RGB values `(..., 3)`, uint8 or uint16.
@@ -71,10 +72,10 @@ def to_srgb(pixels: Pixels, icc_profile: bytes | None) -> Pixels:
 def from_srgb(stylized: Pixels, srgb: Pixels, pixels: Pixels, icc_profile: bytes | None) -> Pixels:
     """Convert a stylized sRGB image back to the profile and the bit depth of the photo.
 
-    `to_srgb` clips colours outside sRGB. This function adds the clipped part again, multiplied by the share of the
-    colour's chroma that `stylized` keeps. The share is 1 where `stylized` equals `srgb`, so an unchanged photo keeps
-    its exact values. The share is 0 where `stylized` is grey. For a profile with tables, the error of the inverse
-    conversion is corrected in the same way.
+    `to_srgb` clips colours outside sRGB. This function adds the clipped part again, multiplied by a share: how much of
+    the chroma of `srgb` remains in `stylized`. The share is 1 where `stylized` equals `srgb`, so an unchanged photo
+    keeps its exact values. The share is 0 where `stylized` is grey. For a profile with tables, the conversion to sRGB
+    and back is not exact; this function corrects the error in the same way.
 
     Args:
         stylized: stylized image `(..., 3)` with the shape and type of `srgb`.
@@ -163,7 +164,7 @@ def _convert(pixels: Pixels, source: _Space, target: _Space) -> Levels:
 
 
 def _unclip(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, space: _Space) -> None:
-    """Add the clipped part of the photo's colours to a band of the result, in place."""
+    """Modify a band of the result in place: add the part of the photo's colours that `to_srgb` clipped."""
     at_end = srgb - np.uint16(1) >= _LAST - 1  # level 0 wraps around to 65535, so this selects levels 0 and 65535
     clipped = np.flatnonzero(at_end[:, 0] | at_end[:, 1] | at_end[:, 2])
     if not len(clipped):
@@ -174,14 +175,17 @@ def _unclip(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, spac
 
 
 def _restored(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, inverse: Levels) -> Levels:
-    """Return `result` plus the loss `pixels - inverse` of the round trip through sRGB, scaled by the kept chroma."""
+    """Return `result` plus the loss of the round trip through sRGB, multiplied by the share of `_kept_chroma`.
+
+    The loss is `pixels - inverse`, where `inverse` is `srgb` converted back to the profile of the photo.
+    """
     lost = pixels * np.float32(_LAST / np.iinfo(pixels.dtype).max) - inverse
     restored: Levels = np.rint(result + _kept_chroma(srgb, stylized)[:, None] * lost).clip(0, _LAST).astype(np.uint16)
     return restored
 
 
 def _kept_chroma(before: Pixels, after: Pixels) -> npt.NDArray[np.float32]:
-    """Return the share in [0, 1] of the chroma of `before` that `after` keeps, per pixel; 1 where `before` is grey."""
+    """For each pixel, return how much of the chroma of `before` remains in `after`: 0 to 1; 1 if `before` is grey."""
     # Channels come first, because numpy sums planes faster.
     old, new = (np.ascontiguousarray(colors.T, np.float32) for colors in (before, after))
     old, new = old - old.mean(0), new - new.mean(0)
@@ -199,7 +203,7 @@ def _by_littlecms(pixels: Pixels, source: bytes, target: bytes) -> Levels:
 
 
 def _add_inversion_error(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, space: _Tables) -> None:
-    """Add the error of the round trip of the photo through sRGB to the result, in place, scaled by the kept chroma."""
+    """Modify the result in place: add the loss of the photo in the round trip through sRGB; see `_restored`."""
     for start in range(0, len(result), _TABLE_BAND):
         table_band = slice(start, start + _TABLE_BAND)
         inverse = _by_littlecms(srgb[table_band], SRGB, space.icc_profile)

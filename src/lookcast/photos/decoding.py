@@ -45,10 +45,10 @@ _CODECS: dict[str, Callable[..., npt.NDArray[Any] | None]] = {
 
 
 def decode_photo(image: Image.Image, path: Path, lenient: bool = False) -> Photo:
-    """Decode an opened photo whose header was read.
+    """Decode an opened photo to upright pixels, and read the metadata.
 
     Args:
-        image: the opened file.
+        image: the opened file, of which only the header was read.
         path: path of the file.
         lenient: if True, decode the readable part of a damaged JPEG, PNG or TIFF, and set `Photo.damage`.
 

@@ -33,7 +33,7 @@ class _Exif:
         struct.pack_into(self.order + ("H" if entry.kind == _SHORT else "I"), self.data, entry.place, value)
 
     def entries(self, directory: int) -> Iterator[tuple[int, _Entry]]:
-        """Yield each tag with an integer value, and its entry."""
+        """Yield (tag, entry) for each tag whose value is an integer."""
         for number in range(self.count(directory)):
             place = directory + 2 + 12 * number
             tag, kind, _ = self.read("2HI", place)

@@ -13,7 +13,7 @@ class FolderEntry(NamedTuple):
     """A photo file or a subfolder in a folder.
 
     Attributes:
-        name: name as bytes from the file system; the bytes need not be UTF-8.
+        name: name of the file or subfolder, in the bytes of the file system; the bytes need not be UTF-8.
         is_folder: True for a folder or a link to one.
     """
 

@@ -1,4 +1,4 @@
-"""ICC colour profiles: reading of curves and matrices, and conversion of pixels between profiles by littlecms."""
+"""Read the curves and matrices of ICC colour profiles, and convert pixels between profiles by littlecms."""
 
 import io
 from functools import lru_cache
@@ -16,7 +16,7 @@ LEVELS = 65536
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 PERCEPTUAL, RELATIVE_COLORIMETRIC = 0, 1
 _CHANNELS = {"GRAY": "gray", "RGB": "rgb", "CMYK": "cmyk"}
-"""Colour spaces of photos: name in ICC profiles, name in imagecodecs."""
+"""Colour spaces of photos. The keys are the names in ICC profiles; the values are the names in imagecodecs."""
 _EXACT = 0x0100  # cmsFLAGS_NOOPTIMIZE: exact conversion, without an interpolated table of 33 nodes an axis
 _FINE = 0x0400  # cmsFLAGS_HIGHRESPRECALC: an interpolated table of 49 nodes an axis
 _INPUT, _OUTPUT = 0, 1
@@ -31,8 +31,8 @@ class Profile(NamedTuple):
 
     Attributes:
         space: colour space of the pixels: `RGB`, `GRAY`, `CMYK`, ...
-        curves: linear light in [0, 1] of each 16-bit level, `(3, 65536)` for RGB and `(1, 65536)` for grey; None for a
-            profile with tables.
+        curves: for each channel, the linear light in [0, 1] of each 16-bit level: `(3, 65536)` for RGB, `(1, 65536)`
+            for grey; None for a profile with tables.
         matrix: matrix `(3, 3)` from linear RGB to XYZ relative to D50; None for grey and for a profile with tables.
         reversible: True if littlecms or this package can convert sRGB to the profile.
     """
@@ -110,7 +110,7 @@ def transform(
 
 
 def grey_to_srgb(grey: Pixels, icc_profile: bytes) -> Pixels:
-    """Convert grey pixels `(H, W, 1)` with a grey profile to sRGB `(H, W, 3)` of the same type.
+    """Convert grey pixels `(H, W, 1)` from a grey profile to sRGB pixels `(H, W, 3)` of the same type.
 
     Raises:
         RuntimeError: littlecms refuses the profile.
@@ -125,7 +125,7 @@ def grey_to_srgb(grey: Pixels, icc_profile: bytes) -> Pixels:
 
 
 def _to_xyz(icc_profile: bytes, channels: int) -> npt.NDArray[np.float64]:
-    """Return the XYZ values `(65536, 3)`, relative to D50, of 65536 levels of grey."""
+    """Convert every 16-bit level of grey to XYZ relative to D50. Return `(65536, 3)`: a row for each level."""
     ramp = np.arange(LEVELS, dtype=np.uint16)[:, None]
     xyz: npt.NDArray[np.float64] = imagecodecs.cms_transform(
         ramp[..., None].repeat(3, 2) if channels == 3 else ramp,
@@ -141,7 +141,7 @@ def _to_xyz(icc_profile: bytes, channels: int) -> npt.NDArray[np.float64]:
 
 
 def _rising(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return curves `(channels, levels)` in [0, 1], made non-decreasing so that they can be inverted."""
+    """Convert light `(levels, channels)` to invertible curves `(channels, levels)` in [0, 1], which never decrease."""
     if not np.isfinite(light).all():
         raise ProfileError("a curve has values that are not finite")
     curves: npt.NDArray[np.float64] = np.maximum.accumulate(light.T.clip(0, 1), axis=1)

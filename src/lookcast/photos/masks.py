@@ -1,4 +1,4 @@
-"""Reading mask files: an image in the nine colours of masks becomes a map of labels."""
+"""Read mask files as maps of labels. A mask is an image in nine colours, and each colour stands for a label."""
 
 import logging
 from pathlib import Path
@@ -17,9 +17,9 @@ from lookcast.photos.read import MAX_PIXELS, read_srgb
 MAX_SIDE = 1024
 """Default limit of the longer side of a mask, in pixels. Generators resolve only 64 positions along a side."""
 FAR = 48
-"""Euclidean RGB distance in 8-bit levels. A pixel is far if its distance to the nearest mask colour is larger. On the
-pairs of Luan et al., without edges, at most 2.2 % of the pixels of a mask are far (even resized or saved as JPEG), but
-at least 7.3 % of the pixels of a photo."""
+"""A pixel is far if its distance to the nearest mask colour is larger than this: a Euclidean distance in RGB, in 8-bit
+levels. On the pairs of Luan et al., edges left out, at most 2.2 % of the pixels of a mask are far, even after resizing
+or saving as JPEG. In a photo, at least 7.3 % of the pixels are far."""
 MAX_FAR_SHARE = 0.05
 """Largest share of far pixels in a mask. `read_mask` refuses a file with a larger share."""
 _STRIP = 256
@@ -33,7 +33,8 @@ def read_mask(path: str | Path, size: tuple[int, int] | None = None, max_pixels:
 
     The function counts pixels that are far from every colour (distance above `FAR`). Pixels at the edge between two
     regions are not counted, because antialiasing mixes colours there. If the share of far pixels is at least
-    `MIN_SHARE`, the log states their number. Regions below `MIN_SHARE` count as absent from a photo anyway.
+    `MIN_SHARE`, the log states their number. Fewer far pixels don't matter, because a region with a share below
+    `MIN_SHARE` counts as absent from a photo.
 
     Args:
         path: image file, preferably a PNG, because JPEG blurs the edges between regions.
@@ -86,7 +87,7 @@ def _nearest_colors(pixels: npt.NDArray[np.uint8]) -> tuple[torch.Tensor, int]:
 
 
 def _at_edge(labels: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
-    """Return a map that is True at edges: the 5x5 neighbourhood has at least two labels, far pixels left out."""
+    """Return a bool map of edges. At an edge, the 5x5 neighbourhood has at least two labels; far pixels don't count."""
     own = labels.float()[None]
     highest = F.max_pool2d(own.masked_fill(far, -1), 5, 1, 2)[0]
     lowest = -F.max_pool2d((-own).masked_fill(far, -len(PALETTE)), 5, 1, 2)[0]

@@ -1,4 +1,4 @@
-"""Metadata of photos (EXIF, XMP, IPTC, resolution), without fields that are wrong for the upright, stylized photo."""
+"""Read metadata of photos (EXIF, XMP, IPTC, resolution); leave out what is wrong for the upright, stylized photo."""
 
 import re
 from typing import Any, NamedTuple

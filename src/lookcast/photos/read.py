@@ -20,8 +20,8 @@ from lookcast.photos.photo import CODEC_ERRORS, Photo, PhotoError, to_8_bits
 from lookcast.photos.write import PHOTO_SUFFIXES, SUBSAMPLINGS, check_writable, write_photo
 
 MAX_PIXELS = 200_000_000
-"""Default limit of the pixels of a photo: twice as many as the largest cameras have. They take 600 MB, or 1.2 GB at
-16 bits."""
+"""Default limit of the number of pixels in a photo: twice as many as the largest cameras have. A photo of this size
+takes 600 MB at 8 bits and 1.2 GB at 16 bits."""
 
 _PILLOW_LIMIT = threading.Lock()
 
@@ -46,8 +46,8 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS, lenient: bool = F
     16-bit PNG and TIFF keep their bit depth. Floating-point values in [0, 1] and 10-bit HEIC are converted to 16 bits.
     If a file has several pages, the first page is read, and the log warns about the others.
 
-    A damaged JPEG is detected if data are missing, data remain, or a code is invalid. Other damage to a JPEG, such as a
-    single wrong bit, is not detected if the data still decode to the end.
+    A damaged JPEG is detected if data are missing, data are left over, or a code is invalid. Other damage to
+    a JPEG, such as a single wrong bit, is not detected if the data still decode to the end.
 
     Args:
         path: path of a regular file.
@@ -55,8 +55,8 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS, lenient: bool = F
         lenient: if True, read the readable part of a damaged JPEG, PNG or TIFF; `Photo.damage` then states the error.
 
     Raises:
-        PhotoError: the file is missing, not a regular file, not a photo, damaged or too large, the range of its samples
-            is unknown, or the file is HEIC and pillow-heif is not installed.
+        PhotoError: the file is missing, damaged or too large; it is not a regular file or not a photo; the range of its
+            samples is unknown; or it is HEIC and pillow-heif is not installed.
     """
     path = Path(path)
     with _opened(path, max_pixels) as image:
@@ -64,7 +64,7 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS, lenient: bool = F
 
 
 def read_srgb(path: str | Path, max_pixels: int = MAX_PIXELS, min_side: int | None = None) -> npt.NDArray[np.uint8]:
-    """Read the pixels of a photo in 8-bit sRGB, `(H, W, 3)`, for training, evaluation and styles.
+    """Read a photo for training, evaluation or a style. Return upright 8-bit sRGB pixels `(H, W, 3)`.
 
     Args:
         path: see `read_photo`.
@@ -112,7 +112,7 @@ def to_pixels(image: torch.Tensor) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
-    """Open a photo and read the header; convert every error in the `with` block to a `PhotoError` with its path."""
+    """Open a photo and read the header. An error in the `with` block becomes a `PhotoError` that names the file."""
     check_file(path, "photo", PhotoError)
     try:
         with _open(path) as image:

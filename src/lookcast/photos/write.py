@@ -35,7 +35,7 @@ def check_writable(path: str | Path, quality: int = 95, subsampling: str = "4:4:
     """Check the arguments of `write_photo`, for example before a long computation of the photo.
 
     Raises:
-        PhotoError: the suffix is not in `PHOTO_SUFFIXES`, or the suffix is of HEIC and pillow-heif is not installed.
+        PhotoError: the suffix is not in `PHOTO_SUFFIXES`, or it stands for HEIC and pillow-heif is not installed.
         InputError: the quality or the subsampling is invalid.
     """
     path = Path(path)
@@ -55,8 +55,8 @@ def write_photo(path: str | Path, photo: Photo, quality: int = 95, subsampling: 
 
     PNG and TIFF are lossless and keep 16 bits. HEIC reduces 16 bits to 10, JPEG and WebP reduce 16 bits to 8.
     All formats keep EXIF, XMP and the colour profile. All formats except JPEG keep transparency. JPEG and TIFF keep
-    IPTC. JPEG, PNG and TIFF keep the resolution. Data that a format can't store are left out; except for the
-    resolution, the log warns about the loss.
+    IPTC. JPEG, PNG and TIFF keep the resolution. Data that a format can't store are left out. The log
+    warns about each loss, except about a lost resolution.
 
     Args:
         path: the file to write.

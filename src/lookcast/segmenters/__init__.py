@@ -1,6 +1,6 @@
 """Semantic masks for pairs of photos, by clustering or by a segmentation network.
 
-The models of torchvision and transformers are not imported with this package, but when a segmenter is constructed.
+Importing this package does not import the models of torchvision and transformers. Constructing their segmenters does.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ SEGMENTERS: dict[str, type[Segmenter]] = {
     "torchvision": TorchvisionSegmenter,
     "transformers": TransformersSegmenter,
 }
-"""Segmenters by their name on the command line and in configs."""
+"""A table that maps the name of a segmenter, on the command line and in configs, to its class."""
 
 __all__ = [
     "SEGMENTERS",

@@ -27,7 +27,8 @@ class AutoMasks:
         segmenter: the segmenter for pairs of content and style.
         styles: the style photos, of any kind that `Stylizer.stylize` takes. A `StyleInput` also has a weight; the mask
             of a `StyleInput` is ignored.
-        folder: the folder for PNG files of the masks in nine colours, see `saved_masks`. None writes no files.
+        folder: the masks are written into this folder as PNG files, see `saved_masks`. None writes no files.
+            Each label has one of nine colours.
 
     Example:
         masks = AutoMasks(ClusterSegmenter(), [style])
@@ -64,7 +65,7 @@ class AutoMasks:
 def saved_masks(folder: Path, name: str, num_styles: int) -> Iterator[Path]:
     """Yield the mask files of a photo: `content/NAME.png` and `style/NAME.png`.
 
-    If there are several styles, each style has its pair of files, `content/NAME_1.png` and `style/NAME_1.png` first.
+    Several styles have numbered files: `content/NAME_1.png` and `style/NAME_1.png` for the first style, and so on.
 
     Args:
         folder: the folder of the masks.

@@ -45,7 +45,7 @@ class ClassSegmenter(Segmenter):
 
     Attributes:
         names: names of the classes, in the order of the channels of `probabilities`.
-        rest: the name in `names` of the class for all other pixels, such as the background.
+        rest: the class of all pixels of no other class, such as the background. `rest` is one of `names`.
     """
 
     names: tuple[str, ...]
@@ -67,8 +67,8 @@ class ClassSegmenter(Segmenter):
 
         A class that only one photo has is kept. The losses compare a region that the style lacks with the whole style.
         If a pair has more than nine classes, the smallest classes (by the sum of their shares in both photos) are
-        merged into the class `rest`, or into the most common class if the pair has no `rest`. The merge changes the
-        statistics of a large region least.
+        merged into the class `rest`. If no pixel has this class, they are merged into the most common class, because a
+        merge changes the statistics of a large region least.
         """
         check_pair(content, style)
         with torch.no_grad():

@@ -26,7 +26,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("swivel chair", "bar", "ottoman", "buffet", "stool", "cradle", "oven", "washer", "dishwasher", "blanket"),
     ),
 }
-"""Class names of ADE20K and Cityscapes by group. As in Luan et al., sea, river and lake are water."""
+"""For each group, its class names in ADE20K and Cityscapes. As in Luan et al., sea, river and lake are water."""
 
 OTHER = "other"
 """The group of the classes that are not in `GROUPS`."""

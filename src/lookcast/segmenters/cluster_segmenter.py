@@ -19,12 +19,12 @@ CHOICES = (2, 3, 4, 5)
 THUMBNAIL = 256
 """Maximum side of the encoder's input, in pixels. A cell of the deepest tap then covers 1/32 of the longer side."""
 HEIGHT_WEIGHT = 0.5
-"""Weight of the height in a descriptor. The top and the bottom of a photo are then as distant as unit feature vectors
-at an angle of 60 degrees. The height separates sky from its reflection, because their features are similar."""
+"""Weight of the height in a descriptor. The top and the bottom of a photo are then as far apart as two unit
+vectors at an angle of 60 degrees. The features of sky and of its reflection are similar; the height separates them."""
 COMMON_SHARE = 0.02
-"""Minimum share of the cells of each photo in every cluster, so that every cluster has cells of both photos."""
+"""Every cluster must contain at least this share of the cells of the content, and this share of those of the style."""
 MIN_GAIN = 0.02
-"""Minimum share of the variance that each further cluster explains. Photos with two regions then get two clusters."""
+"""Each further cluster must explain at least this share of the variance. A pair with two regions then gets two."""
 _TEMPERATURE = 0.1  # divides squared distances in a softmax; the distance of neighbouring centres is about 0.5
 _GUIDE = 512  # maximum side of the guidance image, in pixels: borders are exact to 1/512 of the photo; takes 30 ms
 _WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # the window spans two cells; borders follow edges above 8 of 255 levels
@@ -35,8 +35,8 @@ class ClusterSegmenter(Segmenter):
 
     The descriptor of a cell is the mean and the standard deviation of its features. Descriptors are standardised within
     each photo. Otherwise a day photo and a night photo would get one cluster each, because all their features differ.
-    Standardising with the statistics of both photos, fully or by half, finds fewer correspondences between a photo and
-    its recoloured copy. k-means clusters the direction of the standardised descriptor and, with a small weight, the
+    Common statistics of both photos, used fully or by half, would find fewer correspondences between a photo and its
+    recoloured copy. k-means clusters the direction of the standardised descriptor and, with a small weight, the
     height in the photo.
 
     A cluster that covers less than `MIN_SHARE` of the style is merged into the nearest cluster that both photos have.
@@ -117,7 +117,10 @@ def _unexplained(content: torch.Tensor, style: torch.Tensor, centers: torch.Tens
 
 
 def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Return the soft assignment of pixels to centres, `(1, K, y, x)`, aligned with edges by a guided filter."""
+    """Assign each pixel softly to the K centres, and return the assignment `(1, K, y, x)`.
+
+    The result has the size of the guidance image. A guided filter aligns the regions with the edges of this image.
+    """
     distances = torch.cdist(cells.flatten(2).transpose(1, 2), centers).square()
     soft = (-distances / _TEMPERATURE).softmax(-1).transpose(1, 2).reshape(1, -1, *cells.shape[-2:])
     # min_side 32: each side of the subsampled guide is then at least twice the radius of the filter.
@@ -127,9 +130,10 @@ def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tenso
 
 
 def _merge_missing(content: torch.Tensor, style: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Return the new label of each label. A label absent from the style becomes the nearest label of both photos.
+    """Return a table `(K,)` with the new label for each old label.
 
-    If the photos have no label in common, all labels become label 0.
+    A label that the style lacks becomes the nearest of the labels that both photos have. If the photos have no
+    label in common, all labels become label 0.
     """
     count = centers.shape[1]
     of_content, of_style = shares(content, count), shares(style, count)

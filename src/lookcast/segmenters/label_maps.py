@@ -61,10 +61,10 @@ def merge_smallest(total: torch.Tensor, rest: int) -> torch.Tensor:
 
     Args:
         total: share of each label, `(K,)`; 0 for an absent label.
-        rest: the new label of the smallest labels. If `rest` is absent, they get the most common label.
+        rest: the label that replaces the smallest labels. If `rest` is absent, the most common label replaces them.
 
     Returns:
-        The new label of each label, `(K,)`, int64. Kept labels and absent labels do not change.
+        A table `(K,)`, int64, with the new label for each old label. Kept labels and absent labels do not change.
     """
     table = torch.arange(len(total))
     present = [int(k) for k in total.argsort(descending=True, stable=True) if total[k] > 0]
@@ -82,11 +82,11 @@ def one_hot_pair(
     Args:
         content: label map of the content, `(1, H, W)`, uint8.
         style: label map of the style, `(1, h, w)`, uint8.
-        table: the new label of each label, `(K,)`, from `merge_smallest`.
+        table: the new label for each old label, `(K,)`, for example from `merge_smallest`.
 
     Returns:
-        One-hot masks of content and style, uint8, `(1, L, H, W)` and `(1, L, h, w)`, and the list of their L labels. A
-        label is in the list if it occurs in at least one photo after the merge.
+        A pair of one-hot masks, uint8: `(1, L, H, W)` for the content and `(1, L, h, w)` for the style. Then a list of
+        the L labels of the masks: every label that at least one photo has after the merge.
     """
     table = table.to(torch.uint8)
     merged = [table.to(labels.device)[labels.int()] for labels in (content, style)]

@@ -43,9 +43,9 @@ class PseudoMasks:
         style_features: Features,
         generator: torch.Generator | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return one-hot masks `(B, K, 64, 64)` of content and style, which are `(B, 3, H, W)`.
+        """Return the mask of the content and the mask of the style, both one-hot `(B, K, 64, 64)`.
 
-        `generator` is the source of all random draws.
+        Content and style are `(B, 3, H, W)`. `generator` is the source of all random draws.
         """
         number = int(torch.randint(1, self.max_regions + 1, (), generator=generator))
         color, place = (torch.rand(2, generator=generator) * torch.tensor([0.4, 0.7])).tolist()

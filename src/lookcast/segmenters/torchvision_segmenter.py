@@ -14,7 +14,7 @@ from lookcast.weights import load_into, read_state_dict
 THUMBNAIL = 768
 """Maximum side of the network's input, in pixels. The shorter side of a 3:2 photo is then 512; torchvision uses 520."""
 TIMEOUT = 10
-"""Time limit, in seconds, for each answer of the server of the weights."""
+"""Time limit, in seconds, for each answer of the server during a download."""
 
 
 class TorchvisionSegmenter(ClassSegmenter):
@@ -24,7 +24,7 @@ class TorchvisionSegmenter(ClassSegmenter):
 
     Args:
         model: name of the network, such as `deeplabv3_mobilenet_v3_large` or `lraspp_mobilenet_v3_large`.
-        weights: `.pth` or `.safetensors` file of a state dict with torchvision's names. None uses torchvision's
+        weights: a state dict with torchvision's names, in a `.pth` or `.safetensors` file. None uses torchvision's
             weights, which are downloaded on first use to torch's hub folder (42 MB for the default network).
 
     Raises:
@@ -68,7 +68,7 @@ class TorchvisionSegmenter(ClassSegmenter):
 
 
 def _download(model: str, trained: Any) -> dict[str, torch.Tensor]:
-    """Return torchvision's weights from torch's hub folder, or download the weights."""
+    """Return torchvision's weights from torch's hub folder; download missing weights first."""
     timeout = socket.getdefaulttimeout()
     try:
         socket.setdefaulttimeout(TIMEOUT)  # torch.hub sets no limit and waits for minutes behind a firewall

@@ -16,9 +16,10 @@ from lookcast.segmenters.class_groups import GROUP_NAMES, OTHER, group_of
 from lookcast.segmenters.label_maps import thumbnail
 
 THUMBNAIL = 1024
-"""Maximum side of a photo, in pixels, before the image processor of the checkpoint resizes the photo again."""
+"""Maximum side of a photo, in pixels. Larger photos are shrunk. The checkpoint's image processor resizes every photo
+afterwards."""
 TIMEOUT = 10
-"""Time limit, in seconds, for the answer of the hub to the request before a download."""
+"""Time limit, in seconds, for the request that checks the name of a model on the hub before a download."""
 _ADVICE = "download the checkpoint elsewhere and pass its folder by --segmenter-weights, or use the segmenter clusters"
 
 
@@ -129,7 +130,7 @@ def _load(model: str | Path, local_files_only: bool) -> tuple[Any, Any]:
     """Return the processor and the network of a checkpoint.
 
     Raises:
-        InputError: weights are missing from the checkpoint. transformers alone would use random weights instead.
+        InputError: weights are missing from the checkpoint. transformers would replace them with random weights.
     """
     from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 

@@ -27,16 +27,16 @@ _WORDS = EXPECTED_WORDS | {
 def check_arguments(config: Mapping[str, Any]) -> None:
     """Validate the arguments of every `_target_` in a config against the annotations of the target.
 
-    pydantic validates in strict mode, including constraints in annotations (`Annotated[int, Field(ge=1)]`). Numbers
-    must be finite. Arguments without an annotation are not checked. A value that contains a `_target_` is not checked
-    against its annotation.
+    pydantic validates in strict mode, and also checks constraints in annotations (`Annotated[int, Field(ge=1)]`).
+    Numbers must be finite. Arguments without an annotation are not checked. A value that contains a `_target_` is not
+    checked against its annotation.
 
     Args:
         config: the config as plain values, with resolved interpolations.
 
     Raises:
-        InputError: an argument is wrong; the message is one line with the key, the expected and the given value of each
-            wrong argument.
+        InputError: an argument is wrong; the message is one line. For each wrong argument, the line states the key, the
+            expected value and the given value.
 
     Example:
         >>> check_arguments({"optimizer": {"_target_": "torch.optim.SGD", "lr": "abc"}})
@@ -80,7 +80,10 @@ def _resolve(target: Any) -> Callable[..., Any] | None:
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations by argument name, with base classes: a constructor may pass `**options` to its base."""
+    """Return a mapping from the name of each argument to its annotation.
+
+    The mapping includes the arguments of base classes, because a constructor may pass `**options` to its base class.
+    """
     calls = [target]
     if isinstance(target, type):
         calls = [vars(kind)["__init__"] for kind in reversed(target.__mro__) if "__init__" in vars(kind)]

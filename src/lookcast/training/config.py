@@ -14,7 +14,7 @@ from lookcast.paths import check_file
 from lookcast.training.arguments import check_arguments, check_values
 
 Text = Annotated[str, Field(min_length=1)]
-"""Text that is not empty. An unset variable of the shell would give an empty text."""
+"""Text that is not empty. An unset shell variable in a command would give an empty text."""
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -52,7 +52,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         config: plain values, with interpolations resolved.
 
     Raises:
-        InputError: a value is wrong; the message is one line with the key, the expected and the given value.
+        InputError: a value is wrong; the message is one line with the key, the expected value and the given value.
     """
     wrong = list(check_values(config, get_type_hints(RunSettings, include_extras=True)))
     trainer = get_type_hints(TrainerSettings, include_extras=True)
@@ -84,7 +84,7 @@ def _check_pairs(config: Mapping[str, Any]) -> None:
 
 
 def _check_files(config: Mapping[str, Any]) -> None:
-    """Refuse missing files, pipes and devices. Reading from a pipe could block for ever."""
+    """Refuse a file that does not exist, and a pipe or a device, because reading from a pipe could block for ever."""
     style, init_from = config["style"], config["init_from"]
     named = [("style_mask", config["style_mask"], "mask")]
     if "styles" not in config["data"] and not str(style).startswith(PREFIX) and not _is_folder(style):

@@ -9,11 +9,12 @@ _PLUGINS = (
     ("hydra/launcher/submitit", "hydra-submitit-launcher", "slurm"),
     ("hydra/sweeper/optuna", "hydra-optuna-sweeper", "sweep"),
 )
-"""Tuples `(prefix, plugin, extra)`: configs with this prefix come from the plugin, which the extra installs."""
+"""Tuples `(prefix, plugin, extra)`. The plugin provides the configs whose names begin with the prefix.
+`pip install 'lookcast[extra]'` installs the plugin."""
 
 
 def one_line(error: Exception) -> str:
-    """Return the message of an error on one line, with the override at fault and without the hints of Hydra."""
+    """Return the message of an error as one line without the hints of Hydra. The line names a wrong override."""
     if isinstance(error, OSError) and error.errno is not None:  # Hydra's error for a missing config has no errno
         return f"{error.filename or 'the run folder'}: can't be written ({error.strerror})"
     text = str(error)
@@ -41,7 +42,7 @@ def _join(text: str) -> str:
 def refused_elsewhere(error: Exception) -> InputError | None:
     """Return the `InputError` that a run raised in a submitit job; None for any other error.
 
-    submitit passes on an exception only as text with a traceback, so this function searches the text.
+    submitit reports the exception of a job only as the text of a traceback, so this function searches the text.
     """
     if type(error).__module__.partition(".")[0] != "submitit":
         return None

@@ -11,16 +11,16 @@ _NUMBERS = (
 )  # fmt: skip
 """Environment variables that Lightning and torch read as integers."""
 _INTERACTIVE = ("bash", "interactive")
-"""Names of interactive SLURM jobs. Such a job is a shell for several runs. Lightning uses the same names."""
+"""A SLURM job with one of these names is interactive: a shell for several runs. Lightning uses the same names."""
 
 
 def check_ranks(environment: Mapping[str, str]) -> None:
-    """Refuse environment variables for ranks and numbers of processes that are no integers.
+    """Check that every environment variable for a rank or a number of processes is an integer of at least 0.
 
     Lightning reads these variables on import, so call this function before the import of Lightning.
 
     Raises:
-        InputError: a variable is no integer; the message names the variable and its value.
+        InputError: a variable is no such integer; the message names the variable and its value.
     """
     for name in _NUMBERS:
         value = environment.get(name, "0")
@@ -36,7 +36,7 @@ def slurm_job(environment: Mapping[str, str]) -> str | None:
 
 
 def slurm_step(environment: Mapping[str, str]) -> str | None:
-    """Return `JOB.STEP` for the SLURM job and its job step, or `JOB` for the first job step.
+    """Return the id of the SLURM job step: `JOB.STEP`, or only `JOB` for the first job step.
 
     `squeue` shows the same ids. Return None outside of SLURM and in an interactive job.
     """

@@ -17,7 +17,7 @@ _NO_SLURM_JOB = ".*`srun` command is available on your system but is not used.*"
 
 
 class OnceFilter(logging.Filter):
-    """Pass each message of a logger and its child loggers only once.
+    """Let each message of a logger and its child loggers appear only once.
 
     A training reads each photo many times, and would repeat a message about the photo each time.
     """
@@ -27,7 +27,7 @@ class OnceFilter(logging.Filter):
         self.seen: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return True unless the logger has logged the same message before."""
+        """Return False for a message that the logger or a child logger has logged before, otherwise True."""
         if not super().filter(record):
             return True
         message = record.getMessage()

@@ -12,7 +12,7 @@ SETTINGS = {
     "callbacks.skipped.most": "callbacks.skipped.max_share",
     "callbacks.finite.most_in_a_row": "callbacks.finite.max_in_a_row",
 }
-"""Old key of a setting to its new key. An entry also renames all keys below the old key."""
+"""A mapping from the old key of a setting to the new key. An entry also renames all keys below the old key."""
 
 TARGETS = {
     "lookcast.training.module.LookModule": "lookcast.training.modules.single.LookModule",
@@ -21,7 +21,7 @@ TARGETS = {
     "lookcast.training.callbacks.Speed": "lookcast.training.callbacks.CompileNetworks",
     "lookcast.training.loggers.wandb_logger": "lookcast.training.loggers.RunWandb",
 }
-"""Values of `_target_`: old import path of a class or function to its new import path."""
+"""A mapping of values of `_target_`, from the old import path of a class or function to the new import path."""
 
 
 def rename_override(override: str) -> str:
@@ -43,7 +43,8 @@ def rename_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
     """Replace the old keys and the old `_target_`s in a config of plain values.
 
     Returns:
-        The config with new names, in the same order, and the translated names as a mapping from old to new.
+        The config with the new names, in the same order.
+        A mapping from each old name in the config to the new name.
     """
     renames: dict[str, str] = {}
     return _rename_node(config, "", renames), renames
@@ -52,14 +53,14 @@ def rename_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
 def rename_callbacks(states: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the keys of the callback states in a training checkpoint, so that Lightning finds the states.
 
-    A key is the class name of the callback. For some callbacks, the arguments of the callback follow the name.
+    A key begins with the class name of the callback. For some callbacks, the arguments of the callback follow the name.
     """
     names = {old.rpartition(".")[2]: new.rpartition(".")[2] for old, new in TARGETS.items()}
     return {re.sub(r"^\w+", lambda name: names.get(name[0], name[0]), key): state for key, state in states.items()}
 
 
 def old_names(text: str) -> Iterator[tuple[str, str]]:
-    """Yield pairs of old and new name for each old setting or target in a text."""
+    """Yield a pair `(old name, new name)` for each old setting or `_target_` in a text."""
     for old, new in (SETTINGS | TARGETS).items():
         if re.search(rf"(?<![\w.]){re.escape(old)}(?!\w)", text):
             yield old, new

@@ -37,7 +37,7 @@ NEEDED = {
     "data.photos": "no photos to train on; say data.photos=FOLDER",
     "init_from": "no checkpoint to start from; say init_from=CHECKPOINT",
 }
-"""Settings without a default value, each with the message for a missing value."""
+"""A mapping from each setting without a default value to the error message for a missing value."""
 
 
 def train(cfg: DictConfig) -> TrainResult:
@@ -83,7 +83,7 @@ def train(cfg: DictConfig) -> TrainResult:
 
 
 def _run(trainer: pl.Trainer, cfg: DictConfig, config: dict[str, Any], run_dir: Path) -> TrainResult:
-    """Build data module, networks and loss, train, and write the result."""
+    """Build the data module, the networks and the loss. Then train, write the result, and return the result."""
     if trainer.is_global_zero:
         _save_hydra_config(cfg, run_dir)
     style = (
@@ -138,7 +138,8 @@ def _resolve(cfg: DictConfig) -> dict[str, Any]:
 def _save_hydra_config(cfg: DictConfig, run_dir: Path) -> None:
     """Write the `.hydra` folder of a run that Hydra has started.
 
-    Hydra can write this folder (`hydra.output_subdir`), but only before the config is checked and the folder is locked.
+    Hydra itself can write this folder (`hydra.output_subdir`), but too early: before the config is checked and the run
+    folder is locked.
     """
     if not HydraConfig.initialized():
         return
@@ -164,7 +165,7 @@ def _plugins() -> dict[str, Any]:
 def _finish(
     trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModule, run_dir: Path, config: dict[str, Any]
 ) -> TrainResult:
-    """Validate the best weights, and write the checkpoint for inference."""
+    """Validate the best weights, write the checkpoint for inference, and return the result."""
     if trainer.global_step == 0:
         raise InputError("no step was trained: trainer.max_steps is 0")
     steps, metrics = trainer.global_step, _validate(trainer, module, datamodule)
@@ -193,7 +194,11 @@ def _validate(trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModu
 
 
 def _check_interval(trainer: DictConfig) -> Any:
-    """Return `val_check_interval`, or the number of batches of a shorter run, so that the last step is validated."""
+    """Return the interval between two validations.
+
+    The interval is `val_check_interval`. If this is a number of batches and the run has fewer batches, the interval is
+    the length of the run, so that the last step is validated.
+    """
     batches, interval = trainer.max_steps * trainer.accumulate_grad_batches, trainer.val_check_interval
     if not (isinstance(batches, int) and isinstance(interval, int) and batches > 0):
         return interval

@@ -24,9 +24,9 @@ WAIT_SECONDS = 180.0
 
 
 def place_run(overrides: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return the overrides, with the run folder as a setting of Hydra.
+    """Return the overrides for Hydra. Settings of Hydra's folders replace `run_dir=FOLDER`.
 
-    `run_dir=FOLDER` sets Hydra's run folder, and the parent folder of a sweep's runs (`FOLDER/0`, `FOLDER/1`, ...).
+    FOLDER becomes Hydra's run folder. In a sweep, FOLDER becomes the parent folder of the runs (`FOLDER/0`, ...).
     Hydra's files therefore lie in the run folder. Without `run_dir`, the config names the folder after the start time.
     Processes of one run may have different start times, and a requeued SLURM job has a new start time. In a SLURM job,
     the folder is therefore named after the id of the job.
@@ -58,8 +58,8 @@ class RunFolder:
     """Lock the folder of a run for one training, and remove the folder if the training is refused.
 
     `open` locks the folder by `flock`. The operating system releases this lock when the process ends, also after a
-    kill. Only the first process of a run takes the lock; the other processes write nothing. If an error ends the block
-    before the first step, and the folder was empty before, the block removes the folder.
+    kill. Only the first process of a run takes the lock; the other processes write nothing. If an error ends the
+    `with` block before the first step, and the folder was empty before the block, `__exit__` removes the folder.
 
     Args:
         path: the folder; Hydra may have made the folder already.

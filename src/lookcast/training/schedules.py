@@ -12,8 +12,8 @@ def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05) 
     """Return a learning rate schedule with a linear warm-up and a cosine decay to zero.
 
     At step t, the learning rate of the optimiser is multiplied by
-    `min(1, (t + 1) / (w T + 1)) (1 + cos(pi t / T)) / 2`. Unlike `OneCycleLR`, a resumed run may have a larger T than
-    its checkpoint, because the checkpoint stores t but not T.
+    `min(1, (t + 1) / (w * T + 1)) * (1 + cos(pi * t / T)) / 2`. A checkpoint stores t but not T, so a resumed run may
+    have a larger T than before. `OneCycleLR` does not allow a larger T.
 
     Args:
         optimizer: the optimiser; its learning rate is the peak of the schedule.
@@ -21,7 +21,7 @@ def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05) 
         warmup: w, length of the warm-up as a share of T, in [0, 1].
 
     Raises:
-        InputError: `total_steps` below 1, as with `trainer.max_steps=-1`, or `warmup` outside [0, 1].
+        InputError: `total_steps` is below 1, as with `trainer.max_steps=-1`, or `warmup` is outside [0, 1].
 
     Reference:
         Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017 (the cosine).

@@ -23,7 +23,7 @@ class RunStats(NamedTuple):
     skipped: int = 0
 
     def since(self, earlier: "RunStats") -> "RunStats":
-        """Return the differences of counts and times to earlier stats of the same process."""
+        """Return the counts and times since earlier stats of the same process; `first_step` and `skipped` stay."""
         return self._replace(
             steps=self.steps - earlier.steps,
             images=self.images - earlier.images,

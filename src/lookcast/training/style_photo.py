@@ -11,12 +11,14 @@ from lookcast.photos.read import PhotoError, read_srgb
 
 
 def read_style(style: str, style_mask: str | None, style_size: int) -> dict[str, torch.Tensor | None]:
-    """Read the style photo, `(1, 3, H, W)`, and its mask, `(1, K, H, W)`.
+    """Read the style photo and its mask. Both are shrunk to `style_size` pixels on the longer side.
 
-    Photo and mask are shrunk to `style_size` pixels on the longer side.
+    Returns:
+        A dict with two entries. `style` is the photo, `(1, 3, H, W)` in [0, 1]. `style_mask` is the mask,
+        `(1, K, H, W)` for K regions, or None without a mask.
 
     Raises:
-        InputError: no photo, several photos, a photo that is too small, or a mask that does not fit the photo.
+        InputError: `style` is not exactly one photo, the photo is too small, or the mask does not fit the photo.
     """
     found = find_photos(style, "style")
     if len(found) != 1:

@@ -20,7 +20,7 @@ class TrainResult(NamedTuple):
     Attributes:
         run_dir: the run folder, with config, checkpoints, pictures and metrics.
         checkpoint: the `.safetensors` file for inference.
-        metrics: validation metrics of the best weights, by log key.
+        metrics: a mapping from log keys to the validation metrics of the best weights.
         held_out: True if no validation photo was used in training.
         stats: number of steps, speed, and number of skipped photos.
     """
@@ -33,7 +33,7 @@ class TrainResult(NamedTuple):
 
 
 def figures_of(metrics: dict[str, float]) -> list[tuple[str, float, float]]:
-    """Return the main validation metrics: name, value for the untouched photos, value for the stylized photos."""
+    """Return a tuple `(name, value for the untouched photos, value for the stylized photos)` for each main metric."""
     before, after = metrics["val/style_distance_untouched"], metrics["val/style_distance"]
     return [
         ("style distance to the style photo", before, after),
@@ -43,7 +43,7 @@ def figures_of(metrics: dict[str, float]) -> list[tuple[str, float, float]]:
 
 @rank_zero_only
 def print_summary(result: TrainResult) -> None:
-    """Print the quality of the look, the cost of the run, and the paths of its files."""
+    """Print the quality of the look, the cost of the run, and the paths of the run's files."""
     console = Console(highlight=False, markup=False)
     table = Table("", "untouched", "trained", box=SIMPLE_HEAD, pad_edge=False)
     for name, before, after in figures_of(result.metrics):

@@ -31,8 +31,8 @@ def checkpoint_to_resume(resume: str | None, run_dir: Path) -> Path | None:
     """Return the path of the training checkpoint to resume from; None for a new run.
 
     Args:
-        resume: path of a training checkpoint; `auto` for `checkpoints/last.ckpt` of the run folder if this file exists;
-            None for a new run.
+        resume: path of a training checkpoint, `auto` or None. `auto` means `checkpoints/last.ckpt` of the run folder,
+            or a new run if this file does not exist. None means a new run.
         run_dir: the run folder.
 
     Raises:
@@ -78,7 +78,7 @@ def check_training_checkpoint(path: Path, generator: Generator, config: dict[str
 
 
 def _first_difference(trained: dict[str, Any], config: dict[str, Any]) -> tuple[str, Any, Any] | None:
-    """Return key, old value and new value of the first setting that must agree but differs; None if all agree."""
+    """Return `(key, old value, new value)` of the first setting that must agree but differs; None if all agree."""
     before, now = dict(_settings(trained)), dict(_settings(config))
     for key in [*now, *(key for key in before if key not in now)]:  # in the order of the config
         if _must_agree(key, "styles" in config["data"]) and before.get(key) != now.get(key):
@@ -95,7 +95,7 @@ def _must_agree(key: str, pairs: bool) -> bool:
 
 
 def _settings(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value of a nested config with its dotted key."""
+    """Yield a pair `(dotted key, value)` for each value of a nested config."""
     for key, value in config.items():
         if isinstance(value, dict):
             yield from _settings(value, f"{prefix}{key}.")

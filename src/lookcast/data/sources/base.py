@@ -24,7 +24,7 @@ class PhotoSource(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Identify the source by a hash of the number of photos and of their names in order."""
+        """Text that identifies the source: a hash of the number of photos and of their names in order."""
         ...
 
     def __len__(self) -> int: ...
@@ -60,7 +60,7 @@ class Subset:
 
     @property
     def fingerprint(self) -> str:
-        """Identify the source and the photos that are left out."""
+        """Text that identifies the source and the photos that are left out."""
         return f"{self.source.fingerprint}-{'-'.join(map(str, self.before))}"
 
     def name(self, number: int) -> str:
@@ -94,7 +94,7 @@ class CachedPhotos:
 
     @property
     def fingerprint(self) -> str:
-        """Identify the source."""
+        """Fingerprint of the other source."""
         return self.source.fingerprint
 
     def name(self, number: int) -> str:

@@ -58,8 +58,8 @@ class PhotoFolder:
     Args:
         photos: paths of the photo files.
         masks: folder of masks in the nine colours, see `data.sources.masks`; None for unmasked photos.
-        min_side: shorter side in pixels to which larger photos are shrunk, during decoding if the format allows that;
-            None keeps the original size.
+        min_side: length in pixels to which the shorter side of larger photos is shrunk, during decoding if the format
+            allows that; None keeps the original size.
 
     Raises:
         InputError: the list of photos is empty.
@@ -75,7 +75,7 @@ class PhotoFolder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash the file names, but not the path of the folder: the folder may move before a run is resumed."""
+        """Hash of the file names. The folder's path is left out: the folder may move before a run is resumed."""
         if isinstance(self.photos, PathList):
             return fingerprint_of(self.photos.names.tobytes())
         return fingerprint_of(b"".join(os.fsencode(path.name) + b"\0" for path in self.photos))

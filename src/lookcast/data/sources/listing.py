@@ -27,12 +27,12 @@ _VERSION = 1
 class PathList(Sequence[Path]):
     """A list of paths below a folder, stored in two arrays that worker processes share.
 
-    A path takes about 48 bytes. A Python list would take ten times as much memory, and a copy in every worker, because
-    a read of a Python object writes its reference count.
+    A path takes about 48 bytes. A Python list would take ten times as much memory. Each worker would also make its own
+    copy of a Python list, because even reading a Python object changes the object's reference count.
 
     Args:
         root: the folder.
-        names: paths relative to the folder, as bytes of the file system; a zero byte follows each path.
+        names: uint8, paths relative to the folder, in the encoding of the file system; a zero byte ends each path.
     """
 
     def __init__(self, root: Path, names: npt.NDArray[np.uint8]) -> None:
@@ -59,7 +59,7 @@ class PathList(Sequence[Path]):
 
 
 def fingerprint_of(names: bytes) -> str:
-    """Return a 64-bit hash of joined names, in hexadecimal; a zero byte follows each name."""
+    """Return a 64-bit hash of names as hexadecimal text. In `names`, a zero byte follows each name."""
     return blake2b(names, digest_size=8).hexdigest()
 
 

@@ -17,11 +17,11 @@ from lookcast.photos.masks import read_mask
 from lookcast.photos.read import read_photo
 
 NUM_CHECKED = 1000
-"""Number of masks whose sizes are checked before a run starts. Training skips a photo if its mask does not fit."""
+"""Number of masks whose sizes are checked before a run. In training, a photo is skipped if its mask does not fit."""
 
 
 def mask_path(photo: Path, folder: str | Path) -> Path:
-    """Return the path of a photo's mask: a PNG with the photo's stem."""
+    """Return the path of a photo's mask, such as `FOLDER/a.png` for the photo `a.jpg`."""
     return Path(folder) / f"{photo.stem}.png"
 
 
@@ -44,7 +44,9 @@ def read_labels(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
 
 
 def without_masks(photos: Sequence[Path], folder: str | Path) -> Sequence[Path]:
-    """Remove mask files from a list of photos, because the folder of masks may lie inside the folder of photos.
+    """Return the photos without the masks: without the PNG files that lie in the folder of masks.
+
+    A list of photos contains masks if the folder of masks lies inside the folder of photos.
 
     Raises:
         InputError: all files in the list are masks.
@@ -68,7 +70,9 @@ def without_masks(photos: Sequence[Path], folder: str | Path) -> Sequence[Path]:
 
 
 def check_masks(photos: Sequence[Path], folder: str | Path) -> None:
-    """Check the names of all masks and the headers of the first `NUM_CHECKED` masks, before a run starts.
+    """Check before a run that each photo has a mask of its own, and that the first `NUM_CHECKED` masks fit.
+
+    The sizes are read from the headers of the files.
 
     Raises:
         InputError: the folder is missing, a photo has no mask, two photos share a mask, a mask can't be read, or the

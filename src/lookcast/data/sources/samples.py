@@ -16,7 +16,7 @@ class Sample(NamedTuple):
     """A sample photo in an installed package.
 
     Attributes:
-        package: the package, with the folder of the file.
+        package: the Python package that holds the file, such as `skimage.data`.
         file: the file name.
         terms: author and licence.
     """

@@ -1,4 +1,4 @@
-"""Photos in shards: tar files with an index, in which any photo can be read with one request."""
+"""Photos in shards. Shards are tar files with an index, so any photo can be read with one request."""
 
 import os
 import zlib
@@ -17,7 +17,10 @@ from lookcast.data.store.storage import open_storage
 from lookcast.photos.read import PhotoError
 
 MAX_CHECKED_AT_ONCE = 64
-"""Maximum number of remote shards whose sizes are checked at the start; otherwise, the first read checks the size."""
+"""Maximum number of remote shards for which all sizes are checked at the start.
+
+If there are more remote shards, the size of a shard is checked when the shard is read for the first time.
+"""
 
 _BLOCK = 512  # bytes of a tar block: the data of a member begins at a full block, after a header of one block
 _CHUNK = 64 * 2**20
@@ -26,8 +29,8 @@ _CHUNK = 64 * 2**20
 class PhotoShards:
     """A source of the photos that `lookcast shard` wrote, in the order of the original folder.
 
-    The index is mapped into memory and shared by the workers of a machine, so the memory of a worker does not grow with
-    the number of photos. The index of remote shards is copied once to `cache`.
+    All workers of a machine share the index, which is mapped into memory, so the memory of a worker does not grow with
+    the number of photos. If the shards are remote, the records of the index are copied once to `cache`.
 
     Args:
         source: the folder of the shards: a path, or a URL that fsspec knows, such as `s3://bucket/folder`.
@@ -35,7 +38,7 @@ class PhotoShards:
         cache: folder for copies of remote indexes; None means `listing.default_cache()`.
 
     Attributes:
-        min_side: shorter side in pixels to which larger photos were shrunk; None if photos have their original size.
+        min_side: length in pixels to which the shorter side of larger photos was shrunk; None means original sizes.
         has_masks: True if the shards hold masks.
         fingerprint: hash of the number of photos and of their names in order.
 
@@ -145,7 +148,10 @@ class PhotoShards:
             raise InputError(f"shards: {error}") from error
 
     def _cached_records(self, cache: Path) -> Path:
-        """Return a local copy of the records of a remote index; the hash of the records names the copy in the cache."""
+        """Return the path of a cached copy of the records of a remote index; copy the records if they are not cached.
+
+        The file name of the copy is the hash of the records.
+        """
         path = cache / f"{self.header.description.records_sha256}.records"
         start, end = self.header.records_start, self.header.names_start
         if path.is_file() and path.stat().st_size == end - start:

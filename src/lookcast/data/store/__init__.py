@@ -1,1 +1,1 @@
-"""The store of photos in shards: written once, read by position."""
+"""Storage of photos in shards: all photos are written once, and each photo can be read by its number."""

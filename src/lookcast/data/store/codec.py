@@ -1,4 +1,4 @@
-"""Encoding of a photo and its mask to the bytes in a shard, and decoding."""
+"""Encode a photo and its mask to the bytes that a shard holds, and decode these bytes."""
 
 import io
 import struct
@@ -12,7 +12,10 @@ from lookcast.data.sources.base import DecodedPhoto
 from lookcast.ops.masks import PALETTE
 
 Format = Literal["npy", "jpg", "png"]
-"""Format of the pixels: `npy` is lossless and fast; `jpg` is small; `png` is lossless, half as large, slow to read."""
+"""Format of the pixels.
+
+`npy` is lossless and fast; `jpg` is small; `png` is lossless, half as large as `npy`, and slow to read.
+"""
 MASK_SUFFIX = "mask.png"  # webdataset uses the text after the first dot as a column name
 
 _COLORS = bytes(level for _, rgb in PALETTE for level in rgb)
@@ -20,7 +23,7 @@ _BROKEN = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EO
 
 
 def encode_pixels(pixels: npt.NDArray[np.uint8], format: Format, quality: int) -> bytes:
-    """Encode pixels `(H, W, 3)`; `quality` applies to JPEG only, which is written without chroma subsampling."""
+    """Encode pixels `(H, W, 3)`. `quality` is used for JPEG only; JPEG is written without chroma subsampling."""
     file = io.BytesIO()
     if format == "npy":
         np.save(file, pixels, allow_pickle=False)
@@ -32,7 +35,7 @@ def encode_pixels(pixels: npt.NDArray[np.uint8], format: Format, quality: int) -
 
 
 def encode_labels(labels: npt.NDArray[np.uint8]) -> bytes:
-    """Encode labels `(H, W)` as a palette PNG: the pixel values are labels, the palette holds the nine colours."""
+    """Encode labels `(H, W)` as a PNG with a palette. The pixels are the labels, the palette is the nine colours."""
     image = Image.fromarray(labels).convert("P")
     image.putpalette(_COLORS)
     file = io.BytesIO()

@@ -1,14 +1,18 @@
-"""The index of a set of shards: one file with the position of each photo, which is mapped into memory.
+"""The index of a set of shards: one file, which holds the position of each photo. The records are mapped into memory.
+
+The file consists of these parts:
 
     16 bytes            `lookcast shards` and a line feed
     4 x u32             format version; CRC-32 of description and table; size of the description; 0
     n bytes             description: JSON, padded with spaces to a multiple of 8 bytes
     24 bytes per shard  table: u64 number of the last photo + 1; u64 size of the tar; u64 end of the shard's names
     16 bytes per photo  records: u32 number of the first 512-byte block of the photo in the tar; u32 size of the photo;
-                        u32 size of the mask, or 0; u32 CRC-32
+                        u32 size of the mask, or 0; u32 CRC-32 of the tar's bytes from the
+                        first byte of the photo to the last byte of the mask
     n bytes             names of the photos; zero bytes separate the names of a shard
 
-All numbers are little-endian, all sizes are in bytes. The end of a shard's names is relative to the first name.
+All numbers are little-endian, all sizes are in bytes. The end of a shard's names is counted from the
+start of all names.
 """
 
 import hashlib
@@ -48,9 +52,9 @@ class Description(NamedTuple):
         photos, shards: number of photos and number of shards.
         format: format of the pixels.
         quality: JPEG quality; None for other formats.
-        min_side: shorter side in pixels to which larger photos were shrunk; None if photos have their original size.
+        min_side: length in pixels to which the shorter side of larger photos was shrunk; None means original sizes.
         masks: True if every photo has a mask.
-        left_out: number of photos in the folder that the shards do not hold, because of an unusable photo or mask.
+        left_out: number of photos that were left out because the photo or its mask is unusable.
         names_bytes: size of all names in bytes.
         fingerprint: hash of the number of photos and of their names in order.
         plan: options of the call of `make_shards`.
@@ -74,11 +78,11 @@ class FinishedShard(NamedTuple):
     """A shard whose tar is complete.
 
     Attributes:
-        end: number of the first photo after this shard, in the listing of the folder.
+        end: position in the folder's listing at which the next shard begins.
         bytes: size of the tar in bytes.
         records: one record for each photo, as in the index.
         names: names of the photos in the shard.
-        left_out: one text `path: reason` for each photo in this part of the listing that the shard does not hold.
+        left_out: one text `path: reason` for each photo that was left out in this part of the listing.
     """
 
     end: int
@@ -93,7 +97,7 @@ class Header(NamedTuple):
 
     Attributes:
         description: description of the set.
-        table: `(shards, 3)`, with the three columns that the docstring of this module lists.
+        table: `(shards, 3)`: a row for each shard. The docstring of this module lists the three columns.
         records_start: offset of the records in the file, in bytes.
     """
 
@@ -194,7 +198,9 @@ def read_header(read: Callable[[int, int], bytes], size: int, where: str) -> Hea
 
 
 def map_records(path: Path, header: Header, offset: int) -> Records:
-    """Map the records in a file into memory that all processes of a machine share.
+    """Map the records in a file into memory. Return `(photos, 4)`: a row for each photo.
+
+    All processes of a machine share this memory.
 
     Raises:
         InputError: the file can't be read, or is too short.

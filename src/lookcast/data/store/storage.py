@@ -1,4 +1,4 @@
-"""Reading of byte ranges from files in a folder, which is on this machine or at a URL that fsspec supports."""
+"""Read byte ranges of files. The folder of the files is on this machine, or at a URL that fsspec supports."""
 
 import os
 import time
@@ -60,7 +60,7 @@ class LocalStorage:
             raise InputError(f"shards: {self.where(name)} is missing ({error.strerror})") from error
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """Read `length` bytes from the offset `start`; at the end of the file, read fewer bytes.
+        """Read `length` bytes from the offset `start`, or fewer bytes if the file ends before.
 
         Raises:
             PhotoError: the file can't be read.
@@ -73,7 +73,7 @@ class LocalStorage:
 
 
 class RemoteStorage:
-    """Files in a folder at a URL, with the methods of `LocalStorage`. `PAUSES` separate the attempts of a read."""
+    """Files in a folder at a URL, with the methods of `LocalStorage`. Failed requests are repeated after `PAUSES`."""
 
     remote = True
 
@@ -104,7 +104,7 @@ class RemoteStorage:
         return int(size)
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """Read `length` bytes from the offset `start`; at the end of the file, read fewer bytes.
+        """Read `length` bytes from the offset `start`, or fewer bytes if the file ends before.
 
         Raises:
             PhotoError: the file can't be read.

@@ -64,7 +64,7 @@ class UnfinishedShards:
         self.finished.append(shard)
 
     def _read_journal(self) -> dict[str, Any]:
-        """Return the plan and fill `finished`; truncate the journal after the last complete shard."""
+        """Return the plan, and append the finished shards to `finished`. Delete the lines after the last such shard."""
         foreign = InputError(f"out: {self.journal} is not a journal of shards; name another folder")
         with self.journal.open("rb") as file:
             try:

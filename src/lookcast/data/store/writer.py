@@ -64,11 +64,11 @@ def make_shards(
         folder: folder of photos, searched recursively.
         out: folder for the shards: a new folder, an empty folder, or the folder of an earlier call with the same
             arguments.
-        masks: folder of colour masks, one PNG for each photo, named by the photo's stem.
+        masks: folder of colour masks: one PNG for each photo, such as `a.png` for the photo `a.jpg`.
         format: format of the pixels.
-        min_side: shorter side in pixels to which larger photos are shrunk.
+        min_side: length in pixels to which the shorter side of larger photos is shrunk.
         quality: JPEG quality.
-        shard_mb: largest size of a shard in MiB; a photo that is larger than this is alone in its shard.
+        shard_mb: maximum size of a shard in MiB; a photo that is larger than this gets its own shard.
         jobs: number of worker processes; None means one process for each core.
 
     Raises:
@@ -186,7 +186,7 @@ def _encoded(encoder: PhotoEncoder, begin: int, jobs: int, bar: Any) -> Iterator
 
 
 def tar_members(number: int, format: Format, encoded: EncodedPhoto) -> bytes:
-    """Return the tar members of a photo and its mask, such as `000000123.jpg` and `000000123.mask.png`.
+    """Return the bytes of the tar members of a photo and its mask, such as `000000123.jpg` and `000000123.mask.png`.
 
     A member consists of a header, the data, and padding to full blocks.
     """
@@ -202,7 +202,7 @@ def tar_members(number: int, format: Format, encoded: EncodedPhoto) -> bytes:
 def tar_size(size: int) -> int:
     """Return the size of a tar whose members have `size` bytes in total.
 
-    Two empty blocks end a tar, and padding fills the last record of `tarfile.RECORDSIZE` bytes.
+    A tar ends with two empty blocks, and is padded to a multiple of `tarfile.RECORDSIZE` bytes.
     """
     return -(-(size + 2 * _BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 

@@ -21,12 +21,13 @@ _PIXELS = 1 << 18  # number of pixels that are drawn from each photo for the fit
 
 
 class CubeLoss(NamedTuple):
-    """Errors of a colour table, as means over the pixels of the photos of the fit.
+    """Errors of a colour table. Each is a mean over the pixels of the photos to which the table was fitted.
 
     Attributes:
         levels: mean absolute difference between the table's output and the stylized photos, in 8-bit levels.
         lab: mean Euclidean distance in CIELAB between the table's output and the stylized photos.
-        look: mean absolute difference between the photos and the stylized photos, in 8-bit levels, for comparison.
+        look: mean absolute difference between the original and the stylized photos, in 8-bit levels. A comparison with
+            `levels` shows how large the error is.
     """
 
     levels: float
@@ -58,7 +59,8 @@ def export_cube(
         stylizer: the loaded checkpoint.
         path: the `.cube` file to write.
         photos: one or more sRGB photos, which are stylized for the fit. The table is for sRGB colours too.
-        style: one or more styles for a universal checkpoint; None uses the style of `Stylizer.set_style`.
+        style: one or more styles for a universal checkpoint; None uses the style that `Stylizer.set_style` has
+            set.
         size: number of table entries along each axis, one of `SIZES`.
         title: title in the header of the file; None uses the stem of the file name.
 
@@ -95,7 +97,10 @@ def _stylized(
 
 
 def _colors(content: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a random sample of corresponding colours, `(N, 3)` each. N is the same for every photo."""
+    """Draw random pixels of a photo. Return their colours before and after stylization.
+
+    Each of the two tensors is `(N, 3)`, with a row for each pixel. N is the same for every photo.
+    """
     colors = [image.transpose(0, 1).flatten(1).T for image in (content, output)]
     # Random, because every n-th pixel could be a column of the photo. With replacement, so N is equal for all photos.
     chosen = torch.randint(len(colors[0]), (_PIXELS,), generator=torch.Generator().manual_seed(0))

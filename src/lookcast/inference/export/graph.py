@@ -1,4 +1,4 @@
-"""Modules that `export_onnx` and `export_pt2` trace, and the comparison of an exported file with PyTorch."""
+"""Modules that `export_onnx` and `export_pt2` trace, and a function that compares an exported file with PyTorch."""
 
 import copy
 import json
@@ -21,18 +21,20 @@ MAX_DIFFERENCE = 1e-4
 """Largest accepted difference between an exported file and PyTorch: 1/40 of an 8-bit level. The order of floating-point
 sums changes photos by a tenth of this value."""
 DYNAMIC = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
-"""Dynamic dimensions of the content."""
+"""The dimensions of the content whose size may vary in an exported file. Each key is the index of a dimension."""
 _DYNAMIC_STYLE = {2: torch.export.Dim("style_height"), 3: torch.export.Dim("style_width")}
 _TRACED = (2, 3, 96, 64)
 _SIZES = ((480, 640), (811, 607))
 
 
 class FixedStyleGraph(nn.Module):
-    """Module with a fixed style, from content `(B, 3, H, W)` in [0, 1] to the stylized image, clamped to [0, 1].
+    """Module with a fixed style.
+
+    The input is the content `(B, 3, H, W)` in [0, 1]. The output is the stylized image, clamped to [0, 1].
 
     Args:
         generator: single-look or universal generator.
-        styles: for a universal generator, pairs of the statistics of a style photo and the weight of the style.
+        styles: for a universal generator, a pair (statistics, weight) for each style photo.
     """
 
     inputs: tuple[str, ...] = ("content",)
@@ -53,7 +55,11 @@ class FixedStyleGraph(nn.Module):
 
 
 class AnyStyleGraph(nn.Module):
-    """Module from content `(B, 3, H, W)` and style `(1, 3, h, w)`, both in [0, 1], to the stylized image, clamped."""
+    """Module with the style as an input.
+
+    The inputs are the content `(B, 3, H, W)` and the style `(1, 3, h, w)`, both in [0, 1]. The output is the stylized
+    image, clamped to [0, 1].
+    """
 
     inputs = ("content", "style")
 
@@ -110,16 +116,18 @@ def check_same(
     device: torch.device,
     photos: Sequence[AnyImage] = (),
 ) -> float:
-    """Compare the outputs of an exported file and of its graph at two image sizes that differ from the traced size.
+    """Run an exported file and its graph on the same images, and compare the outputs.
+
+    The images have two sizes, which differ from the traced size.
 
     Args:
         run: function that runs the exported file on tensors and returns a tensor.
         graph: the graph from which the file was exported.
         device: device of the graph.
-        photos: photos for the comparison, in addition to a random image with the spectrum of photographs.
+        photos: photos for the comparison, in addition to a random image that has a spectrum like a photograph.
 
     Returns:
-        The largest absolute difference of any value.
+        The largest absolute difference between corresponding values of the two outputs.
 
     Raises:
         RuntimeError: the difference is larger than `MAX_DIFFERENCE`.

@@ -24,12 +24,14 @@ def export_onnx(
     style: Style | None = None,
     photos: Sequence[AnyImage] = (),
 ) -> float:
-    """Write a look atomically as an ONNX model (opset 20), and compare the model in ONNX Runtime with PyTorch.
+    """Write a look atomically as an ONNX model (opset 20), and check the model.
+
+    The check compares the outputs of the model in ONNX Runtime with the outputs of PyTorch.
 
     The input `content` is an sRGB image `(batch, 3, height, width)`, float32 in [0, 1]. The output `image` has the same
     shape and type, clamped to [0, 1]. A universal checkpoint without a style gives a model with a second input `style`,
-    `(1, 3, style_height, style_width)`. All named sizes are dynamic. The model has no masks. The metadata of the file
-    contain the header of the checkpoint.
+    `(1, 3, style_height, style_width)`. The sizes that have a name here are dynamic. The model has no masks. The
+    metadata of the file contain the header of the checkpoint.
 
     Args:
         stylizer: the loaded checkpoint, on the CPU.

@@ -25,9 +25,9 @@ def export_pt2(
 ) -> float:
     """Write a look atomically as a package for `torch._inductor.aoti_load_package`, and compare it with PyTorch.
 
-    The inputs and the output are those of `export_onnx`. The package runs on the type of device and of processor on
-    which it was compiled. Input tensors must be contiguous. The compiled code checks its inputs only if
-    AOTI_RUNTIME_CHECK_INPUTS=1 is set. Compilation takes about a minute.
+    The inputs and the output are those of `export_onnx`. The package runs only on the type of device and the
+    type of processor for which it was compiled. Input tensors must be contiguous. The compiled code checks its inputs
+    only if AOTI_RUNTIME_CHECK_INPUTS=1 is set. Compilation takes about a minute.
 
     Args:
         stylizer: the loaded checkpoint, on the device for which the package is compiled.

@@ -1,13 +1,13 @@
 """Fused kernels for CPUs: guide, slicing, colour transform, clamping and rounding in one pass over the pixels.
 
-A kernel reads a photo once and writes the result once, in the type of the photo. A kernel needs no further plane of the
+A kernel reads a photo once and writes the result once, in the type of the photo. A kernel needs no other array of the
 photo's size. The interpolation of the grid along y runs once per row of pixels, and the interpolation along x and depth
 runs once per pixel.
 
 `_slice_by_block` transforms 8 or 16 pixels at a time, on CPUs that permute vectors by variable indices (x86 from 2013
 on). For each of the twelve coefficients, one vector holds the values at all depths of a cell. `_slice_by_pixel` serves
-other CPUs, and grids with more depths than the vector has lanes. `_slice_by_pixel` transforms one pixel at a time, with
-vectors of coefficients, and takes two and a half times as long.
+other CPUs, and grids with more depths than the vector has lanes. `_slice_by_pixel` transforms one pixel at a time. Its
+vectors hold the coefficients of one cell. This takes two and a half times as long.
 """
 
 import logging
@@ -56,7 +56,10 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
 
 
 def _pad(grid: torch.Tensor, levels: float) -> torch.Tensor:
-    """Reorder `(12, D, GH, GW)` to `(GH, GW, 12, D)`, scale offsets to levels, and pad sides to at least 2 cells."""
+    """Reorder a grid to `(GH, GW, 12, D)`, multiply the offsets by `levels`, and repeat single cells.
+
+    After the repetition, GH, GW and D are at least 2.
+    """
     cells = grid.detach().to("cpu", torch.float32).permute(2, 3, 0, 1).clone()
     cells[:, :, 3::4] *= levels
     for dim in (0, 1, 3):
@@ -66,7 +69,7 @@ def _pad(grid: torch.Tensor, levels: float) -> torch.Tensor:
 
 
 def _for_blocks(cells: torch.Tensor) -> npt.NDArray[np.float32]:
-    """Pad the cells to `(GH, GW, 12, LANES)`."""
+    """Pad the depths of the cells with zeros: from `(GH, GW, 12, D)` to `(GH, GW, 12, LANES)`."""
     padded = torch.nn.functional.pad(cells, (0, LANES - cells.shape[3]))
     return np.ascontiguousarray(padded.numpy())
 

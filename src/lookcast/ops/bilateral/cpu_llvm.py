@@ -19,9 +19,9 @@ def _lanes() -> int:
 
 
 LANES = _lanes()
-"""Number of pixels in `transform_block`, and its largest depth of a grid; 0 if `transform_pixel` is faster."""
+"""Number of pixels that `transform_block` transforms, and largest grid depth; 0 if `transform_pixel` is faster."""
 CELL = 16
-"""Number of floats per cell in `transform_pixel`: the four columns of the 3x4 transform, each padded to four."""
+"""Number of floats per cell for `transform_pixel`: four columns of a 3x4 transform, each padded to four values."""
 _FAST = ("fast",)
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 
@@ -56,7 +56,7 @@ class _Vectors:
         return packed
 
     def pick(self, source: Any, lanes: Iterable[int], other: Any = None) -> Any:
-        """Select lanes of `source` and `other`; the numbers of the lanes of `other` follow the numbers of `source`."""
+        """Return a vector of chosen lanes; the lanes of `source` are numbered first, then the lanes of `other`."""
         other = ir.Constant(source.type, ir.Undefined) if other is None else other
         return self.builder.shuffle_vector(source, other, self.constant(lanes, _INT))
 
@@ -93,14 +93,14 @@ def transform_block(  # type: ignore[no-untyped-def]
 
     Args:
         typing_context: context that numba passes.
-        table: float32, one row of the grid. Each cell has 12 coefficients of `LANES` values, one value per depth. The
-            differences to the next column of cells follow the values at a distance of `slope` floats.
-        cell: offset of the first column of cells in the table.
-        slope: distance in floats between a value and its difference in the table.
-        source: interleaved pixels; the function reads `3 LANES` values.
-        first: offset of the first value to read.
+        table: float32. First the values of one row of the grid: each cell has 12 coefficients of `LANES` values, one
+            value per depth. Then, for each value, the difference to the same value in the next column of cells.
+        cell: offset in the table at which the first of the two columns begins.
+        slope: distance in the table, in floats, from a value to its difference.
+        source: interleaved pixels; the function reads `3 * LANES` values.
+        first: offset in `source` of the first value to read.
         result: interleaved pixels to write, in the type of the source.
-        target: offset of the first value to write.
+        target: offset in `result` of the first value to write.
         along: weight of the second column of cells for the first pixel.
         step: increase of the weight `along` from pixel to pixel.
         red: weight of red in the guide, in cells per level.
@@ -177,11 +177,11 @@ def transform_pixel(  # type: ignore[no-untyped-def]
 
     Args:
         typing_context: context that numba passes.
-        table: float32, the cells of one row of the grid. The differences to the next cell in x follow the cells at a
-            distance of `slope` floats.
-        here: offset of the cell at the lower depth in the table.
-        there: offset of the cell at the next depth in the table.
-        slope: distance in floats between a cell and its differences in the table.
+        table: float32. First the cells of one row of the grid. Then, for each cell, the differences to the next cell in
+            x.
+        here: offset in the table of the cell at the lower depth.
+        there: offset in the table of the cell at the next depth.
+        slope: distance in the table, in floats, from a cell to its differences.
         red: red value of the pixel.
         green: green value of the pixel.
         blue: blue value of the pixel.

@@ -12,7 +12,7 @@ Expected times on an H200 (132 multiprocessors at 1.75 GHz, 4.3 TB/s); calculate
 | float32 | 288 MB | 67 us | 300 | 120 us |
 | gradient, float32 | 288 MB | 67 us | 360 | 145 us |
 
-The number of instructions limits the speed, not the memory. A gather of 2 x 2 x 2 cells would move 384 bytes per pixel
+Instructions limit the speed, not the memory. A gather of 2 x 2 x 2 cells would move 384 bytes per pixel
 through L1. This takes 156 us at 128 bytes per cycle, before any arithmetic. A program of the gradient kernel ends with
 `2 * 2 * D * 12` atomic additions. For 4 Mpx, each number of the grid gets about 70 additions.
 """

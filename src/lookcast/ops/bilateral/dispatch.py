@@ -37,10 +37,11 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Apply a grid to the pixels of a photo, in the type of the pixels.
+    """Apply a grid to the pixels of a photo; the result has the type of the pixels.
 
-    The result equals the clamped result of `apply_grid`, without a gradient. Integer results are rounded to the nearest
-    level and may be off by one level. The fused kernels need no floating-point plane of the photo's size.
+    The values equal the result of `apply_grid`, clamped to the range of the type. There is no gradient. Integer results
+    are rounded to the nearest level and may be off by one level. The fused kernels need no floating-point copy of the
+    photo.
 
     Args:
         grid: `(12, D, GH, GW)`, the grid of one photo.
@@ -73,11 +74,12 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
 
 
 def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Compute `ops.bilateral.reference.slice_apply` by products and sums only, in one graph for every image size.
+    """Compute `ops.bilateral.reference.slice_apply` by products and sums only, for export.
 
     `a_ij = sum_d max(0, 1 - |g D - .5 - d|) a_ijd`, with g the guide and a_ijd the plane of coefficient a_ij at depth
-    d. A matrix product along each side enlarges a plane bilinearly. The weight of a plane falls with the distance of
-    the guide from the depth of the plane. The graph also serves every batch size.
+    d. Two matrix products, one for each side, enlarge a plane bilinearly to the size of the image. At each pixel, the
+    weight of a plane falls with the difference between the guide and the depth of the plane. One exported graph serves
+    every image size and every batch size.
 
     Every runtime has products and sums, but few runtimes have a grid sampler for all their devices. In ONNX Runtime and
     with Inductor, this function is as fast as the reference.

@@ -11,7 +11,7 @@ from lookcast.checks import ShapeError, check_image, check_shape
 from lookcast.ops.precision import full_type, no_autocast
 
 COEFFICIENTS = 12
-"""Number of coefficients of a 3x4 affine transform, row-major: three rows (weights of R, G and B, offset)."""
+"""Number of coefficients of a 3x4 affine transform. Each row holds the weights of R, G and B, then an offset."""
 
 
 def identity_grid(
@@ -99,7 +99,7 @@ def tent_matrix(size: int, cells: int, like: torch.Tensor) -> torch.Tensor:
         like: a tensor with the device and the type of the result.
 
     Returns:
-        `(size, cells)`; the weights of each pixel sum to 1.
+        `(size, cells)`: a row for each pixel. The weights in a row sum to 1.
     """
     pixels = torch.arange(size, device=like.device, dtype=like.dtype)
     centres = torch.arange(cells, device=like.device, dtype=like.dtype)

@@ -4,17 +4,19 @@ Between four neighbouring cell centres, the grid is linear in x and in y. A prog
 between four such centres, so all pixels of the rectangle use the same cells. For each row of pixels, the program
 computes
 
-    T = cells above and below the row, interpolated along y   (2 D, 16): left and right cells, 12 coefficients padded
-    w = tent(D guide - .5 - d) * weight along x               (columns, 2 D)
+    T = cells above and below the row, interpolated along y   (2 * D, 16)
+    w = tent(D guide - .5 - d) * weight along x               (columns, 2 * D)
     coefficients = w T                                        (columns, 16): a product for the tensor cores
 
-with `tent(t) = max(0, 1 - |t|)`, the index d of a cell in depth, and the number `columns` of pixels in the row.
+with `tent(t) = max(0, 1 - |t|)`, the index d of a cell in depth, and the number `columns` of pixels in the row. T has
+a row for each of the D left cells, then for each of the D right cells. The 12 coefficients of a cell are padded to 16.
 
 No address depends on the value of a pixel, so the kernels need no gather and no scatter. The gradient of T is a matrix
-product too: `w^T` times the products of each output's gradient with [r, g, b, 1]. A program sums this gradient in
-registers and adds the sum to the gradient of the grid once, at the end.
+product too: `w^T` times P. P has a row for each pixel, with the products of each output's gradient and each of
+r, g, b and 1. A program sums the gradient of T in registers and adds the sum to the gradient of the grid once, at the
+end.
 
-Sizes are in pixels. Positions are in units of cells. `levels` is D, padded to a power of two.
+Sizes are in pixels. Positions are in units of cells. `levels` is D, rounded up to a power of two.
 """
 
 import triton
@@ -27,14 +29,14 @@ _RED, _GREEN, _BLUE = (tl.constexpr(weight) for weight in LUMA)
 
 @triton.jit
 def _first_pixel(interval, cells, size):
-    """Return the first pixel x >= ((interval - .5) size / cells) - .5, the centre of cell `interval - 1`."""
+    """Return the first pixel at or after the centre of cell `interval - 1`: (interval - .5) size / cells - .5."""
     first = ((2 * interval - 1) * size + cells - 1) // (2 * cells)
     return tl.minimum(tl.maximum(first, 0), size)
 
 
 @triton.jit
 def _rectangle(axis: tl.constexpr, cells, size, length):
-    """Return the interval of a program along an axis, the first pixel, and the end of the pixels."""
+    """Return, for this program and one axis, the interval, the first pixel, and the pixel after the last pixel."""
     blocks = tl.num_programs(axis) // (cells + 1)
     interval = tl.program_id(axis) // blocks
     first = _first_pixel(interval, cells, size) + tl.program_id(axis) % blocks * length
@@ -43,7 +45,9 @@ def _rectangle(axis: tl.constexpr, cells, size, length):
 
 @triton.jit
 def _cells(interval_x, interval_y, depth, cells_y, cells_x, levels: tl.constexpr):
-    """Return the offsets `(2 levels, 16)` of the cells above and below an interval, and a mask of existing cells.
+    """Return `(2 * levels, 16)` offsets of the cells above, the same for the cells below, and a mask of real entries.
+
+    The rows are the left cells, then the right cells. The mask excludes padding.
 
     Column n holds the coefficient of input n // 8 * 2 + n % 2 for output n // 2 % 4. The inputs are red, green, blue
     and 1. In the layout of the tensor cores, each thread then holds the coefficients of all four inputs for one output,
@@ -95,7 +99,7 @@ def apply_kernel(
     rows: tl.constexpr,
     columns: tl.constexpr,
 ):
-    """Apply the grid to `image`; images are planar floats if `white` is 1, else interleaved integers."""
+    """Apply the grid to `image`, into `output`. Both are planar floats if `white` is 1, else interleaved integers."""
     interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
     interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
     if first_x >= end_x or first_y >= end_y:
@@ -167,7 +171,7 @@ def gradient_kernel(
     rows: tl.constexpr,
     columns: tl.constexpr,
 ):
-    """Add the gradient of the grid to `grid`; `gradient` is the gradient of the output. All images are planar."""
+    """Add to `grid` the gradient for the grid; `gradient` is the gradient for the output. All images are planar."""
     interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
     interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
     if first_x >= end_x or first_y >= end_y:

@@ -1,4 +1,4 @@
-"""Decoding of JPEG by simplejpeg and encoding by imagecodecs, directly from and to numpy, in 3/4 of Pillow's time.
+"""Decode JPEG to numpy by simplejpeg, and encode numpy to JPEG by imagecodecs. Both take 3/4 of Pillow's time.
 
 For decoding: simplejpeg turns libjpeg's warnings about corrupt data into errors. Pillow and imagecodecs ignore these
 warnings, and libvips reports them only with `fail_on="warning"`. For encoding: imagecodecs writes the same bytes as
@@ -26,9 +26,10 @@ _MAX_SCANS = 200
 """Largest accepted number of scans. Cameras and editors write up to twelve scans. A malicious file of a few kilobytes
 can hold thousands of empty scans, and each empty scan takes as much time as a full photo."""
 _MAX_METADATA, _MAX_BYTES_A_PIXEL = 64 << 20, 8
-"""Limits of the bytes that are read, above the needs of any photo. Videos and pictures after the photo are not read."""
+"""Largest number of bytes that are read: for all metadata, and for each pixel. No photo needs more. Videos and pictures
+after the photo are not read."""
 _FIRST_SEGMENT, _LAST_SEGMENT = 0xE0, 0xEF
-"""Second bytes of the markers of metadata segments (APP0 to APP15)."""
+"""A metadata segment (APP0 to APP15) starts with a marker of two bytes. The second byte lies in this range."""
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _FIRST_MARKER = 2  # position of the first marker after the start-of-image marker
 _COLOR_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
@@ -84,11 +85,11 @@ def _decode(data: bytes, color_space: str, pixels: npt.NDArray[np.uint8]) -> Non
 
 
 def _in_order(data: bytes) -> bytes:
-    """Return the first image of a file without extra bytes between segments and without padding in scans.
+    """Return the bytes of the first image in a file; leave out extra bytes between segments and padding in scans.
 
     libjpeg reports extra bytes and padding with the same message as corrupt data ("extraneous bytes"). Padding is a run
-    of zeros before a restart or end marker. If damage has set data before a marker to zero, the scan needs these zeros,
-    and libjpeg reports that data are missing.
+    of zeros before a restart or end marker. If damage has set data before a marker to zero, these zeros are left
+    out too, and libjpeg reports that data are missing.
     """
     parts, last_end = [data[:_FIRST_MARKER]], _FIRST_MARKER
     scans = False
@@ -107,7 +108,10 @@ def _without_padding(scan: bytes) -> bytes:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, start, end) of each segment of the first image, up to the end marker; scans include their data."""
+    """Yield (kind, start, end) for each segment of the first image; the kind is the second byte of the marker.
+
+    The segment of a scan includes the data of the scan. The last segment is the end marker.
+    """
     position = _FIRST_MARKER
     while (found := _MARKER.search(data, position)) is not None:
         kind, position = data[found.end() - 1], found.end()
@@ -122,7 +126,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def encode_jpeg(pixels: Pixels, quality: int, subsampling: str, **options: Any) -> list[memoryview]:
-    """Encode a JPEG file, with the same bytes as Pillow, and return the parts of the file.
+    """Encode pixels as JPEG, with the same bytes as Pillow. Return these bytes as a list, in the order of writing.
 
     Args:
         pixels: RGB `(H, W, 3)`, uint8.
@@ -145,7 +149,7 @@ def encode_jpeg(pixels: Pixels, quality: int, subsampling: str, **options: Any) 
 
 
 def _end_of_segments(jpeg: memoryview) -> int:
-    """Return the offset of the first byte after the metadata segments."""
+    """Return the position of the first byte after the metadata segments of a JPEG."""
     position = 2
     while _FIRST_SEGMENT <= jpeg[position + 1] <= _LAST_SEGMENT:
         position += 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")

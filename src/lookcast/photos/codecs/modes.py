@@ -68,13 +68,14 @@ def to_rgb(image: Image.Image, name: str) -> DecodedPixels:
 
 
 def through_profile(values: Pixels, alpha: Pixels | None, icc_profile: bytes | None, name: str) -> DecodedPixels:
-    """Convert grey, RGB or CMYK pixels with any profile to RGB of the same type.
+    """Convert grey, RGB or CMYK pixels with any profile to RGB pixels of the same bit depth.
 
-    Grey and CMYK pixels are converted to sRGB. RGB pixels keep a reversible profile. RGB pixels with a profile that is
-    not reversible are converted to sRGB, and the log warns about the conversion.
+    Grey and CMYK pixels are converted to sRGB. RGB pixels with a reversible profile keep the profile. RGB pixels with a
+    profile that is not reversible are converted to sRGB, and the log warns about the conversion. Grey pixels with an
+    RGB profile count as RGB pixels.
 
     Args:
-        values: pixels, `(H, W, 1)` grey, `(H, W, 3)` RGB or `(H, W, 4)` CMYK.
+        values: pixels: `(H, W, 1)` for grey, `(H, W, 3)` for RGB or `(H, W, 4)` for CMYK.
         alpha: alpha channel, returned unchanged.
         icc_profile: ICC profile of the pixels; None stands for sRGB.
         name: name of the photo, for messages.

@@ -1,4 +1,4 @@
-"""TIFF files: read headers of formats that Pillow lacks, and encode 8 or 16 bits with metadata.
+"""TIFF files: read headers with sample formats that Pillow lacks, and encode 8 or 16 bits with metadata.
 
 Pillow writes 8 bits only and has no mode for many sample formats. libvips writes no EXIF.
 """
@@ -71,14 +71,14 @@ def to_exif(tags: Image.Exif) -> bytes:
 
 
 def encode_tiff(photo: Photo) -> Sequence[bytes | memoryview]:
-    """Encode an uncompressed TIFF and return the parts of the file.
+    """Encode a photo as an uncompressed TIFF. Return the bytes of the file in parts, in the order of writing.
 
-    EXIF has the layout of a TIFF without pixels. The function adds the positions of the pixels to the first directory
-    of the EXIF, and the pixels follow the directories.
+    EXIF has the layout of a TIFF without pixels, so the EXIF becomes the start of the file. The function adds the
+    positions of the pixels to the first directory, and the pixels follow the directories.
 
     Raises:
         ValueError: the colours take more than the 4 GiB that TIFF allows.
-        struct.error: the colours, alpha and metadata together take more.
+        struct.error: the colours, alpha and metadata together take more than 4 GiB.
     """
     if photo.pixels.nbytes > _MAX_BYTES:
         raise ValueError("a TIFF has at most 4 GiB")

@@ -30,7 +30,7 @@ def _vips() -> Any:
 
 
 def decode(path: Path, header: Image.Image, lenient: bool = False) -> npt.NDArray[Any]:
-    """Decode a file to pixels `(H, W, channels)` in stored orientation and bit depth, in strips.
+    """Decode a file to pixels `(H, W, channels)`, in strips. The orientation and the bit depth stay as in the file.
 
     Premultiplied alpha is divided out. Samples of a TIFF with WhiteIsZero are inverted. If a file has several pages,
     the first page is decoded.

@@ -48,7 +48,11 @@ class LastCheckpoint(Checkpoint):
             raise Preempted(self.signal, trainer.global_step, self.path)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Save every n steps. If a validation follows, save later, so that a resumed run has the validation."""
+        """Save every n steps and after a stop signal.
+
+        Before a validation, only a stop signal saves; otherwise `on_validation_end` saves after the validation. A run
+        that resumes from the checkpoint therefore does not miss the validation.
+        """
         if trainer.global_step == self.step:  # gradients are accumulated over several batches
             return
         self.step, self.signal = trainer.global_step, self._received(trainer)

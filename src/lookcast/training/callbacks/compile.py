@@ -14,10 +14,10 @@ STAGES = ("predict_grid", "read")
 class CompileNetworks(pl.Callback):
     """Compile generator and encoder in place, and store their weights in channels-last order.
 
-    Results and names in checkpoints stay the same. Training steps run compiled: all crops have the same size, so each
-    graph is compiled once. Validation and sample photos run uncompiled: these photos have many sizes, and each new size
-    would need a new compilation. The number of regions (`pseudo_masks`) is the only size that changes between training
-    steps. From the second value on, the compiled graph accepts any number of regions.
+    Results and the names of weights in checkpoints stay the same. Training steps run compiled: all crops have the same
+    size, so each graph is compiled once. Validation and sample photos run uncompiled: these photos have many sizes, and
+    each new size would need a new compilation. The number of regions (`pseudo_masks`) is the only size that changes
+    between training steps. After the second value of this number, the compiled graph accepts any number of regions.
 
     Tensor cores and oneDNN convolve faster in channels-last order. It is enough to reorder the weights, because
     the output of a convolution takes the memory order of the weights.

@@ -18,9 +18,9 @@ from lookcast.training.modules.single import LookModule
 class WeightEMA(pl.Callback):
     """Average the generator's weights; validations, pictures and the final checkpoint use the average.
 
-    With average a and raw weights w, the update is `a <- d a + (1 - d) w`, `d = min(decay, (1 + t) / (10 + t))`, after
-    every optimiser step t = 0, 1, ... The small d of the first steps removes the initial weights quickly. A step that
-    `FiniteGuard` skips updates nothing and does not count in t.
+    After each optimiser step t = 0, 1, ..., the average a and the raw weights w give the new average
+    `d * a + (1 - d) * w`, where `d = min(decay, (1 + t) / (10 + t))`. The small d of the first steps removes the
+    initial weights quickly. A step that `FiniteGuard` skips updates nothing and does not count in t.
 
     Lightning's `WeightAveraging` differs in four points, so a subclass would override nearly every method:
     * The raw weights are lost when training ends, so a finished run can't be resumed exactly.
@@ -71,7 +71,7 @@ class WeightEMA(pl.Callback):
         self._update(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Give the generator the average for a validation in training; after training the generator has the average."""
+        """Give the generator the average for a validation in training; after training it already has the average."""
         if trainer.state.fn == TrainerFn.FITTING:
             self._swap()
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class FiniteGuard(pl.Callback):
     """Skip every step whose loss or gradients are not finite, log the gradient norm, and end a failed run.
 
-    In a skipped step, the optimiser gets no gradients, so weights and moments of the optimiser stay bit-identical.
+    In a skipped step, the optimiser gets no gradients, so the weights and the optimiser's moments stay bit-identical.
     A skipped step still counts as a step, so schedule and data continue. A loss that is not finite skips the step even
     if all gradients are finite. Gradients can be finite after a clamp, or if a term does not depend on the weights. The
     processes decide together, by one all-reduce of a number: if one process has a fault, all processes skip the step.
@@ -39,8 +39,9 @@ class FiniteGuard(pl.Callback):
     skipped steps in the whole run.
 
     Args:
-        folder: folder for the photos of the step that ends the run. Each process writes a picture, and a file of
-            tensors and losses for `lookcast.weights.read_weights(path, "batch")`.
+        folder: folder for the photos of the step that ends the run. Each process writes two files for each batch of the
+            step: a picture, and a `.safetensors` file with the tensors and the losses.
+            `lookcast.weights.read_weights(path, "batch")` reads the `.safetensors` file.
         max_in_a_row: number of skipped steps in a row that ends the run.
 
     Raises:

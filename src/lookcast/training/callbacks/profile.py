@@ -21,10 +21,11 @@ class StepProfile(pl.Callback):
 
     The most expensive operation is the first row of the table. A recorded step begins at the end of the previous step,
     so the record includes the wait for the batch. Lightning's `PyTorchProfiler` begins a record inside the optimiser
-    step, which splits the wait for a batch between two records, and restarts at every validation.
+    step, so the wait for a batch is split between two records. It also restarts at every validation.
 
     Args:
-        folder: folder for `table.txt` and `trace.json.gz` (chrome://tracing, ui.perfetto.dev) of the first process.
+        folder: folder for `table.txt` and `trace.json.gz`. Only the first process of the run writes these files. Open
+            the trace in chrome://tracing or ui.perfetto.dev.
         first_step: number of steps before the first recorded step, counted from the start or resume of the run. Skip
             the first steps, which include memory allocations and compilation.
         num_steps: number of recorded steps.

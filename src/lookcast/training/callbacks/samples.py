@@ -18,7 +18,9 @@ from lookcast.training.modules.single import LookModule
 
 
 class SampleSheet(pl.Callback):
-    """Draw a picture of validation photos every n steps and at the end: content | style | output, one row per photo.
+    """Draw a picture of validation photos every n steps and at the end.
+
+    The picture has one row for each photo. A row shows content | style | output.
 
     Args:
         folder: folder for the pictures, `step_000250.png` and so on.

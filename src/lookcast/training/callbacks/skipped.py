@@ -17,8 +17,8 @@ from lookcast.structures import PhotoBatch
 log = logging.getLogger(__name__)
 
 MIN_PHOTOS = 1000
-"""Minimum number of photos of which `max_share` is taken, because a large set may begin with broken photos.
-A smaller set counts with its full size."""
+"""`max_share` is a share of the photos read so far, but at least of this number of photos, because a large set may
+begin with broken photos. In a smaller set, `max_share` is a share of the whole set."""
 
 
 class SkippedPhotos(pl.Callback):
@@ -53,7 +53,7 @@ class SkippedPhotos(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: PhotoBatch, batch_index: int
     ) -> None:
-        """Add the skipped photos of this batch to the list; check the share when the trainer logs."""
+        """Add the skipped photos of this batch to the list; check the share every `log_every_n_steps` batches."""
         self._note(trainer, batch.skipped)
         self.read += trainer.world_size * len(batch.content) * (1 if batch.style is None else 2)
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ class SkippedPhotos(pl.Callback):
         self._note(trainer, batch.skipped)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write the list after each validation, because the last validation follows the training."""
+        """Write the list after each validation, because the last validation runs after `on_train_end`."""
         self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -128,7 +128,7 @@ class _DataWait:
             self._seconds += time.perf_counter() - self._started
 
     def seconds(self) -> float:
-        """Return the summed wait until now in seconds, without waiting for the GPU."""
+        """Return the total data wait until now, in seconds. The method itself does not wait for the GPU."""
         while self._pending and self._pending[0][1].query():  # type: ignore[no-untyped-call]
             before, after = self._pending.pop(0)
             self._seconds += before.elapsed_time(after) / 1000

@@ -26,8 +26,8 @@ class MetricsCSV(RunLogger):
     """Write metrics to `metrics.csv`, one row for each logged step.
 
     `step` is the first column, and the other columns are sorted by name. A row is added by one write. Every other
-    change replaces the file atomically, so the table is readable at any time, also after a kill. A new column copies
-    the table row by row, which happens a few times at the beginning of a run.
+    change replaces the file atomically, so the table is readable at any time, also after a kill. To add a column,
+    the logger copies the table row by row. This happens a few times at the beginning of a run.
 
     Lightning's `CSVLogger` deletes the table of an interrupted run, writes one row for every call, and overwrites the
     table in place when a column is added.
@@ -62,7 +62,7 @@ class MetricsCSV(RunLogger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Keep only the rows before `step`. Without this call, the first `save` resumes at the step of its row."""
+        """Keep only the rows before `step`. If nothing calls it, the first `save` calls it with the step of its row."""
         self._columns = []
         if not os.path.lexists(self.path):
             return

@@ -25,8 +25,8 @@ class UniversalModule(LookModule):
     Args:
         pseudo_masks: makes the masks of content and style by clustering.
         masked_share: share of the steps, in [0, 1], in which the generator gets the masks.
-        style_grade: strength of the random grades of the style photo's regions in training, see `regional_grade`. The
-            clustering sees the style photo before these grades.
+        style_grade: strength of the random grades, see `regional_grade`. In training, each region of the style photo is
+            graded at random. The clustering sees the style photo before these grades.
         options: arguments of `LookModule`, except `style` and `style_mask`.
 
     Raises:
@@ -60,7 +60,12 @@ class UniversalModule(LookModule):
         return Target(content, style, *features, self.pseudo_masks(content, style, *features, torch.default_generator))
 
     def stylize(self, batch: PhotoBatch, target: Target) -> tuple[Target, Stylization]:
-        """Grade the regions of the style photo, then stylize the content; a share of the steps uses the masks."""
+        """Grade the regions of the style photo at random, then stylize the content.
+
+        Returns:
+            The target with the graded style photo, and the output. The generator gets the masks in a share of the
+            steps.
+        """
         style_mask = target.masks[1]
         if self.style_grade > 0 and style_mask is not None:
             draws = generators_of([seed_of(seed, "regional grade") for seed in batch.seeds])
@@ -71,7 +76,7 @@ class UniversalModule(LookModule):
         return target, self._stylize(target, target.masks if masked else (None, None))
 
     def val_variants(self, batch: PhotoBatch, target: Target) -> Iterator[tuple[str, Stylization]]:
-        """Yield the output with masks (`val`) and the output without masks (`val/unmasked`)."""
+        """Yield two pairs `(prefix of the log keys, output)`: `val` with masks, then `val/unmasked` without masks."""
         yield "val", self._stylize(target, target.masks)
         yield "val/unmasked", self._stylize(target, (None, None))
 

@@ -18,7 +18,7 @@ from lookcast.structures import Features, LossTerms, PhotoBatch, Stylization
 from lookcast.training.renamed import rename_callbacks
 
 Masks = tuple[torch.Tensor | None, torch.Tensor | None]
-"""Mask of the content and mask of the style; None without a mask."""
+"""The mask of the content, then the mask of the style. Each is None if there is no such mask."""
 
 
 class Target(NamedTuple):
@@ -26,8 +26,8 @@ class Target(NamedTuple):
 
     Attributes:
         content: `(B, 3, H, W)` in [0, 1].
-        style: `(B, 3, h, w)`, or `(1, 3, h, w)` for one style photo.
-        content_features, style_features: features of the two photos from the encoder.
+        style: `(B, 3, h, w)`, or `(1, 3, h, w)` for one style photo for all contents.
+        content_features, style_features: the features that the encoder returns for the two photos.
         masks: masks of the two photos; losses and metrics compare corresponding regions.
     """
 
@@ -50,10 +50,10 @@ class LookModule(pl.LightningModule):
         encoder: the frozen encoder whose features the loss compares.
         loss: the weighted sum of the loss terms.
         style: the style photo, `(1, 3, H, W)` in [0, 1]; None if each batch contains style photos.
-        style_mask: mask of the style photo, `(1, K, H, W)`; None without masks.
-        optimizer: function that makes the optimiser from the parameters.
-        scheduler: function that makes the learning rate schedule from the optimiser. The schedule advances after every
-            step. None keeps the learning rate constant.
+        style_mask: mask of the style photo, `(1, K, H, W)` for K regions; None without masks.
+        optimizer: function that takes the generator's parameters and returns the optimiser.
+        scheduler: function that takes the optimiser and returns the learning rate schedule. The schedule advances after
+            every step. None keeps the learning rate constant.
         config: the run's config as plain values; the checkpoint stores the config.
 
     Raises:
@@ -87,7 +87,7 @@ class LookModule(pl.LightningModule):
         self.style_features: Features = {}
 
     def forward(self, batch: PhotoBatch) -> Stylization:
-        """Stylize the photos of a batch without masks."""
+        """Stylize the content photos of a batch. The generator gets no masks."""
         stylization: Stylization = self.generator(
             batch.content, self.style_of(batch) if self.generator.takes_style else None
         )
@@ -107,11 +107,11 @@ class LookModule(pl.LightningModule):
         return Target(batch.content, self.style_of(batch), content_features, self.style_features, masks)
 
     def stylize(self, batch: PhotoBatch, target: Target) -> tuple[Target, Stylization]:
-        """Return the target and the output of a training step."""
+        """Stylize the photos in a training step. Return the target, which a subclass may change, and the output."""
         return target, self(batch)
 
     def val_variants(self, batch: PhotoBatch, target: Target) -> Iterator[tuple[str, Stylization]]:
-        """Yield pairs of a prefix for log keys and an output, one pair for each variant of a validation step."""
+        """Yield a pair `(prefix of the log keys, output)` for each variant of the validation; here only `val`."""
         yield "val", self(batch)
 
     @torch.no_grad()
@@ -134,7 +134,7 @@ class LookModule(pl.LightningModule):
         return terms.total
 
     def validation_step(self, batch: PhotoBatch, batch_index: int) -> None:
-        """Log the loss terms and the metrics of a batch, and the style distance of the untouched photos."""
+        """Log the loss terms and the metrics of a batch, and the style distance of the untouched content photos."""
         torch.manual_seed(batch.seed)
         target = self.make_target(batch)
         for prefix, output in self.val_variants(batch, target):
