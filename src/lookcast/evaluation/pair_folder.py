@@ -133,8 +133,8 @@ def photos_by_name(folder: Path) -> dict[str, Path]:
     The key of each photo is its stem, escaped by `printable`.
 
     Unlike `photos.folder.list_photos`, this function keeps pipes, devices and folders with the suffix of a photo.
-    `read_srgb` refuses such a file, and the pair is skipped with a message. Without this rule, a mask that is a pipe
-    would be ignored, and the pair would be scored without masks.
+    `read_srgb` refuses such a file, and the pair is skipped with a message. If this
+    function dropped a mask that is a pipe, the pair would be scored without masks and without a message.
 
     Raises:
         InputError: the folder can't be read, or two photos have the same stem.

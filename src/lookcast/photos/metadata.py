@@ -88,7 +88,7 @@ def without_untrue(xmp: bytes) -> bytes:
 
 
 def _read_exif(image: Image.Image, size: tuple[int, int], name: str) -> tuple[int, bytes | None]:
-    """Return the stored orientation, and the EXIF for the upright photo: orientation 1, without tags of storage."""
+    """Return the stored orientation, and the EXIF of the upright photo, in which the orientation is 1."""
     try:
         if image.format != "TIFF" and image.info.get("exif"):
             return make_upright(image.info["exif"], size)

@@ -19,7 +19,8 @@ def _lanes() -> int:
 
 
 LANES = _lanes()
-"""Number of pixels that `transform_block` transforms, and largest grid depth; 0 if `transform_pixel` is faster."""
+"""Number of pixels that `transform_block` transforms in a call, and also the largest grid depth that it supports.
+0 if `transform_pixel` is faster on this processor."""
 CELL = 16
 """Number of floats per cell for `transform_pixel`: four columns of a 3x4 transform, each padded to four values."""
 _FAST = ("fast",)
@@ -93,8 +94,9 @@ def transform_block(  # type: ignore[no-untyped-def]
 
     Args:
         typing_context: context that numba passes.
-        table: float32. First the values of one row of the grid: each cell has 12 coefficients of `LANES` values, one
-            value per depth. Then, for each value, the difference to the same value in the next column of cells.
+        table: float32. First the values of one row of the grid: each cell has 12 coefficients, and each coefficient
+            has `LANES` values, one for each depth of the grid. Then, for each value, the difference to the same value
+            in the next column of cells.
         cell: offset in the table at which the first of the two columns begins.
         slope: distance in the table, in floats, from a value to its difference.
         source: interleaved pixels; the function reads `3 * LANES` values.

@@ -72,7 +72,7 @@ class RunProgress(pl.Callback):
         self._close()
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        """Close the bar before the error is printed; the bar stays on the screen."""
+        """Stop the bar before the error is printed. The last state of the bar stays visible."""
         self._close()
 
     def _open_bar(self, trainer: pl.Trainer, opened: ExitStack) -> None:
