@@ -107,6 +107,16 @@ class TestCheckCall:
         assert str(error.value).startswith(message)
         assert "\n" not in str(error.value)
 
+    def test_rejects_missing_and_unknown_arguments(self):
+        @check_call
+        def double(size: int) -> int:
+            return 2 * size
+
+        with pytest.raises(InputError, match=r"^sise: unknown argument$"):
+            double(size=1, sise=2)
+        with pytest.raises(InputError, match=r"^size: expected a value, got none$"):
+            double()
+
     def test_rejections_name_arguments_given_by_position(self):
         with pytest.raises(InputError, match=r"^size: expected at least 16, got 3$"):
             Window(3)

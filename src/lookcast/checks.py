@@ -123,7 +123,6 @@ EXPECTED_WORDS = {
     "less_than_equal": "at most {le}",
     "less_than": "less than {lt}",
     "missing": "a value",
-    "unexpected_keyword_argument": "no such argument",
 }
 """For each type of pydantic's errors, a text of what was expected. Errors of other types keep the text of pydantic."""
 
@@ -140,4 +139,8 @@ def _describe_fault(fault: Any, names: Sequence[str]) -> str:
     """Describe an error of pydantic as `name: expected ..., got ...`."""
     first, *rest = fault["loc"]
     name = ".".join(map(str, (names[first] if isinstance(first, int) else first, *rest)))
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"{name}: unknown argument"
+    if fault["type"] == "missing_argument":  # the input of this error is the whole call
+        return f"{name}: expected a value, got none"
     return f"{name}: expected {describe_expected(fault)}, got {fault['input']!r}"
