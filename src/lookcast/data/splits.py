@@ -30,11 +30,11 @@ _MIN_FOR_SPLIT = 10
 
 
 def open_photos(photos: PhotoSpec, name: str, masks: str | Path | None, min_side: int | None) -> PhotoSource:
-    """Open the photos of a setting.
+    """Open the photos that a setting such as `data.photos` names.
 
     Args:
-        photos: the setting's value.
-        name: the setting's name, for messages.
+        photos: value of the setting.
+        name: name of the setting, for messages.
         masks: folder of the masks; `STORED` for masks inside shards; None for unmasked photos.
         min_side: length in pixels to which the shorter side of larger photos is shrunk; None keeps the original size.
             Photos in shards keep their size.

@@ -128,13 +128,13 @@ def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = 
 
 
 def photos_by_name(folder: Path) -> dict[str, Path]:
-    """Return the photos of a folder, sorted by file name. Subfolders are not searched.
+    """Return the photos or masks of a folder, sorted by file name. Subfolders are not searched.
 
-    The key of each photo is its stem, escaped by `printable`.
+    The key of each file is its stem, escaped by `printable`.
 
     Unlike `photos.folder.list_photos`, this function keeps pipes, devices and folders with the suffix of a photo.
-    `read_srgb` refuses such a file, and the pair is skipped with a message. If this
-    function dropped a mask that is a pipe, the pair would be scored without masks and without a message.
+    `read_srgb` later refuses such a file, and the evaluation skips the pair with a message. If this function dropped
+    a mask that is a pipe, the evaluation would score the pair without masks and without a message.
 
     Raises:
         InputError: the folder can't be read, or two photos have the same stem.

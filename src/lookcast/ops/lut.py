@@ -33,7 +33,10 @@ class _Pairs(NamedTuple):
     sums: torch.Tensor
 
     def diagonal(self) -> torch.Tensor:
-        """Return the diagonal `(S^3,)` of the normal equations: the weight of the pairs at each node."""
+        """Return the total weight of the pairs at each node, `(S^3,)`.
+
+        These weights are the diagonal of the normal equations without regularisation.
+        """
         squares = self.products.diagonal(dim1=1, dim2=2).flatten()
         return self.sums.new_zeros(len(self.sums)).index_add_(0, self.nodes.flatten(), squares)
 
@@ -79,9 +82,9 @@ def fit_lut(
         mean_n |D(source_n) - (target_n - source_n)|^2 + gradient * int |D'|^2 + bending * int |D''|^2
 
     with integrals over the colour cube, and with the first and second differences D' and D'' along the axes of the
-    cube. A colour without pairs near it takes the change of the nearest pairs. `bending` extends a trend over distances
-    of about `sqrt(bending / gradient)`, and `gradient` limits the trend at larger distances. The same
-    two weights are valid for every size.
+    cube. A colour without pairs near it takes the change of the nearest pairs. Up to
+    a distance of about `sqrt(bending / gradient)` from the pairs, `bending` continues the linear trend of the changes.
+    At larger distances, `gradient` makes the change level off. The same two weights are valid for every size.
 
     Pairs of several photos are averaged, which may make the luma of a grey lower than the luma of a darker grey. The
     fit gives such greys a common luma. The solver uses conjugate gradients and never builds the matrix. It solves for

@@ -17,8 +17,12 @@ from lookcast.structures import PhotoBatch
 log = logging.getLogger(__name__)
 
 MIN_PHOTOS = 1000
-"""`max_share` is a share of the photos read so far, but at least of this number of photos, because a large set may
-begin with broken photos. In a smaller set, `max_share` is a share of the whole set."""
+"""Smallest number of photos that `max_share` refers to.
+
+`max_share` is a share of the photos read so far. Until this number of photos is read, `max_share` is a share of this
+number instead, because a large set may begin with broken photos. In a set with fewer photos than this number,
+`max_share` is a share of the whole set.
+"""
 
 
 class SkippedPhotos(pl.Callback):
