@@ -92,7 +92,7 @@ class TestShell:
         assert torch.load(runs[0] / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
         assert [path.name for path in (runs[0] / "samples").iterdir()] == ["step_000002.png"]
         assert len(losses(runs[0])) == 2
-        for line in ("style distance to the style photo", "try next", "13 photos to train on, 1 held out"):
+        for line in ("style distance to the style photo", "try next", "13 training photos, 1 held out"):
             assert result.stdout.count(line) == 1
         assert result.stderr.count("step 2/2 (100%)") == 1
         # Each process has read photos that the other has not: one list, each named once.
