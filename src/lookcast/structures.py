@@ -20,6 +20,9 @@ class PhotoBatch(NamedTuple):
         skipped: unreadable files that were left out of this batch, each as `path: reason`.
         seed: seed of the random draws of a training step. All processes of a distributed run have the same seed.
         seeds: seeds of the random draws of each photo, B integers.
+        ungraded: content photos before their random grades, `(B, 3, H, W)`; None unless some of the contents come from
+            the photos of their styles.
+        same_photo: for each pair, True if content and style are two windows of one photo.
     """
 
     content: torch.Tensor
@@ -29,6 +32,8 @@ class PhotoBatch(NamedTuple):
     skipped: tuple[str, ...] = ()
     seed: int = 0
     seeds: tuple[int, ...] = ()
+    ungraded: torch.Tensor | None = None
+    same_photo: tuple[bool, ...] = ()
 
 
 class StyleInput(NamedTuple):
@@ -69,6 +74,8 @@ class LossTerms(NamedTuple):
         smoothness: differences between neighbouring cells of the grid.
         variation: total variation of the output.
         gamut: distance of the output values from [0, 1].
+        truth: distance of the output from the photo that it should equal, for pairs where this photo is known.
+        flatness: structure of the output where the content is flat.
     """
 
     total: torch.Tensor
@@ -79,3 +86,5 @@ class LossTerms(NamedTuple):
     smoothness: torch.Tensor
     variation: torch.Tensor
     gamut: torch.Tensor
+    truth: torch.Tensor
+    flatness: torch.Tensor

@@ -32,10 +32,11 @@ class SampleBatch(NamedTuple):
 
 
 class PairBatch(NamedTuple):
-    """Collated pairs: style i belongs to content i."""
+    """Collated pairs: style i belongs to content i; `same[i]` is True if both are windows of one photo."""
 
     content: SampleBatch
     style: SampleBatch
+    same: tuple[bool, ...]
 
 
 def collate(samples: Sequence[PhotoSample]) -> SampleBatch:
@@ -53,7 +54,8 @@ def collate(samples: Sequence[PhotoSample]) -> SampleBatch:
 
 def collate_pairs(pairs: Sequence[PairSample]) -> PairBatch:
     """Collect pairs into a batch."""
-    return PairBatch(collate([pair.content for pair in pairs]), collate([pair.style for pair in pairs]))
+    contents, styles = collate([pair.content for pair in pairs]), collate([pair.style for pair in pairs])
+    return PairBatch(contents, styles, tuple(pair.same for pair in pairs))
 
 
 class BatchTransform:
@@ -80,10 +82,17 @@ class BatchTransform:
             first: lowest position in this training step, over the samples of all processes.
         """
         contents, styles = _parts(batch)
-        content, content_mask = self._squares(contents, self.content_grade, 0.5)
-        style, style_mask = (None, None) if styles is None else self._squares(styles, self.style_grade, 0.75)
+        ungraded, content_mask = self._squares(contents)
+        content = grade_some(ungraded, self.content_grade, 0.5, contents.seeds)
         seed = seed_of(self.seed, "step", first)
-        return PhotoBatch(content, content_mask, style, style_mask, _skipped(batch), seed, contents.seeds)
+        made = PhotoBatch(content, content_mask, skipped=_skipped(batch), seed=seed, seeds=contents.seeds)
+        if styles is None or not isinstance(batch, PairBatch):
+            return made
+        style, style_mask = self._squares(styles)
+        style = grade_some(style, self.style_grade, 0.75, styles.seeds)
+        # The truth is known only if the style has no grade yet, so that a later grade can be applied to both photos.
+        truth = ungraded if self.style_grade == 0 and any(batch.same) else None
+        return made._replace(style=style, style_mask=style_mask, ungraded=truth, same_photo=batch.same)
 
     def val_batch(self, batch: SampleBatch | PairBatch) -> PhotoBatch:
         """Make a validation batch of ungraded whole photos, which must all have the same size."""
@@ -94,11 +103,11 @@ class BatchTransform:
         seed = seed_of("judged", contents.positions[0])
         return PhotoBatch(content, content_mask, style, style_mask, _skipped(batch), seed, contents.seeds)
 
-    def _squares(self, batch: SampleBatch, grade: float, share: float) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _squares(self, batch: SampleBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
         flips = list(batch.flips)
         photos = resize_windows(list(batch.pixels), flips, self.size) / 255
         mask = None if batch.labels is None else _one_hot(resize_windows(list(batch.labels), flips, self.size))
-        return grade_some(photos, grade, share, batch.seeds), mask
+        return photos, mask
 
 
 def _parts(batch: SampleBatch | PairBatch) -> tuple[SampleBatch, SampleBatch | None]:

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from lookcast.checks import InputError
 from lookcast.data.sampling import seed_of, shuffled
 from lookcast.data.sources.base import DecodedPhoto, PhotoSource
-from lookcast.data.transforms import Window, draw_window, shrink_to
+from lookcast.data.transforms import Window, draw_parts, draw_window, shrink_to
 from lookcast.photos.read import PhotoError
 
 MAX_SKIPPED = 100
@@ -39,10 +39,11 @@ class PhotoSample(NamedTuple):
 
 
 class PairSample(NamedTuple):
-    """A content photo and the style photo drawn for it."""
+    """A content photo and the style photo drawn for it; `same` is True if both are windows of one photo."""
 
     content: PhotoSample
     style: PhotoSample
+    same: bool
 
 
 class TrainPhotos(Dataset[PhotoSample]):
@@ -72,13 +73,19 @@ class TrainPhotos(Dataset[PhotoSample]):
         """
         return self.window(self.photo_number(position), position)
 
-    def window(self, number: int, position: int) -> PhotoSample:
-        """Cut the window for a position out of the photo with the given number."""
+    def window(self, number: int, position: int, part: tuple[float, float] = (0.0, 1.0)) -> PhotoSample:
+        """Cut the window for a position out of the photo with the given number.
+
+        Args:
+            number: number of the photo.
+            position: position in the run; decides the random draws.
+            part: the window lies in this part of the photo: start and end along the longer side, in [0, 1].
+        """
         skipped: list[str] = []
         photo = read_or_skip(self.source, number, skipped)
         seed = seed_of(self.seed, self.role, position)
         with torch_seed(seed):
-            window = draw_window(photo.pixels.shape[:2], self.scale)
+            window = draw_window(photo.pixels.shape[:2], self.scale, part)
         return _sample(photo, window, position, seed, skipped)
 
 
@@ -90,8 +97,8 @@ class TrainPairs(Dataset[PairSample]):
     Args:
         contents: the photos to change.
         styles: the photos that give the look; `contents` and `styles` may share one source.
-        same_share: share of the pairs in which content and style are two windows of one photo. The share must be 0 if
-            contents and styles have different sources.
+        same_share: share of the pairs in which content and style are two windows of one photo, which overlap little.
+            The share must be 0 if contents and styles have different sources.
     """
 
     def __init__(self, contents: TrainPhotos, styles: TrainPhotos, same_share: float = 0.0) -> None:
@@ -102,10 +109,10 @@ class TrainPairs(Dataset[PairSample]):
         with torch_seed(seed_of(self.contents.seed, "pair", position)):
             other = int(torch.randint(len(self.styles.source), ()))
             same = float(torch.rand(())) < self.same_share
+            parts = draw_parts() if same else ((0.0, 1.0), (0.0, 1.0))
         number = self.contents.photo_number(position)
-        return PairSample(
-            self.contents.window(number, position), self.styles.window(number if same else other, position)
-        )
+        content = self.contents.window(number, position, parts[0])
+        return PairSample(content, self.styles.window(number if same else other, position, parts[1]), same)
 
 
 class ValPhotos(Dataset[PhotoSample]):
@@ -153,7 +160,7 @@ class ValPairs(Dataset[PairSample]):
 
     def __getitem__(self, index: int) -> PairSample:
         count = len(self.styles)
-        return PairSample(self.contents[index], self.styles[(index + count // 2) % count])
+        return PairSample(self.contents[index], self.styles[(index + count // 2) % count], same=False)
 
 
 def read_or_skip(source: PhotoSource, number: int, skipped: list[str]) -> DecodedPhoto:

@@ -25,19 +25,35 @@ class Window(NamedTuple):
     flip: bool
 
 
-def draw_window(size: tuple[int, ...], scale: tuple[float, float]) -> Window:
+def draw_window(size: tuple[int, ...], scale: tuple[float, float], part: tuple[float, float] = (0.0, 1.0)) -> Window:
     """Draw a window of random position, area and aspect ratio (3:4 to 4:3), mirrored with probability 1/2.
 
     The draws use torch's global generator.
 
     Args:
         size: (height, width) of the photo.
-        scale: smallest and largest area of the window, as a share of the photo's area.
+        scale: smallest and largest area of the window, as a share of the area of the part.
+        part: start and end of the part along the longer side of the photo, in [0, 1]; (0, 1) is the whole photo.
     """
+    height, width = size
+    start, stop = (round(end * max(size)) for end in part)
+    rows, columns = ((start, stop), (0, width)) if height > width else ((0, height), (start, stop))
     # torchvision uses only the size of the image.
-    image = torch.empty(1, *size, device="meta")
+    image = torch.empty(1, rows[1] - rows[0], columns[1] - columns[0], device="meta")
     top, left, height, width = RandomResizedCrop.get_params(image, list(scale), [3 / 4, 4 / 3])
-    return Window(top, left, height, width, flip=bool(torch.rand(()) < 0.5))
+    return Window(top + rows[0], left + columns[0], height, width, flip=bool(torch.rand(()) < 0.5))
+
+
+def draw_parts() -> tuple[tuple[float, float], tuple[float, float]]:
+    """Draw two parts of a photo, for a content window and a style window, with torch's global generator.
+
+    A random cut across the longer side divides the photo. The parts lie on either side of the cut, in random order.
+    Each part extends over the cut by up to .15 of the side, so the parts overlap by at most .3 of the side.
+    """
+    cut, margin, swap = torch.rand(3).tolist()
+    cut, margin = 0.35 + 0.3 * cut, 0.15 * margin
+    first, second = (0.0, cut + margin), (cut - margin, 1.0)
+    return (second, first) if swap < 0.5 else (first, second)
 
 
 def resize_windows(windows: list[torch.Tensor], flips: list[bool], size: int) -> torch.Tensor:
@@ -118,6 +134,29 @@ def random_grade(image: torch.Tensor, strength: float, generators: Generators) -
     # At strength 1, a tenth of the photos becomes grey.
     colored = (uniform(generators, 1) > 0.1 * strength).to(image)[..., None, None]
     return (grey + (graded - grey) * draw(1, 0.6) * colored).clamp(0, 1)
+
+
+def slider_grade(image: torch.Tensor, strength: float, generators: Generators) -> torch.Tensor:
+    """Grade each photo like the sliders of a photo editor: brightness, contrast, saturation and hue.
+
+    The four steps have a random order for each photo. The result of each step is clamped to [0, 1].
+
+    Args:
+        image: `(B, 3, H, W)` in [0, 1].
+        strength: 0 leaves the photos unchanged; at 1, factors lie in .6 to 1.4, and hues turn by up to .05 of a turn.
+        generators: one random generator for each photo.
+
+    Returns:
+        `(B, 3, H, W)` in [0, 1].
+    """
+    steps = (vision.adjust_brightness, vision.adjust_contrast, vision.adjust_saturation, vision.adjust_hue)
+    graded = []
+    for photo, generator in zip(image, generators, strict=True):
+        amounts = ((torch.rand(4, generator=generator) * 2 - 1) * strength).tolist()
+        for step in torch.randperm(4, generator=generator).tolist():
+            photo = steps[step](photo, 0.05 * amounts[step] if step == 3 else max(0.0, 1 + 0.4 * amounts[step]))
+        graded.append(photo)
+    return torch.stack(graded)
 
 
 def grade_some(image: torch.Tensor, strength: float, share: float, seeds: Sequence[int]) -> torch.Tensor:

@@ -132,14 +132,14 @@ def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> 
     volume = sums.permute(0, 3, 2, 1).reshape(sums.shape[0], mask.shape[1], shares.shape[1], CELLS, CELLS)
     plane = volume.sum(2, keepdim=True)
     for _ in range(rounds):
-        volume = _blur(volume)
+        volume = blur_volume(volume)
     # Every cell gets a tenth of the shares over all luma steps. A cell without pixels near it then has these shares,
     # and pixels of one texture, which differ in luma only, stay in the same region.
     volume = volume + 0.1 * plane
     return volume / volume.sum(1, keepdim=True).clamp_min(1e-6)
 
 
-def _blur(volume: torch.Tensor) -> torch.Tensor:
+def blur_volume(volume: torch.Tensor) -> torch.Tensor:
     """Blur a volume by [1 2 1] / 4 along depth, height and width, with replicated borders."""
     padded = F.pad(volume, (1, 1, 1, 1, 1, 1), mode="replicate")
     for dim in (2, 3, 4):

@@ -9,6 +9,7 @@ from torch import nn
 from lookcast.checks import InputError, check_integer
 from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
+from lookcast.generators.grounds import GroundSharing
 from lookcast.generators.statistics import (
     CELLS,
     NUM_FEATURES,
@@ -35,7 +36,15 @@ MAX_STRENGTH = 1.25
 """Largest strength of carried colours. A strength of 1 reaches the colour statistics of the style."""
 START = math.log(4)
 """Logit that gives the untrained generator a strength of 1. At .9, the colour distance would be a third larger."""
-LIMITS = {"depth": 64, "channels": 1024, "blocks": 64, "heads": 64, "head_width": 256, "regions": 64}
+LIMITS = {
+    "depth": 64,
+    "channels": 1024,
+    "blocks": 64,
+    "heads": 64,
+    "head_width": 256,
+    "regions": 64,
+    "ground_channels": 64,
+}
 """Maximum of each argument. The limits keep a checkpoint from allocating more memory than a machine has."""
 
 
@@ -82,6 +91,8 @@ class UniversalGenerator(PairGenerator):
         heads: number of attention heads.
         head_width: number of channels of each head's queries and keys.
         regions: K, number of predicted regions without masks.
+        ground_channels: number of channels of the features that tell grounds apart (`GroundSharing`); 0 for a generator
+            without shared grounds and without maps of the whole photo, as in checkpoints before them.
 
     Raises:
         InputError: an argument is outside its range (`LIMITS`), or the encoder is not the compact encoder.
@@ -106,14 +117,15 @@ class UniversalGenerator(PairGenerator):
         heads: int = 4,
         head_width: int = 24,
         regions: int = 8,
+        ground_channels: int = 0,
     ) -> None:
         super().__init__()
         self.arguments = {
             "depth": depth, "channels": channels, "blocks": blocks, "heads": heads,
-            "head_width": head_width, "regions": regions,
+            "head_width": head_width, "regions": regions, "ground_channels": ground_channels,
         }  # fmt: skip
         for name, value in self.arguments.items():
-            check_integer(name, value, 1, LIMITS[name])
+            check_integer(name, value, 0 if name == "ground_channels" else 1, LIMITS[name])
         taps = tuple(getattr(encoder, "channels", {}).values())
         if taps != TAP_CHANNELS:
             raise InputError(f"encoder: expected the compact encoder, with taps of {TAP_CHANNELS} channels, got {taps}")
@@ -141,6 +153,14 @@ class UniversalGenerator(PairGenerator):
         nn.init.zeros_(self.gates.weight)
         assert self.gates.bias is not None
         nn.init.zeros_(self.gates.bias)
+        self.grounds = GroundSharing(inputs, ground_channels) if ground_channels else None
+        if ground_channels:
+            # Logits of the two maps of the whole photo in the mix of the heads, then of the openness of each depth.
+            self.sharing = nn.Conv2d(channels, 2 + depth, 1)
+            nn.init.zeros_(self.sharing.weight)
+            assert self.sharing.bias is not None
+            with torch.no_grad():
+                self.sharing.bias.zero_()[:2] = -1.5
 
     def thumbnail_side(self, masked: bool) -> int:
         """Return the side of the thumbnail that the encoder reads, for a photo with or without a mask."""
@@ -183,25 +203,50 @@ class UniversalGenerator(PairGenerator):
             of_style = self._attend(query, style, style_mask, own_mask)
             # One map per head, cell and region, (B, H, P, K, 12).
             maps = knothe_rosenblatt(of_content.moments, of_style.moments, self.floor.exp())
+            if self.grounds is not None:
+                maps = torch.cat([maps, self._whole_maps(own_mask, of_content, of_style).expand_as(maps[:, :2])], 1)
             local = to_plane(cell_sums(own_mask, content.moments).sum(2)) / (PLACES // CELLS) ** 2
             wanted = group_summary(of_style.weights, style)
         context = self.context(torch.cat([with_position(content.cells), local], 1))
         hidden = torch.relu(self.blocks(context + self.group(wanted)))
         gates = full_precision(self.gates(hidden)).flatten(2)
-        head, strength = gates[:, :-1].softmax(1), MAX_STRENGTH * (gates[:, -1:] + START).sigmoid()
+        logits, strength = gates[:, :-1], MAX_STRENGTH * (gates[:, -1:] + START).sigmoid()
+        if self.grounds is not None:
+            sharing = full_precision(self.sharing(hidden))
+            logits = torch.cat([logits, sharing[:, :2].flatten(2)], 1)
+        head = logits.softmax(1)
         size = (context.shape[0], COEFFICIENTS, self.depth, CELLS, CELLS)
         with no_autocast(maps):
             blended = torch.einsum("bhp,bhpkc->bpkc", head, maps)
             identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype)
             change = (blended - identity.view(-1)) * strength.transpose(1, 2)[..., None]
-            shares = region_shares(content.shares, own_mask).flatten(3)
+            regions = region_shares(content.shares, own_mask)
+            shares = regions.flatten(3)
             # One product per cell, because einsum would copy each of the small matrices.
             cells = change.transpose(2, 3) @ shares.permute(0, 3, 1, 2).contiguous()  # (B, P, 12, D)
             carried: torch.Tensor = cells.permute(0, 2, 3, 1).reshape(size)
+        grounds = None if self.grounds is None else self.grounds(content, regions, sharing[:, 2:])
+        if grounds is not None:
+            carried = grounds.share(carried)
         draft = self._draft(content, identity + carried, of_content.weights)
         reached = torch.relu(self.blocks(context + self.group(draft)))
         learned = full_precision(self.residual(hidden) - self.residual(reached)).reshape(size)
+        if grounds is not None:
+            learned = grounds.share(learned)
         return identity + carried + learned
+
+    def _whole_maps(self, own: torch.Tensor, content: Group, style: Group) -> torch.Tensor:
+        """Return two maps that all cells have in common, `(B, 2, 1, K, 12)`: one for each region, then one for all.
+
+        The moments are averages over the groups of all cells. A style that has more sky than the content therefore
+        does not count its sky more.
+        """
+        shares = cell_sums(own, torch.ones_like(own[:, :1]))[..., 0][:, None, ..., None]  # (B, 1, P, K, 1)
+        means = [group.moments / group.moments[..., :1].clamp_min(1e-8) for group in (content, style)]
+        of_region = [(shares * mean).mean((1, 2), keepdim=True) for mean in means]  # (B, 1, 1, K, 10)
+        of_all = [moments.sum(3, keepdim=True).expand_as(moments) for moments in of_region]
+        moments, wanted = (torch.cat(pair, 1) for pair in zip(of_region, of_all, strict=True))
+        return knothe_rosenblatt(moments, wanted, self.floor.exp())
 
     @torch.no_grad()
     def _draft(self, content: PhotoStatistics, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -5,15 +5,20 @@ from kornia.losses import total_variation
 from torch import nn
 
 from lookcast.checks import InputError
+from lookcast.losses.flatness import flatness_excess
 from lookcast.losses.smoothness import gamut_excess, grid_smoothness
 from lookcast.structures import Features, LossTerms, Stylization
 
 
 class DeepPhotoLoss(nn.Module):
-    """Weighted sum of content, segmented style, colour, photorealism, smoothness, total variation and gamut.
+    """Weighted sum of content, style, colour, photorealism, smoothness, total variation, gamut, truth and flatness.
 
     `L = w_c L_content + w_s L_style + w_k L_color + w_p L_photorealism + w_g L_smoothness + w_v L_variation
-    + w_o L_gamut`. A term of weight 0 is not computed and is reported as 0.
+    + w_o L_gamut + w_t L_truth + w_f L_flatness`. A term of weight 0 is not computed and is reported as 0.
+
+    For pairs whose truth is known, L_truth is the mean of `sqrt((O - T)^2 + 1e-4)` over pixels and channels, and the
+    weights of style and colour are multiplied by `style_share_with_truth`. Two halves of a photo differ in their
+    statistics, so a match of the statistics is not the truth.
 
     Args:
         content: content term, a function of (output features, content features).
@@ -21,10 +26,11 @@ class DeepPhotoLoss(nn.Module):
         color: colour term, a function of (output, style photo, content mask, style mask).
         photorealism: photorealism term, a function of (content, output); None for no photorealism term.
         content_weight, style_weight, color_weight, photorealism_weight, smoothness_weight, variation_weight,
-            gamut_weight: weights of the terms, at least 0.
+            gamut_weight, truth_weight, flatness_weight: weights of the terms, at least 0.
+        style_share_with_truth: factor of the weights of style and colour for pairs whose truth is known, at least 0.
 
     Raises:
-        InputError: a weight is negative.
+        InputError: a weight or the factor is negative.
 
     Reference:
         Luan et al. 2017, eq. 4.
@@ -43,6 +49,9 @@ class DeepPhotoLoss(nn.Module):
         smoothness_weight: float,
         variation_weight: float,
         gamut_weight: float,
+        truth_weight: float = 0.0,
+        flatness_weight: float = 0.0,
+        style_share_with_truth: float = 1.0,
     ) -> None:
         super().__init__()
         self.content, self.style, self.color, self.photorealism = content, style, color, photorealism
@@ -55,10 +64,18 @@ class DeepPhotoLoss(nn.Module):
             smoothness=torch.tensor(smoothness_weight),
             variation=torch.tensor(variation_weight),
             gamut=torch.tensor(gamut_weight),
+            truth=torch.tensor(truth_weight),
+            flatness=torch.tensor(flatness_weight),
         )
         for name, weight in self.weights._asdict().items():
             if not weight >= 0:  # this form refuses NaN too
                 raise InputError(f"{name}_weight: expected at least 0, got {weight:g}")
+        if not style_share_with_truth >= 0:
+            raise InputError(f"style_share_with_truth: expected at least 0, got {style_share_with_truth:g}")
+        share = style_share_with_truth
+        self.weights_with_truth = self.weights._replace(
+            style=share * self.weights.style, color=share * self.weights.color
+        )
 
     def forward(
         self,
@@ -70,6 +87,7 @@ class DeepPhotoLoss(nn.Module):
         style_features: Features,
         content_mask: torch.Tensor | None = None,
         style_mask: torch.Tensor | None = None,
+        truth: torch.Tensor | None = None,
     ) -> LossTerms:
         """Compute the terms and their weighted sum.
 
@@ -82,8 +100,10 @@ class DeepPhotoLoss(nn.Module):
             style_features: features of the style photos, with batch size 1 or B.
             content_mask: `(B, K, H, W)`; None stands for no mask.
             style_mask: `(1 or B, K, H', W')`; required with `content_mask`, and refused otherwise.
+            truth: the photos that the output should equal, `(B, 3, H, W)`; None if they are unknown.
         """
-        stylized, grid, weights = output.image, output.grid, self.weights
+        stylized, grid = output.image, output.grid
+        weights = self.weights if truth is None else self.weights_with_truth
         terms = {name: stylized.new_zeros(()) for name in LossTerms._fields if name != "total"}
         if weights.content > 0:
             terms["content"] = self.content(output_features, image_features)
@@ -99,5 +119,9 @@ class DeepPhotoLoss(nn.Module):
             terms["variation"] = total_variation(stylized, reduction="mean").mean()
         if weights.gamut > 0:
             terms["gamut"] = gamut_excess(stylized)
+        if weights.truth > 0 and truth is not None:
+            terms["truth"] = ((stylized - truth).square() + 1e-4).sqrt().mean()
+        if weights.flatness > 0:
+            terms["flatness"] = flatness_excess(image, stylized.clamp(0, 1))
         total = torch.stack([getattr(weights, name).to(term) * term for name, term in terms.items()]).sum()
         return LossTerms(total, **{name: term.detach() for name, term in terms.items()})

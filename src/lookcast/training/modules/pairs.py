@@ -8,11 +8,19 @@ from pydantic import Field
 
 from lookcast.checks import InputError
 from lookcast.data.sampling import seed_of
-from lookcast.data.transforms import generators_of, regional_grade
+from lookcast.data.transforms import (
+    Generators,
+    generators_of,
+    random_grade,
+    regional_grade,
+    slider_grade,
+    uniform,
+)
 from lookcast.generators.universal import UniversalGenerator
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.segmenters.pseudo_masks import PseudoMasks
-from lookcast.structures import PhotoBatch, Stylization
+from lookcast.segmenters.rough_masks import roughen
+from lookcast.structures import Features, LossTerms, PhotoBatch, Stylization
 from lookcast.training.modules.single import LookModule, Masks, Target, check_taps
 
 
@@ -26,7 +34,10 @@ class UniversalModule(LookModule):
         pseudo_masks: makes the masks of content and style by clustering.
         masked_share: share of the steps, in [0, 1], in which the generator gets the masks.
         style_grade: strength of the random grades, see `regional_grade`. In training, each region of the style photo is
-            graded at random. The clustering sees the style photo before these grades.
+            graded at random. The clustering sees the style photo before these grades. If content and style are windows
+            of one photo, the content before its own grade gets the same grades: the result is the truth.
+        rough_share: share of the steps with masks, in [0, 1], in which the generator gets rough masks (`roughen`). The
+            loss always compares the exact regions.
         options: arguments of `LookModule`, except `style` and `style_mask`.
 
     Raises:
@@ -40,6 +51,7 @@ class UniversalModule(LookModule):
         pseudo_masks: PseudoMasks,
         masked_share: Annotated[float, Field(ge=0, le=1)] = 0.5,
         style_grade: Annotated[float, Field(ge=0)] = 0.0,
+        rough_share: Annotated[float, Field(ge=0, le=1)] = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(style=None, style_mask=None, **options)
@@ -47,10 +59,12 @@ class UniversalModule(LookModule):
             raise InputError(
                 f"generator: {self.generator.name} takes no style photo; training on pairs needs a universal generator"
             )
-        if not 0 <= masked_share <= 1:
-            raise InputError(f"masked_share: expected a number in [0, 1], got {masked_share}")
+        for name, share in (("masked_share", masked_share), ("rough_share", rough_share)):
+            if not 0 <= share <= 1:
+                raise InputError(f"{name}: expected a number in [0, 1], got {share}")
         check_taps("module.pseudo_masks.taps", pseudo_masks.taps, self.encoder)
         self.pseudo_masks, self.masked_share, self.style_grade = pseudo_masks, masked_share, style_grade
+        self.rough_share = rough_share
 
     @torch.no_grad()
     def make_target(self, batch: PhotoBatch) -> Target:
@@ -66,14 +80,75 @@ class UniversalModule(LookModule):
             The target with the graded style photo, and the output. The generator gets the masks in a share of the
             steps.
         """
-        style_mask = target.masks[1]
-        if self.style_grade > 0 and style_mask is not None:
-            draws = generators_of([seed_of(seed, "regional grade") for seed in batch.seeds])
-            style = regional_grade(target.style, style_mask, self.style_grade, draws)
-            with torch.no_grad():
-                target = target._replace(style=style, style_features=self.encoder(style))
-        masked = bool(torch.rand(()) < self.masked_share)
-        return target, self._stylize(target, target.masks if masked else (None, None))
+        if self.style_grade > 0:
+            target = self._graded(batch, target)
+        masks: Masks = (None, None)
+        if torch.rand(()) < self.masked_share:
+            masks = target.masks
+            if torch.rand(()) < self.rough_share:
+                draws = [generators_of([seed_of(seed, "rough", n) for seed in batch.seeds]) for n in (0, 1)]
+                content_mask, style_mask = masks
+                assert content_mask is not None
+                assert style_mask is not None
+                masks = roughen(content_mask, draws[0]), roughen(style_mask, draws[1])
+        return target, self._stylize(target, masks)
+
+    @torch.no_grad()
+    def _graded(self, batch: PhotoBatch, target: Target) -> Target:
+        """Grade the regions of the style photos. For two windows of one photo, add the truth."""
+        content_mask, style_mask = target.masks
+        assert content_mask is not None
+        assert style_mask is not None
+        draws = generators_of([seed_of(seed, "regional grade") for seed in batch.seeds])
+        same = [n for n, flag in enumerate(batch.same_photo) if flag and batch.ungraded is not None]
+        other = [n for n in range(len(target.style)) if n not in same]
+        style, truth = target.style.clone(), None
+        if other:
+            style[other] = regional_grade(style[other], style_mask[other], self.style_grade, [draws[n] for n in other])
+        if same:
+            assert batch.ungraded is not None
+            # Side by side, because the contrast of a grade depends on the mean of the whole photo.
+            photos = torch.cat([batch.ungraded[same], style[same]], 3)
+            masks = torch.cat([content_mask[same], style_mask[same]], 3)
+            truth, style[same] = self._known_grade(photos, masks, [draws[n] for n in same]).chunk(2, 3)
+        features = self.encoder(style)
+        return target._replace(style=style, style_features=features, truth=truth, with_truth=tuple(same))
+
+    def _known_grade(self, photos: torch.Tensor, masks: torch.Tensor, draws: Generators) -> torch.Tensor:
+        """Grade photos of a known truth: a quarter by sliders, a quarter as a whole, half by region."""
+        case = uniform(draws, 1)[..., None, None].to(photos)
+        whole = torch.where(
+            case < 0.25,
+            slider_grade(photos, self.style_grade, draws),
+            random_grade(photos, 0.7 * self.style_grade, draws),
+        )
+        return torch.where(case < 0.5, whole, regional_grade(photos, masks, self.style_grade, draws))
+
+    def _terms(self, target: Target, output: Stylization, features: Features) -> LossTerms:
+        """Return the mean of the terms over the contents with a known truth and over the other contents."""
+        if target.truth is None:
+            return super()._terms(target, output, features)
+        count = len(target.content)
+        other = [n for n in range(count) if n not in target.with_truth]
+        means = []
+        for chosen, truth in ((list(target.with_truth), target.truth), (other, None)):
+            if chosen:
+                parts = [
+                    {tap: x[chosen] for tap, x in taps.items()}
+                    for taps in (target.content_features, features, target.style_features)
+                ]
+                masks = [None if mask is None else mask[chosen] for mask in target.masks]
+                grid = None if output.grid is None else output.grid[chosen]
+                terms = self.loss(
+                    target.content[chosen],
+                    target.style[chosen],
+                    Stylization(output.image[chosen], grid),
+                    *parts,
+                    *masks,
+                    truth,
+                )
+                means.append([len(chosen) / count * term for term in terms])
+        return LossTerms(*(torch.stack(values).sum() for values in zip(*means, strict=True)))
 
     def val_variants(self, batch: PhotoBatch, target: Target) -> Iterator[tuple[str, Stylization]]:
         """Yield two pairs `(prefix of the log keys, output)`: `val` with masks, then `val/unmasked` without masks."""

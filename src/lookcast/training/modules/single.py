@@ -29,6 +29,9 @@ class Target(NamedTuple):
         style: `(B, 3, h, w)`, or `(1, 3, h, w)` for one style photo for all contents.
         content_features, style_features: the features that the encoder returns for the two photos.
         masks: masks of the two photos; losses and metrics compare corresponding regions.
+        truth: the photos that the output should equal, `(N, 3, H, W)`, for the N contents in `with_truth`; None if no
+            truth is known.
+        with_truth: numbers of the contents whose truth is known, in the batch.
     """
 
     content: torch.Tensor
@@ -36,6 +39,8 @@ class Target(NamedTuple):
     content_features: Features
     style_features: Features
     masks: Masks
+    truth: torch.Tensor | None = None
+    with_truth: tuple[int, ...] = ()
 
 
 class LookModule(pl.LightningModule):

@@ -1,0 +1,91 @@
+"""Sharing of colour transforms between cells that show the same ground, such as one wall or one sky."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from lookcast.generators.statistics import CELLS, PhotoStatistics, blur_volume, cell_sums, with_position
+from lookcast.ops.precision import full_precision, no_autocast
+
+
+class Grounds(NamedTuple):
+    """For each cell of the grid, the cells at the same depth that show the same ground.
+
+    Attributes:
+        weights: `(B, D, P, P)`: a row for each of the P cells in a plane, with the weight of each cell. Rows sum to 1.
+        openness: `(B, D, P, 1)` in [0, 1]: 0 keeps the transform of a cell, 1 replaces it by the average over its
+            ground.
+    """
+
+    weights: torch.Tensor
+    openness: torch.Tensor
+
+    def share(self, change: torch.Tensor) -> torch.Tensor:
+        """Average changes of the grid, `(B, 12, D, GH, GW)`, over the ground of each cell."""
+        with no_autocast(change):
+            cells = change.flatten(3).permute(0, 2, 3, 1)  # (B, D, P, 12)
+            shared = torch.lerp(cells, self.weights @ cells, self.openness)
+            return shared.permute(0, 3, 1, 2).reshape(change.shape)
+
+
+class GroundSharing(nn.Module):
+    """Find the ground of each cell of the grid.
+
+    A wall or a sky covers many cells. The style that each cell attends to differs, so without sharing the wall would
+    get stripes, and a glow around an object before it. Two cells at the same depth of the grid share a ground if the
+    pixels that use them have similar colours, similar regions and similar features:
+    `weight[p, q] ~ mass[q] * exp(-|f[p] - f[q]|^2 / 2 - (spread[q] / limit)^2)`. Here, f holds the scaled mean colour,
+    the scaled shares of the regions and a projection of the features; spread is the standard deviation of the colours.
+    A cell with a small spread is open to sharing. A textured cell keeps its own transform.
+
+    Args:
+        inputs: number of channels that `with_position` returns.
+        channels: number of channels of the projected features.
+    """
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(inputs, channels, 1, bias=False)
+        # The start was measured with untrained sharing: a smaller scale leaves stripes, a larger one weakens the look.
+        self.color_scale = nn.Parameter(torch.full((3,), math.log(1 / 0.07)))
+        # Entry 0 scales regions of given masks, entry 1 predicted regions.
+        self.region_scale = nn.Parameter(torch.tensor([0.3, -1.2], device="cpu"))
+        self.limit = nn.Parameter(torch.tensor(math.log(0.07), device="cpu"))
+        with torch.no_grad():
+            self.project.weight.mul_(0.3)
+
+    def forward(self, content: PhotoStatistics, regions: torch.Tensor, bias: torch.Tensor) -> Grounds:
+        """Find the grounds of a content photo.
+
+        Args:
+            content: statistics of the content.
+            regions: `(B, K, D, 16, 16)`: the share of each region in each cell of the grid.
+            bias: `(B, D, 16, 16)`, added to the logits of the openness.
+        """
+        with no_autocast(content.places):
+            depth = content.shares.shape[1]
+            sums = cell_sums(content.shares, content.moments).permute(0, 3, 2, 1)
+            volume = sums.reshape(len(sums), -1, depth, CELLS, CELLS)
+            # A cell without pixels takes the colours of the pixels near it: slicing interpolates between cells.
+            near = blur_volume(volume) + 1e-4 * volume.sum(2, keepdim=True)
+            moments = (near[:, 1:] / near[:, :1].clamp_min(1e-8)).flatten(3).permute(0, 2, 3, 1)  # (B, D, P, 9)
+            color = moments[..., :3]
+            variance = (moments[..., [3, 6, 8]] - color.square()).clamp_min(0).sum(-1)
+            features = self.project(with_position(content.cells)).flatten(2).transpose(1, 2)
+            scale = self.region_scale[0 if content.mask is not None else 1].exp()
+            described = torch.cat(
+                [
+                    color * self.color_scale.exp(),
+                    scale * regions.flatten(3).permute(0, 2, 3, 1),
+                    full_precision(features)[:, None].expand(-1, depth, -1, -1),
+                ],
+                -1,
+            )
+            spread = (variance + 1e-8).sqrt() / self.limit.exp()
+            mass = volume[:, 0].flatten(2)
+            prior = (mass + 1e-6).log() - spread.square() - described.square().sum(-1) / 2
+            weights = (described @ described.transpose(2, 3) + prior[:, :, None]).softmax(-1)
+            openness = (3 * (1 - spread) + full_precision(bias).flatten(2)).sigmoid()
+            return Grounds(weights, openness[..., None])

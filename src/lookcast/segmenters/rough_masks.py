@@ -1,0 +1,51 @@
+"""Rough masks for training: masks as people paint them, a little beside the edges."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+MAX_SHIFT = 3
+"""Largest shift of a mask and of a border, in places of a mask `(B, K, 64, 64)`: 5 % of the width."""
+
+
+def roughen(mask: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """Displace the borders of masks at random, in another way for each mask.
+
+    Each mask stays unchanged, grows by one of its labels, shifts as a whole, becomes soft, or loses three quarters of
+    its resolution. The five cases are equally frequent.
+
+    Args:
+        mask: `(B, K, H, W)`, the labels sum to 1.
+        generators: one random generator for each mask.
+
+    Returns:
+        `(B, K, H, W)`, the labels sum to 1.
+    """
+    return torch.cat([_rough(one, draw) for one, draw in zip(torch.split(mask, 1), generators, strict=True)])
+
+
+def _rough(mask: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    case, distance = (
+        int(torch.randint(5, (), generator=generator)),
+        1 + int(torch.randint(MAX_SHIFT, (), generator=generator)),
+    )
+    size = 2 * distance + 1
+    if case == 1:  # one label grows over the others
+        grown = int(torch.randint(mask.shape[1], (), generator=generator))
+        area = F.max_pool2d(mask[:, grown : grown + 1], size, 1, distance)
+        rest = mask.clone()
+        rest[:, grown] = 0
+        rest = rest * ((1 - area) / rest.sum(1, keepdim=True).clamp_min(1e-6))
+        rest[:, grown] = 1 - rest.sum(1)
+        return rest
+    if case == 2:
+        down, right = (torch.randint(-distance, distance + 1, (2,), generator=generator)).tolist()
+        padded = F.pad(mask, (MAX_SHIFT,) * 4, mode="replicate")
+        height, width = mask.shape[-2:]
+        return padded[..., MAX_SHIFT + down :, MAX_SHIFT + right :][..., :height, :width]
+    if case == 3:
+        return F.avg_pool2d(F.pad(mask, (distance,) * 4, mode="replicate"), size, 1)
+    if case == 4:
+        return F.interpolate(F.avg_pool2d(mask, 4), mask.shape[-2:], mode="nearest")
+    return mask
