@@ -9,17 +9,25 @@ from lookcast.encoders.compact import CompactEncoder
 from lookcast.encoders.teacher import TeacherEncoder
 from lookcast.evaluation.pair_folder import find_pairs, read_pair
 from lookcast.evaluation.scoring import MEASURES, Scorer, mean_figures, open_encoder, show
-from lookcast.metrics.photo import edge_ssim, psnr
+from lookcast.metrics.photo import color_difference, edge_ssim, psnr
 from lookcast.metrics.style import gram_distance, sliced_wasserstein
 from lookcast.weights import CheckpointError
 from tests.encoders.test_teacher import teacher_arrays
 from tests.pair_folders import save_pairs
 from tests.photo_files import save_photo
 
-# Figures of two published results, by the scripts that measured the figures of the README.
+# Metrics of published results, by the independent script that measured the metrics of the README.
 REFERENCE = {
-    "07": {"edge_ssim": 0.63985, "gram": 0.32962, "swd": 2.85178, "affine": 0.014306, "invented": 17.75305},
-    "09": {"edge_ssim": 0.56882, "gram": 0.12187, "swd": 2.25826, "affine": 0.012338, "invented": 14.09402},
+    "07": {"edge_ssim": 0.64607, "gram": 0.26395, "swd": 2.90265, "affine": 0.010030, "invented": 17.92228},
+    "09": {"edge_ssim": 0.56968, "gram": 0.11806, "swd": 2.23840, "affine": 0.012353, "invented": 14.13165},
+    "33": {
+        "edge_ssim": 0.57908,
+        "gram": 1.45471,
+        "swd": 9.93525,
+        "affine": 0.05234,
+        "invented": 24.5950,
+        "flat": 10.4730,
+    },
 }
 
 
@@ -40,11 +48,12 @@ class TestScorer:
         assert figures["gram"] == float(gram_distance(encoder(output), encoder(pair.style), *masks))
         assert figures["swd"] == float(sliced_wasserstein(output, pair.style, *masks))
         assert figures["psnr"] == float(psnr(output, pair.truth))
+        assert figures["delta_e"] == float(color_difference(output, pair.truth))
 
     def test_the_content_itself(self, folder):
         pair = read_pair(find_pairs(folder)[1])
         figures = Scorer(pair, CompactEncoder()).score(pair.content)
-        assert figures.keys() == MEASURES.keys() - {"psnr", "ssim"}
+        assert figures.keys() == MEASURES.keys() - {"psnr", "ssim", "delta_e"}
         assert figures["edge_ssim"] > 1 - 1e-4
         assert figures["feature_distance"] == 0
         assert figures["affine"] < 0.01

@@ -14,7 +14,13 @@ ONE = ("trainer=cpu", "data.batch_size=4")
 LENGTH = ("trainer.max_steps=20", "trainer.val_check_interval=20", "callbacks.last.every_n_steps=5")
 LOOKS = {
     "look": ("data=folder",),
-    "universal": ("experiment=universal", "trainer.precision=32-true", "+optimizer.eps=1e-3", "encoder.weights=null", *UNIVERSAL[2:]),
+    "universal": (
+        "experiment=universal",
+        "trainer.precision=32-true",
+        "+optimizer.eps=1e-3",
+        "encoder.weights=null",
+        *UNIVERSAL[2:],
+    ),
 }
 
 

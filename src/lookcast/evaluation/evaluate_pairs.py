@@ -21,13 +21,13 @@ from lookcast.evaluation.pair_folder import (
     printable,
     read_pair,
     shrink,
+    to_compare,
 )
 from lookcast.evaluation.pictures import write_pictures
 from lookcast.evaluation.scoring import Figures, Scorer
 from lookcast.inference.stylizer import Stylizer
-from lookcast.ops.resize import resize_image
 from lookcast.photos.masks import read_mask
-from lookcast.photos.read import PhotoError, read_srgb, to_tensor
+from lookcast.photos.read import PhotoError, read_srgb
 
 
 class Output(NamedTuple):
@@ -105,8 +105,7 @@ def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, max_side: int |
         stylizer: the loaded checkpoint.
         use_masks: False stylizes without masks.
         max_side: contents are shrunk to at most this many pixels on the longer side before stylization. None keeps
-            the full size. With `max_side`, different filters shrink the content and the output for the comparison.
-            Because of the filters, even an unchanged photo has an `affine` value of .0075.
+            the full size.
 
     Raises:
         InputError: `max_side` is not positive.
@@ -160,7 +159,7 @@ def evaluate_pairs(
                 tensors = {
                     CONTENT: images.content,
                     **images.references,
-                    OUTPUT: resize_image(to_tensor(output.pixels), *images.content.shape[-2:]).clamp(0, 1),
+                    OUTPUT: to_compare(output.pixels, (images.content.shape[-2], images.content.shape[-1])),
                 }
                 scorer = Scorer(images, encoder)
                 figures = {column: scorer.score(tensor) for column, tensor in tensors.items()}

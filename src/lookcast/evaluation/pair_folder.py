@@ -190,7 +190,7 @@ def read_pair(files: PairFiles) -> PairImages:
         ]
     truth = None if files.truth is None else read_at(files.truth, size)
     references = {name: read_at(path, size) for name, path in files.references.items()}
-    return PairImages(resize_image(content, *size), style, masks[0], masks[1], truth, references)
+    return PairImages(to_compare(content_pixels, size), style, masks[0], masks[1], truth, references)
 
 
 def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
@@ -199,7 +199,18 @@ def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
     Raises:
         PhotoError: the photo can't be read.
     """
-    return resize_image(to_tensor(read_srgb(path)), *size).clamp(0, 1)
+    return to_compare(read_srgb(path), size)
+
+
+def to_compare(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
+    """Resize pixels `(H, W, 3)` to `size`, (height, width), with the filters that resize the content.
+
+    With another filter, even an unchanged photo would differ from the content.
+
+    Returns:
+        `(1, 3, height, width)` in [0, 1].
+    """
+    return resize_image(to_tensor(shrink(pixels, MAX_SIDE)), *size).clamp(0, 1)
 
 
 def shrink(pixels: npt.NDArray[np.uint8], max_side: int) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,15 @@ from lookcast.encoders.base import Encoder
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.encoders.teacher import TeacherEncoder
 from lookcast.evaluation.pair_folder import PairImages
-from lookcast.metrics.photo import affine_residual, color_ssim, edge_ssim, invented_residual, psnr
+from lookcast.metrics.photo import (
+    affine_residual,
+    color_difference,
+    color_ssim,
+    edge_ssim,
+    flat_spread,
+    invented_residual,
+    psnr,
+)
 from lookcast.metrics.style import feature_distance, gram_distance, sliced_wasserstein
 from lookcast.paths import check_file
 from lookcast.structures import Features
@@ -54,13 +62,18 @@ MEASURES = {
         1,
         "photorealism: like Affine, at a coarse scale, in 8-bit levels; finds clouds, stains, halos",
     ),
+    "flat": Measure(
+        "Flat", False, 1, "photorealism: spread of the output where the content is flat, in 8-bit levels; finds halos"
+    ),
     "feature_distance": Measure(
         "Features", False, 3, "content: distance between normalised features; a good look also increases this distance"
     ),
     "psnr": Measure("PSNR", True, 2, "peak signal-to-noise ratio against the truth, in decibels"),
     "ssim": Measure("SSIM", True, 3, "structural similarity to the truth"),
+    "delta_e": Measure("dE", False, 2, "mean colour difference to the truth in CIELAB (CIE 1976)"),
 }
-"""All metrics, in the order of the report. PSNR and SSIM exist only for pairs with a truth."""
+"""All metrics, in the order of the report. PSNR, SSIM and dE exist only for pairs with a truth. Flat is NaN for contents
+without flat areas."""
 
 
 class Scorer:
@@ -84,7 +97,7 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, output: torch.Tensor) -> Figures:
-        """Return the metrics of an output `(1, 3, H, W)`; PSNR and SSIM only if the pair has a truth.
+        """Return the metrics of an output `(1, 3, H, W)`; PSNR, SSIM and dE only if the pair has a truth.
 
         Raises:
             ShapeError: the output does not have the content's shape.
@@ -98,10 +111,12 @@ class Scorer:
             "swd": sliced_wasserstein(output, pair.style, *masks),
             "affine": affine_residual(pair.content, output),
             "invented": invented_residual(pair.content, output),
+            "flat": flat_spread(pair.content, output),
             "feature_distance": feature_distance(features, self.content_features),
         }
         if pair.truth is not None:
             figures |= {"psnr": psnr(output, pair.truth), "ssim": color_ssim(output, pair.truth)}
+            figures |= {"delta_e": color_difference(output, pair.truth)}
         return {key: value.item() for key, value in figures.items()}
 
 

@@ -6,6 +6,7 @@ from kornia.filters import spatial_gradient
 from kornia.metrics import ssim
 
 from lookcast.checks import ShapeError, check_image
+from lookcast.metrics.style import lab
 from lookcast.ops.color import luma
 from lookcast.ops.precision import full_precision, no_autocast
 
@@ -14,7 +15,9 @@ WINDOW = 11
 FINE_WINDOW, FINE_RIDGE = 3, 1e-5 / 9
 """Settings of `affine_residual`: side of the windows in pixels, and the ridge added to the variances of the content."""
 COARSE_SIDE, COARSE_WINDOW, COARSE_RIDGE = 128, 15, 1e-4
-"""Settings of `invented_residual`: longer side of the shrunk images in pixels, side of the windows, and the ridge."""
+"""Settings of the coarse metrics: longer side of the shrunk images in pixels, side of the windows, and the ridge."""
+FLAT_SPREAD, MIN_FLAT_SHARE = 5.0, 0.02
+"""Settings of `flat_spread`: limit of the content's spread in 8-bit levels, and smallest share of flat windows."""
 
 
 def edge_ssim(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
@@ -87,16 +90,55 @@ def invented_residual(content: torch.Tensor, output: torch.Tensor) -> torch.Tens
     Raises:
         ShapeError: the shapes differ, or a side of the shrunk images is shorter than a window.
     """
-    _check_two("content", content, "output", output, 1)
-    scale = COARSE_SIDE / max(content.shape[-2:])
-    size = tuple(round(side * scale) for side in content.shape[-2:])
-    if min(size) < COARSE_WINDOW:
-        expected = f"(B, 3, H, W) with sides in a ratio of at most {COARSE_SIDE}:{COARSE_WINDOW}"
-        raise ShapeError("content", expected, content.shape)
-    content, output = (F.interpolate(image, size, mode="area") for image in (content, output))
+    content, output = _coarse(content, output)
     _, residual = _unexplained(content, output, COARSE_WINDOW, COARSE_RIDGE)
     # The exact residual is positive because of the ridge, but rounding may make it negative.
     return residual.clamp_min(0).mean((1, 2, 3)).sqrt() * 255
+
+
+def flat_spread(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    """Return the spread of the output where the content is flat, which reveals halos and stripes in skies and walls.
+
+    Both images are resized by area, so that the longer side has 128 pixels. The spread of a 15x15 window is the
+    standard deviation of its colours, `sqrt(V_r + V_g + V_b)`. The metric is the root mean square of the output's
+    spread, over the windows in which the content's spread is below `FLAT_SPREAD`.
+
+    Args:
+        content: `(B, 3, H, W)` in [0, 1]; the shorter side is at least 15/128 of the longer one.
+        output: `(B, 3, H, W)` in [0, 1], in the shape of the content.
+
+    Returns:
+        `(B,)` in 8-bit levels, float64; NaN for a content with fewer than `MIN_FLAT_SHARE` of such windows.
+
+    Raises:
+        ShapeError: the shapes differ, or a side of the shrunk images is shorter than a window.
+    """
+    content, output = (image.double() for image in _coarse(content, output))
+
+    def spread_squared(image: torch.Tensor) -> torch.Tensor:
+        mean, square = (F.avg_pool2d(planes, COARSE_WINDOW, 1) for planes in (image, image.square()))
+        return (square - mean.square()).clamp_min(0).sum(1) * 255**2
+
+    flat = spread_squared(content) < FLAT_SPREAD**2
+    mean = (spread_squared(output) * flat).sum((1, 2)) / flat.sum((1, 2))
+    return torch.where(flat.double().mean((1, 2)) >= MIN_FLAT_SHARE, mean.sqrt(), torch.nan)
+
+
+def color_difference(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Return the mean colour difference of the pixels in CIELAB, `sqrt(dL^2 + da^2 + db^2)` (CIE 1976).
+
+    Args:
+        output: `(B, 3, H, W)` in [0, 1].
+        truth: `(B, 3, H, W)` in [0, 1], in the shape of the output.
+
+    Returns:
+        `(B,)` in Lab units.
+
+    Raises:
+        ShapeError: the shapes differ.
+    """
+    _check_two("output", output, "truth", truth, 1)
+    return (lab(output) - lab(truth)).norm(dim=1).mean((1, 2))
 
 
 def psnr(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -146,6 +188,17 @@ def _check_two(first: str, image: torch.Tensor, second: str, other: torch.Tensor
         raise ShapeError(second, str(tuple(image.shape)), other.shape)
     if min(image.shape[-2:]) < min_side:
         raise ShapeError(first, f"(B, 3, H >= {min_side}, W >= {min_side})", image.shape)
+
+
+def _coarse(content: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Resize both images by area, so that the longer side has `COARSE_SIDE` pixels."""
+    _check_two("content", content, "output", output, 1)
+    scale = COARSE_SIDE / max(content.shape[-2:])
+    size = tuple(round(side * scale) for side in content.shape[-2:])
+    if min(size) < COARSE_WINDOW:
+        expected = f"(B, 3, H, W) with sides in a ratio of at most {COARSE_SIDE}:{COARSE_WINDOW}"
+        raise ShapeError("content", expected, content.shape)
+    return F.interpolate(content, size, mode="area"), F.interpolate(output, size, mode="area")
 
 
 def _edges(image: torch.Tensor) -> torch.Tensor:
