@@ -72,8 +72,8 @@ MEASURES = {
     "ssim": Measure("SSIM", True, 3, "structural similarity to the truth"),
     "delta_e": Measure("dE", False, 2, "mean colour difference to the truth in CIELAB (CIE 1976)"),
 }
-"""All metrics, in the order of the report. PSNR, SSIM and dE exist only for pairs with a truth. Flat is NaN for contents
-without flat areas."""
+"""All metrics, in the order of the report. PSNR, SSIM and dE exist only for pairs with a truth. Flat is NaN if the
+content has no flat areas."""
 
 
 class Scorer:

@@ -138,7 +138,8 @@ def color_difference(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         ShapeError: the shapes differ.
     """
     _check_two("output", output, "truth", truth, 1)
-    return (lab(output) - lab(truth)).norm(dim=1).mean((1, 2))
+    difference: torch.Tensor = (lab(output) - lab(truth)).norm(dim=1).mean((1, 2))
+    return difference
 
 
 def psnr(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
