@@ -162,6 +162,16 @@ class UniversalGenerator(PairGenerator):
             with torch.no_grad():
                 self.sharing.bias.zero_()[:2] = -1.5
 
+    def with_grounds(self, ground_channels: int) -> "UniversalGenerator":
+        """Return a copy of a generator without grounds that shares grounds. The shared parts are untrained.
+
+        Args:
+            ground_channels: see the argument of the class.
+        """
+        generator = UniversalGenerator(self.encoder, **{**self.arguments, "ground_channels": ground_channels})
+        generator.load_state_dict(self.state_dict(), strict=False)  # only the new parts have no weights to load
+        return generator
+
     def thumbnail_side(self, masked: bool) -> int:
         """Return the side of the thumbnail that the encoder reads, for a photo with or without a mask."""
         return self.thumbnail if masked else self.unmasked_thumbnail

@@ -91,7 +91,7 @@ def _run(trainer: pl.Trainer, cfg: DictConfig, config: dict[str, Any], run_dir: 
     )  # one style photo for all contents
     datamodule = _build(cfg.data)
     module: LookModule = _build(cfg.module, _partial_=True)(
-        generator=_build(cfg.generator) if cfg.init_from is None else _start_from(cfg.init_from, style.get("style")),
+        generator=_build(cfg.generator) if cfg.init_from is None else _start_from(cfg, style.get("style")),
         encoder=_build(cfg.encoder),
         loss=_build(cfg.loss),
         optimizer=_build(cfg.optimizer),
@@ -205,19 +205,25 @@ def _check_interval(trainer: DictConfig) -> Any:
     return min(interval, batches)
 
 
-def _start_from(checkpoint: str, style: torch.Tensor | None) -> Generator:
-    """Load the generator of a checkpoint. With a style photo, specialise a universal generator to this photo.
+def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
+    """Load the generator of the checkpoint `init_from`.
+
+    With a style photo, a universal generator is specialised to this photo. Without a style photo, a universal generator
+    of a checkpoint without shared grounds gets `generator.ground_channels`.
 
     Raises:
         CheckpointError: the checkpoint does not exist, or the file is no checkpoint.
     """
     try:
-        generator, _ = checkpoints.load_checkpoint(checkpoints.find_checkpoint(checkpoint))
+        generator, _ = checkpoints.load_checkpoint(checkpoints.find_checkpoint(cfg.init_from))
     except checkpoints.CheckpointError as error:
         raise checkpoints.CheckpointError(f"init_from: {error}") from error
-    if style is not None and isinstance(generator, UniversalGenerator):
+    if not isinstance(generator, UniversalGenerator):
+        return generator
+    if style is not None:
         return FixedStyleGenerator.from_universal(generator, style)
-    return generator
+    channels = cfg.generator.get("ground_channels", 0)
+    return generator.with_grounds(channels) if channels > 0 and generator.grounds is None else generator
 
 
 def _build(config: DictConfig, **kwargs: Any) -> Any:
