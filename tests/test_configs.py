@@ -329,7 +329,7 @@ class TestRuns:
             overrides += [*UNIVERSAL, "trainer=cpu"]
         elif choice(name) != "experiment=quickstart":
             overrides += ["data=samples", "trainer=cpu", "style=sample:coffee"]
-        if name in ("experiment/single_look", "experiment/universal_finish"):
+        if name in ("experiment/single_look", "experiment/universal_finish", "experiment/universal_truth"):
             overrides.append(f"init_from={save_universal(tmp_path)}")
         if name == "experiment/painterly":
             overrides += ["generator.channels=8", "generator.blocks=1"]
@@ -344,7 +344,7 @@ class TestRuns:
         assert len(losses(tmp_path)) == header["steps"] == 2
         generators = {
             "experiment/painterly": "transform", "experiment/universal": "universal", "experiment/single_look": "baked",
-            "experiment/universal_finish": "universal",
+            "experiment/universal_finish": "universal", "experiment/universal_truth": "universal",
         }  # fmt: skip
         assert header["generator"]["name"] == generators.get(name, "bilateral")
         assert header["encoder"]["_target_"] == cfg.encoder._target_
