@@ -1,7 +1,6 @@
 """A generator for any style photo: colour transfer between matching regions, plus a learned part."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -10,6 +9,7 @@ from lookcast.checks import InputError, check_integer
 from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.grounds import GroundSharing
+from lookcast.generators.groups import Group, group_of, whole_maps
 from lookcast.generators.statistics import (
     CELLS,
     NUM_FEATURES,
@@ -37,28 +37,10 @@ MAX_STRENGTH = 1.25
 START = math.log(4)
 """Logit that gives the untrained generator a strength of 1. At .9, the colour distance would be a third larger."""
 LIMITS = {
-    "depth": 64,
-    "channels": 1024,
-    "blocks": 64,
-    "heads": 64,
-    "head_width": 256,
-    "regions": 64,
-    "ground_channels": 64,
-}
+    "depth": 64, "channels": 1024, "blocks": 64, "heads": 64,
+    "head_width": 256, "regions": 64, "ground_channels": 64,
+}  # fmt: skip
 """Maximum of each argument. The limits keep a checkpoint from allocating more memory than a machine has."""
-
-
-class Group(NamedTuple):
-    """The pixels of a content or style photo that resemble each cell of the content.
-
-    Attributes:
-        moments: `(B, H, P, K, 10)`: the colour moments of the pixels, for every head, cell and region.
-        weights: `(B, P, P)`: a row for each cell of the content, with the weight of each cell of the photo. The weights
-            are averages over heads and regions.
-    """
-
-    moments: torch.Tensor
-    weights: torch.Tensor
 
 
 class UniversalGenerator(PairGenerator):
@@ -212,9 +194,10 @@ class UniversalGenerator(PairGenerator):
             of_content = self._attend(query, content, own_mask, own_mask)
             of_style = self._attend(query, style, style_mask, own_mask)
             # One map per head, cell and region, (B, H, P, K, 12).
-            maps = knothe_rosenblatt(of_content.moments, of_style.moments, self.floor.exp())
+            floor = self.floor.exp()
+            maps = knothe_rosenblatt(of_content.moments, of_style.moments, floor)
             if self.grounds is not None:
-                maps = torch.cat([maps, self._whole_maps(own_mask, of_content, of_style).expand_as(maps[:, :2])], 1)
+                maps = torch.cat([maps, whole_maps(own_mask, of_content, of_style, floor).expand_as(maps[:, :2])], 1)
             local = to_plane(cell_sums(own_mask, content.moments).sum(2)) / (PLACES // CELLS) ** 2
             wanted = group_summary(of_style.weights, style)
         context = self.context(torch.cat([with_position(content.cells), local], 1))
@@ -245,19 +228,6 @@ class UniversalGenerator(PairGenerator):
             learned = grounds.share(learned)
         return identity + carried + learned
 
-    def _whole_maps(self, own: torch.Tensor, content: Group, style: Group) -> torch.Tensor:
-        """Return two maps that all cells have in common, `(B, 2, 1, K, 12)`: one for each region, then one for all.
-
-        The moments are averages over the groups of all cells. A style that has more sky than the content therefore
-        does not count its sky more.
-        """
-        shares = cell_sums(own, torch.ones_like(own[:, :1]))[..., 0][:, None, ..., None]  # (B, 1, P, K, 1)
-        means = [group.moments / group.moments[..., :1].clamp_min(1e-8) for group in (content, style)]
-        of_region = [(shares * mean).mean((1, 2), keepdim=True) for mean in means]  # (B, 1, 1, K, 10)
-        of_all = [moments.sum(3, keepdim=True).expand_as(moments) for moments in of_region]
-        moments, wanted = (torch.cat(pair, 1) for pair in zip(of_region, of_all, strict=True))
-        return knothe_rosenblatt(moments, wanted, self.floor.exp())
-
     @torch.no_grad()
     def _draft(self, content: PhotoStatistics, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Apply a grid to the thumbnail of the content, and summarise the groups of the content in this draft."""
@@ -285,13 +255,4 @@ class UniversalGenerator(PairGenerator):
         """
         key = self._split(self.key(with_position(photo.cells)))
         attention = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(-1)
-        # A cell may attend only to cells outside its region. A hundredth of uniform attention keeps the sums positive.
-        attention = 0.99 * attention + 0.01 / attention.shape[-1]
-        sums = cell_sums(mask, photo.moments)  # (B, P, K, 10)
-        moments = attention @ sums.flatten(2)[:, None]
-        moments = moments.view(*moments.shape[:3], *sums.shape[2:])
-        shares = cell_sums(own, torch.ones_like(own[:, :1]))[..., 0]  # (B, P, K)
-        shares = shares / shares.sum(-1, keepdim=True).clamp_min(1e-6)
-        mass = moments[..., 0].clamp_min(1e-8)
-        weights = (shares[:, None] / mass) @ sums[..., 0].transpose(1, 2)[:, None] * attention
-        return Group(moments, weights.mean(1))
+        return group_of(attention, photo, mask, own)

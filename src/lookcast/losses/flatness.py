@@ -15,10 +15,10 @@ def flatness_excess(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor
 
     `mean w (V_o - V_c)^+`, where V is the variance of the colours in a window, summed over the channels. The weight is
     `w = sigmoid(5 - s)`, where s is the spread of the content in 8-bit levels. Windows have 15 x 15 pixels of the
-    images at half size.
+    images at half size; a window is at most as large as the image.
 
     Args:
-        content: `(B, 3, H, W)` in [0, 1], at least 30 px per side.
+        content: `(B, 3, H, W)` in [0, 1], at least 2 px per side.
         output: stylized content, same shape.
 
     Returns:
@@ -33,5 +33,6 @@ def flatness_excess(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor
 def _variance(image: torch.Tensor) -> torch.Tensor:
     small = F.avg_pool2d(image, 2)
     centered = small - small.mean((-2, -1), keepdim=True)  # keeps digits: E[x^2] - E[x]^2 subtracts two close numbers
-    mean, square = (F.avg_pool2d(x, _WINDOW, 1) for x in (centered, centered.square()))
+    window = [min(_WINDOW, side) for side in small.shape[-2:]]
+    mean, square = (F.avg_pool2d(x, window, 1) for x in (centered, centered.square()))
     return (square - mean.square()).sum(1)

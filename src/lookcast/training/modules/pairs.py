@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 
 from lookcast.checks import InputError
@@ -85,7 +86,8 @@ class UniversalModule(LookModule):
         masks: Masks = (None, None)
         if torch.rand(()) < self.masked_share:
             masks = target.masks
-            if torch.rand(()) < self.rough_share:
+            # Without rough masks, no number is drawn, so that the later draws of old runs stay the same.
+            if self.rough_share > 0 and torch.rand(()) < self.rough_share:
                 draws = [generators_of([seed_of(seed, "rough", n) for seed in batch.seeds]) for n in (0, 1)]
                 content_mask, style_mask = masks
                 assert content_mask is not None
@@ -107,9 +109,13 @@ class UniversalModule(LookModule):
             style[other] = regional_grade(style[other], style_mask[other], self.style_grade, [draws[n] for n in other])
         if same:
             assert batch.ungraded is not None
-            # Side by side, because the contrast of a grade depends on the mean of the whole photo.
+            # Side by side, because the contrast of a grade depends on the mean of the whole photo. Masks are resized
+            # one by one, because a resize of both would mix their labels at the border between the photos.
             photos = torch.cat([batch.ungraded[same], style[same]], 3)
-            masks = torch.cat([content_mask[same], style_mask[same]], 3)
+            resized = [
+                F.interpolate(mask[same], style.shape[-2:], mode="bilinear") for mask in (content_mask, style_mask)
+            ]
+            masks = torch.cat(resized, 3)
             truth, style[same] = self._known_grade(photos, masks, [draws[n] for n in same]).chunk(2, 3)
         features = self.encoder(style)
         return target._replace(style=style, style_features=features, truth=truth, with_truth=tuple(same))
