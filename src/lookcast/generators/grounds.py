@@ -67,7 +67,7 @@ class GroundSharing(nn.Module):
         with no_autocast(content.places):
             depth = content.shares.shape[1]
             sums = cell_sums(content.shares, content.moments).permute(0, 3, 2, 1)
-            volume = sums.reshape(len(sums), -1, depth, CELLS, CELLS)
+            volume = sums.reshape(sums.shape[0], -1, depth, CELLS, CELLS)  # `len` would fix the batch of an export
             # A cell without pixels takes the colours of the pixels near it: slicing interpolates between cells.
             near = blur_volume(volume) + 1e-4 * volume.sum(2, keepdim=True)
             moments = (near[:, 1:] / near[:, :1].clamp_min(1e-8)).flatten(3).permute(0, 2, 3, 1)  # (B, D, P, 9)

@@ -197,7 +197,8 @@ class UniversalGenerator(PairGenerator):
             floor = self.floor.exp()
             maps = knothe_rosenblatt(of_content.moments, of_style.moments, floor)
             if self.grounds is not None:
-                maps = torch.cat([maps, whole_maps(own_mask, of_content, of_style, floor).expand_as(maps[:, :2])], 1)
+                whole = whole_maps(own_mask, of_content, of_style, floor)
+                maps = torch.cat([maps, whole.expand(-1, -1, maps.shape[2], -1, -1)], 1)
             local = to_plane(cell_sums(own_mask, content.moments).sum(2)) / (PLACES // CELLS) ** 2
             wanted = group_summary(of_style.weights, style)
         context = self.context(torch.cat([with_position(content.cells), local], 1))
