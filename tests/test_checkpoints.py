@@ -71,6 +71,19 @@ class TestSaveCheckpoint:
         assert not loaded.training
         assert header["generator"] == {"name": "universal", "arguments": UNIVERSAL, "encoder": None}
 
+    def test_a_universal_generator_of_before_shared_grounds(self, tmp_path):
+        # Its header lacks the argument.
+        generator, path = universal_look(), tmp_path / "look.safetensors"
+        save_checkpoint(path, generator, HEADER)
+        arguments = {name: value for name, value in UNIVERSAL.items() if name != "ground_channels"}
+        rewrite(path, lambda header: {**header, "generator": {**header["generator"], "arguments": arguments}})
+        loaded, header = load_checkpoint(path)
+        assert header["generator"]["arguments"] == arguments
+        assert loaded.grounds is None
+        content, style = photo("chelsea").float(), photo("coffee").float()
+        with torch.no_grad():
+            assert torch.equal(loaded(content, style).image, generator(content, style).image)
+
     def test_round_trip_of_a_baked_look(self, tmp_path):
         generator = baked_look(photo("coffee").float())
         save_checkpoint(tmp_path / "look.safetensors", generator, HEADER)

@@ -22,6 +22,7 @@ from lookcast.losses.deep_photo import DeepPhotoLoss
 from lookcast.losses.photorealism import MattingPenalty
 from lookcast.losses.style import PaperStyleLoss
 from lookcast.paths import shipped
+from lookcast.structures import LossTerms
 from lookcast.training.arguments import check_arguments
 from lookcast.training.modules.pairs import UniversalModule
 from lookcast.training.modules.single import LookModule
@@ -204,7 +205,7 @@ class TestInstantiate:
         assert type(module) is (UniversalModule if name.endswith("universal") else LookModule)
         assert module.generator is parts["generator"]
         if name.endswith("universal"):
-            assert (module.masked_share, module.pseudo_masks.max_regions) == (0.5, 6)
+            assert (module.masked_share, module.rough_share, module.pseudo_masks.max_regions) == (0.5, 0, 6)
             assert set(module.pseudo_masks.taps) <= set(parts["encoder"].taps)
 
     @pytest.mark.parametrize("name", of_group("encoder"))
@@ -221,8 +222,8 @@ class TestInstantiate:
         cfg = composed(choice(name), *NEEDED)
         loss = build(cfg, "loss")
         assert isinstance(loss, DeepPhotoLoss)
-        for term in ("content", "style", "color", "photorealism", "smoothness", "variation", "gamut"):
-            assert float(getattr(loss.weights, term)) == pytest.approx(cfg.loss[f"{term}_weight"])
+        for term in LossTerms._fields[1:]:
+            assert float(getattr(loss.weights, term)) == pytest.approx(cfg.loss.get(f"{term}_weight", 0))
 
     @pytest.mark.parametrize("name", of_group("loss/photorealism"))
     def test_penalties(self, name):

@@ -40,7 +40,8 @@ class TestCollate:
 
     def test_pairs(self):
         pairs = [
-            PairSample(sample(CHELSEA, n, skipped=(f"c{n}",)), sample(COFFEE, n, skipped=(f"s{n}",))) for n in (3, 4)
+            PairSample(sample(CHELSEA, n, skipped=(f"c{n}",)), sample(COFFEE, n, skipped=(f"s{n}",)), n == 4)
+            for n in (3, 4)
         ]
         batch = collate_pairs(pairs)
         assert isinstance(batch, PairBatch)
@@ -48,6 +49,7 @@ class TestCollate:
         assert batch.content.pixels == (CHELSEA, CHELSEA)
         assert batch.style.pixels == (COFFEE, COFFEE)
         assert (batch.content.skipped, batch.style.skipped) == (("c3", "c4"), ("s3", "s4"))
+        assert batch.same == (False, True)
 
 
 class TestTrainBatch:
@@ -60,7 +62,7 @@ class TestTrainBatch:
         assert (batch.content_mask, batch.style, batch.style_mask) == (None, None, None)
 
     def test_pairs(self):
-        pairs = [PairSample(sample(CHELSEA, 6, skipped=("a",)), sample(COFFEE, 6, use="style", skipped=("b",)))]
+        pairs = [PairSample(sample(CHELSEA, 6, skipped=("a",)), sample(COFFEE, 6, use="style", skipped=("b",)), False)]
         batch = BatchTransform(24, 0.0, 0.0, 0).train_batch(collate_pairs(pairs), 4)
         assert batch.content.shape == batch.style.shape == (1, 3, 24, 24)
         assert not torch.equal(batch.content, batch.style)
@@ -95,9 +97,47 @@ class TestTrainBatch:
         assert transform.train_batch(batch, 8).seed != BatchTransform(16, 0.0, 0.0, 4).train_batch(batch, 8).seed
 
 
+class TestUngraded:
+    """The content before its grade: the truth needs it, if the style is a window of the same photo."""
+
+    def batch(self, same, content_grade=0.0, style_grade=0.0):
+        count = len(same)
+        pairs = [PairSample(*pair) for pair in zip(many(count), many(count, "style"), same, strict=True)]
+        return BatchTransform(4, content_grade, style_grade, 0).train_batch(collate_pairs(pairs), 0)
+
+    def test_equals_the_content_without_grades(self):
+        batch = self.batch([True, False])
+        assert batch.same_photo == (True, False)
+        assert torch.equal(batch.ungraded, batch.content)
+
+    def test_equals_the_content_where_none_was_drawn(self):
+        batch = self.batch([True] * 100, content_grade=0.5)
+        assert torch.equal(batch.ungraded, self.batch([True] * 100).content)
+        changed = (batch.content != batch.ungraded).flatten(1).any(1)
+        assert 30 < changed.sum() < 70
+        seeds = [seed_of(0, "content", position) for position in range(100)]
+        assert torch.equal(batch.content, grade_some(batch.ungraded, 0.5, 0.5, seeds))
+
+    def test_is_mirrored_like_the_content(self):
+        pairs = [PairSample(sample(CHELSEA, 0, flip=True), sample(CHELSEA, 0, use="style"), True)]
+        batch = BatchTransform(24, 0.0, 0.0, 0).train_batch(collate_pairs(pairs), 0)
+        assert torch.equal(batch.ungraded, batch.content)
+        assert not torch.equal(batch.ungraded, batch.style)
+
+    def test_none_without_a_known_truth(self):
+        assert self.batch([False, False], content_grade=0.5).ungraded is None
+        # The grade of the style is unknown to a later step.
+        graded = self.batch([True, True], style_grade=0.5)
+        assert graded.ungraded is None
+        assert graded.same_photo == (True, True)
+        assert BatchTransform(4, 0.5, 0.0, 0).train_batch(collate(many(2)), 0).ungraded is None
+        pair = PairSample(sample(), sample(COFFEE), True)
+        assert BatchTransform(4, 0.5, 0.0, 0).val_batch(collate_pairs([pair])).ungraded is None
+
+
 class TestGrades:
     def graded(self, content_grade, style_grade, count=400):
-        pairs = [PairSample(*pair) for pair in zip(many(count), many(count, "style"), strict=True)]
+        pairs = [PairSample(*pair, same=False) for pair in zip(many(count), many(count, "style"), strict=True)]
         return BatchTransform(4, content_grade, style_grade, 0).train_batch(collate_pairs(pairs), 0)
 
     def test_share_of_graded_photos(self):
@@ -154,7 +194,7 @@ class TestValBatch:
 
     def test_pairs_and_masks(self):
         labels = torch.full((1, *CHELSEA.shape[1:]), 2, dtype=torch.uint8)
-        pair = PairSample(sample(CHELSEA, labels=labels), sample(COFFEE))
+        pair = PairSample(sample(CHELSEA, labels=labels), sample(COFFEE), False)
         batch = BatchTransform(24, 1.0, 1.0, 0).val_batch(collate_pairs([pair]))
         assert torch.equal(batch.style, COFFEE[None] / 255)
         assert torch.equal(batch.content_mask[:, 2], torch.ones(1, *CHELSEA.shape[1:]))

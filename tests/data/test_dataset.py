@@ -9,7 +9,7 @@ from PIL import Image
 from lookcast.checks import InputError
 from lookcast.data import dataset
 from lookcast.data.dataset import TrainPairs, TrainPhotos, ValPairs, ValPhotos, torch_seed
-from lookcast.data.sources.base import CachedPhotos
+from lookcast.data.sources.base import CachedPhotos, DecodedPhoto
 from lookcast.data.sources.folder import PhotoFolder, find_photos
 from tests.runs import break_photo, save_mask, save_masks, save_photos
 
@@ -25,6 +25,22 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def others(tmp_path_factory):
     return CachedPhotos(PhotoFolder(find_photos(save_photos(tmp_path_factory.mktemp("others"), 4, (40, 40)))), 10**6)
+
+
+class Positions:
+    """A source of one photo, given as pixels."""
+
+    def __init__(self, pixels):
+        self.pixels = pixels
+
+    def __len__(self):
+        return 1
+
+    def name(self, number):
+        return "positions"
+
+    def read(self, number):
+        return DecodedPhoto(self.pixels, None)
 
 
 def same(first, second):
@@ -184,9 +200,11 @@ class TestTrainPairs:
 
     @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
     def test_share_of_pairs_of_one_photo(self, photos, share):
-        pairs = self.pairs(photos, photos, share)
-        ours = [which(pair.content, photos) == which(pair.style, photos) for pair in map(pairs.__getitem__, range(240))]
-        assert sum(ours) / 240 == pytest.approx(share + (1 - share) / 12, abs=0.08)  # 1/12 of the draws
+        pairs = [self.pairs(photos, photos, share)[position] for position in range(240)]
+        assert sum(pair.same for pair in pairs) / 240 == pytest.approx(share, abs=0.08)
+        others = [pair for pair in pairs if not pair.same]
+        equal = [which(pair.content, photos) == which(pair.style, photos) for pair in others]
+        assert sum(equal) <= 0.2 * len(others)  # 1/12 of the draws
 
     def test_one_photo_gives_two_windows(self, photos):
         pairs = self.pairs(photos, photos, 1.0, scale=(0.2, 0.5))
@@ -194,11 +212,28 @@ class TestTrainPairs:
         assert all(pairs[n].content.seed != pairs[n].style.seed for n in range(20))
 
     def test_a_share_changes_no_window(self, photos):
-        # A pair of one photo has another style photo, and nothing else changes.
+        # A pair of one photo has other windows, and no other pair changes.
         plain, some = self.pairs(photos, photos, 0.0), self.pairs(photos, photos, 0.5)
         for position in range(20):
-            assert same(plain[position].content, some[position].content)
+            if not some[position].same:
+                assert same(plain[position].content, some[position].content)
+                assert same(plain[position].style, some[position].style)
+            assert plain[position].content.seed == some[position].content.seed
             assert plain[position].style.seed == some[position].style.seed
+
+    @pytest.mark.parametrize("size", [(200, 60), (60, 200)])
+    def test_windows_of_one_photo_overlap_little(self, size):
+        # Each pixel holds its own position along the longer side.
+        along = np.arange(200, dtype=np.uint8)
+        pixels = np.broadcast_to(along[None, :] if size[0] < size[1] else along[:, None], size)
+        source = Positions(np.repeat(pixels[..., None], 3, 2))
+        sides = set()
+        for position in range(60):
+            pair = self.pairs(source, source, 1.0, scale=(0.6, 1.0))[position]
+            ends = [(int(part.pixels.min()), int(part.pixels.max()) + 1) for part in (pair.content, pair.style)]
+            assert min(end[1] for end in ends) - max(end[0] for end in ends) <= 0.3 * 200 + 1  # ends are rounded
+            sides.add(ends[0] < ends[1])
+        assert sides == {False, True}  # the content may come first or last
 
     def test_skips_unreadable_contents_and_styles(self, tmp_path):
         found = find_photos(save_photos(tmp_path, 3, (48, 48)))
@@ -256,6 +291,7 @@ class TestValPairs:
             for index, other in enumerate([2, 3, 0, 1, 2]):  # half the list further
                 assert which(pairs[index].content, photos) == index
                 assert which(pairs[index].style, others) == other
+                assert pairs[index].same is False
 
     @pytest.mark.parametrize("count", [2, 3, 8])
     def test_no_photo_is_its_own_style(self, photos, count):

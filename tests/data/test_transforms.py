@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torchvision.transforms.v2 import functional as vision
 
 from lookcast.data.transforms import (
+    draw_parts,
     draw_window,
     generators_of,
     grade_some,
@@ -11,6 +12,7 @@ from lookcast.data.transforms import (
     regional_grade,
     resize_windows,
     shrink_to,
+    slider_grade,
     uniform,
 )
 from lookcast.ops.color import luma
@@ -77,6 +79,74 @@ class TestDrawWindow:
             return [draw_window((99, 77), (0.3, 1.0)) for _ in range(5)]
 
         assert drawn(0) == drawn(0) != drawn(1)
+
+    def test_the_whole_photo_is_the_default_part(self):
+        for size in ((99, 77), (77, 99), (50, 50)):
+            drawn = []
+            for part in ((), ((0.0, 1.0),)):
+                torch.manual_seed(0)
+                drawn.append([draw_window(size, (0.3, 1.0), *part) for _ in range(5)])
+            assert drawn[0] == drawn[1]
+
+    @pytest.mark.parametrize("size", [(90, 240), (240, 90), (100, 100), (16, 17), (17, 16)])
+    @pytest.mark.parametrize("part", [(0.0, 0.4), (0.35, 1.0), (0.2, 0.7)])
+    def test_lies_inside_the_part(self, size, part):
+        torch.manual_seed(0)
+        ends = [round(end * max(size)) for end in part]
+        tall = size[0] > size[1]
+        seen = [draw_window(size, (0.3, 1.0), part) for _ in range(60)]
+        for window in seen:
+            along, across = (window.top, window.left) if tall else (window.left, window.top)
+            length, breadth = (window.height, window.width) if tall else (window.width, window.height)
+            assert ends[0] <= along < along + length <= ends[1]
+            assert 0 <= across < across + breadth <= min(size)
+        # The windows reach both ends of the part.
+        begins = [window.top if tall else window.left for window in seen]
+        assert min(begins) <= ends[0] + 0.15 * max(size)
+        assert max(w.top + w.height if tall else w.left + w.width for w in seen) >= ends[1] - 0.15 * max(size)
+
+    def test_area_is_a_share_of_the_part(self):
+        torch.manual_seed(0)
+        windows = [draw_window((240, 640), (0.25, 0.5), (0.5, 1.0)) for _ in range(300)]
+        shares = [window.height * window.width / (240 * 320) for window in windows]
+        assert 0.25 * 0.97 < min(shares) < max(shares) < 0.5 * 1.03
+        assert sum(shares) / 300 == pytest.approx(0.375, rel=0.12)
+
+
+class TestDrawParts:
+    def drawn(self, count=2000, seed=0):
+        torch.manual_seed(seed)
+        return [draw_parts() for _ in range(count)]
+
+    def test_cover_the_photo_and_overlap_little(self):
+        overlaps = []
+        for parts in self.drawn():
+            first, second = sorted(parts)
+            assert first[0] == 0
+            assert second[1] == 1
+            overlaps.append(first[1] - second[0])
+        assert min(overlaps) >= 0
+        assert max(overlaps) <= 0.3 + 1e-12
+        assert min(overlaps) < 0.01
+        assert max(overlaps) > 0.29
+
+    def test_cut(self):
+        cuts = [(first[1] + second[0]) / 2 for first, second in map(sorted, self.drawn())]
+        assert 0.35 <= min(cuts) < 0.36
+        assert 0.64 < max(cuts) <= 0.65
+
+    def test_order_is_random(self):
+        parts = self.drawn()
+        swapped = sum(first > second for first, second in parts) / len(parts)
+        assert swapped == pytest.approx(0.5, abs=0.05)
+        # The order does not depend on the cut.
+        for flag in (False, True):
+            chosen = [sorted(pair) for pair in parts if (pair[0] > pair[1]) is flag]
+            mean = sum((first[1] + second[0]) / 2 for first, second in chosen) / len(chosen)
+            assert mean == pytest.approx(0.5, abs=0.01)  # a standard deviation is .003
+
+    def test_seeded(self):
+        assert self.drawn(5) == self.drawn(5) != self.drawn(5, seed=1)
 
 
 class TestResizeWindows:
@@ -285,6 +355,79 @@ class TestRandomGrade:
         warmth = means[:, 0] - means[:, 2]
         assert warmth.min() < -0.1
         assert warmth.max() > 0.1
+
+
+class TestSliderGrade:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_shape(self, dtype):
+        image = rand(2, 3, 9, 7, dtype=dtype)
+        graded = slider_grade(image, 1.0, seeded(2))
+        assert graded.shape == image.shape
+        assert graded.dtype == dtype
+
+    def test_strength_0_is_the_identity(self):
+        # torchvision computes hues in float32: 6e-8 of a hue of up to 6 sectors is 4e-7.
+        image = photo("astronaut")
+        torch.testing.assert_close(slider_grade(image, 0.0, seeded(1)), image, rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize("strength", [0.5, 1.0, 4.0])
+    def test_range(self, strength):
+        for image in (photo("chelsea")[..., :20, :20], torch.zeros(1, 3, 20, 20), torch.ones(1, 3, 20, 20)):
+            graded = slider_grade(image.expand(100, -1, -1, -1), strength, seeded(100))
+            assert 0 <= graded.min() <= graded.max() <= 1
+            assert not graded.isnan().any()
+
+    def test_limits_of_the_brightness(self):
+        # Grey has no contrast, saturation and hue. One factor, from .6 to 1.4.
+        grey = torch.full((2000, 3, 1, 1), 0.4).double()
+        graded = slider_grade(grey, 1.0, seeded(2000))
+        assert graded.std(1).max() < 1e-12
+        assert 0.24 - 1e-12 <= graded.min() < 0.25
+        assert 0.55 < graded.max() <= 0.56 + 1e-12
+        assert float(graded.mean()) == pytest.approx(0.4, abs=0.01)
+
+    def test_matches_reference(self):
+        # The steps of each photo, one after another, in the order that its generator draws.
+        image = photo("coffee")[..., :9, :12].expand(8, -1, -1, -1)
+        orders = set()
+        for given, graded, generator in zip(image, slider_grade(image, 0.8, seeded(8)), seeded(8), strict=True):
+            bright, contrast, saturation, hue = (0.8 * (2 * torch.rand(4, generator=generator) - 1)).tolist()
+            order = tuple(torch.randperm(4, generator=generator).tolist())
+            expected = given
+            for step in order:
+                if step == 0:
+                    expected = (expected * (1 + 0.4 * bright)).clamp(0, 1)
+                elif step == 1:
+                    mean = luma(expected[None]).mean()
+                    expected = (mean + (expected - mean) * (1 + 0.4 * contrast)).clamp(0, 1)
+                elif step == 2:
+                    grey = luma(expected[None])[0]
+                    expected = (grey + (expected - grey) * (1 + 0.4 * saturation)).clamp(0, 1)
+                else:
+                    expected = vision.adjust_hue(expected, 0.05 * hue)
+            # torchvision's weights of luma have four digits.
+            torch.testing.assert_close(graded, expected, rtol=0, atol=1e-3)
+            orders.add(order)
+        assert len(orders) > 3
+
+    def test_is_stronger_with_the_strength(self):
+        image = photo("coffee").expand(40, -1, -1, -1)
+        changes = [(slider_grade(image, strength, seeded(40)) - image).abs().mean() for strength in (0.1, 0.5, 1.0)]
+        assert 2 * changes[0] < changes[1]
+        assert 1.3 * changes[1] < changes[2]
+
+    def test_invariance_to_the_rest_of_the_batch(self):
+        first, second = photo("chelsea")[..., :16, :16], photo("coffee")[..., :16, :16]
+        alone = slider_grade(first, 1.0, generators_of([5]))
+        for others, seeds in (([second], [6]), ([second.flip(1)], [7]), ([second, first], [8, 9])):
+            among = slider_grade(torch.cat([first, *others]), 1.0, generators_of([5, *seeds]))
+            assert torch.equal(among[:1], alone)
+            assert not torch.equal(among[-1:], alone)
+
+    def test_leaves_the_global_generator_unchanged(self):
+        state = torch.get_rng_state()
+        slider_grade(photo("astronaut"), 1.0, seeded(1))
+        assert torch.equal(torch.get_rng_state(), state)
 
 
 class TestGradeSome:

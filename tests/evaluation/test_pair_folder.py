@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from lookcast.checks import InputError
-from lookcast.evaluation.pair_folder import find_pairs, photos_by_name, read_at, read_pair
+from lookcast.evaluation.pair_folder import find_pairs, photos_by_name, read_at, read_pair, to_compare
 from lookcast.photos.read import PhotoError
 from tests.pair_folders import save_mask, save_pairs
 from tests.photo_files import save_photo
@@ -127,6 +127,28 @@ class TestReadPair:
         (folder / "content_mask" / "cat.png").unlink()
         with pytest.raises(PhotoError, match=r"cat\.\w+: too small to compare"):
             read_pair(find_pairs(folder)[0])
+
+
+class TestToCompare:
+    @pytest.mark.parametrize("size", [(96, 64), (1100, 700), (513, 400)])
+    def test_the_content_is_read_like_all_other_photos(self, folder, size):
+        path = folder / "content" / "cup & saucer.jpg"
+        Image.open(path).resize(size).save(path)
+        content = read_pair(find_pairs(folder)[1]).content
+        assert torch.equal(to_compare(np.asarray(Image.open(path)), tuple(content.shape[-2:])), content)
+        assert torch.equal(read_at(path, tuple(content.shape[-2:])), content)
+
+    def test_shrinks_with_the_filter_of_the_styles(self):
+        # Both sides at 512 px are multiples of 8, so no second filter is needed.
+        pixels = np.random.default_rng(0).integers(0, 256, (384 * 2, 512 * 2, 3), np.uint8)
+        small = Image.fromarray(pixels).resize((512, 384), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        expected = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None] / 255
+        torch.testing.assert_close(to_compare(pixels, (384, 512)), expected, rtol=0, atol=1e-6)
+
+    def test_known_value(self):
+        pixels = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+        expected = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+        assert torch.equal(to_compare(pixels, (16, 24)), expected)
 
 
 class TestReadAt:

@@ -9,7 +9,7 @@ from lookcast.generators.statistics import (
     PLACES,
     TAP_CHANNELS,
     RegionHead,
-    _blur,
+    blur_volume,
     cell_sums,
     depth_shares,
     photo_statistics,
@@ -79,13 +79,13 @@ class TestBlur:
     def test_matches_reference(self):
         volume = rand(1, 1, 3, 5, 4)
         expected = torch.from_numpy(reference.blur(volume[0, 0].numpy()))
-        torch.testing.assert_close(_blur(volume)[0, 0], expected, rtol=0, atol=1e-14)
+        torch.testing.assert_close(blur_volume(volume)[0, 0], expected, rtol=0, atol=1e-14)
 
     @pytest.mark.parametrize("size", [(8, 16, 16), (1, 4, 4), (2, 1, 1)])
     def test_keeps_sums_and_what_is_uniform(self, size):
         volume = rand(2, 3, *size)
-        torch.testing.assert_close(_blur(volume).sum((2, 3, 4)), volume.sum((2, 3, 4)), rtol=1e-12, atol=0)
-        torch.testing.assert_close(_blur(torch.ones_like(volume)), torch.ones_like(volume), rtol=0, atol=1e-14)
+        torch.testing.assert_close(blur_volume(volume).sum((2, 3, 4)), volume.sum((2, 3, 4)), rtol=1e-12, atol=0)
+        torch.testing.assert_close(blur_volume(torch.ones_like(volume)), torch.ones_like(volume), rtol=0, atol=1e-14)
 
 
 class TestRegionShares:
@@ -109,7 +109,7 @@ class TestRegionShares:
         expected = (across * kernel[:, None] + 0.1 * here) / (kernel[:, None] + 0.1)
         torch.testing.assert_close(left, expected[:, None].expand(8, CELLS, CELLS), rtol=0, atol=1e-9)
 
-    def test_without_blur(self):
+    def test_withoutblur_volume(self):
         # Each step keeps its own pixels and a tenth of the pixels of the cell.
         shares, mask = torch.zeros(1, 2, PLACES, PLACES).double(), torch.zeros(1, 2, PLACES, PLACES).double()
         shares[:, 0], mask[:, 1] = 1, 1

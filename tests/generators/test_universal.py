@@ -7,9 +7,10 @@ from lookcast.checkpoints import load_checkpoint, save_checkpoint
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
-from lookcast.generators.statistics import photo_statistics
+from lookcast.generators.statistics import photo_statistics, region_shares
 from lookcast.generators.universal import MAX_STRENGTH, START
 from lookcast.ops.bilateral.dispatch import apply_grid
+from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.regions import MIN_SHARE
 from lookcast.ops.resize import thumbnail_of
 from tests.samples import CROPS, photo, rand, randn
@@ -21,6 +22,7 @@ EXACT = 1e-9
 """Bound of identities in float64: rounding of a moment, 1.1e-16, is divided by a variance of at least 1e-4 and by the
 spread of features, and sums have up to 65,536 terms; nine digits are left."""
 MASKED = pytest.mark.parametrize("masked", [False, True])
+SHARING = pytest.mark.parametrize("ground_channels", [0, 8])
 
 
 def generator(trained=True, seed=0, **arguments):
@@ -81,15 +83,17 @@ class TestItself:
 
     @pytest.mark.parametrize("name", CROPS)
     @pytest.mark.parametrize("seed", [0, 1])
-    def test_without_masks(self, name, seed):
-        image = photo(name)
-        assert (stylize(image, image, by=generator64(seed=seed)) - image).abs().max() < EXACT
+    @SHARING
+    def test_without_masks(self, name, seed, ground_channels):
+        image, made = photo(name), generator64(seed=seed, ground_channels=ground_channels)
+        assert (stylize(image, image, by=made) - image).abs().max() < EXACT
 
     @pytest.mark.parametrize("labels", [1, 2, 5])
-    def test_with_masks(self, labels):
-        mask = soft_mask(CONTENT.shape[-2:], labels).double()
+    @SHARING
+    def test_with_masks(self, labels, ground_channels):
+        mask, made = soft_mask(CONTENT.shape[-2:], labels).double(), generator64(ground_channels=ground_channels)
         assert mask.mean((-2, -1)).min() > MIN_SHARE
-        assert (stylize(CONTENT64, CONTENT64, mask, mask, by=TRAINED64) - CONTENT64).abs().max() < EXACT
+        assert (stylize(CONTENT64, CONTENT64, mask, mask, by=made) - CONTENT64).abs().max() < EXACT
 
     def test_with_labels_that_it_lacks_and_unlabelled_pixels(self):
         mask = torch.zeros(1, 9, *CONTENT.shape[-2:], dtype=torch.float64)
@@ -225,6 +229,113 @@ class TestSharpness:
         turned = stylize(CONTENT64, STYLE64.flip(-1, -2), *masks, by=untrained)
         assert (turned - CONTENT64).abs().mean() > 0.05
         torch.testing.assert_close(stylize(CONTENT64, STYLE64, *masks, by=untrained), turned, rtol=0, atol=EXACT)
+
+
+class TestGrounds:
+    """Shared grounds and maps of the whole photo."""
+
+    @staticmethod
+    def switch(made, maps=0.0, openness=0.0):
+        """Add to the logits of the maps of the whole photo, and of the openness."""
+        made.sharing.bias.data[:2] += torch.tensor(maps)
+        made.sharing.bias.data[2:] += openness
+        return made
+
+    def both(self, **options):
+        """Return a generator without shared grounds, and one with them and with the same other parameters."""
+        plain, shared = generator64(**options), generator64(ground_channels=8, **options)
+        missing, unexpected = shared.load_state_dict(plain.state_dict(), strict=False)
+        assert unexpected == []
+        assert {name.split(".")[0] for name in missing} == {"grounds", "sharing"}
+        return plain, shared
+
+    @MASKED
+    @torch.no_grad()
+    def test_switched_off_equals_a_generator_without_them(self, masked):
+        plain, shared = self.both()
+        masks = (soft_mask((40, 53)).double(), soft_mask(STYLE.shape[-2:], seed=1).double()) if masked else ()
+        expected = plain(CONTENT64, STYLE64, *masks).grid
+        assert (shared(CONTENT64, STYLE64, *masks).grid - expected).abs().mean() > 0.01
+        for options in ({"maps": -1e4}, {"openness": -1e4}):
+            assert (
+                self.switch(self.both()[1], **options)(CONTENT64, STYLE64, *masks).grid - expected
+            ).abs().max() > 0.01
+        off = self.switch(shared, -1e4, -1e4)(CONTENT64, STYLE64, *masks).grid
+        torch.testing.assert_close(off, expected, rtol=0, atol=EXACT)
+
+    @MASKED
+    def test_a_flat_wall_stays_flat(self, masked):
+        # The cells of the wall attend to different colours of the style.
+        wall = torch.full((1, 3, 64, 64), 0.5, dtype=torch.float64)
+        style = flat(TestRegions.OLIVE, TestRegions.GREY, 3).double()
+        masks = [torch.ones(1, 1, 4, 4, dtype=torch.float64)] * 2 if masked else []
+        plain, shared = self.both(trained=False)
+        plain.sharpness.data.fill_(1), shared.sharpness.data.fill_(1)
+        self.switch(shared, maps=-1e4)  # grounds alone
+        spreads = [float(stylize(wall, style, *masks, by=made).std((-2, -1)).mean()) for made in (plain, shared)]
+        assert spreads[0] > 1e-3
+        assert spreads[1] < 0.2 * spreads[0]
+
+    @pytest.mark.parametrize("labels", [1, 2])
+    @pytest.mark.parametrize("chosen", ["each region", "all regions"])
+    def test_whole_maps_recover_one_grade_of_the_photo(self, labels, chosen):
+        made = generator64(trained=False, ground_channels=8)
+        made.sharpness.data.zero_()  # each group is the whole region
+        made.floor.data.fill_(-100)  # no floor under the variances, which would limit the gain
+        self.switch(made, maps=(1e4, 0.0) if chosen == "each region" else (0.0, 1e4))
+        grade = 0.1 + 0.6 * CONTENT64
+        mask = soft_mask((64, 64), labels).double()
+        output = stylize(CONTENT64, grade, mask, mask, by=made)
+        assert (grade - CONTENT64).abs().mean() > 0.03
+        torch.testing.assert_close(output, grade, rtol=0, atol=EXACT)
+
+    def test_the_learned_part_is_shared_too(self):
+        made = generator64(ground_channels=8)
+        made.gates.bias.data[-1] = -1e4  # no carried colours
+        with torch.no_grad():
+            content, style = made.read(CONTENT64), made.read(STYLE64)
+            own = self.switch(made, openness=-1e4).predict_grid(content, style)
+            shared = self.switch(made, openness=2e4).predict_grid(content, style)
+            grounds = made.grounds(
+                content, region_shares(content.shares, content.classes), torch.full((1, 4, 16, 16), 1e4).double()
+            )
+        identity = identity_grid(1, 4, 16, 16, dtype=torch.float64)
+        assert (own - identity).abs().mean() > 1e-3
+        torch.testing.assert_close(shared, identity + grounds.share(own - identity), rtol=0, atol=EXACT)
+        assert (shared - own).abs().mean() > 1e-4
+
+    def test_whole_maps_do_not_depend_on_places(self):
+        # Without masks, cells attend to parts of the style; the map of the whole photo is the same everywhere.
+        made = generator64(trained=False, ground_channels=8)
+        self.switch(made, maps=(0.0, 1e4), openness=-1e4)
+        with torch.no_grad():
+            grid = made(CONTENT64, STYLE64).grid
+        torch.testing.assert_close(grid, grid.mean((2, 3, 4), keepdim=True).expand_as(grid), rtol=0, atol=EXACT)
+        assert (stylize(CONTENT64, STYLE64, by=made) - CONTENT64).abs().mean() > 0.05
+
+    @pytest.mark.parametrize("heads", [1, 3])
+    def test_any_number_of_heads(self, heads):
+        made = generator64(ground_channels=8, heads=heads)
+        assert (stylize(CONTENT64, CONTENT64, by=made) - CONTENT64).abs().max() < EXACT
+        assert (stylize(CONTENT64, STYLE64, by=made) - CONTENT64).abs().mean() > 0.02
+
+    def test_gradients_reach_every_parameter(self):
+        made = generator(ground_channels=8)
+        for masks in ((), (soft_mask((40, 53)), soft_mask(STYLE.shape[-2:]))):
+            made(CONTENT, STYLE, *masks).image.square().mean().backward()
+        assert {name for name, p in made.named_parameters() if p.grad.norm() < 1e-6} == set()
+
+    def test_round_trip(self, tmp_path):
+        made = generator(ground_channels=8)
+        save_checkpoint(tmp_path / "universal.safetensors", made, {"licence": "test"})
+        loaded, header = load_checkpoint(tmp_path / "universal.safetensors")
+        assert header["generator"]["arguments"] == SMALL | {"ground_channels": 8}
+        assert torch.equal(stylize(CONTENT, STYLE, by=loaded), stylize(CONTENT, STYLE, by=made))
+
+    @pytest.mark.parametrize("value", [-1, 65, 2.5, True])
+    def test_rejects_channels_out_of_range(self, value):
+        with pytest.raises(InputError, match=rf"^ground_channels: expected an integer from 0 to 64, got {value}$"):
+            UniversalGenerator(CompactEncoder(), ground_channels=value)
 
 
 class TestInvariances:
@@ -375,7 +486,11 @@ class TestCheckpoint:
     def test_round_trip(self, tmp_path, masked):
         save_checkpoint(tmp_path / "universal.safetensors", TRAINED, {"licence": "test"})
         loaded, header = load_checkpoint(tmp_path / "universal.safetensors")
-        assert header["generator"] == {"name": "universal", "arguments": SMALL, "encoder": None}
+        assert header["generator"] == {
+            "name": "universal",
+            "arguments": SMALL | {"ground_channels": 0},
+            "encoder": None,
+        }
         masks = (soft_mask((40, 53)), soft_mask(STYLE.shape[-2:])) if masked else ()
         output = stylize(CONTENT, STYLE, *masks, by=loaded)
         assert torch.equal(output, stylize(CONTENT, STYLE, *masks))
@@ -383,7 +498,7 @@ class TestCheckpoint:
 
     def test_arguments_rebuild_it(self):
         arguments = json.loads(json.dumps(TRAINED.arguments))
-        assert arguments == SMALL
+        assert arguments == SMALL | {"ground_channels": 0}
         rebuilt = GENERATORS["universal"](CompactEncoder(), **arguments)
         rebuilt.load_state_dict(TRAINED.state_dict())
         assert torch.equal(stylize(CONTENT, STYLE, by=rebuilt), stylize(CONTENT, STYLE))

@@ -6,6 +6,7 @@ from lookcast.checks import InputError
 from lookcast.losses.color import ColorLoss
 from lookcast.losses.content import ContentLoss
 from lookcast.losses.deep_photo import DeepPhotoLoss
+from lookcast.losses.flatness import flatness_excess
 from lookcast.losses.photorealism import MattingPenalty
 from lookcast.losses.smoothness import gamut_excess, grid_smoothness
 from lookcast.losses.style import SegmentedStyleLoss
@@ -13,7 +14,7 @@ from lookcast.structures import LossTerms, Stylization
 from tests.samples import rand, randn
 
 TERMS = [name for name in LossTerms._fields if name != "total"]
-WEIGHTS = dict(zip(TERMS, (0.5, 2.0, 0.1, 3.0, 5.0, 7.0, 11.0), strict=True))
+WEIGHTS = dict(zip(TERMS, (0.5, 2.0, 0.1, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0), strict=True))
 
 
 class _Never(nn.Module):
@@ -21,16 +22,21 @@ class _Never(nn.Module):
         raise AssertionError("a term of weight 0 was computed")
 
 
-def _loss(weights, modules=None):
+def _loss(weights, modules=None, **options):
     modules = modules or (ContentLoss(["a"]), SegmentedStyleLoss(["a"]), ColorLoss(), MattingPenalty())
-    return DeepPhotoLoss(*modules, **{f"{name}_weight": weights.get(name, 0.0) for name in TERMS})
+    return DeepPhotoLoss(*modules, **{f"{name}_weight": weights.get(name, 0.0) for name in TERMS}, **options)
 
 
 def _case(batch=2):
-    image, painted = rand(batch, 3, 8, 9), 1.5 * rand(batch, 3, 8, 9, seed=1) - 0.25
+    # Nearly flat, so that structure of the output counts.
+    image, painted = 0.5 + 0.02 * rand(batch, 3, 8, 9), 1.5 * rand(batch, 3, 8, 9, seed=1) - 0.25
     features = [{"a": randn(b, 4, 8, 9, seed=s)} for s, b in ((2, batch), (3, batch), (4, 1))]
     style = 0.5 * rand(1, 3, 10, 7, seed=6)
     return image, style, Stylization(painted, randn(batch, 12, 2, 3, 4, seed=5)), *features
+
+
+def _truth(batch=2):
+    return rand(batch, 3, 8, 9, seed=7)
 
 
 def _halves(height, width):
@@ -59,9 +65,11 @@ class TestDeepPhotoLoss:
             "smoothness": grid_smoothness(output.grid),
             "variation": rows + columns,
             "gamut": gamut_excess(painted),
+            "truth": ((painted - _truth()) ** 2 + 1e-4).sqrt().mean(),
+            "flatness": flatness_excess(image, painted.clamp(0, 1)),
         }
         torch.manual_seed(0)
-        terms = _loss(WEIGHTS)(*_case())
+        terms = _loss(WEIGHTS)(*_case(), truth=_truth())
         for name, value in expected.items():
             torch.testing.assert_close(getattr(terms, name), value, msg=lambda text, name=name: f"{name}: {text}")
             assert value > 0
@@ -69,7 +77,7 @@ class TestDeepPhotoLoss:
 
     @pytest.mark.parametrize("name", TERMS)
     def test_total_is_the_weighted_sum(self, name):
-        terms = _loss({name: 3.0})(*_case())
+        terms = _loss({name: 3.0})(*_case(), truth=_truth())
         torch.testing.assert_close(terms.total, (3 * getattr(terms, name)).double())
         assert terms.total > 0
         assert [other for other in TERMS if getattr(terms, other) != 0] == [name]
@@ -83,7 +91,7 @@ class TestDeepPhotoLoss:
         image, style, output, *features = _case()
         terms = loss(image, style, output._replace(grid=None), *features)
         assert terms.photorealism == terms.smoothness == 0
-        kept = ("content", "style", "color", "variation", "gamut")
+        kept = ("content", "style", "color", "variation", "gamut", "flatness")
         torch.testing.assert_close(terms.total, sum(WEIGHTS[name] * getattr(terms, name) for name in kept))
 
     def test_masks_reach_the_style_term(self):
@@ -140,10 +148,42 @@ class TestDeepPhotoLoss:
 
         def total(painted, grid, features):
             output = Stylization(painted, grid)
-            return loss(image, style, output, image_features, {"a": features}, style_features).total
+            truth = _truth(1)
+            return loss(image, style, output, image_features, {"a": features}, style_features, truth=truth).total
 
         inputs = [t.requires_grad_() for t in (output.image, output.grid, output_features["a"])]
         assert torch.autograd.gradcheck(total, inputs, fast_mode=True)
+
+    def test_truth_of_a_known_distance(self):
+        image, style, output, *features = _case()
+        terms = _loss({"truth": 2.0})(image, style, output, *features, truth=output.image - 0.3)
+        assert float(terms.truth) == pytest.approx((0.3**2 + 1e-4) ** 0.5, rel=1e-12)
+        assert float(terms.total) == pytest.approx(2 * float(terms.truth), rel=1e-12)
+        # Equal photos cost the root of 1e-4, the smallest value.
+        assert float(_loss({"truth": 1.0})(image, style, output, *features, truth=output.image).truth) == 0.01
+
+    def test_an_unknown_truth_costs_nothing(self):
+        assert _loss({"truth": 2.0})(*_case()).total == 0
+
+    @pytest.mark.parametrize("share", [0.0, 0.25, 1.0, 2.0])
+    def test_share_of_style_and_color_with_truth(self, share):
+        loss, totals = _loss(WEIGHTS, style_share_with_truth=share), {}
+        for name, given in (("known", _truth()), ("unknown", None)):
+            torch.manual_seed(0)
+            terms = loss(*_case(), truth=given)
+            factors = {"style": share, "color": share} if given is not None else {}
+            expected = sum(factors.get(term, 1) * WEIGHTS[term] * getattr(terms, term) for term in TERMS)
+            torch.testing.assert_close(terms.total, expected)
+            totals[name] = terms
+        assert (totals["known"].style > 0) == (totals["known"].color > 0) == (share > 0)  # else not computed
+        assert totals["unknown"].style > 0
+        assert totals["unknown"].color > 0
+        assert totals["known"].content == totals["unknown"].content
+
+    @pytest.mark.parametrize("share", [-0.1, float("nan")])
+    def test_rejects_a_negative_share(self, share):
+        with pytest.raises(InputError, match=f"^style_share_with_truth: expected at least 0, got {share:g}$"):
+            _loss(WEIGHTS, style_share_with_truth=share)
 
     @pytest.mark.parametrize("name", TERMS)
     @pytest.mark.parametrize("weight", [-1.0, float("nan")])

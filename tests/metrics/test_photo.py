@@ -1,14 +1,18 @@
 import numpy as np
 import pytest
 import torch
+from skimage.color import deltaE_cie76, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from lookcast.checks import InputError, ShapeError
 from lookcast.metrics.photo import (
+    MIN_FLAT_SHARE,
     WINDOW,
     affine_residual,
+    color_difference,
     color_ssim,
     edge_ssim,
+    flat_spread,
     invented_residual,
     psnr,
 )
@@ -215,6 +219,106 @@ class TestInventedResidual:
     def test_rejects_a_strip(self):
         with pytest.raises(ShapeError, match=r"content: expected shape .* ratio of at most 128:15"):
             invented_residual(rand(1, 3, 20, 200), rand(1, 3, 20, 200))
+
+
+def stripes(size, levels, gray=0.5):
+    """Columns that are brighter and darker than grey in turn."""
+    image = torch.full((1, 3, *size), gray).double()
+    image[..., ::2] += levels / 255
+    image[..., 1::2] -= levels / 255
+    return image
+
+
+class TestFlatSpread:
+    FLAT = torch.full((1, 3, 64, 128), 0.5).double()
+
+    def test_shape(self):
+        spread = flat_spread(self.FLAT.expand(3, -1, -1, -1).float(), rand(3, 3, 64, 128).float())
+        assert spread.shape == (3,)
+        assert spread.dtype == torch.float64
+
+    @pytest.mark.parametrize("size", [(40, 53), (90, 140)])
+    def test_matches_reference(self, size):
+        # Noise of 1 to 20 levels from left to right: a part of the windows is flat.
+        noise = torch.linspace(1, 20, size[1]).double() / 255 * randn(1, 3, *size)
+        content, output = 0.5 + noise, 0.5 + 0.1 * randn(1, 3, *size, seed=1)
+        expected = reference.flat_spread(content[0].numpy(), output[0].numpy())
+        assert 1 < expected < 100
+        assert abs(float(flat_spread(content, output)) - expected) < 1e-6  # variances of 1e-4 lose four digits
+
+    def test_known_value(self):
+        # A window of 15 columns holds 8 of one sign and 7 of the other. All three channels count.
+        expected = 32 * (3 * (1 - (1 / 15) ** 2)) ** 0.5
+        assert abs(float(flat_spread(self.FLAT, stripes((64, 128), 32))) - expected) < 1e-9
+        assert float(flat_spread(self.FLAT, 0.2 * self.FLAT)) == pytest.approx(0, abs=1e-4)
+        # The content's own stripes are below the limit of 5 levels, or above.
+        own = 2 * (3 * (1 - (1 / 15) ** 2)) ** 0.5
+        content = stripes((64, 128), 2)
+        assert abs(float(flat_spread(content, content)) - own) < 1e-9
+        assert flat_spread(stripes((64, 128), 3), self.FLAT).isnan()
+
+    def test_sees_only_what_lies_in_flat_areas(self):
+        content = rand(1, 3, 64, 128)
+        content[..., :64] = 0.5
+        outputs = [content.clone() for _ in range(2)]
+        outputs[0][..., 64:] = 0
+        outputs[1][..., :64] += stripes((64, 64), 32) - 0.5
+        flat, striped = (float(flat_spread(content, output)) for output in outputs)
+        assert flat == pytest.approx(0, abs=1e-4)
+        assert striped == pytest.approx(32 * (3 * (1 - (1 / 15) ** 2)) ** 0.5, abs=1e-9)
+
+    def test_nan_without_flat_areas(self):
+        # Of 50 rows and 114 columns of windows, those of the first 14 + n columns of pixels are n columns.
+        content = rand(1, 3, 64, 128)
+        assert flat_spread(content, content).isnan()
+        needed = int(np.ceil(MIN_FLAT_SHARE * 114))
+        for columns, missing in ((needed, False), (needed - 1, True)):
+            partly = content.clone()
+            partly[..., : 14 + columns] = 0.5
+            assert bool(flat_spread(partly, partly).isnan()) is missing
+
+    def test_a_photo_with_flat_areas_beside_one_without(self):
+        contents = torch.cat([self.FLAT, rand(1, 3, 64, 128), self.FLAT])
+        spread = flat_spread(contents, contents + 0.05 * randn(3, 3, 64, 128, seed=1))
+        assert spread.isnan().tolist() == [False, True, False]
+        outputs = contents[2:] + 0.05 * randn(3, 3, 64, 128, seed=1)[2:]
+        torch.testing.assert_close(spread[2:], flat_spread(contents[2:], outputs))
+
+    def test_rejects_other_shapes_and_a_strip(self):
+        with pytest.raises(ShapeError, match=r"output: expected shape \(1, 3, 20, 30\), got"):
+            flat_spread(rand(1, 3, 20, 30), rand(1, 3, 20, 31))
+        with pytest.raises(ShapeError, match=r"content: expected shape .* ratio of at most 128:15"):
+            flat_spread(rand(1, 3, 20, 200), rand(1, 3, 20, 200))
+
+
+class TestColorDifference:
+    def test_known_value(self):
+        # L is 0 for black and 100 for white; a and b of greys are 0, up to the digits of the CIE matrix.
+        black, white = torch.zeros(2, 3, 4, 5).double(), torch.ones(2, 3, 4, 5).double()
+        torch.testing.assert_close(color_difference(black, white), torch.full((2,), 100.0).double(), rtol=0, atol=1e-3)
+        half = black.clone()
+        half[1, :, :2] = 1
+        torch.testing.assert_close(
+            color_difference(half, white), torch.tensor([100.0, 50.0]).double(), rtol=0, atol=1e-3
+        )
+
+    def test_matches_scikit_image(self):
+        first, second = photo("chelsea"), recolor(photo("chelsea")).clamp(0, 1)
+        pair = (rgb2lab(image[0].permute(1, 2, 0).numpy()) for image in (first, second))
+        expected = deltaE_cie76(*pair).mean()
+        # scikit-image rounds the matrix to six digits: 1e-6 of values up to 100, divided by slopes of the root.
+        assert abs(float(color_difference(first, second)) - expected) < 1e-2
+
+    def test_zero_for_equal_images(self):
+        assert float(color_difference(photo("coffee"), photo("coffee"))) == 0
+
+    def test_is_symmetric(self):
+        images = photo("coffee"), recolor(photo("coffee")).clamp(0, 1)
+        assert torch.equal(color_difference(*images), color_difference(*images[::-1]))
+
+    def test_rejects_other_shapes(self):
+        with pytest.raises(ShapeError, match="truth: expected shape"):
+            color_difference(rand(1, 3, 20, 30), rand(1, 3, 20, 31))
 
 
 class TestPsnr:

@@ -1,4 +1,4 @@
-"""Edge SSIM and the residuals of affine fits, pixel by pixel and window by window."""
+"""Edge SSIM, the residuals of affine fits and the spread of colours, pixel by pixel and window by window."""
 
 import math
 
@@ -83,3 +83,31 @@ def invented_residual(content: np.ndarray, output: np.ndarray) -> float:
     size = round(content.shape[1] * scale), round(content.shape[2] * scale)
     _, residual = unexplained(resize_by_area(content, size), resize_by_area(output, size), 15, 1e-4)
     return 255 * math.sqrt(np.maximum(residual, 0).mean())
+
+
+def color_variance(image: np.ndarray, window: int) -> np.ndarray:
+    """Variance of the colours in each window of an image `(3, H, W)`, summed over the channels: `(h, w)`."""
+    height, width = (side - window + 1 for side in image.shape[1:])
+    out = np.zeros((height, width))
+    for y in range(height):
+        for x in range(width):
+            for channel in image[:, y : y + window, x : x + window]:
+                out[y, x] += ((channel - channel.mean()) ** 2).mean()
+    return out
+
+
+def flat_spread(content: np.ndarray, output: np.ndarray) -> float:
+    """Root mean square of the output's spread in the 15x15 windows where the content's spread is below 5 levels."""
+    scale = 128 / max(content.shape[1:])
+    size = round(content.shape[1] * scale), round(content.shape[2] * scale)
+    before, after = (255**2 * color_variance(resize_by_area(image, size), 15) for image in (content, output))
+    flat = before < 5**2
+    return math.sqrt(after[flat].mean()) if flat.mean() >= 0.02 else math.nan
+
+
+def flatness_excess(content: np.ndarray, output: np.ndarray) -> float:
+    """Mean of `sigmoid(5 - s) (V_o - V_c)^+` over the 15x15 windows of the images at half size, s in 8-bit levels."""
+    size = content.shape[1] // 2, content.shape[2] // 2
+    before, after = (color_variance(resize_by_area(image, size), 15) for image in (content, output))
+    weight = 1 / (1 + np.exp(255 * np.sqrt(before) - 5))
+    return float((weight * np.maximum(after - before, 0)).mean())

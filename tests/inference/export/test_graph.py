@@ -38,16 +38,18 @@ class TestGraphOf:
         assert (type(graph), graph.inputs) == (FixedStyleGraph, ("content",))
         assert np.allclose(pixels(graph, PHOTO), stylizer.stylize(PHOTO / np.float32(255)), atol=1e-5)
 
-    def test_styles_of_a_universal_checkpoint(self):
-        stylizer = Stylizer(universal_look(), {}, "cpu", "float32")
+    @pytest.mark.parametrize("ground_channels", [0, 8])
+    def test_styles_of_a_universal_checkpoint(self, ground_channels):
+        stylizer = Stylizer(universal_look(ground_channels=ground_channels), {}, "cpu", "float32")
         graph = graph_of(stylizer, [StyleInput(STYLE, weight=3), OTHER])
         assert (type(graph), graph.inputs) == (FixedStyleGraph, ("content",))
         expected = stylizer.stylize(PHOTO / np.float32(255), [STYLE, OTHER], weights=[3, 1])
         assert np.allclose(pixels(graph, PHOTO), expected, atol=1e-5)
         assert np.abs(expected - stylizer.stylize(PHOTO / np.float32(255), [STYLE, OTHER])).mean() > 1e-3
 
-    def test_any_style(self):
-        stylizer = Stylizer(universal_look(), {}, "cpu", "float32")
+    @pytest.mark.parametrize("ground_channels", [0, 8])
+    def test_any_style(self, ground_channels):
+        stylizer = Stylizer(universal_look(ground_channels=ground_channels), {}, "cpu", "float32")
         graph = graph_of(stylizer)
         assert (type(graph), graph.inputs) == (AnyStyleGraph, ("content", "style"))
         expected = stylizer.stylize(PHOTO / np.float32(255), STYLE / np.float32(255))

@@ -89,8 +89,9 @@ class TestUniversal:
         export_onnx(Stylizer(generator, {}, "cpu", "float32"), tmp_path / "a.onnx")
         assert largest(tmp_path / "a.onnx", generator) < MAX_DIFFERENCE
 
-    def test_any_style(self, tmp_path):
-        stylizer = Stylizer(universal_look(depth=2), {}, "cpu", "float32")
+    @pytest.mark.parametrize("ground_channels", [pytest.param(0, marks=pytest.mark.nightly), 8])
+    def test_any_style(self, tmp_path, ground_channels):
+        stylizer = Stylizer(universal_look(depth=2, ground_channels=ground_channels), {}, "cpu", "float32")
         assert export_onnx(stylizer, tmp_path / "a.onnx", photos=[PHOTO]) <= MAX_DIFFERENCE
         for style in (planes(STYLE), planes(OTHER, 1, 90, 70)):
             assert largest(tmp_path / "a.onnx", stylizer.generator, style) <= MAX_DIFFERENCE

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from lookcast.checks import InputError
+from lookcast.data.sampling import seed_of
+from lookcast.data.transforms import generators_of, regional_grade
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import BilateralGenerator, UniversalGenerator
 from lookcast.losses.color import ColorLoss
@@ -14,7 +16,8 @@ from lookcast.losses.photorealism import GuidedPenalty
 from lookcast.losses.style import SegmentedStyleLoss
 from lookcast.metrics.photo import edge_ssim
 from lookcast.segmenters.pseudo_masks import PseudoMasks
-from lookcast.structures import LossTerms, PhotoBatch
+from lookcast.segmenters.rough_masks import roughen
+from lookcast.structures import LossTerms, PhotoBatch, Stylization
 from lookcast.training.modules.pairs import UniversalModule
 from lookcast.training.modules.single import LookModule
 from tests.looks import SMALL
@@ -24,7 +27,7 @@ ENCODER = CompactEncoder()
 UNIVERSAL = {"depth": 4, "channels": 16, "blocks": 1, "heads": 2, "head_width": 8, "regions": 3}
 WEIGHTS = {
     "content": 0.1, "style": 1.0, "color": 0.04, "photorealism": 10.0, "smoothness": 10.0, "variation": 0.1,
-    "gamut": 10.0,
+    "gamut": 10.0, "truth": 3.0, "flatness": 100.0,
 }  # fmt: skip
 
 
@@ -39,10 +42,11 @@ BATCH = PhotoBatch(
 FIGURES = ("style_distance", "edge_ssim")
 
 
-def loss(**weights):
+def loss(share=1.0, **weights):
     taps = ENCODER.taps
     terms = ContentLoss(["relu4_1"]), SegmentedStyleLoss(taps), ColorLoss(), GuidedPenalty()
-    return DeepPhotoLoss(*terms, **{f"{name}_weight": weight for name, weight in (WEIGHTS | weights).items()})
+    made = {f"{name}_weight": weight for name, weight in (WEIGHTS | weights).items()}
+    return DeepPhotoLoss(*terms, **made, style_share_with_truth=share)
 
 
 def build(trained=False, generator=None, **options):
@@ -108,7 +112,7 @@ class TestTrainingStep:
             f"train/loss/{name}": pytest.approx(float(term.detach()), rel=1e-4)
             for name, term in expected._asdict().items()
         }
-        assert all(logged[f"train/loss/{name}"] > 0 for name in LossTerms._fields)
+        assert [name for name in LossTerms._fields if logged[f"train/loss/{name}"] <= 0] == ["truth"]
 
     def test_loss_falls(self):
         # Every step has the same photos, regions and directions.
@@ -134,6 +138,171 @@ class TestTrainingStep:
         # The parameters of `regions` get a gradient only if the generator sees no masks.
         assert any(".regions." in name for name in trained) == (share == 0)
         assert not any(tensor.requires_grad for tensor in module.encoder.buffers())
+
+
+def same_photo(count=8, side=64, flags=None):
+    """Return a batch whose contents and styles are identical windows; `flags` says for which pairs that is known."""
+    photos = torch.cat([crop("astronaut", 0, 180, side), crop("chelsea", 60, 150, side)]).repeat(count // 2, 1, 1, 1)
+    flags = (True,) * count if flags is None else flags
+    return PhotoBatch(photos, style=photos, ungraded=photos, same_photo=flags, seeds=tuple(range(count)))
+
+
+class TestTruth:
+    """Two windows of one photo get the same grade, so that the right output is known."""
+
+    @staticmethod
+    def target(module, batch, seed=0):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            plain = module.make_target(batch)
+            return plain, module._graded(batch, plain)
+
+    @pytest.mark.parametrize("side", [64, 96])
+    def test_of_identical_windows_is_the_graded_style(self, side):
+        plain, graded = self.target(build(style_grade=0.7), same_photo(8, side))
+        assert torch.equal(*plain.masks)
+        assert plain.masks[0].shape[1] > 1  # several regions
+        assert graded.with_truth == tuple(range(8))
+        assert torch.equal(graded.truth, graded.style)
+        # The grades differ between pairs, and change every photo.
+        changes = (graded.truth - plain.style).abs().mean((1, 2, 3))
+        assert changes.min() > 1e-3
+        assert len(changes.unique()) == 8
+        assert torch.equal(graded.content, plain.content)
+        features = ENCODER(graded.style)
+        assert all(torch.equal(graded.style_features[tap], features[tap]) for tap in ENCODER.taps)
+
+    def test_is_the_grade_of_the_content_before_its_own(self):
+        batch = same_photo(4)
+        other = batch._replace(content=batch.content.flip(1))
+        module = build(style_grade=0.7)
+        plain, _ = self.target(module, batch)
+        first, second = (module._graded(given, plain._replace(content=given.content)) for given in (batch, other))
+        assert torch.equal(first.truth, second.truth)
+
+    def test_grades_are_drawn_for_each_photo(self):
+        # Two processes with two pairs each grade like one process with four.
+        module, batch = build(style_grade=0.7), same_photo(4, flags=(True, False, True, True))
+        plain, whole = self.target(module, batch)
+        for part in (slice(0, 2), slice(2, 4)):
+            some = batch._replace(
+                **{name: getattr(batch, name)[part] for name in ("content", "style", "ungraded", "same_photo", "seeds")}
+            )
+            masks = tuple(mask[part] for mask in plain.masks)
+            graded = module._graded(some, plain._replace(content=some.content, style=some.style, masks=masks))
+            torch.testing.assert_close(graded.style, whole.style[part], rtol=0, atol=1e-6)  # sums in another order
+
+    def test_case_of_each_grade(self):
+        # A whole photo has one grade if a quarter of sliders or a quarter of random grades is drawn, else one a region.
+        module, grey = build(style_grade=0.7), torch.full((200, 3, 8, 16), 0.4)
+        grey[:, 0] = 0.5
+        masks = torch.zeros(200, 2, 8, 16)
+        masks[:, 0, :, ::2], masks[:, 1, :, 1::2] = 1, 1
+        graded = module._known_grade(grey, masks, generators_of(range(200)))
+        colors = torch.stack([graded[..., 0, 0], graded[..., 0, 1]])
+        apart = (colors[0] - colors[1]).abs().amax(1) > 1e-6
+        # Half of the photos are graded by region, and half of these have two regions with different grades.
+        assert float(apart.float().mean()) == pytest.approx(0.25, abs=0.1)
+
+    def test_other_pairs_have_the_grades_of_regions(self):
+        batch = same_photo(4, flags=(True, False, True, False))
+        plain, graded = self.target(build(style_grade=0.7), batch)
+        assert graded.with_truth == (0, 2)
+        assert graded.truth.shape == (2, 3, 64, 64)
+        assert torch.equal(graded.truth, graded.style[[0, 2]])
+        draws = generators_of([seed_of(seed, "regional grade") for seed in (1, 3)])
+        assert torch.equal(
+            graded.style[[1, 3]], regional_grade(plain.style[[1, 3]], plain.masks[1][[1, 3]], 0.7, draws)
+        )
+
+    @pytest.mark.parametrize("change", [{"ungraded": None}, {"same_photo": (False, False)}, {"same_photo": ()}])
+    def test_none_for_other_pairs(self, change):
+        _, graded = self.target(build(style_grade=0.7), same_photo(2)._replace(**change))
+        assert (graded.truth, graded.with_truth) == (None, ())
+
+    def test_no_grade_no_truth(self, logged):
+        step(build(trained=True), same_photo(2))
+        assert logged["train/loss/truth"] == 0
+
+    @pytest.mark.parametrize("share", [0.0, 0.5])
+    def test_loss_is_the_mean_over_both_kinds_of_pairs(self, share):
+        module = build(trained=True, style_grade=0.7, loss=loss(share))
+        batch = same_photo(4, flags=(False, True, False, False))._replace(style=BATCH.style.repeat(2, 1, 1, 1))
+        _, target = self.target(module, batch)
+        with torch.no_grad():
+            output = module._stylize(target, (None, None))
+            features = module.encoder(output.image.clamp(0, 1))
+            torch.manual_seed(3)  # the colour term draws its directions
+            terms = module._terms(target, output, features)
+            torch.manual_seed(3)
+            expected = []
+            for chosen, truth in (([1], target.truth), ([0, 2, 3], None)):
+                parts = [
+                    {tap: values[chosen] for tap, values in taps.items()}
+                    for taps in (target.content_features, features, target.style_features)
+                ]
+                some = Stylization(output.image[chosen], output.grid[chosen])
+                photos = target.content[chosen], target.style[chosen]
+                masks = (mask[chosen] for mask in target.masks)
+                expected.append(module.loss(*photos, some, *parts, *masks, truth=truth))
+        assert expected[0].truth > 0
+        assert expected[0].total != expected[1].total
+        for name, value in terms._asdict().items():
+            known, unknown = (getattr(part, name) for part in expected)
+            torch.testing.assert_close(value, 0.25 * known + 0.75 * unknown)
+
+    @pytest.mark.parametrize("flags", [(True, True), (True, False)])
+    def test_truth_alone_trains_the_generator(self, logged, flags):
+        zero = dict.fromkeys(("content", "style", "color", "photorealism", "smoothness", "variation", "gamut"), 0.0)
+        module = build(trained=True, style_grade=0.7, masked_share=0.0, loss=loss(**zero, flatness=0.0))
+        batch = same_photo(2, flags=flags)
+        step(module, batch).backward()
+        missing = {
+            name for name, p in module.generator.named_parameters() if p.grad is None or not p.grad.norm() > 1e-7
+        }
+        assert missing == set()
+        assert logged["train/loss/total"] == pytest.approx(WEIGHTS["truth"] * logged["train/loss/truth"])
+
+    def test_the_truth_costs_nothing_if_it_is_reached(self):
+        module = build(style_grade=0.7)
+        _, target = self.target(module, same_photo(2))
+        output = Stylization(target.truth, None)
+        terms = module._terms(target, output, module.encoder(target.truth))
+        assert float(terms.truth) == pytest.approx(0.01, rel=1e-6)  # the root of 1e-4
+
+
+class TestRoughShare:
+    @pytest.mark.parametrize("share", [0.0, 1.0])
+    def test_the_generator_alone_gets_rough_masks(self, reads, share, monkeypatch):
+        module, compared = build(masked_share=1.0, rough_share=share), []
+        monkeypatch.setattr(
+            module.loss.style, "forward", lambda *given: compared.append(given[2:]) or given[0]["relu1_1"].mean()
+        )
+        batch = BATCH._replace(seeds=(5, 6))
+        seed = next(s for s in range(50) if TestMaskedShare.number(s) == 3)
+        step(module, batch, seed)
+        torch.manual_seed(seed)
+        features = ENCODER(batch.content), ENCODER(batch.style)
+        exact = module.pseudo_masks(batch.content, batch.style, *features, torch.default_generator)
+        assert all(torch.equal(given, mask) for given, mask in zip(compared[0], exact, strict=True))
+        for number, mask in enumerate(exact):
+            draws = generators_of([seed_of(seed, "rough", number) for seed in (5, 6)])
+            assert torch.equal(reads[number][1], roughen(mask, draws) if share else mask)
+        # At least one of the four masks of these seeds is displaced.
+        shown = [mask for _, mask, _ in reads]
+        assert all(torch.equal(a, b) for a, b in zip(shown, exact, strict=True)) == (share == 0)
+
+    def test_steps_without_masks_stay_without(self, reads):
+        step(build(masked_share=0.0, rough_share=1.0), BATCH._replace(seeds=(5, 6)))
+        assert [mask for _, mask, _ in reads] == [None, None]
+
+    def test_validation_is_exact(self, reads):
+        with torch.no_grad():
+            build(rough_share=1.0).eval().validation_step(BATCH._replace(seeds=(5, 6)), 0)
+        torch.manual_seed(0)
+        features = ENCODER(BATCH.content), ENCODER(BATCH.style)
+        exact = build().pseudo_masks(BATCH.content, BATCH.style, *features, torch.default_generator)
+        assert all(torch.equal(reads[number][1], exact[number]) for number in range(2))
 
 
 class TestMaskedShare:
@@ -274,9 +443,10 @@ class TestRejects:
             build(generator=BilateralGenerator(**SMALL["bilateral"]))
 
     @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
-    def test_rejects_shares_outside_the_unit_interval(self, share):
-        with pytest.raises(InputError, match=r"^masked_share: expected a number in \[0, 1\], got"):
-            build(masked_share=share)
+    @pytest.mark.parametrize("name", ["masked_share", "rough_share"])
+    def test_rejects_shares_outside_the_unit_interval(self, name, share):
+        with pytest.raises(InputError, match=rf"^{name}: expected a number in \[0, 1\], got"):
+            build(**{name: share})
 
     def test_rejects_taps_that_the_encoder_lacks(self):
         with pytest.raises(InputError, match=r"^loss\.style\.taps: relu2_1 is no tap of the encoder"):

@@ -141,7 +141,8 @@ class TestTrainingStep:
             sum(logged[f"train/loss/{name}"] for name in LossTerms._fields if name != "total")
             + 2 * logged["train/loss/style"]
         )
-        assert all(logged[f"train/loss/{name}"] > 0 for name in LossTerms._fields)
+        # A style photo of the run makes no pair whose truth is known.
+        assert [name for name in LossTerms._fields if logged[f"train/loss/{name}"] <= 0] == ["truth"]
 
     @pytest.mark.parametrize("term", ["style", "color"])
     def test_masks_reach_the_terms(self, build, logged, term):
