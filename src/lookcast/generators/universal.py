@@ -55,6 +55,7 @@ class UniversalGenerator(PairGenerator):
     * *strength*: residual blocks over the cells predict the strength, and the mix of the attention heads.
     * *learned part*: what these blocks return for the statistics of the style, minus what they return for the
       statistics of a draft. The draft is the thumbnail with carried colours.
+    * Cells of one ground share carried colours and learned part (`GroundSharing`).
 
     If content and style are the same photo, the photo stays unchanged by construction. The untrained generator
     transfers colours region by region. A label absent from the style uses the whole style photo, as in the losses. The
@@ -143,16 +144,6 @@ class UniversalGenerator(PairGenerator):
             assert self.sharing.bias is not None
             with torch.no_grad():
                 self.sharing.bias.zero_()[:2] = -1.5
-
-    def with_grounds(self, ground_channels: int) -> "UniversalGenerator":
-        """Return a copy of a generator without grounds that shares grounds. The shared parts are untrained.
-
-        Args:
-            ground_channels: see the argument of the class.
-        """
-        generator = UniversalGenerator(self.encoder, **{**self.arguments, "ground_channels": ground_channels})
-        generator.load_state_dict(self.state_dict(), strict=False)  # only the new parts have no weights to load
-        return generator
 
     def thumbnail_side(self, masked: bool) -> int:
         """Return the side of the thumbnail that the encoder reads, for a photo with or without a mask."""

@@ -86,9 +86,8 @@ def _run(trainer: pl.Trainer, cfg: DictConfig, config: dict[str, Any], run_dir: 
     """Build the data module, the networks and the loss. Then train, write the result, and return the result."""
     if trainer.is_global_zero:
         _save_hydra_config(cfg, run_dir)
-    style = (
-        {} if "styles" in cfg.data else read_style(cfg.style, cfg.style_mask, cfg.style_size)
-    )  # one style photo for all contents
+    # One style photo for all contents; pairs have their own.
+    style = {} if "styles" in cfg.data else read_style(cfg.style, cfg.style_mask, cfg.style_size)
     datamodule = _build(cfg.data)
     module: LookModule = _build(cfg.module, _partial_=True)(
         generator=_build(cfg.generator) if cfg.init_from is None else _start_from(cfg, style.get("style")),
@@ -223,7 +222,11 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
     if style is not None:
         return FixedStyleGenerator.from_universal(generator, style)
     channels = cfg.generator.get("ground_channels", 0)
-    return generator.with_grounds(channels) if channels > 0 and generator.grounds is None else generator
+    if channels == 0 or generator.grounds is not None:
+        return generator
+    wider = UniversalGenerator(generator.encoder, **{**generator.arguments, "ground_channels": channels})
+    wider.load_state_dict(generator.state_dict(), strict=False)  # only the new parts have no weights to load
+    return wider
 
 
 def _build(config: DictConfig, **kwargs: Any) -> Any:
