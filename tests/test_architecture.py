@@ -30,7 +30,8 @@ ALLOWED = {
     "ops.bilateral.cpu": BOTTOM | {"ops"},
     "ops.bilateral.cpu_llvm": BOTTOM | {"ops"},
     "inference": BOTTOM | {"ops", "encoders", "generators", "segmenters", "photos", "checkpoints"},
-    "evaluation": BOTTOM | {"ops", "encoders", "generators", "metrics", "photos", "checkpoints", "inference"},
+    "evaluation": BOTTOM
+    | {"ops", "encoders", "generators", "metrics", "photos", "checkpoints", "segmenters", "inference"},
     "data": BOTTOM | {"ops", "segmenters", "photos"},
     "training": BOTTOM
     | {"", "ops", "encoders", "losses", "generators", "metrics", "segmenters", "photos", "data", "checkpoints"}

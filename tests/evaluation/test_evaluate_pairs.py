@@ -13,9 +13,11 @@ from lookcast.evaluation.pair_folder import find_pairs, read_pair
 from lookcast.evaluation.scoring import Scorer, show
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.read import read_photo, to_tensor
+from lookcast.segmenters import ClusterSegmenter
+from lookcast.segmenters.auto_masks import AutoMasks
 from tests.encoders.test_teacher import teacher_arrays
 from tests.evaluation.reports import linked, opened
-from tests.looks import MeanColor, look, save_look
+from tests.looks import MeanColor, look, save_look, universal_look
 from tests.pair_folders import save_outputs
 from tests.photo_files import save_photo
 
@@ -222,6 +224,15 @@ class TestStylizedOutputs:
         stylized_outputs(recorder, use_masks=False)(find_pairs(folder)[0])
         assert recorder.given[0][1] is not None
         assert recorder.given[0][2:] == (None, None)
+
+    def test_automatic_masks(self, folder):
+        stylizer, files = Stylizer(universal_look(), {}, "cpu"), find_pairs(folder)[0]
+        segmenter = ClusterSegmenter()
+        output = stylized_outputs(stylizer, segmenter=segmenter)(files)
+        content, style = read_photo(files.content).pixels, read_photo(files.style).pixels
+        expected = stylizer.stylize(content, **AutoMasks(segmenter, [style])(content))
+        assert np.array_equal(output.pixels, expected)
+        assert not np.array_equal(expected, stylizer.stylize(content, style))
 
 
 class TestEvaluatePairs:

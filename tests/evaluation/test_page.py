@@ -118,6 +118,11 @@ class TestRenderPage:
         assert "val/gram0.12353" in text
         assert "val/swd1e-07" in text
         assert "stylized without masks" in text
+        config |= {"masks": True, "auto_masks": "clusters"}
+        assert (
+            "stylized with automatic masks (clusters)"
+            in Parsed(render_page(report(result(), header=header, **config))).text
+        )
 
     def test_pictures_and_means_come_before_folded_details(self):
         header = {"metrics": {"val/edge_ssim": 0.875}}

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from lookcast.cli.options import SEGMENTERS
+
 
 def evaluate(argv: list[str]) -> int:
     """Run `lookcast evaluate`."""
@@ -15,6 +17,7 @@ def evaluate(argv: list[str]) -> int:
     from lookcast.evaluation.report_files import PAGE, build_report, check_report_folder, summary_table, write_report
     from lookcast.evaluation.scoring import open_encoder
     from lookcast.inference.stylizer import load
+    from lookcast.segmenters import open_segmenter
 
     logging.basicConfig(format="lookcast: %(message)s")
     _check_options(args)
@@ -28,9 +31,10 @@ def evaluate(argv: list[str]) -> int:
         config |= {"outputs": str(args.outputs)}
     else:
         stylizer = load(args.checkpoint, "auto" if args.device is None else args.device)
-        source, checkpoint = stylized_outputs(stylizer, args.masks, args.max_side), stylizer.header
+        segmenter = None if args.auto_masks is None else open_segmenter(args.auto_masks)
+        source, checkpoint = stylized_outputs(stylizer, args.masks, args.max_side, segmenter), stylizer.header
         config |= {"checkpoint": UNIVERSAL if args.checkpoint is None else args.checkpoint, "masks": args.masks}
-        config |= {"max_side": args.max_side, "device": str(stylizer.device)}
+        config |= {"auto_masks": args.auto_masks, "max_side": args.max_side, "device": str(stylizer.device)}
     encoder, description = open_encoder(args.pairs, args.teacher)
     results, skipped = evaluate_pairs(pairs, source, encoder, args.out)
     report = build_report(results, skipped, config, checkpoint, description)
@@ -49,7 +53,8 @@ def _check_options(args: argparse.Namespace) -> None:
 
     if args.outputs is None:
         return
-    given = {"--max-side": args.max_side, "--device": args.device, "--no-masks": None if args.masks else True}
+    given = {"--max-side": args.max_side, "--device": args.device, "--auto-masks": args.auto_masks}
+    given |= {"--no-masks": None if args.masks else True}
     for option, value in given.items():
         if value is not None:
             raise InputError(f"{option}: sets how a checkpoint stylizes, but --outputs are scored unchanged")
@@ -74,8 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     scored.add_argument(
         "--outputs", type=Path, metavar="FOLDER", help="score the images in FOLDER, named like the contents"
     )
-    parser.add_argument(
+    masks = parser.add_mutually_exclusive_group()
+    masks.add_argument(
         "--no-masks", dest="masks", action="store_false", help="stylize without masks; the metrics still use the masks"
+    )
+    masks.add_argument(
+        "--auto-masks",
+        choices=SEGMENTERS,
+        help="stylize with the masks that a segmenter finds; the metrics still use the masks of the pairs",
     )
     parser.add_argument(
         "--max-side",

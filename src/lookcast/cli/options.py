@@ -4,6 +4,9 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+SEGMENTERS = ("clusters", "torchvision", "transformers")
+"""Values of `--auto-masks`. A copy of the keys of `segmenters.SEGMENTERS`, because importing them takes seconds."""
+
 
 def path(text: str) -> Path:
     """Convert an argument to a path; refuse an empty argument, which would mean the current folder."""

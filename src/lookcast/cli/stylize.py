@@ -6,13 +6,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookcast.cli.options import add_look, add_overwrite, count, parse_intermixed, path, word
+from lookcast.cli.options import SEGMENTERS, add_look, add_overwrite, count, parse_intermixed, path, word
 from lookcast.cli.streams import say, set_up_logging
 
 if TYPE_CHECKING:
     from lookcast.inference.jobs import Job
-
-SEGMENTERS = ("clusters", "torchvision", "transformers")
 
 
 def stylize(argv: list[str]) -> int:

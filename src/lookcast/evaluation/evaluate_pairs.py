@@ -28,6 +28,8 @@ from lookcast.evaluation.scoring import Figures, Scorer
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.masks import read_mask
 from lookcast.photos.read import PhotoError, read_srgb
+from lookcast.segmenters import Segmenter
+from lookcast.segmenters.auto_masks import AutoMasks
 
 
 class Output(NamedTuple):
@@ -95,7 +97,9 @@ def ready_outputs(folder: Path) -> OutputSource:
     return read
 
 
-def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, max_side: int | None = None) -> OutputSource:
+def stylized_outputs(
+    stylizer: Stylizer, use_masks: bool = True, max_side: int | None = None, segmenter: Segmenter | None = None
+) -> OutputSource:
     """Return a source that stylizes the content of each pair with a checkpoint.
 
     A universal checkpoint gets the style photo of the pair, and the masks if both photos have a mask. A checkpoint
@@ -106,6 +110,7 @@ def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, max_side: int |
         use_masks: False stylizes without masks.
         max_side: contents are shrunk to at most this many pixels on the longer side before stylization. None keeps
             the full size.
+        segmenter: finds the masks, in place of the masks of the pair; None to use no automatic masks.
 
     Raises:
         InputError: `max_side` is not positive.
@@ -120,6 +125,10 @@ def stylized_outputs(stylizer: Stylizer, use_masks: bool = True, max_side: int |
         style = content_mask = style_mask = None
         if stylizer.generator.takes_style and files.style is not None:
             style = read_srgb(files.style)
+            if segmenter is not None:
+                start = time.perf_counter()
+                pixels = stylizer.stylize(content, **AutoMasks(segmenter, [style])(content))
+                return Output(pixels, time.perf_counter() - start)
             if use_masks and files.content_mask is not None and files.style_mask is not None:
                 content_mask = read_mask(files.content_mask, content.shape[:2])
                 style_mask = read_mask(files.style_mask, style.shape[:2])

@@ -54,7 +54,9 @@ def _summary(report: Mapping[str, Any]) -> str:
     config, count = report["config"], len(report["pairs"])
     parts = [f"{count} {'pair' if count == 1 else 'pairs'} of {config['pairs']}"]
     if report["checkpoint"] is not None:
-        parts.append("stylized with masks where a pair has both" if config["masks"] else "stylized without masks")
+        masks = "with masks where a pair has both" if config["masks"] else "without masks"
+        found = config.get("auto_masks")
+        parts.append(f"stylized {masks}" if found is None else f"stylized with automatic masks ({found})")
     if report["seconds_per_photo"] is not None:
         parts.append(f"{report['seconds_per_photo']:.2f} s per photo on {config['device']}")
     return " · ".join(parts)
