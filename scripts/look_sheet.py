@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Write a sheet of contents x styles, such as the picture of the README.
+
+    python scripts/look_sheet.py -o docs/universal.jpg
+    python scripts/look_sheet.py --contents A.jpg B.jpg --styles C.jpg D.jpg --checkpoint look.safetensors -o sheet.png
+
+The first column shows the contents, the first row shows the styles. Photos are files or `sample:NAME`.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+import lookcast
+from lookcast.atomic import atomic_write
+from lookcast.data.sources.samples import PREFIX, sample_path
+from lookcast.photos.read import read_srgb
+
+TILE, GAP = (300, 200), 4
+CONTENTS, STYLES = (
+    ("sample:china", "sample:flower", "sample:astronaut"),
+    ("sample:coffee", "sample:rocket", "sample:chelsea"),
+)
+
+
+def read(name: str) -> np.ndarray:
+    """Return the pixels of a photo file or of a sample."""
+    return read_srgb(sample_path(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else Path(name))
+
+
+def main() -> None:
+    """Stylize each content with each style, and write the sheet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contents", nargs="+", default=CONTENTS)
+    parser.add_argument("--styles", nargs="+", default=STYLES)
+    parser.add_argument("--checkpoint", help="default: the shipped universal checkpoint")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    args = parser.parse_args()
+    stylizer, contents = lookcast.load(args.checkpoint), [read(name) for name in args.contents]
+    styles = [read(name) for name in args.styles]
+    rows = [
+        [None, *styles],
+        *([content, *(stylizer.stylize(content, style) for style in styles)] for content in contents),
+    ]
+    width, height = TILE[0] + GAP, TILE[1] + GAP
+    sheet = Image.new("RGB", (width * len(rows[0]) - GAP, height * len(rows) - GAP), "white")
+    for row, pictures in enumerate(rows):
+        for column, pixels in enumerate(pictures):
+            if pixels is not None:
+                sheet.paste(ImageOps.fit(Image.fromarray(pixels), TILE), (column * width, row * height))
+    with atomic_write(args.out) as temporary:
+        sheet.save(temporary, quality=88)
+    print(args.out)
+
+
+if __name__ == "__main__":
+    main()
