@@ -234,6 +234,12 @@ class TestStylizedOutputs:
         assert np.array_equal(output.pixels, expected)
         assert not np.array_equal(expected, stylizer.stylize(content, style))
 
+    def test_rejects_automatic_masks_for_a_fixed_style(self):
+        with pytest.raises(
+            InputError, match=r"^segmenter \(--auto-masks\): the .* generator has a fixed style and takes no masks$"
+        ):
+            stylized_outputs(Stylizer(look(), {}, "cpu"), segmenter=ClusterSegmenter())
+
 
 class TestEvaluatePairs:
     def test_other_errors_are_raised(self, folder, tmp_path):

@@ -113,8 +113,12 @@ def stylized_outputs(
         segmenter: finds the masks, in place of the masks of the pair; None to use no automatic masks.
 
     Raises:
-        InputError: `max_side` is not positive.
+        InputError: `max_side` is not positive, or a checkpoint with a fixed style gets a segmenter.
     """
+    if segmenter is not None and not stylizer.generator.takes_style:
+        raise InputError(
+            f"segmenter (--auto-masks): the {stylizer.generator.name} generator has a fixed style and takes no masks"
+        )
     if max_side is not None and max_side < 1:
         raise InputError(f"max_side: expected a positive number of pixels, got {max_side}")
 

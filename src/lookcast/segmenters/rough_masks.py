@@ -26,10 +26,8 @@ def roughen(mask: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.
 
 
 def _rough(mask: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    case, distance = (
-        int(torch.randint(5, (), generator=generator)),
-        1 + int(torch.randint(MAX_SHIFT, (), generator=generator)),
-    )
+    case = int(torch.randint(5, (), generator=generator))
+    distance = int(torch.randint(1, MAX_SHIFT + 1, (), generator=generator))
     size = 2 * distance + 1
     if case == 1:  # one label grows over the others
         grown = int(torch.randint(mask.shape[1], (), generator=generator))
@@ -40,7 +38,7 @@ def _rough(mask: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         rest[:, grown] = 1 - rest.sum(1)
         return rest
     if case == 2:
-        down, right = (torch.randint(-distance, distance + 1, (2,), generator=generator)).tolist()
+        down, right = torch.randint(-distance, distance + 1, (2,), generator=generator).tolist()
         padded = F.pad(mask, (MAX_SHIFT,) * 4, mode="replicate")
         height, width = mask.shape[-2:]
         return padded[..., MAX_SHIFT + down :, MAX_SHIFT + right :][..., :height, :width]
