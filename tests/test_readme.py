@@ -182,7 +182,7 @@ class TestTraining:
 
     def test_loss_table(self):
         cfg, table = composed("style=x", "data.photos=x"), rows("term")
-        assert len(table) == 7
+        assert len(table) == 9
         for _, _, files, keys in table:
             assert all((Path(lookcast.__file__).parent / file).is_file() for file in spans(files))
             for key in spans(keys):

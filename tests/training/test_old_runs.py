@@ -13,6 +13,7 @@ import torch
 from omegaconf import OmegaConf
 
 import lookcast
+from lookcast.checks import InputError
 from lookcast.training.renamed import rename_config
 from lookcast.training.run import train
 from tests.runs import QUIET, TINY, composed, read_metrics
@@ -59,6 +60,11 @@ class TestResume:
         assert list(resumed) == [3, 4, 5]
         # Another processor computed the first steps: the tolerance is that of the stored loss curve.
         assert resumed == pytest.approx({step: straight[step] for step in resumed}, rel=2e-3)
+
+    def test_a_term_that_the_old_version_lacked_must_keep_its_weight_of_0(self, folder, encoder):
+        overrides = (*SAME, f"encoder.weights={encoder}", f"run_dir={folder}", "loss.flatness_weight=1")
+        with pytest.raises(InputError, match=r"was trained with loss\.flatness_weight=0\.0, this run has 1"):
+            train(composed(*overrides))
 
     def test_a_config_with_old_names(self, folder, encoder, caplog):
         config = torch.load(OLD, weights_only=True)["config"]

@@ -23,6 +23,11 @@ MAY_DIFFER = (
     "scheduler.total_steps",
 )  # fmt: skip
 """Settings that may differ between a checkpoint and the run that resumes from the checkpoint."""
+ADDED = {"loss.truth_weight": 0.0, "loss.flatness_weight": 0.0, "loss.style_share_with_truth": 1.0}
+"""Settings that checkpoints of earlier versions lack, with the values that give the earlier training.
+
+Settings added to universal runs are not listed: these runs now cut other windows (`draw_parts`), so they can't resume.
+"""
 TRAINER_MUST_AGREE = ("trainer.precision", "trainer.accumulate_grad_batches", "trainer.gradient_clip_val")
 """Settings of the trainer that must agree. All other trainer settings select the hardware or the length of a run."""
 
@@ -79,8 +84,8 @@ def check_training_checkpoint(path: Path, generator: Generator, config: dict[str
 
 def _first_difference(trained: dict[str, Any], config: dict[str, Any]) -> tuple[str, Any, Any] | None:
     """Return `(key, old value, new value)` of the first setting that must agree but differs; None if all agree."""
-    before, now = dict(_settings(trained)), dict(_settings(config))
-    for key in [*now, *(key for key in before if key not in now)]:  # in the order of the config
+    before, now = {**ADDED, **dict(_settings(trained))}, dict(_settings(config))
+    for key in [*now, *(key for key in before if key not in now and key not in ADDED)]:  # in the order of the config
         if _must_agree(key, "styles" in config["data"]) and before.get(key) != now.get(key):
             return key, before.get(key), now.get(key)
     return None
