@@ -27,18 +27,18 @@ from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.masks import read_mask
 from lookcast.photos.read import read_srgb
 
-SIDE, CROPS, CROP, STEP, BESIDE = 512, 20, 0.8, 0.01, 0.03
+SIDE, CROPS, CROP, STEP, SHIFT = 512, 20, 0.8, 0.01, 0.03
 
 
 def shifted(labels: torch.Tensor) -> torch.Tensor:
     """Move labels `(H, W)` to the right by 3 % of the width."""
-    distance = round(BESIDE * labels.shape[1])
+    distance = round(SHIFT * labels.shape[1])
     return torch.cat([labels[:, :1].expand(-1, distance), labels[:, :-distance]], 1)
 
 
 def grown(labels: torch.Tensor) -> torch.Tensor:
     """Grow the largest region of labels `(H, W)` by 3 % of the width, in all directions."""
-    distance, largest = round(BESIDE * labels.shape[1]), labels.flatten().long().bincount().argmax()
+    distance, largest = round(SHIFT * labels.shape[1]), labels.flatten().long().bincount().argmax()
     area = (labels == largest)[None, None].float()
     for _ in range(distance):
         area = F.max_pool2d(area, 3, 1, 1)

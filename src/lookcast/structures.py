@@ -20,8 +20,8 @@ class PhotoBatch(NamedTuple):
         skipped: unreadable files that were left out of this batch, each as `path: reason`.
         seed: seed of the random draws of a training step. All processes of a distributed run have the same seed.
         seeds: seeds of the random draws of each photo, B integers.
-        ungraded: content photos before their random grades, `(B, 3, H, W)`; None unless some of the contents come from
-            the photos of their styles.
+        ungraded: content photos before their random grades, `(B, 3, H, W)`; None if no pair of the batch holds two
+            windows of one photo, or if the styles are graded.
         same_photo: for each pair, True if content and style are two windows of one photo.
     """
 

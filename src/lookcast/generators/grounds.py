@@ -33,9 +33,9 @@ class Grounds(NamedTuple):
 class GroundSharing(nn.Module):
     """Find the ground of each cell of the grid.
 
-    A wall or a sky covers many cells. The style that each cell attends to differs, so without sharing the wall would
-    get stripes, and a glow around an object before it. Two cells at the same depth of the grid share a ground if the
-    pixels that use them have similar colours, similar regions and similar features:
+    A wall or a sky covers many cells, and each cell attends to other parts of the style. Without sharing, the wall
+    would get stripes, and an object in front of the wall would get a halo. Two cells at the same depth of the grid
+    share a ground if the pixels that use them have similar colours, similar regions and similar features:
     `weight[p, q] ~ mass[q] * exp(-|f[p] - f[q]|^2 / 2 - (spread[q] / limit)^2)`. Here, f holds the scaled mean colour,
     the scaled shares of the regions and a projection of the features; spread is the standard deviation of the colours.
     A cell with a small spread is open to sharing. A textured cell keeps its own transform.

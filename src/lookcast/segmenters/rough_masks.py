@@ -1,4 +1,4 @@
-"""Rough masks for training: masks as people paint them, a little beside the edges."""
+"""Rough masks for training: like masks that people paint, they miss the edges of the photo by a few pixels."""
 
 from collections.abc import Sequence
 

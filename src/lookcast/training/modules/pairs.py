@@ -121,7 +121,7 @@ class UniversalModule(LookModule):
         return target._replace(style=style, style_features=features, truth=truth, with_truth=tuple(same))
 
     def _known_grade(self, photos: torch.Tensor, masks: torch.Tensor, draws: Generators) -> torch.Tensor:
-        """Grade photos of a known truth: 45 % by sliders, 20 % as a whole, 35 % by region."""
+        """Grade joined windows of one photo: 45 % of them by sliders, 20 % as a whole, 35 % by region."""
         case = uniform(draws, 1)[..., None, None].to(photos)
         whole = torch.where(
             case < 0.45,
