@@ -52,10 +52,14 @@ def interrupts():
 
 @pytest.fixture
 def shell(tmp_path, encoder):
-    """Run `lookcast train` in a separate process, in an empty folder; without `wait`, return the process."""
+    """Run `lookcast train` in a separate process, in an empty folder.
 
-    def start(*arguments, environment=(), wait=True):
-        command = [Path(sys.executable).parent / "lookcast", "train", f"encoder.weights={encoder}", *arguments]
+    Without `wait`, return the process. With `module`, run `python -m lookcast.cli`.
+    """
+
+    def start(*arguments, environment=(), wait=True, module=False):
+        program = [sys.executable, "-m", "lookcast.cli"] if module else [Path(sys.executable).parent / "lookcast"]
+        command = [*program, "train", f"encoder.weights={encoder}", *arguments]
         # The lookcast of this process, and the callbacks of the tests.
         paths = f"{Path(lookcast.__file__).parents[1]}{os.pathsep}{Path(__file__).parents[2]}"
         threads = str(torch.get_num_threads())  # as here: another number of threads gives other last bits

@@ -77,12 +77,13 @@ class TestShell:
         assert first[1] != second[1]
 
     @pytest.mark.nightly
-    def test_two_processes(self, shell, tmp_path):
+    @pytest.mark.parametrize("module", [False, True])
+    def test_two_processes(self, shell, tmp_path, module):
         # Two batches of 6 are all 12 photos in each step, each of them in one of the processes.
         photos = save_photos(tmp_path / "photos", 14)
         broken = {break_photo(photos / f"photo{number:02d}.png") for number in (2, 5, 8)}
         two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=6")
-        result = shell(*TINY, "data=folder", f"data.photos={photos}", "callbacks.skipped.max_share=1", *two)
+        result = shell(*TINY, "data=folder", f"data.photos={photos}", "callbacks.skipped.max_share=1", *two, module=module)
         assert result.returncode == 0, result.stderr
         # One folder, one checkpoint, one summary: the second process works for the first.
         runs = list((tmp_path / "runs" / "look").iterdir())

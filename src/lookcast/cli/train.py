@@ -27,7 +27,9 @@ def train(argv: list[str]) -> int:
 
     check_ranks(os.environ)
     # Hydra reads sys.argv. Lightning runs sys.argv to start the other processes, so the first entry is this file.
+    # Without a spec, also after `python -m lookcast.cli`, whose module would get the arguments without `train`.
     sys.argv = [__file__]
+    sys.modules["__main__"].__spec__ = None
     sys.argv += _arguments(argv)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises exceptions; by default, it prints a page and exits
     os.environ.setdefault("SUBMITIT_PREEMPT_SIGNAL", "USR1")  # a run handles USR1; the default of submitit is USR2

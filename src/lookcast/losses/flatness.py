@@ -33,6 +33,7 @@ def flatness_excess(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor
 def _variance(image: torch.Tensor) -> torch.Tensor:
     small = F.avg_pool2d(image, 2)
     centered = small - small.mean((-2, -1), keepdim=True)  # keeps digits: E[x^2] - E[x]^2 subtracts two close numbers
-    window = [min(_WINDOW, side) for side in small.shape[-2:]]
-    mean, square = (F.avg_pool2d(x, window, 1) for x in (centered, centered.square()))
+    rows, columns = (min(_WINDOW, side) for side in small.shape[-2:])
+    # Rows first, then columns: 30 additions a pixel instead of 225.
+    mean, square = (F.avg_pool2d(F.avg_pool2d(x, (rows, 1), 1), (1, columns), 1) for x in (centered, centered.square()))
     return (square - mean.square()).sum(1)

@@ -121,14 +121,14 @@ class UniversalModule(LookModule):
         return target._replace(style=style, style_features=features, truth=truth, with_truth=tuple(same))
 
     def _known_grade(self, photos: torch.Tensor, masks: torch.Tensor, draws: Generators) -> torch.Tensor:
-        """Grade joined windows of one photo: 45 % of them by sliders, 20 % as a whole, 35 % by region."""
+        """Grade joined windows of one photo: 60 % of them by sliders, 20 % as a whole, 20 % by region."""
         case = uniform(draws, 1)[..., None, None].to(photos)
         whole = torch.where(
-            case < 0.45,
+            case < 0.6,
             slider_grade(photos, self.style_grade, draws),
             random_grade(photos, 0.7 * self.style_grade, draws),
         )
-        return torch.where(case < 0.65, whole, regional_grade(photos, masks, self.style_grade, draws))
+        return torch.where(case < 0.8, whole, regional_grade(photos, masks, self.style_grade, draws))
 
     def _terms(self, target: Target, output: Stylization, features: Features) -> LossTerms:
         """Return the mean of the terms over the contents with a known truth and over the other contents."""
