@@ -3,10 +3,11 @@
 
 python scripts/average_checkpoints.py FIRST SECOND [...] --shares .4,.6 [--licence TEXT] -o OUT
 
-The shares choose a look between the weak one of the first stage and the strong one of the second. The average of two
-late stages varies less than either. Averages of weights work because each stage starts from the weights of the previous
-one (Wortsman et al., "Model soups", ICML 2022). The header has the config of every stage. Paths in it are reduced to
-their names, because a path is valid on one machine only.
+The average has a look between the weak look of the first stage and the strong look of the later stages; `--shares` sets
+where. The average of two late stages varies less between trainings than either stage. Averages of weights work, because
+each stage starts from the weights of the previous stage (Wortsman et al., "Model soups", ICML 2022). The header of the
+result has the config of every stage. Absolute paths in a config are reduced to file names, because a path is valid on
+one machine only.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from lookcast.checkpoints import load_checkpoint, save_checkpoint
 
 
 def without_folders(value: Any) -> Any:
-    """Replace the absolute paths in a config by their names."""
+    """Replace each absolute path in a config by its last component."""
     if isinstance(value, dict):
         return {key: without_folders(entry) for key, entry in value.items()}
     if isinstance(value, list):

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Benchmarks. Each prints a table that is measured in one run on one machine.
+"""Benchmarks. All rows of a table are measured in one run on one machine.
 
-python scripts/benchmark.py train      time of a training step and of its parts; with FOLDER at batch 16 on its photos
-python scripts/benchmark.py memory     memory of a training of 2,000 steps
+python scripts/benchmark.py train      time of a training step and its parts; with FOLDER, on its photos, batch size 16
+python scripts/benchmark.py memory     memory during a training of 2,000 steps
 python scripts/benchmark.py encoder    forward pass of the compact encoder for one image of 256 px
 python scripts/benchmark.py universal  forward pass of the universal generator for photos of 256 px, and its parts
 python scripts/benchmark.py inference  time and memory for photos of 1, 12, 48 and 100 megapixels: kernel, network, JPEG
-python scripts/benchmark.py folder     rate for JPEG files of 12 megapixels, relative to reading and writing them only
+python scripts/benchmark.py folder     photos per second for JPEGs of 12 megapixels, against reading and writing alone
 python scripts/benchmark.py start      time of one `lookcast stylize` for a photo of 1 megapixel, and of its parts
-python scripts/benchmark.py reading    rate of reading photos from files and from shards: of 12 megapixels, or FOLDER's
+python scripts/benchmark.py reading    rate of reading photos from files and from shards: 12 megapixels, or from FOLDER
 
---against CHECKOUT compares this checkout with another one: both run in turns, and the ratios are printed.
+--against CHECKOUT compares this checkout with another checkout: the two run in turns, and the ratios are printed.
 """
 
 import argparse
@@ -67,7 +67,7 @@ from lookcast.training.run import train
 
 
 class StepTimer(pl.Callback):
-    """Records the start of every step of a run, and the seconds that the encoder takes in each step."""
+    """Records the start time of every step of a run, and the seconds that the encoder takes in every step."""
 
     starts: ClassVar[list[float]] = []
     encoder_seconds: ClassVar[list[float]] = []
@@ -88,7 +88,7 @@ class StepTimer(pl.Callback):
             return
         self.add_seconds()
         if inputs[0].requires_grad:
-            # The backward pass of the encoder begins at its deepest tap and ends at the image.
+            # The backward pass of the encoder begins at the deepest tap and ends at the image.
             list(features.values())[-1].register_hook(lambda _: self.before(encoder, inputs))
             inputs[0].register_hook(lambda _: self.add_seconds())
 
@@ -97,7 +97,7 @@ class StepTimer(pl.Callback):
 
 
 class Stopwatch:
-    """Collects seconds by name."""
+    """Collects measured seconds under names; `medians` gives the median for each name."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = {}
@@ -113,10 +113,11 @@ class Stopwatch:
 
 
 def benchmark_train(steps: int, folder: Path | None) -> None:
-    """Time a step of the quickstart at 256 px, or of the same training at batch 16 on the photos of a folder.
+    """Time a step of the quickstart at 256 px; with a folder, time a step on its photos at batch size 16.
 
-    The first part of the table times the parts of a step one by one on the same batch, each with its own backward pass.
-    The second part comes from a real run, which is timed from batch to batch and reports its wait for photos.
+    The first part of the table has the parts of a step. They are timed one by one on the same batch, and each part has
+    its own backward pass. The second part comes from a real run. There, a step lasts from one batch to the next. The
+    run also reports how long it waits for photos.
     """
     with initialize_config_dir(str(shipped("conf")), version_base="1.3"), tempfile.TemporaryDirectory() as run_dir:
         overrides = [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}", f"run_dir={run_dir}"]
@@ -176,7 +177,7 @@ def benchmark_train(steps: int, folder: Path | None) -> None:
 
 
 class MemoryWatch(pl.Callback):
-    """Records the memory of this process and of its workers every hundred steps, in MiB."""
+    """Records every hundred steps the memory of this process, and the memory of its workers, in MiB."""
 
     memory: ClassVar[dict[int, tuple[float, float]]] = {}
 
@@ -188,7 +189,7 @@ class MemoryWatch(pl.Callback):
 
 
 def benchmark_memory(steps: int, folder: Path | None) -> None:
-    """Print the memory of a long run of small steps with two workers (Linux only)."""
+    """Print the memory of the training process and of its two workers during a long run of small steps (Linux only)."""
     with initialize_config_dir(str(shipped("conf")), version_base="1.3"), tempfile.TemporaryDirectory() as run_dir:
         overrides = ["data=folder", f"data.photos='{folder}'"] if folder else []
         overrides += ["data.size=64", "data.val_size=64", "data.num_workers=2", "data.cache_mb=8", "data.num_val=2"]
@@ -215,7 +216,7 @@ def benchmark_encoder(repeats: int) -> None:
 
 
 def benchmark_universal(repeats: int) -> None:
-    """Print the median times of a forward pass with both photos, of one with the style set before, and of the parts."""
+    """Print the median time of a forward pass for two photos, of a pass with the style set before, and of each part."""
     image, mask = torch.rand(1, 3, 256, 256), torch.rand(1, 9, 256, 256).softmax(1)
     print(f"universal generator, 256 px, {torch.get_num_threads()} threads")
     for precision in ("auto", "float32"):
@@ -239,7 +240,7 @@ def benchmark_universal(repeats: int) -> None:
 
 
 def sample_photo(megapixels: float) -> npt.NDArray[np.uint8]:
-    """Return an enlarged photograph of 4:3 with sensor noise, without which JPEG would compress it too well."""
+    """Return an enlarged photograph, 4:3, with added sensor noise. Without noise, JPEG would compress it too well."""
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     image = Image.fromarray(skimage.data.coffee()).resize((height * 4 // 3, height), Image.Resampling.LANCZOS)
     noise = np.random.default_rng(0).integers(-6, 7, (256, 256, 3), dtype=np.int16)
@@ -248,7 +249,7 @@ def sample_photo(megapixels: float) -> npt.NDArray[np.uint8]:
 
 
 def benchmark_inference(repeats: int) -> None:
-    """Print the fastest of several calls, and the memory that a call adds, result included."""
+    """For each operation, print the fastest of several calls, and the memory that a call adds, with its result."""
     stylizer = lookcast.load(device="cpu")
     stylizer.set_style(skimage.data.astronaut())
     generator = stylizer.generator
@@ -269,7 +270,7 @@ def benchmark_inference(repeats: int) -> None:
             "JPEG decode": partial(_decode, jpeg),
             "JPEG encode": partial(_encode, pixels),
         }
-        if megapixels > 12:  # these take 100 bytes per pixel and more
+        if megapixels > 12:  # these two take 100 bytes per pixel or more
             del rows["5-D grid_sample"], rows["slice_apply, the reference"]
         print(f"\n{megapixels} megapixels, {pixels.shape[1]}x{pixels.shape[0]}, JPEG of {len(jpeg) / 2**20:.1f} MiB")
         print(f"  {'':28s} {'wall':>9s} {'CPU':>9s} {'memory':>9s}")
@@ -289,7 +290,7 @@ def _encode(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _grid_sample(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Slice and apply by 5-D `grid_sample`, which defines the reference."""
+    """Slice and apply a grid by 5-D `grid_sample`, which defines the reference implementation."""
     image = pixels.permute(2, 0, 1)[None].float() / 255
     height, width = image.shape[-2:]
     x = ((torch.arange(width) + 0.5) * 2 / width - 1).expand(height, -1)
@@ -305,7 +306,7 @@ def _reference(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _cost(call: Callable[[], object], repeats: int) -> tuple[float, float, float]:
-    """Return the least wall and CPU time in seconds, and the peak of the added memory in MiB (Linux only)."""
+    """Return the least wall time and CPU time in seconds, and the peak of the added memory in MiB (Linux only)."""
     call()
     walls, cpus = [], []
     for _ in range(repeats):
@@ -321,13 +322,13 @@ def _cost(call: Callable[[], object], repeats: int) -> tuple[float, float, float
 
 
 def _memory(name: str, file: str = "self/status") -> float:
-    """Return an entry of a process's memory status in /proc, in MiB."""
+    """Return an entry of the memory status in /proc, in MiB: of this process, or from another file in /proc."""
     lines = (Path("/proc") / file).read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
 def benchmark_folder(photos: int) -> None:
-    """Print four rates from file to file. They are measured in turns of ten photos: other load affects all alike."""
+    """Print four rates from file to file. They are measured in turns, so that other load slows all of them alike."""
     turn = 10
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "in", Path(folder) / "out"
@@ -337,7 +338,7 @@ def benchmark_folder(photos: int) -> None:
             shutil.copy(first, source / f"{number}.jpg")
         universal = lookcast.load(device="cpu")
         universal.set_style(skimage.data.astronaut())
-        single = Stylizer(BilateralGenerator(), {}, "cpu")  # untrained, which takes the same time
+        single = Stylizer(BilateralGenerator(), {}, "cpu")  # untrained: the time does not depend on the weights
         jobs = plan_jobs([source], out)
         rows: dict[str, Callable[[], object]] = {
             "decoded and encoded by libvips": partial(_copy_by_vips, jobs),
@@ -364,7 +365,7 @@ def benchmark_folder(photos: int) -> None:
 
 
 def _copy_by_vips(jobs: list[Job]) -> None:
-    """Decode and encode the files by libvips, with as many threads as `stylize_files` uses."""
+    """Decode and encode the files by libvips, with the number of threads that `stylize_files` uses."""
 
     def copy(job: Job) -> None:
         image = pyvips.Image.new_from_file(str(job.source), access="sequential")
@@ -376,7 +377,7 @@ def _copy_by_vips(jobs: list[Job]) -> None:
 
 
 def benchmark_start(repeats: int) -> None:
-    """Print the time of the command, and of programs that stop after Python's start, the imports and the checkpoint."""
+    """Print the time of the command, and of shorter programs: Python only, then with imports, then with checkpoint."""
     with tempfile.TemporaryDirectory() as folder:
         content, style, out = (Path(folder) / name for name in ("content.jpg", "style.jpg", "out.jpg"))
         write_photo(content, Photo(sample_photo(1)))
@@ -399,10 +400,10 @@ def benchmark_start(repeats: int) -> None:
 
 
 def benchmark_reading(photos: int, folder: Path | None) -> None:
-    """Read photos in random order with two worker processes, as training does; all files are in the page cache.
+    """Time two worker processes that read photos in random order, as in training. All files are in the page cache.
 
-    The rows take turns; each figure is the best of three rounds, without the start of the workers. The ratio is of CPU
-    time, which other load on the machine changes less than wall time.
+    The rows take turns. Each figure is the best of three rounds, without the start of the workers. The ratio compares
+    CPU time, because other load on the machine changes CPU time less than wall time.
     """
     with tempfile.TemporaryDirectory() as temporary:
         if folder is None:
@@ -453,7 +454,7 @@ def _read_shard(shards: PhotoShards, number: int) -> object:
 
 
 def _reading_cost(read: Callable[[int], object], count: int, photos: int) -> tuple[float, float]:
-    """Return wall and CPU seconds per photo, over all processes, without the start of the workers."""
+    """Return the wall seconds and the CPU seconds of all processes, per photo, without the start of the workers."""
     wall, cpu = _reading_pass(read, count, photos + 20)
     _, start = _reading_pass(read, count, 20)
     return wall, (cpu - start) / photos
@@ -464,12 +465,12 @@ def _reading_pass(read: Callable[[int], object], count: int, photos: int) -> tup
     loader = DataLoader(_Numbered(read, count), 4, sampler=order, num_workers=2, collate_fn=list)
     before = _cpu_seconds()
     batches = iter(loader)
-    for _ in range(4):  # until both workers are running and their prefetch queues are full
+    for _ in range(4):  # wait until both workers run and their prefetch queues are full
         next(batches)
     start = time.perf_counter()
     done = sum(len(batch) for batch in batches)
     wall = time.perf_counter() - start
-    del batches  # ends the workers: their CPU time is counted at their end
+    del batches  # ends the workers; the system counts the CPU time of a process when it ends
     return wall / done, _cpu_seconds() - before
 
 
@@ -504,9 +505,9 @@ BENCHMARKS: dict[str, tuple[Callable[..., None], int]] = {
 
 
 def compare(other: Path, rounds: int, arguments: list[str]) -> None:
-    """Run a benchmark of this checkout and of another one in turns, and print the ratios of their figures.
+    """Run a benchmark of this checkout and of another checkout in turns, and print the ratios of their figures.
 
-    Each checkout runs its own script with its own package. Rows are matched by their order, so labels may differ.
+    Each checkout runs its own script with its own package. Rows are matched by their order, so their labels may differ.
     """
     checkouts = [Path(__file__).resolve().parents[1], other.resolve()]
     runs: list[list[list[tuple[str, list[float]]]]] = [[], []]
@@ -529,7 +530,7 @@ def compare(other: Path, rounds: int, arguments: list[str]) -> None:
 
 
 def _printed_rows(checkout: Path, arguments: list[str]) -> Iterator[tuple[str, list[float]]]:
-    """Run a checkout's script; yield the label and the figures of each indented row that it prints."""
+    """Run a checkout's script. For each indented row that it prints, yield the label and the figures of the row."""
     command = [sys.executable, str(checkout / "scripts/benchmark.py"), *arguments]
     environment = os.environ | {"PYTHONPATH": str(checkout / "src")}
     printed = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout

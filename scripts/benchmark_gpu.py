@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Benchmark of slicing on a CUDA device: the fused kernels, a copy of the same bytes, and the reference.
+"""Benchmark of slicing on a CUDA device: fused kernels against a copy of the same bytes and the reference.
 
 python scripts/benchmark_gpu.py [--repeats 30]
 
-Every figure is the median over replays of a CUDA graph, so it contains no launch from Python. A graph processes several
-photos, so that no photo is in the cache.
+Each time is the median over replays of a CUDA graph, so it does not include the launch of kernels from Python. A graph
+processes several photos, so that no photo is still in the GPU's cache from the previous replay.
 """
 
 import argparse
@@ -27,7 +27,7 @@ BATCHES = [(4, 256), (1, 2048)]
 
 
 def milliseconds(calls: Sequence[Callable[[], object]], repeats: int) -> float:
-    """Return the median time of one call. All calls are recorded in one CUDA graph."""
+    """Record all calls in one CUDA graph, and return the median time of one call over its replays."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):  # warm-up: compilation and workspaces
@@ -36,7 +36,7 @@ def milliseconds(calls: Sequence[Callable[[], object]], repeats: int) -> float:
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        results = [call() for call in calls]  # kept, so that every call writes to other memory
+        results = [call() for call in calls]  # all results are kept, so that each call writes to memory of its own
     times = []
     for _ in range(repeats + 3):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -66,7 +66,7 @@ def apply_reference(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def slice_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Apply a grid to a photo without the kernel."""
+    """Apply a grid to pixels `(H, W, 3)` by the reference, without the fused kernel."""
     levels = apply_reference(grid[None], to_image(pixels))[0].clamp(0, 1).mul(255).round()
     return levels.to(torch.uint8).permute(1, 2, 0).contiguous()
 
@@ -81,7 +81,7 @@ def step(
 
 
 def benchmark_photos(repeats: int) -> None:
-    """Print the times for a photo in uint8. A copy reads and writes it once, which is the lower bound."""
+    """Print the times for uint8 photos. The lower bound is a copy, which reads and writes each photo once."""
     from lookcast.ops.bilateral.cuda import apply_grid_to_pixels
 
     device = torch.cuda.get_device_properties(0)
@@ -102,7 +102,7 @@ def benchmark_photos(repeats: int) -> None:
 
 
 def benchmark_training(repeats: int) -> None:
-    """Print the times of a forward pass with the gradient of the grid."""
+    """Print the times of a forward pass and of a backward pass that gives the gradient of the grid."""
     from lookcast.ops.bilateral.cuda import apply_grid
 
     print("forward and backward, float32\n  batch            fused   reference  x fused")
@@ -120,7 +120,7 @@ def benchmark_training(repeats: int) -> None:
 
 @torch.inference_mode()
 def benchmark_look(repeats: int) -> None:
-    """Print the time of the shipped universal generator for one photo of many, with the style set before."""
+    """Print the time of the shipped universal generator for one photo, and of its parts. The style is set before."""
     from lookcast.ops.bilateral.cuda import apply_grid_to_pixels
 
     generator = lookcast.load(device="cuda").generator
@@ -147,7 +147,7 @@ def benchmark_look(repeats: int) -> None:
 
 
 def benchmark_gpu(repeats: int) -> None:
-    """Print all tables, after a line with the device, the version of torch and the commit."""
+    """Print a line with the device, the version of torch and the commit, then all tables."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=Path(__file__).parent,

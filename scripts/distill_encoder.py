@@ -3,11 +3,14 @@
 
     python scripts/distill_encoder.py --data ../shared/data --out checkpoints/compact_encoder.safetensors
 
-The teacher (`DATA/teacher/vgg19_pca.npz`) has features at relu1_1, relu2_1, relu3_1 and relu4_1. The student predicts
-its live channels, standardised over photographs. Crops are graded at random (gain, gamma, saturation), because the
-losses apply the encoder to outputs that no camera took. Patches of photos are nearly constant, so the problem is badly
-conditioned. Adam is slow (explained variance after 250 steps: .66/.81/.52/.59). SOAP (Vyas et al. 2024) runs Adam in
-the eigenbasis of the gradients' covariance and is fast (.97/.96/.94/.94). Every 14th photo is held out.
+The teacher (`DATA/teacher/vgg19_pca.npz`) has features at four taps: relu1_1, relu2_1, relu3_1 and relu4_1. The student
+predicts the live channels of these features, standardised over photographs. Every 14th photo is held out. Crops are
+graded at random (gain, gamma, saturation), because the losses apply the encoder to stylized photos, whose colours
+differ from those of a camera.
+
+The regression is badly conditioned, because patches of photos are nearly constant. Adam is therefore slow: after 250
+steps, the explained variance at the four taps is .66/.81/.52/.59. SOAP (Vyas et al. 2024) runs Adam in the eigenbasis
+of the gradients' covariance, and is fast (.97/.96/.94/.94).
 """
 
 import argparse
@@ -34,7 +37,7 @@ HELD_OUT_EVERY = 14
 
 
 def read_photos(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return the photos as uint8 arrays: those for training, and 100 held-out photos."""
+    """Read all photos as uint8 arrays `(H, W, 3)`. Return the training photos, then the 100 held-out photos."""
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
     photos = [np.asarray(Image.open(p).convert("RGB")) for p in tqdm(paths, desc="read photos")]
     held_out = photos[::HELD_OUT_EVERY][:100]
@@ -42,7 +45,7 @@ def read_photos(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def crops(photos: list[np.ndarray], rng: np.random.Generator, batch: int, size: int) -> torch.Tensor:
-    """Return random crops `(B, 3, size, size)`: half at the photo's scale, half zoomed out; half of them are graded."""
+    """Return random crops `(B, 3, size, size)`: half at the photo's scale, half shrunk. A random half is graded."""
     images = []
     for i in range(batch):
         photo = photos[rng.integers(len(photos))]
@@ -72,7 +75,7 @@ def grade(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 @torch.inference_mode()
 def explained_variance(student: CompactNetwork, teacher: TeacherEncoder, photos: list[np.ndarray]) -> dict[str, float]:
-    """Return the explained share of the variance of the teacher's standardised live channels, by tap."""
+    """For each tap, return the share of the variance of the teacher's channels that the student explains."""
     residual, first, second, count = (dict.fromkeys(TAPS, 0.0) for _ in range(4))
     sums = {tap: torch.zeros(n, dtype=torch.float64) for tap, n in teacher.channels.items()}
     for photo in photos:
@@ -93,12 +96,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with photos/ and teacher/")
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
-    parser.add_argument("--run", type=Path, default=Path("runs/distill"), help="state to resume from, and log.csv")
+    parser.add_argument("--run", type=Path, default=Path("runs/distill"), help="folder for the state and log.csv")
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-2)
-    parser.add_argument("--every", type=int, default=500, help="steps between evaluations, each saved")
+    parser.add_argument("--every", type=int, default=500, help="steps between two evaluations and saved states")
     args = parser.parse_args()
 
     torch.manual_seed(0)
@@ -107,7 +110,7 @@ def main() -> None:
     outputs = list(teacher.channels.values())
     student = CompactNetwork(WIDTHS, outputs)
     parameters = list(student.parameters())
-    # SOAP keeps one eigenbasis for each axis. As a matrix (outputs, inputs x positions), a kernel has two axes.
+    # SOAP keeps one eigenbasis for each axis. Kernels become matrices (outputs, inputs x positions) with two axes.
     matrices = [nn.Parameter(p.detach().flatten(1) if p.dim() > 1 else p.detach()) for p in parameters]  # views
     optimizer = SOAP(matrices, lr=args.lr, weight_decay=0.0, precondition_frequency=10, max_precondition_dim=1024)
     warmup = 100

@@ -1,5 +1,5 @@
-# Create a virtual environment at .venv, or at $LOOKCAST_VENV, and install lookcast from this folder into it.
-# The other scripts source this file.
+# Create a virtual environment in .venv, or in the folder $LOOKCAST_VENV, and install lookcast into it, editable and
+# with EXTRAS. The other scripts source this file.
 # usage: source scripts/environment.sh EXTRAS
 venv=${LOOKCAST_VENV:-.venv}
 if [ ! -x "$venv/bin/python" ]; then

@@ -3,8 +3,10 @@
 
     python scripts/evaluate_encoder.py --data ../shared/data [--weights FILE]
 
-They are the explained variance of the teacher's standardised live channels on the 100 held-out photos, and the Spearman
-rank correlation between its segmented Gram distance and the teacher's, for contents and published results of the pairs.
+The script prints two kinds of figures. The first is the Spearman rank correlation between the segmented Gram distances
+of the compact encoder and those of its teacher. The images are the contents and the published results of the pairs. The
+second is, for each tap, the share of the variance of the teacher's standardised live channels that the encoder explains
+on the 100 held-out photos.
 """
 
 import argparse
@@ -29,7 +31,7 @@ LONGEST = 512
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> torch.Tensor:
-    """A photo at 512 px on its longer side, sides multiples of 8, or at a given size."""
+    """Read a photo as `(1, 3, H, W)` in [0, 1], at a given size, or at 512 px on its longer side (multiples of 8)."""
     image = torch.from_numpy(read_srgb(path)).permute(2, 0, 1)[None].float() / 255
     if size is None:
         scale = LONGEST / max(image.shape[-2:])
@@ -38,13 +40,16 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> torch.Tensor:
 
 
 def read_regions(path: Path, size: torch.Size) -> torch.Tensor:
-    """One-hot mask at a given size."""
+    """Read a mask and return it one-hot at a given size."""
     return labels_to_mask(F.interpolate(read_mask(path)[None, None], size, mode="nearest")[0])
 
 
 @torch.inference_mode()
 def distances(encoder: CompactEncoder, teacher: TeacherEncoder, pairs: Path) -> tuple[list[float], list[float]]:
-    """Return the segmented Gram distances of contents and published results to their style, by encoder and teacher."""
+    """Return the distances by the encoder, then those by the teacher.
+
+    They are segmented Gram distances to the style photo, of the content and of the published result of each pair.
+    """
     distance = SegmentedStyleLoss(TAPS)
     ours, theirs = [], []
     for path in tqdm(sorted((pairs / "content").iterdir()), desc="pairs"):
@@ -52,7 +57,7 @@ def distances(encoder: CompactEncoder, teacher: TeacherEncoder, pairs: Path) -> 
         size = content.shape[-2:]
         content_mask = read_regions(pairs / "content_mask" / path.name, size)
         style_mask = read_regions(pairs / "style_mask" / path.name, style.shape[-2:])
-        # As for the published figures, leave out labels that the style lacks.
+        # Leave out labels that the style lacks, as in the published figures.
         absent = absent_labels(label_shares(content_mask), label_shares(style_mask))
         content_mask = content_mask.masked_fill(absent[..., None, None], 0)
         for image in (content, read_image(pairs / "dpst" / path.name, tuple(size))):

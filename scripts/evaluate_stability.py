@@ -3,12 +3,14 @@
 
     python scripts/evaluate_stability.py --pairs PAIRS
 
-PAIRS is a folder for `lookcast evaluate`. The script prints four tables of means over the pairs:
+PAIRS is a folder as for `lookcast evaluate`. The script prints means over the pairs of these measurements:
 
-* a photo as its own style: mean absolute change in 8-bit levels;
-* masks that are shifted, or in which the largest region grows, by 3 % of the width: change of every metric in percent;
-* the look of the photo at 512 px against the look of the full photo, shrunk afterwards: mean absolute difference;
-* a series of 20 crops, each moved by 1 % of the width: mean absolute change of the shared pixels between neighbours.
+* own style: mean absolute change of a photo that is its own style photo, in 8-bit levels.
+* size: mean absolute difference, in 8-bit levels, if a photo is shrunk to 512 px before instead of after stylizing.
+* crops: a photo is stylized in 20 crops, each moved by 1 % of the width. The figure is the mean absolute change, in
+  8-bit levels, of the pixels that neighbouring crops share.
+* rough masks: change of every metric in percent, if masks are shifted by 3 % of the width, or if their largest region
+  grows by 3 % of the width.
 """
 
 import argparse
@@ -31,7 +33,7 @@ SIDE, CROPS, CROP, STEP, SHIFT = 512, 20, 0.8, 0.01, 0.03
 
 
 def shifted(labels: torch.Tensor) -> torch.Tensor:
-    """Move labels `(H, W)` to the right by 3 % of the width."""
+    """Move labels `(H, W)` to the right by 3 % of the width; the first column fills the gap."""
     distance = round(SHIFT * labels.shape[1])
     return torch.cat([labels[:, :1].expand(-1, distance), labels[:, :-distance]], 1)
 
@@ -46,7 +48,7 @@ def grown(labels: torch.Tensor) -> torch.Tensor:
 
 
 def rough_masks(stylizer: Stylizer, pairs: list[PairFiles], folder: Path) -> dict[str, dict[str, float]]:
-    """Return the mean metrics with exact, shifted and grown masks."""
+    """For exact, shifted and grown masks, return the mean of each metric over the pairs that have masks."""
     kinds: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         "exact": lambda x: x,
         "shifted": shifted,
@@ -65,19 +67,19 @@ def rough_masks(stylizer: Stylizer, pairs: list[PairFiles], folder: Path) -> dic
 
 
 def own_style(stylizer: Stylizer, photo: np.ndarray) -> float:
-    """Return the change of a photo that is its own style, in 8-bit levels."""
+    """Return the mean absolute change of a photo that is its own style photo, in 8-bit levels."""
     pixels = photo.astype(np.float32) / 255
     return float(np.abs(stylizer.stylize(pixels, pixels) - pixels).mean()) * 255
 
 
 def across_sizes(stylizer: Stylizer, photo: np.ndarray) -> float:
-    """Return the difference between the looks of the shrunk photo and of the full photo, in 8-bit levels."""
+    """Return the mean absolute difference, in 8-bit levels, if a photo is shrunk before instead of after stylizing."""
     small = stylizer.stylize(shrink(photo, SIDE)).astype(np.float32)
     return float(np.abs(small - shrink(stylizer.stylize(photo), SIDE)).mean())
 
 
 def across_crops(stylizer: Stylizer, photo: np.ndarray) -> float:
-    """Return the change of the shared pixels between neighbouring crops, in 8-bit levels."""
+    """Return the mean absolute change, in 8-bit levels, of the pixels that neighbouring crops share."""
     width = photo.shape[1]
     step, size = max(1, round(STEP * width)), round(CROP * width)
     step = min(step, (width - size) // (CROPS - 1))
@@ -92,7 +94,7 @@ def across_crops(stylizer: Stylizer, photo: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Print the tables."""
+    """Measure all pairs and print the means."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--checkpoint", help="default: the shipped universal checkpoint")

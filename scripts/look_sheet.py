@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Write a sheet of contents x styles, such as the picture of the README.
+"""Write a sheet with every content in every style, such as the first picture of the README.
 
     python scripts/look_sheet.py -o docs/universal.jpg
     python scripts/look_sheet.py --contents A.jpg B.jpg --styles C.jpg D.jpg --checkpoint look.safetensors -o sheet.png
 
-The first column shows the contents, the first row shows the styles. Photos are files or `sample:NAME`.
+The first column shows the contents, and the first row shows the styles. A photo is a file, or `sample:NAME` for a
+bundled photo.
 """
 
 import argparse
@@ -26,7 +27,7 @@ CONTENTS, STYLES = (
 
 
 def read(name: str) -> np.ndarray:
-    """Return the pixels of a photo file or of a sample."""
+    """Return the pixels of a photo file, or of a bundled photo (`sample:NAME`)."""
     return read_srgb(sample_path(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else Path(name))
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train a look from bundled photographs in about three minutes on two CPU cores, and stylize a photo with it.
-# This needs no account, GPU or data. Arguments go to `lookcast train`: scripts/quickstart.sh style=sample:rocket
+# It needs no account, no GPU and no data. Arguments go to `lookcast train`: scripts/quickstart.sh style=sample:rocket
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh samples

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Set everything up, then lint, type-check and test. Arguments go to pytest: scripts/test.sh -k gram
-# scripts/test.sh -m nightly runs the tests that take minutes: compiled networks, sweeps, torchrun, killed processes.
-# scripts/test.sh --processors [...] repeats the tests with the vector instructions of older processors and with two
-# threads; the tests must pass everywhere. It takes six times as long: a nightly job.
+# Set everything up, then run linter, type checker and tests. Arguments go to pytest: scripts/test.sh -k gram
+# `scripts/test.sh -m nightly` runs the tests that take minutes: compiled networks, sweeps, torchrun, killed processes.
+# `scripts/test.sh --processors [...]` runs the tests six times: with the vector instructions of this processor and of
+# two kinds of older processors, each with one thread and with two threads. All tests must pass every time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh dev
@@ -11,9 +11,9 @@ source scripts/environment.sh dev
 "$venv/bin/mypy"
 
 # run_tests VARIABLES THREADS PYTEST_ARGUMENTS...
-# Two test files at a time with one thread each, because many tests wait for processes that they have started, or one file
-# with two threads. Parallel code compiled by numba, which the reference of one test uses, would otherwise set the threads
-# of its process.
+# With one thread, two test files run at a time, because many tests wait for processes that they have started. With two
+# threads, one test file runs at a time. NUMBA_NUM_THREADS is set too: the reference of one test uses parallel code that
+# numba compiled, which would otherwise change the number of threads of its process.
 run_tests() {
   local variables=$1 threads=$2
   shift 2

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Run scripts/slurm/train.sbatch in a real SLURM on this machine only (loopback interface, no system services, no root):
-# interrupt a training of two processes on the CPU in three ways, and check that it resumes each time and finishes. All
-# files are in a temporary folder, which is removed at the end. This takes about three minutes. Arguments go to
-# `lookcast train`.
+# Test scripts/slurm/train.sbatch in a real SLURM on this machine. The SLURM uses only the loopback interface, no system
+# services and no root. The script interrupts a training of two processes on the CPU in three ways. It checks that the
+# training resumes each time and finishes. All files are in a temporary folder, which is removed at the end. The test
+# takes about three minutes. Arguments go to `lookcast train`.
 #
 #   apt-get install slurm-wlm munge
 #   bash scripts/slurm/try_local.sh
 #
-# STEPS (default 1000): increase it if the training ends before it can be interrupted.
+# STEPS is the number of training steps (default: 1000). Increase it if the training ends before it is interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -37,7 +37,7 @@ fail() {
 }
 stop() {
   trap - EXIT
-  if [ -n "$job" ]; then # cancel the jobs first: slurmd owns their processes
+  if [ -n "$job" ]; then # cancel the jobs before slurmd ends, because slurmd manages their processes
     scancel --full --user="$(id -un)" || true
     for _ in $(seq 60); do [ -z "$(squeue --noheader 2>/dev/null)" ] && break || sleep 1; done
   fi
@@ -53,8 +53,8 @@ ports=$("$venv/bin/python" -c 'import socket
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
 print(*(s.getsockname()[1] for s in sockets))')
 (umask 077 && head -c 1024 /dev/urandom >"$folder/munge.key")
-# CPUs: the two processes and the job that preempts them share two CPUs.
-# cred_expire: the time that a requeued job waits before it starts again; 120 seconds by default.
+# CPUs: there are only two, so the job that preempts the training needs the CPUs of its two processes.
+# cred_expire: number of seconds that a requeued job waits before it starts again (default: 120).
 cat >"$SLURM_CONF" <<CONF
 ClusterName=local
 SlurmctldHost=localhost(127.0.0.1)
@@ -110,7 +110,7 @@ say "job $job: $steps steps, 2 processes"
 state() { scontrol show job "$job" | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p'; }
 starts() { { cat "$log" 2>/dev/null || true; } | grep -c ', start [0-9]*, on' || true; }
 step_of() { "$venv/bin/python" -c 'import sys, torch; print(torch.load(sys.argv[1], weights_only=True)["global_step"])' "$1"; }
-# wait_for SECONDS EVENT COMMAND...: wait until the command succeeds.
+# wait_for SECONDS EVENT COMMAND...: wait until COMMAND succeeds; fail after SECONDS or if the job ends. EVENT: its name.
 wait_for() {
   local seconds=$1 event=$2
   shift 2
@@ -129,14 +129,14 @@ has_saved() { [ "$checkpoint" -nt "$folder/mark" ]; }
 has_stopped() { [ "$(state)" = PENDING ] || has_started "$1"; }
 
 reached_steps=() # the step of the checkpoint after each interruption
-# begin START: wait for that start of the job and for the first checkpoint that it writes.
+# begin START: wait until start number START of the job has begun and has written its first checkpoint.
 begin() {
   wait_for 60 "start $1" has_started "$1"
   say "start $1"
   touch "$folder/mark"
   wait_for 300 "a checkpoint of start $1" has_saved
 }
-# back_in_queue START: wait until the job has stopped and START is its next start; record the step of its checkpoint.
+# back_in_queue START: wait until the job has stopped and waits for start number START; record the checkpoint's step.
 back_in_queue() {
   wait_for 200 "the job is queued again" has_stopped "$1"
   cp "$checkpoint" "$folder/reached.ckpt"
@@ -170,7 +170,7 @@ say "job $job is $(state) after $(starts) starts"
 [ "$(ls runs/look)" = "slurm-$job" ] || fail "expected one run folder, got: $(ls runs/look)"
 reached=$(step_of "$checkpoint")
 [ "$reached" = "$steps" ] || fail "expected step $steps in $checkpoint, got $reached"
-# Each start prints its first line of progress after its first step.
+# Each start prints its first line of progress after its first step, so it resumed from the step before.
 "$venv/bin/python" - "$log" "$steps" 0 "${reached_steps[@]}" <<'PYTHON' || fail "a start resumed from a wrong step"
 import re
 import sys
@@ -185,7 +185,7 @@ PYTHON
 say "every start resumed at the step that the previous one reached; the last step is $steps"
 echo
 echo "---- $log"
-# Of consecutive lines of progress, print only the last.
+# If several lines of progress follow each other, print only the last one.
 sed "s#$folder/work/##g; s#$repository/##g" "$log" | awk '
   /^step / { progress = $0; next }
   { if (progress != "") print progress; progress = ""; if ($0 != "") print }

@@ -14,7 +14,8 @@ from pathlib import Path
 from lookcast.checks import InputError
 
 _TEMPORARY = re.compile(r"\.lookcast-([0-9a-f]{8})-([0-9]{1,10})-[^-.]+(?:\.[^.]*)?$")
-_MAX_STEM, _MAX_SUFFIX = 40, 32  # bytes in the name of a temporary file, which has at most 255
+# Bytes of the target's stem and suffix that a temporary file's name keeps, because a name may have only 255 bytes.
+_MAX_STEM, _MAX_SUFFIX = 40, 32
 
 _swept: set[str] = set()
 _lock = threading.Lock()
@@ -24,7 +25,7 @@ _lock = threading.Lock()
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` if the block succeeds, else delete it.
 
-    The first write into a folder also removes the temporary files of dead processes there; see `remove_stale`.
+    The first write into a folder also removes the temporary files that dead processes left there; see `remove_stale`.
 
     Raises:
         InputError: the folder can't be created or written, `path` is a folder, or the name is invalid.
@@ -33,7 +34,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         _check_target(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The temporary is in the same folder, so that the rename is atomic. Encoders choose the format by its suffix.
+        # The temporary is in the same folder, so that the rename is atomic. It keeps the suffix of `path`, because
+        # image writers choose the format by the suffix.
         stem, suffix = os.fsencode(path.stem)[:_MAX_STEM], path.suffix
         handle, name = tempfile.mkstemp(
             prefix=f".{os.fsdecode(stem)}.lookcast-{_machine()}-{os.getpid()}-",
@@ -56,9 +58,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def remove_stale(folder: str | Path) -> list[Path]:
-    """Delete the temporary files that dead processes of this machine left directly in a folder.
+    """Delete the temporary files that dead processes of this machine left in a folder. Subfolders are not searched.
 
-    The name of a temporary file contains its machine and process. Temporary files of live processes or of other
+    The name of a temporary file identifies the machine and the process that made it. Files of live processes or other
     machines are kept, and so is every file that `atomic_write` did not create.
 
     Returns:
@@ -93,7 +95,7 @@ def _check_target(path: Path) -> None:
     """Raise an error if no file can be written at a path.
 
     Raises:
-        OSError: the path is a folder or below a file, or the system refuses the name.
+        OSError: the path is a folder, a parent of the path is a file, or the system refuses the name.
     """
     try:
         is_folder = path.is_dir()

@@ -23,8 +23,8 @@ def find_checkpoint(path_or_name: str | Path | None) -> Path:
     """Return the path of a checkpoint.
 
     Args:
-        path_or_name: a path; or the name of a checkpoint that ships with lookcast, without folder and suffix; or None
-            for the shipped universal checkpoint.
+        path_or_name: a path, or the name of a checkpoint that ships with lookcast (without folder and suffix). None
+            stands for the shipped universal checkpoint.
 
     Raises:
         CheckpointError: no checkpoint of this name ships with lookcast, or the argument is empty, or the argument is
@@ -65,7 +65,7 @@ def save_checkpoint(path: str | Path, generator: Generator, header: dict[str, An
     described = {**header, "generator": {"name": generator.name, "arguments": generator.arguments}}
     if generator.needs_encoder:
         described["generator"]["encoder"] = generator.encoder.weights
-    # `header` may come from a loaded checkpoint, with the version and kind of that file. `save_weights` sets both anew.
+    # A `header` from a loaded checkpoint holds that file's version and kind. `save_weights` writes the current ones.
     for key in ("format_version", "kind"):
         described.pop(key, None)
     save_weights(path, KIND, generator.state_dict(), described)
@@ -110,7 +110,7 @@ def load_checkpoint(path: str | Path) -> tuple[Generator, dict[str, Any]]:
 
 
 def _load_encoder(weights: Any, path: Path) -> CompactEncoder:
-    """Load the encoder of a checkpoint. `weights` is the path of a file of weights, or None for the shipped weights."""
+    """Load the encoder of a checkpoint from its file of weights; None stands for the file that ships with lookcast."""
     if weights is not None and not isinstance(weights, str):
         raise CheckpointError(f"{path}: its header names no file of weights for its encoder")
     try:

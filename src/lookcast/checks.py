@@ -1,4 +1,4 @@
-"""Errors for invalid inputs of users, and checks of arguments."""
+"""Errors for invalid user input, and checks of arguments."""
 
 import functools
 import inspect
@@ -85,7 +85,7 @@ def check_mask(name: str, mask: torch.Tensor, image: torch.Tensor) -> None:
 
 
 def check_call(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Decorate a function or a constructor: arguments that violate their annotations raise an `InputError`.
+    """Decorate a function or constructor to raise an `InputError` for arguments that violate their annotations.
 
     Annotations may carry pydantic's constraints, such as `Annotated[int, Field(ge=1)]`.
     """
@@ -124,11 +124,11 @@ EXPECTED_WORDS = {
     "less_than": "less than {lt}",
     "missing": "a value",
 }
-"""For each type of pydantic's errors, a text of what was expected. Errors of other types keep the text of pydantic."""
+"""A dict from a pydantic error type to a description of the expected value. Other types keep pydantic's own text."""
 
 
 def describe_expected(fault: Any, words: Mapping[str, str] = EXPECTED_WORDS) -> str:
-    """Return what was expected according to an error of pydantic, such as `at least 1`."""
+    """Describe the value that pydantic expected when it raised an error, such as `at least 1`."""
     if found := words.get(fault["type"]):
         return found.format(**fault.get("ctx", {}))
     message: str = fault["msg"].removeprefix("Value error, ")
@@ -136,11 +136,11 @@ def describe_expected(fault: Any, words: Mapping[str, str] = EXPECTED_WORDS) -> 
 
 
 def _describe_fault(fault: Any, names: Sequence[str]) -> str:
-    """Describe an error of pydantic as `name: expected ..., got ...`."""
+    """Describe a pydantic error as `name: expected ..., got ...`."""
     first, *rest = fault["loc"]
     name = ".".join(map(str, (names[first] if isinstance(first, int) else first, *rest)))
     if fault["type"] == "unexpected_keyword_argument":
         return f"{name}: unknown argument"
-    if fault["type"] == "missing_argument":  # the input of this error is the whole call
+    if fault["type"] == "missing_argument":  # `input` of this error holds the whole call
         return f"{name}: expected a value, got none"
     return f"{name}: expected {describe_expected(fault)}, got {fault['input']!r}"

@@ -1,4 +1,4 @@
-"""Folders that ship with lookcast, and checks of paths that a user names."""
+"""Folders that ship with lookcast, and checks of paths that a user gives."""
 
 import stat
 from pathlib import Path
@@ -28,7 +28,7 @@ def check_file(path: str | Path, what: str, error: type[InputError] = InputError
     Other kinds of file are refused, because reading a pipe, for example, could block for ever.
 
     Args:
-        path: the path that the user named.
+        path: the path that the user gave.
         what: the expected kind of file, for the message, such as `photo`.
         error: the exception to raise.
 
@@ -50,14 +50,14 @@ def check_file(path: str | Path, what: str, error: type[InputError] = InputError
 
 
 def check_path(path: str | Path, name: str) -> Path:
-    """Return `path` if the system can look up the path, whether or not it exists.
+    """Return `path` if the operating system can look up the path. The file or folder need not exist.
 
     The system can't look up a path with a name of over 255 bytes or with a parent folder that can't be read.
     `Path.is_dir` and similar methods raise an `OSError` for such a path.
 
     Args:
         path: a file or folder, which need not exist.
-        name: name of the setting with this path, for the message.
+        name: name of the setting that holds the path, for the message.
 
     Raises:
         InputError: the path can't be looked up, or is empty (an empty path would stand for the current folder).

@@ -1,11 +1,11 @@
-"""Records that several packages share. They are NamedTuples, which survive collation and device transfer."""
+"""Records that several packages share. Each is a NamedTuple, a type that collation and device transfer preserve."""
 
 from typing import Any, NamedTuple
 
 import torch
 
 Features = dict[str, torch.Tensor]
-"""A dict from the name of each tap to its feature map `(B, C, H / stride, W / stride)`, from shallow to deep."""
+"""A dict from the name of each tap to its feature map `(B, C, H // stride, W // stride)`, from shallow to deep."""
 
 
 class PhotoBatch(NamedTuple):
@@ -13,15 +13,15 @@ class PhotoBatch(NamedTuple):
 
     Attributes:
         content: content photos `(B, 3, H, W)`, sRGB in [0, 1].
-        content_mask: masks of the content `(B, K, H, W)` in [0, 1], with sum 1 over K at labelled pixels; None without
-            masks.
+        content_mask: semantic masks of the contents, `(B, K, H, W)` in [0, 1], one channel for each of K labels. At a
+            labelled pixel, the K values sum to 1. None without masks.
         style: style photos `(B, 3, H', W')`, one for each content; None if all contents share a fixed style.
         style_mask: masks of the style photos `(B, K, H', W')`; None without masks.
         skipped: unreadable files that were left out of this batch, each as `path: reason`.
         seed: seed of the random draws of a training step. All processes of a distributed run have the same seed.
         seeds: seeds of the random draws of each photo, B integers.
-        ungraded: content photos before their random grades, `(B, 3, H, W)`; None if no pair of the batch holds two
-            windows of one photo, or if the styles are graded.
+        ungraded: content photos before their random colour grades, `(B, 3, H, W)`. They are present only if a pair of
+            the batch holds two windows of one photo and the styles are not graded yet; else None.
         same_photo: for each pair, True if content and style are two windows of one photo.
     """
 
@@ -55,7 +55,8 @@ class Stylization(NamedTuple):
 
     Attributes:
         image: stylized image `(B, 3, H, W)`, sRGB, not clamped, so that losses can penalise values outside [0, 1].
-        grid: bilateral grid `(B, 12, D, GH, GW)`; None if the generator predicts pixels.
+        grid: bilateral grid `(B, 12, D, GH, GW)`: an affine colour transform (12 numbers) for each of GW x GH cells in
+            the image plane and D levels of depth. None if the generator predicts pixels.
     """
 
     image: torch.Tensor
@@ -70,12 +71,12 @@ class LossTerms(NamedTuple):
         content: distance between the features of the output and the content.
         style: distance between the segmented Gram matrices of the output and the style.
         color: sliced Wasserstein distance between the colours of the output and the style, in CIELAB units.
-        photorealism: deviation of the output from a locally affine function of the content.
-        smoothness: differences between neighbouring cells of the grid.
+        photorealism: deviation of the output from a recolouring of the content that is affine in each small window.
+        smoothness: differences between neighbouring cells of the bilateral grid.
         variation: total variation of the output.
         gamut: distance of the output values from [0, 1].
         truth: distance of the output from the photo that it should equal, for pairs where this photo is known.
-        flatness: structure of the output where the content is flat.
+        flatness: structure in the output where the content is flat, such as stripes in a clear sky.
     """
 
     total: torch.Tensor

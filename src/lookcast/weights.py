@@ -1,4 +1,7 @@
-"""Files of weights: lookcast's files with a JSON header, and state dicts of other libraries. No file is executed."""
+"""Files of weights: lookcast's own files with a JSON header, and state dicts of other libraries.
+
+Reading a file never executes code from it.
+"""
 
 import json
 import math
@@ -25,7 +28,7 @@ _FLOATING = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 class CheckpointError(InputError):
-    """Error for a file of weights that is missing, damaged, not of lookcast, or does not match the network."""
+    """Error for a file of weights that is missing, damaged, not from lookcast, or does not match the network."""
 
 
 def save_weights(path: str | Path, kind: str, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
@@ -83,7 +86,7 @@ def read_weights(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], 
     """Read a file that `save_weights` wrote. The values of the tensors are not checked.
 
     Returns:
-        A dict from each name to its tensor, on the CPU, and the header.
+        The tensors on the CPU, in a dict from name to tensor; and the header.
 
     Raises:
         CheckpointError: see `read_header`.
@@ -94,7 +97,7 @@ def read_weights(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], 
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:
-    """Load a `.safetensors` file into a module; see `load_into`.
+    """Load the weights of a `.safetensors` file into a module, with the checks of `load_into`.
 
     Names and shapes are compared before any tensor is read.
 
@@ -108,15 +111,15 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read the tensors of a state dict of another library, from a `.safetensors` file or a file of `torch.save`.
+    """Read the tensors of another library's state dict, from a `.safetensors` file or a file of `torch.save`.
 
-    Entries that are not tensors, such as the number of an epoch, are left out.
+    Entries that are not tensors, such as an epoch number, are left out.
 
     Returns:
         A dict from each name to its tensor, on the CPU.
 
     Raises:
-        CheckpointError: the file is not a regular file, or has no complete state dict.
+        CheckpointError: the file is not a regular file, or holds no complete state dict.
     """
     path = check_file(path, "file of weights", CheckpointError)
     if path.suffix == ".safetensors":
@@ -137,12 +140,13 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
 def load_into(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
     """Load tensors into a module after checking their names, shapes, types and values.
 
-    A module on the meta device gets float32 copies of the tensors on the CPU, whatever the default type of torch is.
+    If the module is on the meta device, its weights become copies of the tensors on the CPU. Floating-point copies are
+    float32, whatever the default type of torch is.
 
     Args:
         module: the network. Build the network under `torch.device("meta")` to allocate no memory before the checks.
         tensors: a dict from the name of each weight to its tensor.
-        path: source of the weights, for messages.
+        path: the file from which the tensors come, for messages.
 
     Raises:
         CheckpointError: a weight is missing, unexpected, of another shape or type, not finite, or above `MAX_WEIGHT` in
@@ -173,7 +177,7 @@ def _open(path: str | Path) -> Iterator[Any]:
 
 
 def _check_unpacked_size(path: Path) -> None:
-    """Raise an error if a zip file unpacks to more bytes than the file has, because `torch.save` does not compress."""
+    """Refuse a zip file that unpacks to more bytes than the file has. Files of `torch.save` are not compressed."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as file:
             if sum(entry.file_size for entry in file.infolist()) > path.stat().st_size:

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: the arguments after `lookcast`; None means `sys.argv[1:]`.
+        argv: the command-line arguments after `lookcast`; None means `sys.argv[1:]`.
 
     Returns:
         The exit code: 0 for success; 1 if some photos or pairs failed; 2 for invalid input, with one line on stderr;

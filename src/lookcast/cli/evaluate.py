@@ -44,10 +44,10 @@ def evaluate(argv: list[str]) -> int:
 
 
 def _check_options(args: argparse.Namespace) -> None:
-    """Refuse options that have no effect with `--outputs`.
+    """Check that no option for stylizing is given together with `--outputs`, because it would have no effect.
 
     Raises:
-        InputError: such an option is given; the message names the option.
+        InputError: an option for stylizing is given together with `--outputs`; the message names the option.
     """
     from lookcast.checks import InputError
 

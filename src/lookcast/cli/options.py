@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 SEGMENTERS = ("clusters", "torchvision", "transformers")
-"""Values of `--auto-masks`. A copy of the keys of `segmenters.SEGMENTERS`, because importing them takes seconds."""
+"""Values of `--auto-masks`. They are copied from the keys of `segmenters.SEGMENTERS`, whose import takes seconds."""
 
 
 def path(text: str) -> Path:

@@ -1,4 +1,4 @@
-"""Standard output and error: printing of any file name, and short messages for a failed write."""
+"""Standard output and standard error: print file names with any bytes, and report failed writes in one line."""
 
 import codecs
 import os
@@ -47,7 +47,7 @@ def say(line: str) -> None:
 
 
 def flush_stdout() -> str | None:
-    """Flush standard output. Return None, or the reason if the output can't be written."""
+    """Flush standard output. If the output can't be written, return the reason, otherwise None."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -58,7 +58,7 @@ def flush_stdout() -> str | None:
 
 
 def close_stdout() -> None:
-    """Discard the buffered output. Otherwise the interpreter would try to write the buffer again at exit."""
+    """Redirect standard output to the null device, so that writing the buffered output at exit does not fail again."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

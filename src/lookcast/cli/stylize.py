@@ -108,9 +108,10 @@ def _check_files(args: argparse.Namespace, jobs: "list[Job]") -> None:
 
 
 def _part(share: str | None) -> tuple[int, int]:
-    """Return the index of this process and the number of processes.
+    """Return a pair: the index of this process and the number of processes, which divide the photos among themselves.
 
-    Both come from `--share` if the option is given, else from the variables of torchrun. Without either, (0, 1).
+    The pair comes from `--share` if the option is given, otherwise from the environment variables of torchrun. Without
+    the option and the variables, the pair is (0, 1).
     """
     from lookcast.checks import InputError
 

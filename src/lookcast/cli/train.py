@@ -26,8 +26,9 @@ def train(argv: list[str]) -> int:
     from lookcast.training.launchers import check_ranks
 
     check_ranks(os.environ)
-    # Hydra reads sys.argv. Lightning runs sys.argv to start the other processes, so the first entry is this file.
-    # Without a spec, also after `python -m lookcast.cli`, whose module would get the arguments without `train`.
+    # Hydra reads arguments from sys.argv. Lightning runs sys.argv to start the other processes, so its first entry is
+    # this file. With a module spec, as after `python -m lookcast.cli`, Lightning would run that module instead, and the
+    # module would miss the argument `train`. So remove the spec.
     sys.argv = [__file__]
     sys.modules["__main__"].__spec__ = None
     sys.argv += _arguments(argv)
@@ -52,10 +53,10 @@ def train(argv: list[str]) -> int:
             result = run_training(cfg)
         except (InputError, HydraException, OmegaConfBaseException) as error:
             if (os.uname().nodename, os.getpid()) != here:
-                raise  # in a job of submitit, which returns the exception; `refused` is not shared with it
+                raise  # this is a submitit job: another process, which returns the exception and can't fill `refused`
             refused.append(error)  # a sweep continues with the next run
         except Preempted as stop:
-            # Printed first: it names the checkpoint, also if the job can't be requeued.
+            # Print the message, which names the checkpoint, before `leave`, which fails if the job can't be requeued.
             rank_zero_only(print)(f"lookcast: {stop}", file=sys.stderr)
             raise SystemExit(leave(stop)) from stop  # ends the whole sweep
         else:
@@ -81,8 +82,8 @@ def train(argv: list[str]) -> int:
 def _arguments(argv: list[str]) -> list[str]:
     """Return the arguments for Hydra: first the overrides, then the flags.
 
-    The parser of Hydra accepts no override after a flag. Old key names in overrides are replaced by the current names,
-    and `place_run` sets the run folder.
+    The flags come last, because Hydra's parser accepts no override after a flag. The current names replace old names in
+    the overrides, and `place_run` sets the run folder.
 
     Raises:
         InputError: Hydra does not know a flag, or an argument is not an override.

@@ -32,7 +32,7 @@ class SampleBatch(NamedTuple):
 
 
 class PairBatch(NamedTuple):
-    """Collated pairs: style i belongs to content i; `same[i]` is True if both are windows of one photo."""
+    """Collated pairs. Style i belongs to content i; `same[i]` is True if the two are windows of one photo."""
 
     content: SampleBatch
     style: SampleBatch
@@ -40,7 +40,7 @@ class PairBatch(NamedTuple):
 
 
 def collate(samples: Sequence[PhotoSample]) -> SampleBatch:
-    """Collect samples into a batch; windows keep their sizes."""
+    """Collect samples into a batch. The windows are not resized."""
     labels = tuple(sample.labels for sample in samples if sample.labels is not None)
     return SampleBatch(
         tuple(sample.pixels for sample in samples),
@@ -61,8 +61,8 @@ def collate_pairs(pairs: Sequence[PairSample]) -> PairBatch:
 class BatchTransform:
     """Transform that turns a collated batch into a `PhotoBatch`, on the device of the batch.
 
-    The transform resizes training windows to squares, grades the squares, and expands labels to one-hot masks. All
-    random draws use the seeds of the samples.
+    The transform resizes training windows to squares, changes the colours of some squares at random (grades them), and
+    expands labels to one-hot masks. All random draws use the seeds of the samples.
 
     Args:
         size: side of the squares in pixels.
@@ -79,7 +79,7 @@ class BatchTransform:
 
         Args:
             batch: collated windows of photos or of pairs.
-            first: lowest position in this training step, over the samples of all processes.
+            first: lowest position of a sample in this training step, over all processes; it decides the step's seed.
         """
         contents, styles = _parts(batch)
         ungraded, content_mask = self._squares(contents)
@@ -90,7 +90,8 @@ class BatchTransform:
             return made
         style, style_mask = self._squares(styles)
         style = grade_some(style, self.style_grade, 0.75, styles.seeds)
-        # The truth is known only if the style has no grade yet, so that a later grade can be applied to both photos.
+        # The truth of two windows of one photo is the content with the grade of the style. The truth is known only if
+        # the style has no grade yet, because a later grade can then be applied to both photos.
         truth = ungraded if self.style_grade == 0 and any(batch.same) else None
         return made._replace(style=style, style_mask=style_mask, ungraded=truth, same_photo=batch.same)
 

@@ -57,20 +57,20 @@ class PhotoDataModule(pl.LightningDataModule):
     that is resumed at any step, with any number of processes, sees the same samples as an uninterrupted run.
 
     Args:
-        photos: a folder, a file, `sample:NAME`, or a list of these; or the path or URL of shards.
+        photos: a folder, a file, `sample:NAME`, or a list of these; or the path or URL of a folder of shards.
         val_photos: the validation photos, given like `photos`; None holds out some of `photos`. If there are fewer
-            than 10 photos, no photo is held out: validation uses some of the training photos as whole photos, and
-            `held_out` is False.
+            than 10 photos, no photo is held out: validation uses some of the training photos, without cropping them,
+            and `held_out` is False.
         num_val: number of photos to hold out, at most a tenth of `photos`. Unreadable photos are not chosen.
         masks: folder of colour masks: one PNG for each photo, such as `a.png` for the photo `a.jpg`. The folder may lie
-            inside a folder of photos. `stored` uses the masks inside shards. None is for unmasked photos.
+            inside a folder of photos. `stored` uses the masks inside shards. None means no masks.
         size: side of the training squares in pixels.
         scale: smallest and largest area of a window, as a share of the photo's area.
         content_grade: strength of `random_grade` for training photos; half of the photos stay unchanged.
         val_size: maximum length of the longer side of validation photos in pixels.
         batch_size: number of photos in a batch of each process.
         min_side: length in pixels to which the shorter side of larger training photos is shrunk during decoding; None
-            keeps the original size. If `min_side` is twice `size`, every window has enough pixels.
+            keeps the original size. If `min_side` is twice `size`, hardly any window has to be enlarged.
         num_workers: number of processes that read photos. None means 0 on a CPU; on other devices, None means the
             number of cores per device, at most 8.
         cache_mb: memory in MiB for decoded photos, in each process that reads photos.
@@ -196,14 +196,14 @@ class PhotoDataModule(pl.LightningDataModule):
 
     def _begin(self) -> int:
         """Return the position of the run's next training sample, counted over all processes."""
-        # With overfit_batches, an epoch ends early, and every epoch starts with the same batch.
+        # With overfit_batches, every epoch repeats the first batches of the run.
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         return 0 if overfit else self._current_progress().samples
 
     def _current_progress(self) -> TrainProgress:
         if self.trainer is None:
             return self.progress
-        # Lightning increments `processed` before on_train_batch_end of the callbacks, which writes checkpoints.
+        # Lightning increments `processed` before it calls on_train_batch_end of the callbacks, which write checkpoints.
         batches: int = vars(self.trainer.fit_loop.epoch_loop.batch_progress.total)["processed"]
         new = (batches - self.progress.batches) * self.batch_size * self.trainer.world_size
         return TrainProgress(self.progress.samples + new, batches)

@@ -1,4 +1,4 @@
-"""Datasets: a position gives a random window of a training photo, an index gives a whole validation photo."""
+"""Datasets of random windows of training photos, and of whole validation photos."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +55,8 @@ class TrainPhotos(Dataset[PhotoSample]):
         source: the training photos.
         scale: smallest and largest area of a window, as a share of the photo's area.
         seed: seed of the run.
-        role: `content` or `style`; the datasets of one run draw different windows if their roles differ.
+        role: `content` or `style`. The role is a part of the random seed, so that contents and styles of one run have
+            different windows.
     """
 
     def __init__(self, source: PhotoSource, scale: tuple[float, float], seed: int, role: str = "content") -> None:
@@ -78,8 +79,8 @@ class TrainPhotos(Dataset[PhotoSample]):
 
         Args:
             number: number of the photo.
-            position: position in the run; decides the random draws.
-            part: the window lies in this part of the photo: start and end along the longer side, in [0, 1].
+            position: position of the sample in the run; it decides the random draws.
+            part: section of the photo in which the window lies: start and end along the longer side, in [0, 1].
         """
         skipped: list[str] = []
         photo = read_or_skip(self.source, number, skipped)
@@ -166,7 +167,7 @@ class ValPairs(Dataset[PairSample]):
 def read_or_skip(source: PhotoSource, number: int, skipped: list[str]) -> DecodedPhoto:
     """Read the photo with the given number, or the next readable photo if this photo is unreadable.
 
-    The first photo follows the last photo. For each unreadable photo, a text `path: reason` is appended to `skipped`.
+    After the last photo, the search goes on at photo 0. Each unreadable photo appends `path: reason` to `skipped`.
 
     Raises:
         InputError: no photo of the source can be read, or `MAX_SKIPPED` consecutive photos can't be read.

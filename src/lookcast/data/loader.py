@@ -19,8 +19,8 @@ class Stopwatch(Protocol):
 class TimedLoader(DataLoader[Any]):
     """A DataLoader that tells a stopwatch when a batch is requested and when it arrives.
 
-    Hooks of Lightning would measure too much. From `on_train_batch_end` to the next `on_train_batch_start`, a run also
-    writes checkpoints and pictures, and transfers and transforms the batch.
+    Hooks of Lightning can't measure this wait: between `on_train_batch_end` and the next `on_train_batch_start`, a run
+    also writes checkpoints and pictures, and transfers and transforms the batch.
 
     Attributes:
         stopwatch: the object to notify; may be set at any time; None turns the measurement off.

@@ -25,7 +25,8 @@ class PairDataModule(PhotoDataModule):
         val_styles: the validation styles, given like `styles`; None holds out `num_val` of `styles`. If contents and
             styles come from one source, training uses a held-out photo neither as content nor as style.
         same_share: share of the pairs in which content and style are two windows of one photo, with different grades.
-            The regions of such a pair correspond. The share is 0 if contents and styles come from different sources.
+            The regions of such a pair correspond: for example, both show the same sky. The share is taken as 0 if
+            contents and styles come from different sources.
         content_grade: see `PhotoDataModule`.
         style_grade: strength of `random_grade` for styles; a quarter of the styles stay unchanged.
         options: further arguments of `PhotoDataModule`, except `masks`.

@@ -27,8 +27,8 @@ def shuffled(position: int, number: int, seed: int) -> int:
     """Return the number of the photo at a position; every epoch contains each photo once, in a new order.
 
     The permutation is computed, not stored. A Feistel network permutes the integers below the next power of four. The
-    network is applied again until the result is below `number`: less than four times on average. An epoch therefore
-    starts at once and stores no order, for any number of photos. A call takes 30 to 130 microseconds.
+    network is applied until the result is below `number`, which takes fewer than four applications on average. For any
+    number of photos, an epoch therefore starts at once and needs no memory. A call takes 30 to 130 microseconds.
 
     Args:
         position: position of the sample in the run; an epoch has `number` positions.
@@ -65,8 +65,8 @@ def _epoch_key(seed: int, epoch: int) -> bytes:
 class PositionBatches:
     """Endless batch sampler of one process.
 
-    Batch b of rank r holds the n positions from begin() + (b * W + r) * n on; b counts from 0. W processes with
-    batches of n samples therefore see the same positions as one process with batches of W * n samples.
+    Batch b of rank r, with b counted from 0, holds n consecutive positions from `begin() + (b * W + r) * n` on. W
+    processes with batches of n samples therefore see the same positions as one process with batches of W * n samples.
 
     Args:
         begin: function that returns the position of the run's next sample; called at the start of every iteration.

@@ -18,12 +18,12 @@ from lookcast.photos.read import PhotoError
 
 
 def _as_list(value: Any) -> Any:
-    """Convert any sequence except a string to a list: pydantic can't rebuild a `PathList` or an OmegaConf list."""
+    """Convert a sequence, except a string, to a list: pydantic can't rebuild a `PathList` or an OmegaConf list."""
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 PhotoSpec = Annotated[str | Path | Sequence[str | Path], BeforeValidator(_as_list)]
-"""Value of a setting for photos: a folder, a file, `sample:NAME`, or a list of these; or the path or URL of shards."""
+"""Setting that names photos: a folder, a file, `sample:NAME`, or a list of these; or the path or URL of shards."""
 STORED = "stored"
 """Value of `masks` that selects the masks inside shards."""
 _MIN_FOR_SPLIT = 10
@@ -69,7 +69,7 @@ class Split(NamedTuple):
 
     Attributes:
         train: the training photos.
-        val: the source of the validation photos.
+        val: a source that contains the validation photos, and possibly other photos.
         val_numbers: numbers of the validation photos in `val`.
         held_out: True if no validation photo is in `train`.
     """

@@ -12,7 +12,7 @@ from lookcast.data.sources.folder import MIN_SIDE
 from lookcast.ops.color import luma
 
 Generators = Sequence[torch.Generator]
-"""One random generator for each photo of a batch: the draws for a photo do not depend on the other photos."""
+"""One random generator for each photo of a batch, so that the draws for a photo do not depend on the other photos."""
 
 
 class Window(NamedTuple):
@@ -32,13 +32,13 @@ def draw_window(size: tuple[int, ...], scale: tuple[float, float], part: tuple[f
 
     Args:
         size: (height, width) of the photo.
-        scale: smallest and largest area of the window, as a share of the area of the part.
-        part: start and end of the part along the longer side of the photo, in [0, 1]; (0, 1) is the whole photo.
+        scale: smallest and largest area of the window, as a share of the area of `part`.
+        part: section of the photo that holds the window: start and end along the longer side; (0, 1) is the full photo.
     """
     height, width = size
     start, stop = (round(end * max(size)) for end in part)
     rows, columns = ((start, stop), (0, width)) if height > width else ((0, height), (start, stop))
-    # torchvision uses only the size of the image.
+    # torchvision reads only the size of the image, so the image needs no memory.
     image = torch.empty(1, rows[1] - rows[0], columns[1] - columns[0], device="meta")
     top, left, height, width = RandomResizedCrop.get_params(image, list(scale), [3 / 4, 4 / 3])
     return Window(top + rows[0], left + columns[0], height, width, flip=bool(torch.rand(()) < 0.5))
@@ -48,7 +48,7 @@ def draw_parts() -> tuple[tuple[float, float], tuple[float, float]]:
     """Draw two parts of a photo, for a content window and a style window, with torch's global generator.
 
     A random cut across the longer side divides the photo. The parts lie on either side of the cut, in random order.
-    Each part extends over the cut by up to .15 of the side, so the parts overlap by at most .3 of the side.
+    Each part extends over the cut by up to .15 of the longer side, so the parts overlap by at most .3 of it.
     """
     cut, margin, swap = torch.rand(3).tolist()
     cut, margin = 0.35 + 0.3 * cut, 0.15 * margin
@@ -143,7 +143,7 @@ def slider_grade(image: torch.Tensor, strength: float, generators: Generators) -
 
     Args:
         image: `(B, 3, H, W)` in [0, 1].
-        strength: 0 leaves the photos unchanged; at 1, factors lie in .6 to 1.4, and hues turn by up to .05 of a turn.
+        strength: 0 leaves the photos unchanged; at 1, factors are .6 to 1.4, and hues rotate by up to .05 turns.
         generators: one random generator for each photo.
 
     Returns:

@@ -31,7 +31,7 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         taps: names of the feature maps, shallow to deep.
-        strides: for each tap, the side of a cell in pixels of the image.
+        strides: for each tap, the side of a cell of its feature map, in pixels of the image.
         channels: number of channels of each tap.
     """
 

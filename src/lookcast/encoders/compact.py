@@ -15,18 +15,21 @@ from lookcast.weights import CheckpointError, load_weights, read_header
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 STRIDES = dict(zip(TAPS, (1, 2, 4, 8), strict=True))
 MIN_SIDE = 16
-"""Shortest side of an image in pixels: reflection padding needs two cells per side at the deepest stride."""
+"""Minimum length of each side of an image in pixels.
+
+Reflection padding needs at least two cells along each axis at the deepest stride, 8.
+"""
 MAX_CHANNELS = 1024
 """Largest number of channels per layer that a file of weights may have."""
 
 
 class CompactNetwork(nn.Module):
-    """The stages of VGG with narrow layers, and a linear head at each tap.
+    """A network with the stages of VGG-19 but fewer channels, and a linear head at each tap.
 
-    The teacher's features are outputs of rectifiers. Some channels are dead, and the means are far above the spread.
-    The heads are 1x1 convolutions without a rectifier. A head predicts the *live* channels of the teacher, standardised
-    over photographs. Every output channel then has a mean near 0 and a variance near 1, so all channels count equally
-    in a loss.
+    The teacher, VGG-19, has rectified features: some channels are dead (hardly vary), and the means of the features are
+    far above their spread. Each head of this network is a 1x1 convolution without a rectifier. The head predicts the
+    *live* channels of the teacher, standardised over photographs. Every output channel then has a mean near 0 and a
+    variance near 1, so all channels count equally in a loss.
 
     Args:
         widths: number of channels of each of the four stages, at strides 1, 2, 4 and 8.
@@ -68,8 +71,8 @@ class CompactEncoder(Encoder):
 
     Attributes:
         weights: path of the file of weights; None for the shipped file.
-        half_precision: whether the network always computes in bfloat16. On CPUs with bfloat16 instructions, the network
-            then takes half the time.
+        half_precision: True to compute in bfloat16, even outside autocast. On CPUs with bfloat16 instructions, the
+            network then takes half the time.
 
     Args:
         weights: a `.safetensors` file from `scripts/distill_encoder.py`; None for the shipped file.
@@ -124,5 +127,5 @@ def _read_sizes(path: Path) -> dict[str, list[int]]:
 
 
 def _convolution(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
-    # Reflection padding as in the teacher. Zero padding would reduce the features at the border and every Gram matrix.
+    # Reflection padding as in the teacher. Zero padding would weaken border features, and thereby every Gram matrix.
     return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True)

@@ -1,4 +1,4 @@
-"""VGG-19 in its PCA bases: the teacher of the compact encoder, and the encoder for published metrics."""
+"""VGG-19 reduced by PCA: the teacher of the compact encoder, and the encoder for published metrics."""
 
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ BLOCKS = (
     ("conv2_2", "pool", "conv3_1"),
     ("conv3_2", "conv3_3", "conv3_4", "pool", "conv4_1"),
 )
-"""For each tap, relu1_1, relu2_1, relu3_1 and relu4_1, the layers after the previous tap."""
+"""For each of the taps relu1_1, relu2_1, relu3_1 and relu4_1, the layers that lead to it from the previous tap."""
 MAX_BYTES = 64 << 20
 """Largest accepted size of the unpacked arrays, in bytes. The arrays of the published file take 1.4 MB."""
 
@@ -38,7 +38,7 @@ class TeacherNetwork(nn.Module):
         self.encoder = nn.ModuleDict()
         for name in (name for block in BLOCKS for name in block if name != "pool"):
             outputs, inputs = channels[name]
-            # `preprocess` is a 1x1 convolution without a rectifier, which sets the mean and the order of the channels.
+            # `preprocess` is a 1x1 convolution without a rectifier: it sets the mean and order of the colour channels.
             size = 1 if name == "preprocess" else 3
             self.encoder[name] = nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect")
         self.pool = nn.MaxPool2d(2)
@@ -63,10 +63,10 @@ class TeacherNetwork(nn.Module):
 
 
 class TeacherEncoder(Encoder):
-    """The distilled VGG-19 of Chiu and Gurari, frozen: its live channels, standardised over photographs.
+    """The frozen VGG-19 that Chiu and Gurari reduced by PCA. Its live channels are standardised over photographs.
 
-    Each 3x3 convolution has reflection padding. A channel is dead if its spread is below a thousandth of the largest
-    spread. Dead channels are left out, because standardised dead channels would be noise.
+    Each 3x3 convolution has reflection padding. A channel is dead, not live, if its spread over photographs is below a
+    thousandth of the largest spread. Dead channels are left out, because standardised dead channels would be noise.
 
     Args:
         weights: path of `vgg19_pca.npz`. The file has the arrays `encoder.LAYER.weight` and `encoder.LAYER.bias` for

@@ -20,7 +20,7 @@ CHANNELS = dict(zip(LAYERS, (64, 128, 256, 512, 512, 512), strict=True))
 
 
 class VGG19Network(nn.Module):
-    """The layers of VGG-19 up to the deepest tap, on the meta device. The names of the layers are torchvision's.
+    """The layers of VGG-19 up to the deepest tap, on the meta device. The layers have torchvision's names.
 
     Args:
         taps: names of the feature maps to compute.
@@ -46,8 +46,8 @@ class VGG19Network(nn.Module):
         hidden = (image - self.mean) / self.std
         features: Features = {}
         for index, layer in enumerate(self.features):
-            # The rectifiers overwrite only outputs of convolutions, never a tap. A tap is the output of a rectifier,
-            # and only a convolution or a pool reads a tap.
+            # The rectifiers work in place. A tap is the output of a rectifier, and the next layer is a convolution or a
+            # pool, so no layer overwrites a tap.
             hidden = layer(hidden)
             if index in self.taps:
                 features[self.taps[index]] = hidden
@@ -65,7 +65,7 @@ class VGG19Encoder(Encoder):
         taps: the taps to compute; None for all six taps, `relu1_1` to `relu5_1`.
 
     Raises:
-        InputError: the download fails, the file is missing or damaged or has another network, or a tap is unknown.
+        InputError: the download fails, the file is missing or damaged or holds another network, or a tap is unknown.
 
     Reference:
         Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015.

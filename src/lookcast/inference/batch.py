@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the package imports all of kornia, which photos without mas
     from lookcast.segmenters.auto_masks import AutoMasks
 
 MAX_WORKERS = 8
-"""Upper limit of the default number of workers. Each photo in progress takes about 12 bytes of memory for each
+"""Upper limit of the default number of workers, because each photo in progress takes about 12 bytes of memory per
 pixel."""
 
 
@@ -44,9 +44,9 @@ def stylize_files(
     workers: int | None = None,
     files: FileOptions = FILE_DEFAULTS,
 ) -> BatchResult:
-    """Stylize photo files. If a photo fails, report the error, skip the photo and continue.
+    """Stylize photo files. If a photo fails, print the error to stderr, skip the photo and continue.
 
-    On a terminal, a progress bar shows the progress.
+    On a terminal, show a progress bar.
 
     Args:
         stylizers: one stylizer for each device. Consecutive photos use the stylizers in turn.
@@ -83,5 +83,5 @@ def stylize_files(
                     tqdm.write(f"lookcast: skipped: {error}", file=sys.stderr)
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # the setting of a worker also applies to all threads that start later
+        torch.set_num_threads(threads)  # otherwise the setting of a worker would apply to all threads that start later
     return BatchResult([failures[number] for number in sorted(failures)], damaged)

@@ -35,7 +35,7 @@ def plan_jobs(photos: Sequence[Path], out: Path, masks: Path | None = None) -> l
         photos: photo files and folders. A folder stands for the photos directly in the folder.
         out: the file to write, if `photos` is one file and `out` has the suffix of a photo; otherwise the folder to
             write into.
-        masks: the mask file of a single photo, or a folder that has a PNG for each photo, with the stem of the photo.
+        masks: the mask file of a single photo, or a folder that contains `STEM.png` for each photo `STEM.*`.
 
     Raises:
         InputError: a folder has no photos, `out` is one file for several photos, two photos share a target or a mask,
@@ -71,7 +71,7 @@ def check_distinct(written: Iterable[tuple[Path, Path]]) -> None:
     """
     taken: dict[str, Path] = {}
     for source, target in written:
-        # normcase, because A.jpg and a.jpg are the same file on some systems.
+        # normcase maps A.jpg and a.jpg to one name on the systems where they are the same file.
         key = os.path.normcase(os.path.realpath(target))
         other = taken.setdefault(key, source)
         if other is not source:
@@ -130,7 +130,10 @@ def check_place(target: Path) -> None:
 
 
 def pending_jobs(jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs whose target is missing or older than the source. An existing target is always complete."""
+    """Return the jobs whose target is missing or older than the source.
+
+    An existing target is always complete, because photos are written atomically.
+    """
     return [job for job in jobs if not 0 < _modified(job.source) <= _modified(job.target)]
 
 

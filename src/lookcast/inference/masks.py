@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 def open_mask(name: str, mask: torch.Tensor, photo: torch.Tensor, device: torch.device, side: int) -> torch.Tensor:
     """Check a mask of a photo, convert the mask to a soft mask, and move the mask to a device.
 
-    A mask of labels is moved to the device as uint8. On the device, the labels are averaged to a soft mask of at most
-    `side` x `side`. The generator reads masks at this size, so the generator does not average them again.
+    A mask of labels is moved to the device as uint8. On the device, it is averaged to a soft mask of at most
+    `side` x `side` cells. The generator reads masks at this size, so it need not average the mask again.
 
     Args:
         name: name of the argument, for messages.
@@ -76,7 +76,7 @@ def _check_shares(name: str, mask: torch.Tensor) -> None:
 def place_masks(
     masks: Masks | None, styles: Sequence[EncodedStyle], pixels: torch.Tensor, device: torch.device, side: int
 ) -> list[torch.Tensor | None]:
-    """Prepare the content mask of each style with `open_mask`. The log states labels that a style lacks.
+    """Prepare the content mask that belongs to each style. Log the labels of the content that a style lacks.
 
     Args:
         masks: one content mask for all styles, a list with one content mask for each style, or None.

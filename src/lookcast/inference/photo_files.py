@@ -88,8 +88,8 @@ def stylize_file(
         stylizer: the stylizer. Its style must be set by `set_style`, unless `auto_masks` is given.
         job: the paths of the photo.
         strength: see `Stylizer.stylize`.
-        auto_masks: finds the masks of the content and of the styles. It returns these masks, together with the styles,
-            as arguments for `Stylizer.stylize`. None if the job has a mask file, or to use no masks.
+        auto_masks: finds masks for the content and the styles, and returns the styles and all masks as keyword
+            arguments of `Stylizer.stylize`. None if the job has a mask file, or to use no masks.
         files: options for reading and writing files.
 
     Returns:

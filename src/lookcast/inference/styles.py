@@ -11,7 +11,7 @@ from lookcast.photos.adapters import AnyImage, open_image
 from lookcast.structures import StyleInput
 
 Style = AnyImage | StyleInput | Sequence[AnyImage | StyleInput]
-"""One style or a list of styles. A style is a photo, or a `StyleInput` of a photo, its mask and its weight."""
+"""One style or a list of styles. A style is a photo, or a `StyleInput`: a photo with its mask and its weight."""
 
 
 class EncodedStyle(NamedTuple):
@@ -19,8 +19,8 @@ class EncodedStyle(NamedTuple):
 
     Attributes:
         statistics: the statistics that the generator computed from the photo.
-        mask: soft mask of the photo, `(1, K, h, w)`, with one channel for each label. The mask is on the device. None
-            if the photo has no mask.
+        mask: soft mask of the photo, `(1, K, h, w)`, with one channel for each label, on the device of the generator;
+            None if the photo has no mask.
         weight: share of the style in the mix. The weights of all styles sum to 1.
     """
 
@@ -40,9 +40,9 @@ def style_inputs(
         The styles. Their weights sum to 1.
 
     Raises:
-        InputError: there is no photo, the number of masks or weights differs from the number of photos, masks or
-            weights are given as arguments although a style is a `StyleInput`, a weight is not a positive number, or the
-            sum of the weights is infinite.
+        InputError: there is no photo; the number of masks or weights differs from the number of photos; a style is a
+            `StyleInput`, but `style_mask` or `weights` is given too; a weight is not a positive number; or the sum of
+            the weights is infinite.
     """
     # Only a list or a tuple holds several styles. A `StyleInput` is a tuple, but holds one style.
     several = isinstance(style, list | tuple) and not isinstance(style, StyleInput)
@@ -93,7 +93,7 @@ def open_style(photo: AnyImage) -> torch.Tensor:
 
 
 def check_strength(strength: float) -> float:
-    """Return a strength in [0, 1] as a float.
+    """Check that a strength is in [0, 1], and return the strength as a float.
 
     Raises:
         InputError: the strength is not a number in [0, 1].

@@ -1,4 +1,4 @@
-"""The `Stylizer`, which gives photos the look of a checkpoint."""
+"""The `Stylizer`, which stylizes photos with the generator of a checkpoint."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +78,7 @@ class Stylizer:
         self._styles: tuple[EncodedStyle, ...] = ()
 
     def set_style(self, style: Style, style_mask: Masks | None = None, weights: Sequence[float] | None = None) -> None:
-        """Set the default style of `stylize`. The style is encoded once, for any number of photos.
+        """Set the default style of `stylize`. Later calls of `stylize` then need not encode the style again.
 
         Args:
             style: see `stylize`.
@@ -105,18 +105,18 @@ class Stylizer:
             content: PIL image of any mode; numpy array `(H, W)`, `(H, W, 3)` or `(H, W, 4)` of uint8, uint16 or
                 floating point in [0, 1]; torch tensor `(3, H, W)` or `(B, 3, H, W)` of uint8 or floating point in
                 [0, 1].
-            style: style photo for a universal checkpoint, of the same types as `content`. A list of style photos mixes
-                their looks. A `StyleInput` combines a photo, its mask and its weight. None uses the style that
-                `set_style` has set.
+            style: style photo for a universal checkpoint; the same types as for `content` are allowed. A list of style
+                photos mixes their looks. A `StyleInput` combines a photo, its mask and its weight. None uses the style
+                that `set_style` has set.
             content_mask: mask of the content: uint8 labels `(H, W)` or `(B, H, W)`, as `read_mask` returns them, or a
                 soft mask `(B, K, h, w)` in [0, 1], with one channel for each label. The mask needs the aspect ratio of
                 the content. A single mask is used for all styles; a list has one mask for each style.
-            style_mask: mask of the style photo, of the same types as `content_mask`. The mask needs the aspect ratio of
-                the style photo. For several styles, a list with one mask for each style. If a label of the content is
-                absent from a style, the region of this label takes the look of the whole style photo, and the log warns
-                about the label.
-            strength: blend factor in [0, 1]: 0 returns the content bit for bit, 1 the full look. Values in between
-                blend the two linearly in sRGB. The result is clamped to [0, 1].
+            style_mask: mask of the style photo, in the same forms as `content_mask`. The mask needs the aspect ratio of
+                the style photo. For several styles, pass a list with one mask for each style. If a label of the content
+                is absent from a style, the region of this label takes the look of the whole style photo, and the log
+                warns about the label.
+            strength: blend factor in [0, 1]. At 0, the result equals the content bit for bit; at 1, it has the full
+                look. Values in between blend the two linearly in sRGB. The result is clamped to [0, 1].
             weights: positive weight of each style in the mix; the weights may have any sum. None mixes styles equally.
 
         Returns:
@@ -166,7 +166,7 @@ class Stylizer:
             self.generator.check_style(None, None, None)
         if not self.generator.takes_style and content_mask is not None:
             self.generator.check_style(None, content_mask, None)
-        # The result is no inference tensor, so that callers may use the result in training.
+        # The result is made outside of inference mode, so that callers may use it in training.
         with torch.no_grad(), usual_torch():
             masks: Sequence[torch.Tensor | None] = [None] * len(styles)
             if content_mask is not None or any(style.mask is not None for style in styles):
@@ -179,7 +179,7 @@ class Stylizer:
             placed = pixels.to(self.device, pixels.dtype if pixels.dtype in PIXEL_TYPES else torch.float32)
             with torch.inference_mode():
                 grid = self._predict_grid(placed, masks, styles).float()
-                # Strength blends the identity grid and the predicted grid.
+                # Except for the clamp, blending the grids equals blending the photos: the output is linear in the grid.
                 batch, _, depth, height, width = grid.shape
                 grid = torch.lerp(identity_grid(batch, depth, height, width, grid.device), grid, strength)
             photos = [apply_grid_to_pixels(*photo) for photo in zip(grid, placed, strict=True)]

@@ -15,13 +15,13 @@ class ColorLoss(nn.Module):
 
     The loss is the mean over the regions, weighted by area. The distance of two regions is the mean of
     `integral |Q_o(u) - Q_s(u)| du` over random directions. Q_o and Q_s are the quantile functions of the colours of
-    output and style along a direction. Gram matrices of features hold only means and covariances of colours, while this
-    distance compares the whole distributions. Labels are treated as in `SegmentedStyleLoss`.
+    output and style along a direction. Gram matrices hold only means and covariances, while this distance compares
+    whole distributions of colours. Labels are treated as in `SegmentedStyleLoss`.
 
     Args:
         directions: number of random directions; each call draws new ones.
         levels: number of quantiles.
-        side: pixels are sampled evenly, in this number of rows and this number of columns.
+        side: number of rows, and also of columns, of the regular grid at which pixels are sampled.
 
     Reference:
         Bonneel et al., "Sliced and Radon Wasserstein barycenters of measures", 2015.

@@ -9,7 +9,7 @@ from lookcast.structures import Features
 
 
 class ContentLoss(nn.Module):
-    """Mean squared difference of the features of output and content, averaged over taps.
+    """Mean squared difference between the features of output and content, averaged over taps.
 
     The loss per tap is `1/(N D) sum (F[O] - F[I])^2`. F[O] and F[I] are the features of the output and the content,
     with N channels and D cells. The paper has a further factor of 1/2.

@@ -11,14 +11,15 @@ from lookcast.structures import Features, LossTerms, Stylization
 
 
 class DeepPhotoLoss(nn.Module):
-    """Weighted sum of content, style, colour, photorealism, smoothness, total variation, gamut, truth and flatness.
+    """Weighted sum of terms: content, style, colour, photorealism, smoothness, variation, gamut, truth and flatness.
 
     `L = w_c L_content + w_s L_style + w_k L_color + w_p L_photorealism + w_g L_smoothness + w_v L_variation
     + w_o L_gamut + w_t L_truth + w_f L_flatness`. A term of weight 0 is not computed and is reported as 0.
 
-    For pairs whose truth is known, L_truth is the mean of `sqrt((O - T)^2 + 1e-4)` over pixels and channels, and the
-    weights of style and colour are multiplied by `style_share_with_truth`. Two halves of a photo differ in their
-    statistics, so a match of the statistics is not the truth.
+    The truth T of a pair is the photo that the output O should equal. It is known for two windows of one photo. Then
+    L_truth is the mean of `sqrt((O - T)^2 + 1e-4)` over pixels and channels, and the weights of style and colour are
+    multiplied by `style_share_with_truth`: the two windows differ in their statistics, so an output that matches the
+    statistics of the style does not equal the truth.
 
     Args:
         content: content term, a function of (output features, content features).

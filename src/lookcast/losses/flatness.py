@@ -13,9 +13,10 @@ _WINDOW = 15  # pixels of the image at half size
 def flatness_excess(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     """Return the mean excess of the output's variance over the content's variance, in flat windows of the content.
 
-    `mean w (V_o - V_c)^+`, where V is the variance of the colours in a window, summed over the channels. The weight is
-    `w = sigmoid(5 - s)`, where s is the spread of the content in 8-bit levels. Windows have 15 x 15 pixels of the
-    images at half size; a window is at most as large as the image.
+    The excess is `mean w (V_o - V_c)^+`, where `^+` replaces negative values by 0. V_o and V_c are the variances of the
+    colours of output and content in a window, summed over the channels. The weight is `w = sigmoid(5 - s)`, where s is
+    the spread of the content in 8-bit levels. Windows have 15 x 15 pixels of the images at half size. If a side of
+    these images is shorter, the window has the length of that side.
 
     Args:
         content: `(B, 3, H, W)` in [0, 1], at least 2 px per side.

@@ -7,9 +7,9 @@ from lookcast.ops.local_affine import guided_residual, matting_energy, num_windo
 
 
 class MattingPenalty(nn.Module):
-    """Matting energy in the mean form, E / (3 x number of windows), averaged over the batch.
+    """Matting energy E divided by (3 x number of windows), averaged over the batch; see `ops.local_affine`.
 
-    In the mean form, one weight serves all image sizes. The paper's lambda = 1e4 is the weight of the sum form. The
+    Because of the division, one weight serves all image sizes. The paper uses the weight lambda = 1e4 for E itself. The
     equivalent weight of this penalty is `lambda * 3 * (H - 2) * (W - 2)`, which is 1.9e9 at 256 px.
 
     Args:
@@ -34,7 +34,7 @@ class GuidedPenalty(nn.Module):
     Args:
         kernel_size: side of the windows in pixels, odd.
         eps: regularisation of each window's affine map.
-        subsample: n; the windows are fitted on every n-th pixel along each axis.
+        subsample: step n; the windows are fitted on every n-th pixel along each axis.
     """
 
     def __init__(self, kernel_size: int = 9, eps: float = 1e-4, subsample: int = 4) -> None:

@@ -1,4 +1,4 @@
-"""Penalties for differences between neighbouring cells of a grid, and for image values outside [0, 1]."""
+"""Penalties for differences between neighbouring cells of a bilateral grid, and for image values outside [0, 1]."""
 
 import torch
 
@@ -6,10 +6,10 @@ from lookcast.checks import check_shape
 
 
 def grid_smoothness(grid: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared difference of neighbouring cells, summed over the three axes of the grid.
+    """Return the mean squared difference between neighbouring cells, summed over the grid's axes D, GH and GW.
 
     Args:
-        grid: `(B, 12, D, GH, GW)`.
+        grid: `(B, 12, D, GH, GW)`, 12 coefficients of an affine colour transform for each cell.
 
     Returns:
         Scalar; 0 for a grid with the same transform in every cell.
@@ -25,7 +25,7 @@ def grid_smoothness(grid: torch.Tensor) -> torch.Tensor:
 def gamut_excess(image: torch.Tensor) -> torch.Tensor:
     """Return the mean squared distance of the values from the range [0, 1].
 
-    This penalty gives values outside [0, 1] a gradient. Terms that clamp the image give these values no gradient.
+    Terms that clamp the image give no gradient to values outside [0, 1]. This penalty gives them a gradient.
 
     Args:
         image: `(B, 3, H, W)`, not clamped.

@@ -12,7 +12,7 @@ from lookcast.structures import Features
 
 
 def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[str]) -> dict[str, torch.Tensor]:
-    """For each tap, return the Gram matrices `(B, K, C + 1, C + 1)` of a style photo, the targets of the loss.
+    """Return, for each tap, the Gram matrices `(B, K, C + 1, C + 1)` of K regions of a style photo, as loss targets.
 
     A label absent from the style takes the Gram matrix of the whole style photo (`ops.regions.fall_back`).
     """
@@ -27,7 +27,7 @@ def style_targets(features: Features, mask: torch.Tensor | None, taps: Sequence[
 
 
 class SegmentedStyleLoss(nn.Module):
-    """Relative distance of the Gram matrices of corresponding regions, averaged over labels, taps and the batch.
+    """Relative distance between the Gram matrices of matching regions, averaged over labels, taps and the batch.
 
     The loss per tap is `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`. G_k[O] and G_k[S] are the Gram matrices
     of label k in the output and the style, and w_k is the area of label k in the content. The paper uses squared
@@ -38,8 +38,8 @@ class SegmentedStyleLoss(nn.Module):
     Args:
         taps: names of the taps to compare.
         max_cells: maximum number of cells per tap; None for all cells. A tap with more cells is subsampled to every
-            n-th cell in each direction. A Gram matrix is a mean, so a quarter of 65,536 cells gives the same loss in a
-            quarter of the time.
+            n-th cell in each direction. A Gram matrix is a mean, so a quarter of 65,536 cells gives almost the same
+            loss in a quarter of the time.
 
     Reference:
         Luan et al. 2017, eq. 3a-3b.
@@ -100,8 +100,8 @@ class SegmentedStyleLoss(nn.Module):
 class PaperStyleLoss(SegmentedStyleLoss):
     """Style loss of the paper: `sum_k 1/(2 N^2) sum_ij (G_k[O] - G_k[S])_ij^2`, with equal weights for all labels.
 
-    N is the number of channels of the tap. Each Gram matrix is divided by the mass of the region, as in the authors'
-    code.
+    N is the number of channels of the tap. Each Gram matrix is divided by the mass of the region (the sum of its mask),
+    as in the authors' code.
 
     Reference:
         Luan et al. 2017, eq. 3a.

@@ -49,13 +49,13 @@ def edge_ssim(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
 
 
 def affine_residual(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """Return the share of the output's variance in 3x3 windows that no affine map of the content explains.
+    """Return the share of the output's variance in 3x3 windows that no affine map of the content's colours explains.
 
-    The share is `sum_k tr(C_oo - C_io^T (C_ii + r 1)^-1 C_io) / sum_k tr C_oo`. C_ii, C_io and C_oo are the covariances
-    of content i and output o in window k, and r is `FINE_RIDGE`. The metric measures photorealism: 0 for a locally
-    affine recolouring, 1 for an output that is unrelated to the content. Unlike the matting energy, the share does not
-    grow with the contrast of the output. The computation uses float64, because E[x^2] - E[x]^2 in float32 has no
-    correct digit on flat windows.
+    The share is `sum_k tr(C_oo - C_io^T (C_ii + r I)^-1 C_io) / sum_k tr C_oo`. C_ii, C_io and C_oo are the covariances
+    of content i and output o in window k, I is the identity matrix, and r is `FINE_RIDGE`. The metric measures
+    photorealism: 0 for a locally affine recolouring, 1 for an output that is unrelated to the content. Unlike the
+    matting energy, the share does not grow with the contrast of the output. The computation uses float64, because
+    E[x^2] - E[x]^2 in float32 has no correct digit on flat windows.
 
     Args:
         content: `(B, 3, H, W)` in [0, 1], H and W at least `FINE_WINDOW`.
@@ -108,7 +108,7 @@ def flat_spread(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         output: `(B, 3, H, W)` in [0, 1], in the shape of the content.
 
     Returns:
-        `(B,)` in 8-bit levels, float64; NaN for a content with fewer than `MIN_FLAT_SHARE` of such windows.
+        `(B,)` in 8-bit levels, float64; NaN if the share of such windows is below `MIN_FLAT_SHARE`.
 
     Raises:
         ShapeError: the shapes differ, or a side of the shrunk images is shorter than a window.
@@ -213,9 +213,9 @@ def _edges(image: torch.Tensor) -> torch.Tensor:
 def _unexplained(
     content: torch.Tensor, output: torch.Tensor, window: int, ridge: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return, for each window, the variance of the output, and the part that no affine map of the content explains.
+    """Return the variance of the output in each window, and the part of it that no affine map of the content explains.
 
-    Both are `(B, 3, h, w)`.
+    Both results are `(B, 3, h, w)`, with a value for each channel of each window.
     """
     content, output = content.double(), output.double()
 
@@ -223,7 +223,7 @@ def _unexplained(
         return F.avg_pool2d(planes, window, 1)
 
     def covariance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """Return the covariances of each window, `(B, h, w, 3, 3)`."""
+        """Return the covariances between the channels of two images in each window, `(B, h, w, 3, 3)`."""
         products = torch.stack([box(first[:, i, None] * second) for i in range(3)], 1)
         products = products - box(first)[:, :, None] * box(second)[:, None]
         return products.permute(0, 3, 4, 1, 2)

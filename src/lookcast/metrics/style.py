@@ -1,4 +1,4 @@
-"""Metrics that compare an output with the style photo region by region, and a distance of features."""
+"""Metrics that compare output and style region by region, and a distance between features of output and content."""
 
 import torch
 from kornia.color import rgb_to_linear_rgb
@@ -11,7 +11,8 @@ from lookcast.ops.regions import MIN_SHARE, check_mask_pair, label_shares
 from lookcast.structures import Features
 
 NUM_DIRECTIONS, NUM_QUANTILES, MAX_SAMPLES = 32, 256, 60_000
-"""Numbers for `sliced_wasserstein`: directions in Lab, quantiles (from .005 to .995), and most pixels per region."""
+"""Settings of `sliced_wasserstein`: number of directions in Lab, number of quantiles from .005 to .995, and maximum
+number of pixels per region."""
 
 # CIE matrix from the primaries of sRGB and the white D65. kornia's rgb_to_lab rounds the matrix to six digits and uses
 # a white that does not match the matrix. This mismatch changes the distance of a region by up to .0008.
@@ -29,11 +30,12 @@ def gram_distance(
 
     The mean runs over the labels, weighted by area, and over the taps. The distance of a tap is
     `sum_k w_k |G_k[O] - G_k[S]| / |G_k[S]| / sum_k w_k`. G_k is the Gram matrix of label k in output O or style S, and
-    w_k is the share of label k in the content. The constant channel of G_k adds the means of the features.
-    Two differences from `losses.style.SegmentedStyleLoss`:
+    w_k is the share of label k in the content. G_k also holds the means of the features. Two differences from
+    `losses.style.SegmentedStyleLoss`:
 
-    * A label absent from one of the photos is left out, because published methods do not use the fallback of lookcast.
-    * Shares are computed at the resolution of the tap.
+    * A label absent from one of the photos is left out, because published methods do not use lookcast's fallback to the
+      whole style photo.
+    * The shares w_k are computed at the resolution of the tap.
 
     Args:
         output: for each tap, the features of the output, `(B, C, h, w)`.
@@ -76,9 +78,10 @@ def sliced_wasserstein(
 ) -> torch.Tensor:
     """Return the sliced Wasserstein distance between the colours of output and style, in CIELAB (D65).
 
-    The distance is computed for each label and averaged over the labels, weighted by area. Along each of 32 fixed
-    directions, it is the mean absolute difference between 256 quantiles of the two regions of the label. A pixel
-    belongs to a label if the mask of the label is above .5. Regions of more than 60,000 pixels are subsampled evenly.
+    The distance is computed for each label and averaged over the labels, weighted by area. The distance of a label is
+    the mean absolute difference between 256 quantiles of the colours in its two regions, along 32 fixed directions. A
+    pixel belongs to a label if the mask of the label is above .5. Regions of more than 60,000 pixels are subsampled
+    evenly.
 
     Args:
         output: `(B, 3, H, W)` in [0, 1].
@@ -164,7 +167,10 @@ _Regions = dict[int, tuple[float, torch.Tensor]]
 
 
 def _regions(directions: torch.Tensor, image: torch.Tensor, mask: torch.Tensor | None) -> list[_Regions]:
-    """For each image, map each present label to its share and its quantiles, `(quantiles, directions)`."""
+    """Return a dict for each image, from each present label to its share of the image and its quantiles.
+
+    The quantiles of the colours along the directions are `(quantiles, directions)`.
+    """
     colors = lab(image).flatten(2)
     inside = colors.new_ones(colors[:, :1].shape, dtype=torch.bool) if mask is None else mask.flatten(2) > 0.5
     levels = torch.linspace(0.005, 0.995, NUM_QUANTILES, device=colors.device).to(colors.dtype)

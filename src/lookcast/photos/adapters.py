@@ -36,8 +36,8 @@ class OpenedImage(NamedTuple):
 def open_image(name: str, image: AnyImage) -> OpenedImage:
     """Open an image of any type.
 
-    The function `restore` returns RGB for a grey image, because a look adds colour. It returns 8-bit RGB for the PIL
-    modes I;16 and F, because PIL has no 16-bit or floating-point colour. Numpy arrays keep their bit depth. Alpha is
+    For a grey image, `OpenedImage.restore` returns RGB, because a look adds colour. For the PIL modes I;16 and F, it
+    returns 8-bit RGB, because PIL has no 16-bit or floating-point colour. Numpy arrays keep their bit depth. Alpha is
     unchanged.
 
     Args:
@@ -58,7 +58,7 @@ def open_image(name: str, image: AnyImage) -> OpenedImage:
 
 
 def check_dense(name: str, tensor: torch.Tensor) -> None:
-    """Refuse a tensor that does not store a value for every element: sparse, nested, or on the meta device.
+    """Check that a tensor stores a value for every element.
 
     Raises:
         InputError: the tensor is sparse, nested or on the meta device.

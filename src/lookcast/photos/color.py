@@ -1,8 +1,9 @@
 """Convert photos from any RGB profile to sRGB for the network, and convert the results back to the profile.
 
-For profiles with curves and a matrix, littlecms reads the profile, and this module converts the pixels in bands. The
-conversion takes 25 ms per 16-bit megapixel. The exact conversion of littlecms would take 300 ms, and the fast
-conversion of littlecms has errors of up to six 8-bit levels. For profiles with tables, littlecms converts the pixels.
+There are two kinds of profiles. A profile with curves and a matrix is read by littlecms, and this module converts the
+pixels in bands. The conversion takes 25 ms per 16-bit megapixel. The exact conversion of littlecms would take 300 ms,
+and the fast conversion of littlecms has errors of up to six 8-bit levels. If a profile has tables, littlecms also
+converts the pixels.
 """
 
 from collections.abc import Callable
@@ -30,9 +31,9 @@ class _Space(NamedTuple):
 
     Attributes:
         matrix: matrix `(3, 3)` from linear RGB to XYZ.
-        light: for each channel, a table of linear light. The index is the 16-bit level.
-        levels: for each channel, a table of 65536 levels. The index is the square root of linear light, scaled to
-            0..65535. If the index were the light itself, the table would be too coarse for shadows.
+        light: for each channel, a table that maps a 16-bit level to linear light.
+        levels: for each channel, the inverse table, which maps the square root of linear light, scaled to 0..65535, to
+            a 16-bit level. If the index were the light itself, the table would be too coarse for shadows.
     """
 
     matrix: npt.NDArray[np.float64]
@@ -41,7 +42,7 @@ class _Space(NamedTuple):
 
 
 class _Tables(NamedTuple):
-    """An RGB space whose profile has tables."""
+    """An RGB space whose profile has tables; littlecms converts its pixels."""
 
     icc_profile: bytes
 
@@ -72,10 +73,10 @@ def to_srgb(pixels: Pixels, icc_profile: bytes | None) -> Pixels:
 def from_srgb(stylized: Pixels, srgb: Pixels, pixels: Pixels, icc_profile: bytes | None) -> Pixels:
     """Convert a stylized sRGB image back to the profile and the bit depth of the photo.
 
-    `to_srgb` clips colours outside sRGB. This function adds the clipped part again, multiplied by a share: how much of
-    the chroma of `srgb` remains in `stylized`. The share is 1 where `stylized` equals `srgb`, so an unchanged photo
+    `to_srgb` clips colours outside sRGB. This function adds the clipped part again, multiplied by the share of the
+    chroma of `srgb` that remains in `stylized`. The share is 1 where `stylized` equals `srgb`, so an unchanged photo
     keeps its exact values. The share is 0 where `stylized` is grey. For a profile with tables, the conversion to sRGB
-    and back is not exact; this function corrects the error in the same way.
+    and back is not exact. This function corrects the error in the same way.
 
     Args:
         stylized: stylized image `(..., 3)` with the shape and type of `srgb`.
@@ -164,7 +165,7 @@ def _convert(pixels: Pixels, source: _Space, target: _Space) -> Levels:
 
 
 def _unclip(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, space: _Space) -> None:
-    """Modify a band of the result in place: add the part of the photo's colours that `to_srgb` clipped."""
+    """Add to a band of the result, in place, what `to_srgb` clipped from the colours of the photo; see `_restored`."""
     at_end = srgb - np.uint16(1) >= _LAST - 1  # level 0 wraps around to 65535, so this selects levels 0 and 65535
     clipped = np.flatnonzero(at_end[:, 0] | at_end[:, 1] | at_end[:, 2])
     if not len(clipped):
@@ -175,9 +176,10 @@ def _unclip(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, spac
 
 
 def _restored(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, inverse: Levels) -> Levels:
-    """Return `result` plus the loss of the round trip through sRGB, multiplied by the share of `_kept_chroma`.
+    """Add to `result` what the photo lost in the conversion to sRGB and back.
 
-    The loss is `pixels - inverse`, where `inverse` is `srgb` converted back to the profile of the photo.
+    The loss is `pixels - inverse`, where `inverse` is `srgb` converted back to the profile of the photo. Before it is
+    added, the loss is multiplied by the share of chroma that the look keeps (`_kept_chroma`).
     """
     lost = pixels * np.float32(_LAST / np.iinfo(pixels.dtype).max) - inverse
     restored: Levels = np.rint(result + _kept_chroma(srgb, stylized)[:, None] * lost).clip(0, _LAST).astype(np.uint16)
@@ -185,7 +187,7 @@ def _restored(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, in
 
 
 def _kept_chroma(before: Pixels, after: Pixels) -> npt.NDArray[np.float32]:
-    """For each pixel, return how much of the chroma of `before` remains in `after`: 0 to 1; 1 if `before` is grey."""
+    """For each pixel, return the share in [0, 1] of the chroma of `before` that `after` keeps; 1 for a grey pixel."""
     # Channels come first, because numpy sums planes faster.
     old, new = (np.ascontiguousarray(colors.T, np.float32) for colors in (before, after))
     old, new = old - old.mean(0), new - new.mean(0)
@@ -203,7 +205,7 @@ def _by_littlecms(pixels: Pixels, source: bytes, target: bytes) -> Levels:
 
 
 def _add_inversion_error(result: Pixels, stylized: Pixels, srgb: Pixels, pixels: Pixels, space: _Tables) -> None:
-    """Modify the result in place: add the loss of the photo in the round trip through sRGB; see `_restored`."""
+    """Add to the result, in place, what the photo lost in the conversion to sRGB and back; see `_restored`."""
     for start in range(0, len(result), _TABLE_BAND):
         table_band = slice(start, start + _TABLE_BAND)
         inverse = _by_littlecms(srgb[table_band], SRGB, space.icc_profile)

@@ -33,8 +33,8 @@ def _decode_above_8_bits(path: Path, header: Image.Image) -> npt.NDArray[Any] | 
 
 
 # The keys are Pillow's names of formats. A codec returns pixels `(H, W, channels)` in stored orientation, or None if
-# Pillow can decode the file without loss. MPO is the JPEG of phones; the pictures after the first are previews and gain
-# maps.
+# Pillow can decode the file without loss. MPO is a format of phones: a JPEG followed by further pictures, which are
+# previews and gain maps.
 _CODECS: dict[str, Callable[..., npt.NDArray[Any] | None]] = {
     "JPEG": decode_jpeg,
     "MPO": decode_jpeg,
@@ -83,8 +83,8 @@ def decode_photo(image: Image.Image, path: Path, lenient: bool = False) -> Photo
 def decode_shrunk(image: Image.Image, path: Path, min_side: int) -> npt.NDArray[np.uint8]:
     """Decode an opened photo at a reduced size.
 
-    To save time, a JPEG is first decoded at 1/2, 1/4 or 1/8 of its size, if the result is not smaller than requested.
-    An antialiased bilinear resize then gives the requested size. Generators see photos resized in the same way.
+    To save time, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, if this is not below the requested size. Then an
+    antialiased bilinear resize gives the requested size. The stylizer resizes photos for generators in the same way.
 
     Args:
         image: the opened file, of which only the header was read.

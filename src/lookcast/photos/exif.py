@@ -1,4 +1,4 @@
-"""Edit EXIF without moving any field: maker notes contain absolute positions, which a new layout would invalidate."""
+"""Edit EXIF without moving any field, because maker notes contain absolute positions of fields."""
 
 import re
 import struct
@@ -8,7 +8,7 @@ from typing import NamedTuple
 _NAME = b"Exif\0\0"
 _NAMES = re.compile(rb"\A(?:Exif\0\0)*")  # anchored at the start, so the search visits each byte once
 _ORIENTATION, _DETAILS, _WIDTH, _HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
-_PREVIEWS = ((0x0201, 0x0202), (0x0111, 0x0117))  # tags (start, length) of a JPEG, of an uncompressed preview
+_PREVIEWS = ((0x0201, 0x0202), (0x0111, 0x0117))  # tags (start, length): of a JPEG preview, of an uncompressed one
 _SHORT, _LONG = 3, 4
 _MAX_ENTRIES = 1000
 
@@ -33,7 +33,7 @@ class _Exif:
         struct.pack_into(self.order + ("H" if entry.kind == _SHORT else "I"), self.data, entry.place, value)
 
     def entries(self, directory: int) -> Iterator[tuple[int, _Entry]]:
-        """Yield (tag, entry) for each tag whose value is an integer."""
+        """Yield (tag, entry) for each tag with an integer value in the directory at position `directory`."""
         for number in range(self.count(directory)):
             place = directory + 2 + 12 * number
             tag, kind, _ = self.read("2HI", place)
@@ -48,7 +48,7 @@ class _Exif:
 
 
 def make_upright(exif: bytes, size: tuple[int, int]) -> tuple[int, bytes]:
-    """Convert EXIF to the EXIF of the upright photo: orientation 1, sizes of the upright photo, no preview.
+    """Change EXIF so that it fits the upright photo: orientation 1, the size of the upright photo, no preview.
 
     All other bytes keep their values and positions. The function reads at most three directories of at most 1,000
     entries each, which bounds the time for malicious files.

@@ -13,8 +13,8 @@ class FolderEntry(NamedTuple):
     """A photo file or a subfolder in a folder.
 
     Attributes:
-        name: name of the file or subfolder, in the bytes of the file system; the bytes need not be UTF-8.
-        is_folder: True for a folder or a link to one.
+        name: name of the file or subfolder, as the bytes that the file system stores; the bytes need not be UTF-8.
+        is_folder: True for a folder or a link to a folder.
     """
 
     name: bytes
@@ -61,4 +61,4 @@ def _type(entry: os.DirEntry[bytes]) -> tuple[bool, bool]:
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
             raise
-        return False, False  # a link in a loop or below a file; a link to a missing file raises no error
+        return False, False  # a link to itself, or to a path below a file; a link to a missing file raises no error

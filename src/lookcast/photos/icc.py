@@ -17,8 +17,8 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 PERCEPTUAL, RELATIVE_COLORIMETRIC = 0, 1
 _CHANNELS = {"GRAY": "gray", "RGB": "rgb", "CMYK": "cmyk"}
 """Colour spaces of photos. The keys are the names in ICC profiles; the values are the names in imagecodecs."""
-_EXACT = 0x0100  # cmsFLAGS_NOOPTIMIZE: exact conversion, without an interpolated table of 33 nodes an axis
-_FINE = 0x0400  # cmsFLAGS_HIGHRESPRECALC: an interpolated table of 49 nodes an axis
+_EXACT = 0x0100  # cmsFLAGS_NOOPTIMIZE: exact conversion, without an interpolated table of 33 nodes per axis
+_FINE = 0x0400  # cmsFLAGS_HIGHRESPRECALC: an interpolated table of 49 nodes per axis
 _INPUT, _OUTPUT = 0, 1
 
 
@@ -31,8 +31,8 @@ class Profile(NamedTuple):
 
     Attributes:
         space: colour space of the pixels: `RGB`, `GRAY`, `CMYK`, ...
-        curves: for each channel, the linear light in [0, 1] of each 16-bit level: `(3, 65536)` for RGB, `(1, 65536)`
-            for grey; None for a profile with tables.
+        curves: array `(channels, 65536)` with 3 channels for RGB and 1 for grey. A row contains the linear light in
+            [0, 1] of every 16-bit level. None for a profile with tables.
         matrix: matrix `(3, 3)` from linear RGB to XYZ relative to D50; None for grey and for a profile with tables.
         reversible: True if littlecms or this package can convert sRGB to the profile.
     """
@@ -78,10 +78,10 @@ def transform(
 ) -> Any:
     """Convert pixels between profiles by littlecms.
 
-    Grey is converted exactly. For RGB and CMYK, littlecms may interpolate in a table of 49 nodes an axis.
+    Grey is converted exactly. For RGB and CMYK, littlecms may interpolate in a table of 49 nodes per axis.
 
     Args:
-        values: pixels `(N, C)` or `(H, W, C)`, uint8 or uint16.
+        values: pixels `(N, C)` or `(H, W, C)` with C channels, uint8 or uint16.
         profile: ICC profile of the pixels.
         target: ICC profile of the result, an RGB profile.
         space: colour space of the pixels: `RGB`, `GRAY` or `CMYK`.
@@ -125,7 +125,7 @@ def grey_to_srgb(grey: Pixels, icc_profile: bytes) -> Pixels:
 
 
 def _to_xyz(icc_profile: bytes, channels: int) -> npt.NDArray[np.float64]:
-    """Convert every 16-bit level of grey to XYZ relative to D50. Return `(65536, 3)`: a row for each level."""
+    """Return the XYZ, relative to D50, of grey pixels of every 16-bit level: `(65536, 3)`, a row for each level."""
     ramp = np.arange(LEVELS, dtype=np.uint16)[:, None]
     xyz: npt.NDArray[np.float64] = imagecodecs.cms_transform(
         ramp[..., None].repeat(3, 2) if channels == 3 else ramp,
@@ -141,7 +141,10 @@ def _to_xyz(icc_profile: bytes, channels: int) -> npt.NDArray[np.float64]:
 
 
 def _rising(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Convert light `(levels, channels)` to invertible curves `(channels, levels)` in [0, 1], which never decrease."""
+    """Convert linear light `(levels, channels)` to curves `(channels, levels)` in [0, 1] that never decrease.
+
+    A curve that never decreases can be inverted.
+    """
     if not np.isfinite(light).all():
         raise ProfileError("a curve has values that are not finite")
     curves: npt.NDArray[np.float64] = np.maximum.accumulate(light.T.clip(0, 1), axis=1)

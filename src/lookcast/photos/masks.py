@@ -17,13 +17,16 @@ from lookcast.photos.read import MAX_PIXELS, read_srgb
 MAX_SIDE = 1024
 """Default limit of the longer side of a mask, in pixels. Generators resolve only 64 positions along a side."""
 FAR = 48
-"""A pixel is far if its distance to the nearest mask colour is larger than this: a Euclidean distance in RGB, in 8-bit
-levels. On the pairs of Luan et al., edges left out, at most 2.2 % of the pixels of a mask are far, even after resizing
-or saving as JPEG. In a photo, at least 7.3 % of the pixels are far."""
+"""A pixel is far if its distance to the nearest mask colour is larger than this: Euclidean in RGB, in 8-bit levels.
+
+The limit was measured on the pairs of Luan et al., without the pixels at edges between regions. In a mask, at most
+2.2 % of the pixels are far, even after resizing or saving as JPEG. In a photo, at least 7.3 % of the pixels are far.
+"""
 MAX_FAR_SHARE = 0.05
 """Largest share of far pixels in a mask. `read_mask` refuses a file with a larger share."""
 _STRIP = 256
-"""Number of rows that are compared with the colours at a time. All rows of a 12-megapixel mask would take 430 MB."""
+"""Number of rows that are compared with the colours at a time, to save memory. Comparing all rows of a 12-megapixel
+mask at once would take 430 MB."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +34,9 @@ logger = logging.getLogger(__name__)
 def read_mask(path: str | Path, size: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
     """Read a mask in the nine colours of `ops.masks.PALETTE`; each pixel gets the label of the nearest colour.
 
-    The function counts pixels that are far from every colour (distance above `FAR`). Pixels at the edge between two
-    regions are not counted, because antialiasing mixes colours there. If the share of far pixels is at least
-    `MIN_SHARE`, the log states their number. Fewer far pixels don't matter, because a region with a share below
+    The function counts the pixels that are far from every colour (distance above `FAR`). Pixels at the edge between two
+    regions are not counted, because antialiasing mixes colours there. The log states the number of far pixels if their
+    share of the mask is at least `MIN_SHARE`. A smaller share does not matter, because a region with a share below
     `MIN_SHARE` counts as absent from a photo.
 
     Args:
@@ -68,7 +71,7 @@ def _bounded(size: tuple[int, int]) -> tuple[int, int]:
     short, longest = min(size), max(size)
     if longest <= MAX_SIDE:
         return size
-    # The short side is a whole number before rounding: on a side of a few pixels, rounding changes the aspect ratio.
+    # The factor gives a short side of whole pixels. Rounding a side of a few pixels would change the aspect ratio.
     factor = max(1, int(short * MAX_SIDE / longest)) / short
     return round(size[0] * factor), round(size[1] * factor)
 
@@ -87,7 +90,10 @@ def _nearest_colors(pixels: npt.NDArray[np.uint8]) -> tuple[torch.Tensor, int]:
 
 
 def _at_edge(labels: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
-    """Return a bool map of edges. At an edge, the 5x5 neighbourhood has at least two labels; far pixels don't count."""
+    """Return a bool map `(H, W)` of edges: pixels with at least two labels in their 5x5 neighbourhood.
+
+    The labels of far pixels are ignored.
+    """
     own = labels.float()[None]
     highest = F.max_pool2d(own.masked_fill(far, -1), 5, 1, 2)[0]
     lowest = -F.max_pool2d((-own).masked_fill(far, -len(PALETTE)), 5, 1, 2)[0]

@@ -1,4 +1,4 @@
-"""Read metadata of photos (EXIF, XMP, IPTC, resolution); leave out what is wrong for the upright, stylized photo."""
+"""Read metadata of photos: EXIF, XMP, IPTC and resolution. Fields that are wrong for the output are left out."""
 
 import re
 from typing import Any, NamedTuple
@@ -9,8 +9,8 @@ from lookcast.photos.codecs.tiff import to_exif
 from lookcast.photos.exif import make_upright
 from lookcast.photos.photo import CODEC_ERRORS, logger
 
-# The EXIF of a TIFF is the first directory of the file. The tags below are removed from it. Most of them describe the
-# storage of the old file. The others could contradict the new file: the profile, XMP with an orientation, and
+# Tags that are removed from the first directory of a TIFF, which serves as its EXIF. Most of these tags tell how the
+# input file stores its pixels. The others could contradict the output file: the profile, XMP with an orientation, and
 # Photoshop's preview of the old look. `Photo` has separate fields for the profile, XMP and IPTC.
 _STORAGE_TAGS = {
     *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293, 297, 301, 317, 318, 319),
@@ -18,9 +18,9 @@ _STORAGE_TAGS = {
     34675,
 }
 _IPTC_IN_TIFF, _IPTC_IN_JPEG = 33723, 0x0404
-# Fields of XMP that are wrong for the new file: the orientation, previews of the old look, and pointers to other parts
-# of the old file (gain maps, depth maps, videos and further XMP). The patterns match without backtracking and stop at
-# the next bracket or quote, so the time is linear in the length of the XMP.
+# Fields of XMP that are wrong for the output file: the orientation, previews of the old look, and pointers to other
+# data in the input file (gain maps, depth maps, videos and further XMP). The patterns match without backtracking and
+# stop at the next bracket or quote, so the time is linear in the length of the XMP.
 _UNTRUE_ELEMENT = re.compile(
     rb"<(tiff:Orientation)>|<((?:xmp|xap):Thumbnails|Container:Directory|GContainer:Directory)(?=[\s/>])"
 )
@@ -79,7 +79,7 @@ def without_untrue(xmp: bytes) -> bytes:
         closing = b"</" + element + b">"
         end = xmp.find(closing, found.end())
         if end < 0:
-            unclosed.add(element)  # no closing tag follows: the search is not repeated
+            unclosed.add(element)  # no closing tag follows; remembered, so that the search is not repeated
             continue
         parts.append(xmp[position : found.start()])
         position = end + len(closing)

@@ -36,10 +36,10 @@ class Photo(NamedTuple):
     Attributes:
         pixels: RGB values `(H, W, 3)`, uint8 or uint16.
         alpha: alpha channel `(H, W)` of the same type as `pixels`; None without transparency.
-        exif: EXIF bytes as Pillow stores them, with orientation 1 and without the preview; None if absent.
+        exif: EXIF bytes as in Pillow's `info["exif"]`, with orientation 1 and without a preview; None if absent.
         icc_profile: RGB colour profile of the pixels; None stands for sRGB. The module `color` converts the pixels to
             sRGB and back.
-        xmp: XMP packet without orientation and previews; None if absent.
+        xmp: XMP packet, without an orientation and without previews; None if absent.
         iptc: IPTC records; None if absent.
         dpi: horizontal and vertical print resolution in dots per inch; None if absent.
         damage: error message of a damaged file that was read leniently; None for an intact file.

@@ -20,7 +20,7 @@ from lookcast.photos.photo import CODEC_ERRORS, Photo, PhotoError, to_8_bits
 from lookcast.photos.write import PHOTO_SUFFIXES, SUBSAMPLINGS, check_writable, write_photo
 
 MAX_PIXELS = 200_000_000
-"""Default limit of the number of pixels in a photo: twice as many as the largest cameras have. A photo of this size
+"""Default limit of the number of pixels in a photo: twice the resolution of the largest cameras. A photo of this size
 takes 600 MB at 8 bits and 1.2 GB at 16 bits."""
 
 _PILLOW_LIMIT = threading.Lock()
@@ -41,13 +41,13 @@ __all__ = [
 
 
 def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS, lenient: bool = False) -> Photo:
-    """Read a photo of any format, mode and orientation. The content of the file determines the format, not the name.
+    """Read a photo of any format, mode and orientation. The format follows from the file's bytes, not from its name.
 
     16-bit PNG and TIFF keep their bit depth. Floating-point values in [0, 1] and 10-bit HEIC are converted to 16 bits.
     If a file has several pages, the first page is read, and the log warns about the others.
 
-    A damaged JPEG is detected if data are missing, data are left over, or a code is invalid. Other damage to
-    a JPEG, such as a single wrong bit, is not detected if the data still decode to the end.
+    A damaged JPEG is detected if data are missing, data are left over, or a code is invalid. Other damage to a JPEG,
+    such as a single wrong bit, is not detected if all data can still be decoded.
 
     Args:
         path: path of a regular file.
@@ -69,8 +69,8 @@ def read_srgb(path: str | Path, max_pixels: int = MAX_PIXELS, min_side: int | No
     Args:
         path: see `read_photo`.
         max_pixels: see `read_photo`.
-        min_side: length in pixels to which the shorter side is reduced; a smaller photo keeps its size. To save time, a
-            JPEG is decoded at a reduced size. None reads the photo at full size.
+        min_side: length of the shorter side of the result, in pixels. A larger photo is shrunk to this length (a
+            JPEG already during decoding, to save time). A smaller photo keeps its size. None: full size.
 
     Raises:
         PhotoError: see `read_photo`.
@@ -138,7 +138,7 @@ def _open(path: Path) -> Image.Image:
         header = file.read(HEADER_BYTES)
     if is_heic(header):
         enable_heic(path)
-    if header.startswith(BIG_ENDIAN_BIGTIFF):  # Pillow would misread its directory as that of a classic TIFF
+    if header.startswith(BIG_ENDIAN_BIGTIFF):  # Pillow would read the file as a classic TIFF and misread its tags
         raise PhotoError(f"{path}: a BigTIFF in big-endian byte order is not supported")
     with _PILLOW_LIMIT:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

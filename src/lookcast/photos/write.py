@@ -22,7 +22,8 @@ _FORMATS = {
     **dict.fromkeys(HEIC_SUFFIXES, "HEIC"),
 }
 PHOTO_SUFFIXES = tuple(_FORMATS)
-"""Suffixes of photo files, in lower case. Folders are searched for these suffixes, and photos are written with them."""
+"""Suffixes of photo files, in lower case. `scan_folder` lists files with these suffixes, and `write_photo` accepts only
+these suffixes."""
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 _MAX_SEGMENT = 65533  # largest segment of a JPEG, in bytes
@@ -32,7 +33,7 @@ _Parts = Sequence[bytes | memoryview]
 
 
 def check_writable(path: str | Path, quality: int = 95, subsampling: str = "4:4:4") -> None:
-    """Check the arguments of `write_photo`, for example before a long computation of the photo.
+    """Check the arguments of `write_photo`, so that a caller can fail before a long computation and not after it.
 
     Raises:
         PhotoError: the suffix is not in `PHOTO_SUFFIXES`, or it stands for HEIC and pillow-heif is not installed.
@@ -55,8 +56,8 @@ def write_photo(path: str | Path, photo: Photo, quality: int = 95, subsampling: 
 
     PNG and TIFF are lossless and keep 16 bits. HEIC reduces 16 bits to 10, JPEG and WebP reduce 16 bits to 8.
     All formats keep EXIF, XMP and the colour profile. All formats except JPEG keep transparency. JPEG and TIFF keep
-    IPTC. JPEG, PNG and TIFF keep the resolution. Data that a format can't store are left out. The log
-    warns about each loss, except about a lost resolution.
+    IPTC. JPEG, PNG and TIFF keep the print resolution (dpi). Data that a format can't store are left out. The log warns
+    about left-out transparency and metadata except dpi, and about 16 bits reduced to 8.
 
     Args:
         path: the file to write.
@@ -73,7 +74,7 @@ def write_photo(path: str | Path, photo: Photo, quality: int = 95, subsampling: 
     check_writable(path, quality, subsampling)
     kind = _FORMATS[path.suffix.lower()]
     photo = _reduced_to(kind, photo, path)
-    try:  # encodes before the file is opened, so that no OSError of the disk is caught here
+    try:  # encode before the file is opened, so that this block catches no OSError of the disk
         if kind == "TIFF":
             parts = encode_tiff(photo)
         elif kind == "PNG":
@@ -88,7 +89,7 @@ def write_photo(path: str | Path, photo: Photo, quality: int = 95, subsampling: 
 
 
 def _reduced_to(kind: str, photo: Photo, path: Path) -> Photo:
-    """Return the photo without the data that a format can't store; log a warning for each loss."""
+    """Return the photo without the data that the format `kind` can't store; log a warning for each loss."""
     lost: dict[str, Any] = {}
 
     def drop(field: str, reason: str) -> None:

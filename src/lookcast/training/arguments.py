@@ -1,4 +1,4 @@
-"""Check of the values in a config against the type annotations of constructors and functions."""
+"""Check of config values against the type annotations of the constructors and functions that get these values."""
 
 import inspect
 import json
@@ -27,16 +27,17 @@ _WORDS = EXPECTED_WORDS | {
 def check_arguments(config: Mapping[str, Any]) -> None:
     """Validate the arguments of every `_target_` in a config against the annotations of the target.
 
+    A `_target_` is the import path of a class or function that Hydra will call; the keys beside it are the arguments.
     pydantic validates in strict mode, and also checks constraints in annotations (`Annotated[int, Field(ge=1)]`).
-    Numbers must be finite. Arguments without an annotation are not checked. A value that contains a `_target_` is not
-    checked against its annotation.
+    Numbers must be finite. Arguments without an annotation are not checked. An argument that contains a `_target_` is
+    not checked against its annotation, because Hydra will replace it by an object.
 
     Args:
         config: the config as plain values, with resolved interpolations.
 
     Raises:
-        InputError: an argument is wrong; the message is one line. For each wrong argument, the line states the key, the
-            expected value and the given value.
+        InputError: an argument is wrong or unknown; the message is one line. For each wrong argument, the line states
+            the key, the expected value and the given value.
 
     Example:
         >>> check_arguments({"optimizer": {"_target_": "torch.optim.SGD", "lr": "abc"}})

@@ -46,13 +46,13 @@ class TrainerSettings:
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Refuse a config with which no training can run.
+    """Check all values of a config, the files that it names, and the accelerator.
 
     Args:
         config: plain values, with interpolations resolved.
 
     Raises:
-        InputError: a value is wrong; the message is one line with the key, the expected value and the given value.
+        InputError: training can't run with a value; the message is one line that states the key and the reason.
     """
     wrong = list(check_values(config, get_type_hints(RunSettings, include_extras=True)))
     trainer = get_type_hints(TrainerSettings, include_extras=True)
@@ -84,7 +84,7 @@ def _check_pairs(config: Mapping[str, Any]) -> None:
 
 
 def _check_files(config: Mapping[str, Any]) -> None:
-    """Refuse a file that does not exist, and a pipe or a device, because reading from a pipe could block for ever."""
+    """Check that each file in the config is a regular file, because reading from a pipe could block for ever."""
     style, init_from = config["style"], config["init_from"]
     named = [("style_mask", config["style_mask"], "mask")]
     if "styles" not in config["data"] and not str(style).startswith(PREFIX) and not _is_folder(style):

@@ -14,7 +14,7 @@ _PLUGINS = (
 
 
 def one_line(error: Exception) -> str:
-    """Return the message of an error as one line without the hints of Hydra. The line names a wrong override."""
+    """Return an error's message as one line without Hydra's hints. If an override is wrong, the line names it."""
     if isinstance(error, OSError) and error.errno is not None:  # Hydra's error for a missing config has no errno
         return f"{error.filename or 'the run folder'}: can't be written ({error.strerror})"
     text = str(error)

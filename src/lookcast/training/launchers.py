@@ -11,16 +11,16 @@ _NUMBERS = (
 )  # fmt: skip
 """Environment variables that Lightning and torch read as integers."""
 _INTERACTIVE = ("bash", "interactive")
-"""A SLURM job with one of these names is interactive: a shell for several runs. Lightning uses the same names."""
+"""Names of interactive SLURM jobs, in which a user starts runs from a shell. Lightning uses the same names."""
 
 
 def check_ranks(environment: Mapping[str, str]) -> None:
-    """Check that every environment variable for a rank or a number of processes is an integer of at least 0.
+    """Check that the environment variables for ranks and process counts (`_NUMBERS`) are integers of at least 0.
 
     Lightning reads these variables on import, so call this function before the import of Lightning.
 
     Raises:
-        InputError: a variable is no such integer; the message names the variable and its value.
+        InputError: a variable has another value; the message names the variable and its value.
     """
     for name in _NUMBERS:
         value = environment.get(name, "0")

@@ -1,4 +1,4 @@
-"""Stop signals: the run ends after a complete step, with a checkpoint."""
+"""Handling of stop signals: after a signal, a run completes its step, writes a checkpoint and ends."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ class StopSignals:
         self.before = {signum: signal.signal(signum, self._receive) for signum in STOP_SIGNALS}
 
     def ignore(self) -> None:
-        """Restore the handlers from before `listen`."""
+        """Restore the handlers that `listen` has replaced."""
         for signum, handler in self.before.items():
             signal.signal(signum, handler)
         self.before = {}

@@ -21,11 +21,11 @@ TARGETS = {
     "lookcast.training.callbacks.Speed": "lookcast.training.callbacks.CompileNetworks",
     "lookcast.training.loggers.wandb_logger": "lookcast.training.loggers.RunWandb",
 }
-"""A mapping of values of `_target_`, from the old import path of a class or function to the new import path."""
+"""A mapping from the old import path of a class or function to the new one. Configs store the path in `_target_`."""
 
 
 def rename_override(override: str) -> str:
-    """Replace the old names in an override of the command line: an old key, or an old `_target_` as the value.
+    """Replace the old names in a command-line override: the key, and the value if the key is a `_target_`.
 
     Example:
         >>> rename_override("+data.shortest=256")
@@ -67,7 +67,7 @@ def old_names(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _rename_key(key: str) -> str:
-    # The longest old key comes first: the entry for a setting wins over the entry for the group of the setting.
+    # The longest old key comes first, so that the entry for a setting wins over the entry for its parent group.
     for old in sorted(SETTINGS, key=len, reverse=True):
         if key == old or key.startswith(f"{old}."):
             return SETTINGS[old] + key[len(old) :]

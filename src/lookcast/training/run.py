@@ -86,7 +86,7 @@ def _run(trainer: pl.Trainer, cfg: DictConfig, config: dict[str, Any], run_dir: 
     """Build the data module, the networks and the loss. Then train, write the result, and return the result."""
     if trainer.is_global_zero:
         _save_hydra_config(cfg, run_dir)
-    # One style photo for all contents; pairs have their own.
+    # A run on pairs gets its style photos from the data module. Every other run has one style photo for all contents.
     style = {} if "styles" in cfg.data else read_style(cfg.style, cfg.style_mask, cfg.style_size)
     datamodule = _build(cfg.data)
     module: LookModule = _build(cfg.module, _partial_=True)(
@@ -207,8 +207,8 @@ def _check_interval(trainer: DictConfig) -> Any:
 def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
     """Load the generator of the checkpoint `init_from`.
 
-    With a style photo, a universal generator is specialised to this photo. Without a style photo, a universal generator
-    of a checkpoint without shared grounds gets `generator.ground_channels`.
+    With a style photo, a universal generator becomes a `FixedStyleGenerator` for this photo. Without a style photo, a
+    universal generator without `GroundSharing` gets this module if the config sets `generator.ground_channels`.
 
     Raises:
         CheckpointError: the checkpoint does not exist, or the file is no checkpoint.

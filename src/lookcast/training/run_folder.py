@@ -24,12 +24,12 @@ WAIT_SECONDS = 180.0
 
 
 def place_run(overrides: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return the overrides for Hydra. Settings of Hydra's folders replace `run_dir=FOLDER`.
+    """Return the overrides for Hydra, in which Hydra's own folder settings replace `run_dir=FOLDER`.
 
-    FOLDER becomes Hydra's run folder. In a sweep, FOLDER becomes the parent folder of the runs (`FOLDER/0`, ...).
-    Hydra's files therefore lie in the run folder. Without `run_dir`, the config names the folder after the start time.
-    Processes of one run may have different start times, and a requeued SLURM job has a new start time. In a SLURM job,
-    the folder is therefore named after the id of the job.
+    FOLDER becomes Hydra's run folder, so Hydra also writes its files there. In a sweep, FOLDER becomes the parent
+    folder of the runs (`FOLDER/0`, ...). Without `run_dir`, the config names the folder after the start time, except in
+    a SLURM job. There, the folder is named after the id of the job, because processes of one run may have different
+    start times, and a requeued job has a new start time.
 
     Args:
         overrides: overrides that the user has given.
@@ -55,11 +55,11 @@ def place_run(overrides: Sequence[str], environment: Mapping[str, str]) -> list[
 
 
 class RunFolder:
-    """Lock the folder of a run for one training, and remove the folder if the training is refused.
+    """Context manager that locks the folder of a run, and removes the folder if the run fails before its first step.
 
     `open` locks the folder by `flock`. The operating system releases this lock when the process ends, also after a
-    kill. Only the first process of a run takes the lock; the other processes write nothing. If an error ends the
-    `with` block before the first step, and the folder was empty before the block, `__exit__` removes the folder.
+    kill. Only the first process of a run takes the lock; the other processes write nothing. `__exit__` removes the
+    folder if an error ends the `with` block before the first step. A folder that had files before the block stays.
 
     Args:
         path: the folder; Hydra may have made the folder already.
@@ -103,7 +103,7 @@ class RunFolder:
     def _take_lock(self) -> None:
         path = self.path / LOCK
         wait = WAIT_SECONDS if was_requeued(os.environ) else 0.0
-        # A soft lock would stay behind when a process on another node is killed.
+        # A soft lock, which is a plain file, would remain after a process on another node is killed.
         lock = FileLock(path, timeout=wait, mode=0o666, fallback_to_soft=False)
         try:
             lock.acquire()

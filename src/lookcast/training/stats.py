@@ -23,7 +23,7 @@ class RunStats(NamedTuple):
     skipped: int = 0
 
     def since(self, earlier: "RunStats") -> "RunStats":
-        """Return the counts and times since earlier stats of the same process; `first_step` and `skipped` stay."""
+        """Subtract earlier stats of the same process; `first_step` and `skipped` keep their values."""
         return self._replace(
             steps=self.steps - earlier.steps,
             images=self.images - earlier.images,

@@ -33,7 +33,7 @@ class TrainResult(NamedTuple):
 
 
 def figures_of(metrics: dict[str, float]) -> list[tuple[str, float, float]]:
-    """Return a tuple `(name, value for the untouched photos, value for the stylized photos)` for each main metric."""
+    """For each main metric, return its name, its value for the untouched photos, and its value for the outputs."""
     before, after = metrics["val/style_distance_untouched"], metrics["val/style_distance"]
     return [
         ("style distance to the style photo", before, after),

@@ -15,7 +15,7 @@ from lookcast.weights import CheckpointError, load_into
 MAY_DIFFER = (
     "run_dir", "resume", "name", "licence", "logger", "callbacks", "compile", "channels_last",
     "encoder.weights", "generator.encoder.weights",
-    # Photos are compared by name, so their folders may move.
+    # The data module compares only the names of photos with the checkpoint, so the folders may move.
     "data.photos", "data.val_photos", "data.masks", "data.styles", "data.val_styles",
     # The sequence of samples does not depend on the batch size and the number of processes.
     "data.seed",  # the run's seed
@@ -24,12 +24,14 @@ MAY_DIFFER = (
 )  # fmt: skip
 """Settings that may differ between a checkpoint and the run that resumes from the checkpoint."""
 ADDED = {"loss.truth_weight": 0.0, "loss.flatness_weight": 0.0, "loss.style_share_with_truth": 1.0}
-"""Settings that checkpoints of earlier versions lack, with the values that give the earlier training.
+"""Settings that checkpoints of earlier versions lack. With these values, a run trains as in the earlier versions.
 
-Settings added to universal runs are not listed: these runs now cut other windows (`draw_parts`), so they can't resume.
+New settings of universal runs are not listed. Universal runs of earlier versions can't resume, because training now
+cuts other windows from the photos (`draw_parts`).
 """
 TRAINER_MUST_AGREE = ("trainer.precision", "trainer.accumulate_grad_batches", "trainer.gradient_clip_val")
-"""Settings of the trainer that must agree. All other trainer settings select the hardware or the length of a run."""
+"""Trainer settings that must be the same in the checkpoint and in the run that resumes from the checkpoint. All other
+trainer settings may differ, because they select the hardware or the length of a run."""
 
 
 def checkpoint_to_resume(resume: str | None, run_dir: Path) -> Path | None:

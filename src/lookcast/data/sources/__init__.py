@@ -1,1 +1,1 @@
-"""Sources of training photos: folders, shards, bundled samples."""
+"""Sources of training photos: folders, shards, sample photos."""

@@ -76,9 +76,9 @@ class Subset:
 
 
 class CachedPhotos:
-    """A source that keeps decoded photos of another source in memory until the memory is used up.
+    """A source that keeps decoded photos of another source in memory, up to a limit.
 
-    With a few photos, repeated decoding would take a tenth of the training time.
+    In a run with few photos, decoding each photo again in every epoch would take a tenth of the training time.
 
     Args:
         source: the source of the photos.
@@ -94,7 +94,7 @@ class CachedPhotos:
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the other source."""
+        """Fingerprint of the wrapped source."""
         return self.source.fingerprint
 
     def name(self, number: int) -> str:

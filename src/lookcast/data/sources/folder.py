@@ -1,4 +1,4 @@
-"""Photos in files: the files of a folder, single files, or bundled sample photos."""
+"""Photos in files: the files of a folder, single files, or sample photos."""
 
 import os
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from lookcast.paths import check_file, check_path
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb
 
 MIN_SIDE = 16
-"""Minimum length of each side of a photo in pixels, which the deepest taps of the encoders need."""
+"""Minimum length of each side of a photo in pixels. The deepest feature maps of the encoders need this length."""
 
 
 def find_photos(source: str | Path | Sequence[str | Path], name: str = "photos") -> Sequence[Path]:
     """Find the photo files of a source, sorted by name within a folder.
 
     Args:
-        source: a folder (searched recursively, without hidden files), a file, `sample:NAME` of a bundled photo, or a
+        source: a folder (searched recursively, without hidden files), a file, `sample:NAME` for a sample photo, or a
             list of these.
         name: the setting that holds the source, for messages.
 
@@ -57,7 +57,7 @@ class PhotoFolder:
 
     Args:
         photos: paths of the photo files.
-        masks: folder of masks in the nine colours, see `data.sources.masks`; None for unmasked photos.
+        masks: folder of masks in the nine colours of `ops.masks.PALETTE`; None for unmasked photos.
         min_side: length in pixels to which the shorter side of larger photos is shrunk, during decoding if the format
             allows that; None keeps the original size.
 
@@ -75,7 +75,7 @@ class PhotoFolder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the file names. The folder's path is left out: the folder may move before a run is resumed."""
+        """Hash of the file names. The folder's path is left out, because the folder may move before a run resumes."""
         if isinstance(self.photos, PathList):
             return fingerprint_of(self.photos.names.tobytes())
         return fingerprint_of(b"".join(os.fsencode(path.name) + b"\0" for path in self.photos))
@@ -88,8 +88,8 @@ class PhotoFolder:
         """Decode a photo, and read its mask at the photo's size.
 
         Raises:
-            PhotoError: the photo or its mask can't be read, the mask does not fit the photo or has other colours than
-                the nine colours, or a side of the photo is shorter than `MIN_SIDE`.
+            PhotoError: the photo or its mask can't be read, the mask does not fit the photo or has a colour outside the
+                nine colours, or a side of the photo is shorter than `MIN_SIDE`.
         """
         path = self.photos[number]
         pixels = read_srgb(path, min_side=self.min_side)

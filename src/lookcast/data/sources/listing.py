@@ -19,20 +19,20 @@ from lookcast.photos.folder import scan_folder
 log = logging.getLogger(__name__)
 
 MIN_CACHED = 20_000
-"""Minimum number of photos in a cached list; listing fewer photos takes less than a second."""
-_MIN_AGE_NS = 2_000_000_000  # a folder that changed more recently may change again within the same time stamp
+"""Minimum number of photos for which the list is cached. Listing fewer photos takes less than a second."""
+_MIN_AGE_NS = 2_000_000_000  # a folder that changed more recently may change again with the same time stamp
 _VERSION = 1
 
 
 class PathList(Sequence[Path]):
     """A list of paths below a folder, stored in two arrays that worker processes share.
 
-    A path takes about 48 bytes. A Python list would take ten times as much memory. Each worker would also make its own
-    copy of a Python list, because even reading a Python object changes the object's reference count.
+    A path takes about 48 bytes. A Python list would take ten times as much memory. Each worker would also copy a Python
+    list, because even reading a Python object changes its reference count, and thereby its memory page.
 
     Args:
         root: the folder.
-        names: uint8, paths relative to the folder, in the encoding of the file system; a zero byte ends each path.
+        names: uint8, the encoded paths relative to the folder, one after another; a zero byte ends each path.
     """
 
     def __init__(self, root: Path, names: npt.NDArray[np.uint8]) -> None:
@@ -66,7 +66,7 @@ def fingerprint_of(names: bytes) -> str:
 def list_folder(root: Path, cache: Path | None = None) -> PathList:
     """List all photos in a folder and its subfolders, sorted by name; no photo is opened.
 
-    A list of at least `MIN_CACHED` photos is cached and used again until a folder changes.
+    A list of at least `MIN_CACHED` photos is cached on disk, and used again until the folder or a subfolder changes.
 
     Args:
         root: the folder.
@@ -102,7 +102,7 @@ def default_cache() -> Path:
 
 
 def _walk(root: Path, below: bytes, changed: dict[str, int], parents: set[tuple[int, int]]) -> Iterator[bytes]:
-    """Yield photo paths relative to the root, sorted within each folder; store the folders' times in `changed`."""
+    """Yield photo paths relative to the root, sorted within each folder; store modification times in `changed`."""
     folder = os.path.join(os.fsencode(root), below)  # noqa: PTH118 (bytes: names need not be UTF-8)
     status = os.stat(folder)  # noqa: PTH116
     if (status.st_dev, status.st_ino) in parents:  # a symbolic link to a parent folder

@@ -44,9 +44,9 @@ def read_labels(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
 
 
 def without_masks(photos: Sequence[Path], folder: str | Path) -> Sequence[Path]:
-    """Return the photos without the masks: without the PNG files that lie in the folder of masks.
+    """Return the files of a list that are not masks. Masks are the PNG files that lie in the folder of masks.
 
-    A list of photos contains masks if the folder of masks lies inside the folder of photos.
+    The list contains masks if the folder of masks lies inside the folder of photos.
 
     Raises:
         InputError: all files in the list are masks.
@@ -70,9 +70,9 @@ def without_masks(photos: Sequence[Path], folder: str | Path) -> Sequence[Path]:
 
 
 def check_masks(photos: Sequence[Path], folder: str | Path) -> None:
-    """Check before a run that each photo has a mask of its own, and that the first `NUM_CHECKED` masks fit.
+    """Check before a run that each photo has its own mask, and that the first `NUM_CHECKED` masks fit their photos.
 
-    The sizes are read from the headers of the files.
+    The check reads only the sizes in the headers of the files.
 
     Raises:
         InputError: the folder is missing, a photo has no mask, two photos share a mask, a mask can't be read, or the

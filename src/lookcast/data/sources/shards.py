@@ -22,15 +22,16 @@ MAX_CHECKED_AT_ONCE = 64
 If there are more remote shards, the size of a shard is checked when the shard is read for the first time.
 """
 
-_BLOCK = 512  # bytes of a tar block: the data of a member begins at a full block, after a header of one block
+# Bytes of a tar block. Each file in a tar has a header of one block, and its data begins at the next block.
+_BLOCK = 512
 _CHUNK = 64 * 2**20
 
 
 class PhotoShards:
     """A source of the photos that `lookcast shard` wrote, in the order of the original folder.
 
-    All workers of a machine share the index, which is mapped into memory, so the memory of a worker does not grow with
-    the number of photos. If the shards are remote, the records of the index are copied once to `cache`.
+    The index is mapped into memory that all workers of a machine share, so the memory of a worker does not grow with
+    the number of photos. If the shards are remote, the records of the index (one per photo) are copied once to `cache`.
 
     Args:
         source: the folder of the shards: a path, or a URL that fsspec knows, such as `s3://bucket/folder`.
@@ -86,7 +87,7 @@ class PhotoShards:
         if shard not in self._checked:
             self._check_size(shard)
         format, start = self.header.description.format, _BLOCK * block
-        mask_start = -(-length // _BLOCK) * _BLOCK + _BLOCK  # relative to `start`, after the header of the mask
+        mask_start = -(-length // _BLOCK) * _BLOCK + _BLOCK  # counted from `start`; the mask follows its own header
         size = mask_start + mask_length if mask_length else length
         damaged = PhotoError(f"{self._member(shard, number)}: damaged; the stored bytes do not match the index")
         if not _BLOCK <= start <= int(self.header.table[shard][1]) - size:

@@ -12,11 +12,11 @@ from lookcast.data.sources.base import DecodedPhoto
 from lookcast.ops.masks import PALETTE
 
 Format = Literal["npy", "jpg", "png"]
-"""Format of the pixels.
+"""Format of the encoded pixels.
 
 `npy` is lossless and fast; `jpg` is small; `png` is lossless, half as large as `npy`, and slow to read.
 """
-MASK_SUFFIX = "mask.png"  # webdataset uses the text after the first dot as a column name
+MASK_SUFFIX = "mask.png"  # the library webdataset uses the text after the first dot as a column name
 
 _COLORS = bytes(level for _, rgb in PALETTE for level in rgb)
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, struct.error)
@@ -47,7 +47,7 @@ def decode(pixels: bytes | memoryview, labels: bytes | memoryview | None, format
     """Decode the results of `encode_pixels` and `encode_labels`.
 
     Raises:
-        ValueError: the bytes are not a result of these functions.
+        ValueError: the bytes do not come from these functions.
     """
     try:
         photo = _decode_pixels(pixels, format)

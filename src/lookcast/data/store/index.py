@@ -1,6 +1,6 @@
-"""The index of a set of shards: one file, which holds the position of each photo. The records are mapped into memory.
+"""The index of a set of shards: one file that tells where in the shards each photo lies.
 
-The file consists of these parts:
+Readers map the records, one for each photo, into memory. The file consists of these parts:
 
     16 bytes            `lookcast shards` and a line feed
     4 x u32             format version; CRC-32 of description and table; size of the description; 0
@@ -39,7 +39,7 @@ _MAGIC = b"lookcast shards\n"
 _FIXED_BYTES = len(_MAGIC) + 16
 _ROW_BYTES, _RECORD_BYTES = 3 * 8, 16
 _U32, _U64 = np.dtype("<u4"), np.dtype("<u8")
-# Fields of the JSON whose published keys in version 1 differ from the names in `Description`.
+# Fields of `Description` with another key in the file, because version 1 was published with these keys.
 FILE_KEYS = {"format": "kind", "min_side": "shortest"}
 
 Records = npt.NDArray[np.uint32]
@@ -57,7 +57,7 @@ class Description(NamedTuple):
         left_out: number of photos that were left out because the photo or its mask is unusable.
         names_bytes: size of all names in bytes.
         fingerprint: hash of the number of photos and of their names in order.
-        plan: options of the call of `make_shards`.
+        plan: options with which `make_shards` was called.
         records_sha256: SHA-256 of the records, which identifies a copy of the records.
     """
 
@@ -78,11 +78,11 @@ class FinishedShard(NamedTuple):
     """A shard whose tar is complete.
 
     Attributes:
-        end: position in the folder's listing at which the next shard begins.
+        end: position in the folder's list of photos at which the next shard begins.
         bytes: size of the tar in bytes.
         records: one record for each photo, as in the index.
         names: names of the photos in the shard.
-        left_out: one text `path: reason` for each photo that was left out in this part of the listing.
+        left_out: one text `path: reason` for each photo that was left out while this shard was written.
     """
 
     end: int
@@ -93,7 +93,7 @@ class FinishedShard(NamedTuple):
 
 
 class Header(NamedTuple):
-    """The parts of an index before the records.
+    """The beginning of an index, before the records.
 
     Attributes:
         description: description of the set.
@@ -132,7 +132,7 @@ def write_index(path: Path, shards: Sequence[FinishedShard], **description: Any)
     Args:
         path: the index file.
         shards: all shards, in order.
-        **description: the fields of `Description` that do not follow from the shards.
+        **description: the fields of `Description` that can't be computed from the shards.
     """
     records = np.concatenate([np.array(shard.records, _U32) for shard in shards])
     names = [b"\0".join(map(os.fsencode, shard.names)) for shard in shards]
@@ -189,7 +189,7 @@ def read_header(read: Callable[[int, int], bytes], size: int, where: str) -> Hea
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged from error
     header = Header(description, table, _FIXED_BYTES + length + len(rest))
-    # The hash becomes a file name in the cache.
+    # The hash becomes a file name in the cache, so it must be nothing but a hash.
     if description.format not in get_args(Format) or not re.fullmatch("[0-9a-f]{64}", description.records_sha256):
         raise damaged
     if zlib.crc32(text + rest) != checksum or header.bytes != size:
@@ -198,9 +198,9 @@ def read_header(read: Callable[[int, int], bytes], size: int, where: str) -> Hea
 
 
 def map_records(path: Path, header: Header, offset: int) -> Records:
-    """Map the records in a file into memory. Return `(photos, 4)`: a row for each photo.
+    """Map the records in a file into memory, which all processes of a machine share.
 
-    All processes of a machine share this memory.
+    Return `(photos, 4)`: a row for each photo. The docstring of this module lists the four columns.
 
     Raises:
         InputError: the file can't be read, or is too short.

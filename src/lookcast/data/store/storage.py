@@ -1,4 +1,4 @@
-"""Read byte ranges of files. The folder of the files is on this machine, or at a URL that fsspec supports."""
+"""Read byte ranges of files in a folder, which is on this machine or at a URL that fsspec supports."""
 
 import os
 import time
@@ -38,7 +38,7 @@ class LocalStorage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        # A file that leaves the cache is closed after the last read in progress.
+        # The cache limits the number of open files. A file that leaves it is closed when no read is in progress.
         self._open = lru_cache(MAX_OPEN)(lambda name: (self.folder / name).open("rb", buffering=0))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -60,7 +60,7 @@ class LocalStorage:
             raise InputError(f"shards: {self.where(name)} is missing ({error.strerror})") from error
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """Read `length` bytes from the offset `start`, or fewer bytes if the file ends before.
+        """Read `length` bytes from the offset `start`, or fewer bytes if the file ends earlier.
 
         Raises:
             PhotoError: the file can't be read.
@@ -104,7 +104,7 @@ class RemoteStorage:
         return int(size)
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """Read `length` bytes from the offset `start`, or fewer bytes if the file ends before.
+        """Read `length` bytes from the offset `start`, or fewer bytes if the file ends earlier.
 
         Raises:
             PhotoError: the file can't be read.
@@ -155,7 +155,7 @@ class RemoteStorage:
     def _locate(self, name: str) -> tuple[Any, str]:
         """Return the file system of the URL, and the path of a file in this file system.
 
-        fsspec caches one file system for each process, because a forked process can't use open connections.
+        fsspec keeps a separate file system for each process, because a forked process can't use open connections.
         """
         try:
             system, root = fsspec.core.url_to_fs(self.url)

@@ -24,7 +24,7 @@ class UnfinishedShards:
         plan: the options of `make_shards`, as JSON values.
 
     Attributes:
-        finished: the finished shards before the first missing shard.
+        finished: the complete shards, up to the first missing shard.
 
     Raises:
         InputError: the path is a URL or a file, or the folder holds other files or shards of another plan.
@@ -51,7 +51,7 @@ class UnfinishedShards:
                 temporary.unlink()  # a temporary file of a killed process
 
     def add(self, shard: FinishedShard) -> None:
-        """Append a line for a shard whose tar is complete.
+        """Add a shard whose tar is complete to the journal.
 
         Raises:
             InputError: the journal can't be written.
@@ -64,7 +64,7 @@ class UnfinishedShards:
         self.finished.append(shard)
 
     def _read_journal(self) -> dict[str, Any]:
-        """Return the plan, and append the finished shards to `finished`. Delete the lines after the last such shard."""
+        """Return the plan, add the finished shards to `finished`, and cut the journal after the last finished shard."""
         foreign = InputError(f"out: {self.journal} is not a journal of shards; name another folder")
         with self.journal.open("rb") as file:
             try:

@@ -144,7 +144,7 @@ class PhotoEncoder(Dataset[EncodedPhoto]):
 def _write_shards(
     encoder: PhotoEncoder, names: Sequence[str], max_bytes: int, jobs: int, unfinished: UnfinishedShards
 ) -> None:
-    """Write the missing shards; after each shard, append a line to the journal."""
+    """Write the missing shards, and append a line to the journal after each shard."""
     begin = unfinished.finished[-1].end if unfinished.finished else 0
     written = sum(len(shard.records) for shard in unfinished.finished)
     with tqdm(total=len(names), initial=begin, unit="photo", disable=None) as bar:

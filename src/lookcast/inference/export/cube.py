@@ -21,7 +21,7 @@ _PIXELS = 1 << 18  # number of pixels that are drawn from each photo for the fit
 
 
 class CubeLoss(NamedTuple):
-    """Errors of a colour table. Each is a mean over the pixels of the photos to which the table was fitted.
+    """Errors of a colour table, each a mean over the pixels of the photos to which the table was fitted.
 
     Attributes:
         levels: mean absolute difference between the table's output and the stylized photos, in 8-bit levels.
@@ -51,16 +51,16 @@ def export_cube(
 ) -> CubeLoss:
     """Fit a colour table to stylized photos, and write the table atomically as a `.cube` file.
 
-    A table maps each colour to one colour, whatever the position of the pixel. If the look maps one colour to several
-    colours, the table contains their mean. Fit the table to one photo to grade one scene, or to several photos for
-    wider use. `ops.lut.fit_lut` describes the fit.
+    A table maps each input colour to a single output colour, whatever the position of the pixel. If the look gives
+    pixels of the same input colour different output colours, the table contains the mean of the output colours. Fit the
+    table to one photo to grade one scene, or to several photos for wider use. `ops.lut.fit_lut` describes the fit.
 
     Args:
         stylizer: the loaded checkpoint.
         path: the `.cube` file to write.
-        photos: one or more sRGB photos, which are stylized for the fit. The table is for sRGB colours too.
-        style: one or more styles for a universal checkpoint; None uses the style that `Stylizer.set_style` has
-            set.
+        photos: one or more sRGB photos, which are stylized for the fit. The input and output colours of the table are
+            sRGB too.
+        style: one or more styles for a universal checkpoint; None uses the style that `Stylizer.set_style` has set.
         size: number of table entries along each axis, one of `SIZES`.
         title: title in the header of the file; None uses the stem of the file name.
 
@@ -102,7 +102,8 @@ def _colors(content: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, 
     Each of the two tensors is `(N, 3)`, with a row for each pixel. N is the same for every photo.
     """
     colors = [image.transpose(0, 1).flatten(1).T for image in (content, output)]
-    # Random, because every n-th pixel could be a column of the photo. With replacement, so N is equal for all photos.
+    # Pixels are drawn at random, because every n-th pixel could be a column of the photo, and with replacement, so
+    # that N is the same for small photos too.
     chosen = torch.randint(len(colors[0]), (_PIXELS,), generator=torch.Generator().manual_seed(0))
     return colors[0][chosen], colors[1][chosen]
 

@@ -18,17 +18,17 @@ from lookcast.ops.resize import resize_pixels
 from lookcast.photos.adapters import AnyImage, open_image
 
 MAX_DIFFERENCE = 1e-4
-"""Largest accepted difference between an exported file and PyTorch: 1/40 of an 8-bit level. The order of floating-point
-sums changes photos by a tenth of this value."""
+"""Largest accepted difference between the outputs of an exported file and of PyTorch: 1/40 of an 8-bit level. Another
+order of floating-point sums changes the outputs by a tenth of this value."""
 DYNAMIC = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
-"""The dimensions of the content whose size may vary in an exported file. Each key is the index of a dimension."""
+"""The dynamic dimensions of the content, whose sizes may vary in an exported file. The keys are dimension indices."""
 _DYNAMIC_STYLE = {2: torch.export.Dim("style_height"), 3: torch.export.Dim("style_width")}
 _TRACED = (2, 3, 96, 64)
 _SIZES = ((480, 640), (811, 607))
 
 
 class FixedStyleGraph(nn.Module):
-    """Module with a fixed style.
+    """Module that gives photos a fixed style.
 
     The input is the content `(B, 3, H, W)` in [0, 1]. The output is the stylized image, clamped to [0, 1].
 
@@ -55,7 +55,7 @@ class FixedStyleGraph(nn.Module):
 
 
 class AnyStyleGraph(nn.Module):
-    """Module with the style as an input.
+    """Module that takes the style photo as its second input.
 
     The inputs are the content `(B, 3, H, W)` and the style `(1, 3, h, w)`, both in [0, 1]. The output is the stylized
     image, clamped to [0, 1].

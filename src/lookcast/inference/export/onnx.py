@@ -30,8 +30,8 @@ def export_onnx(
 
     The input `content` is an sRGB image `(batch, 3, height, width)`, float32 in [0, 1]. The output `image` has the same
     shape and type, clamped to [0, 1]. A universal checkpoint without a style gives a model with a second input `style`,
-    `(1, 3, style_height, style_width)`. The sizes that have a name here are dynamic. The model has no masks. The
-    metadata of the file contain the header of the checkpoint.
+    `(1, 3, style_height, style_width)`. The dimensions that have a name here, such as `batch`, are dynamic. The model
+    has no masks. The metadata of the file contain the header of the checkpoint.
 
     Args:
         stylizer: the loaded checkpoint, on the CPU.

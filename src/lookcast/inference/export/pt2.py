@@ -1,4 +1,4 @@
-"""Export of a look as a package compiled ahead of time by Inductor, for PyTorch in C++ or without lookcast."""
+"""Export of a look as a package compiled ahead of time by Inductor. PyTorch runs it without lookcast, also in C++."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def export_pt2(
 ) -> float:
     """Write a look atomically as a package for `torch._inductor.aoti_load_package`, and compare it with PyTorch.
 
-    The inputs and the output are those of `export_onnx`. The package runs only on the type of device and the
+    The package has the same inputs and output as the model of `export_onnx`. It runs only on the type of device and the
     type of processor for which it was compiled. Input tensors must be contiguous. The compiled code checks its inputs
     only if AOTI_RUNTIME_CHECK_INPUTS=1 is set. Compilation takes about a minute.
 

@@ -33,7 +33,10 @@ def enable_heic(path: Path) -> None:
 
 
 def decode_heic(path: Path, header: Image.Image) -> Pixels | None:
-    """Decode HEIC of 10 or 12 bits to uint16 `(H, W, 3)` or `(H, W, 4)`. Return None for 8 bits: Pillow reads those."""
+    """Decode HEIC of 10 or 12 bits to uint16 `(H, W, 3)` or `(H, W, 4)`.
+
+    Return None for 8 bits, because Pillow can decode these files.
+    """
     nclx = header.info.get("nclx_profile", {})
     primaries, transfer = nclx.get("color_primaries"), nclx.get("transfer_characteristics")
     wide = primaries not in (None, _SRGB_PRIMARIES, _UNSPECIFIED) or transfer in _HDR_TRANSFERS

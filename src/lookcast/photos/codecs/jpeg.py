@@ -1,8 +1,8 @@
 """Decode JPEG to numpy by simplejpeg, and encode numpy to JPEG by imagecodecs. Both take 3/4 of Pillow's time.
 
-For decoding: simplejpeg turns libjpeg's warnings about corrupt data into errors. Pillow and imagecodecs ignore these
-warnings, and libvips reports them only with `fail_on="warning"`. For encoding: imagecodecs writes the same bytes as
-Pillow. simplejpeg would use a less accurate cosine transform at qualities below 96.
+simplejpeg decodes, because it turns libjpeg's warnings about corrupt data into errors. Pillow and imagecodecs ignore
+these warnings, and libvips reports them only with `fail_on="warning"`. imagecodecs encodes, because it writes the same
+bytes as Pillow. simplejpeg would use a less accurate cosine transform at qualities below 96.
 """
 
 import io
@@ -26,14 +26,15 @@ _MAX_SCANS = 200
 """Largest accepted number of scans. Cameras and editors write up to twelve scans. A malicious file of a few kilobytes
 can hold thousands of empty scans, and each empty scan takes as much time as a full photo."""
 _MAX_METADATA, _MAX_BYTES_A_PIXEL = 64 << 20, 8
-"""Largest number of bytes that are read: for all metadata, and for each pixel. No photo needs more. Videos and pictures
-after the photo are not read."""
+"""Limits of the number of bytes that are read from a file: a number for the metadata, plus a number for each pixel. No
+photo needs more. The limits leave out large videos and pictures that follow the photo."""
 _FIRST_SEGMENT, _LAST_SEGMENT = 0xE0, 0xEF
 """A metadata segment (APP0 to APP15) starts with a marker of two bytes. The second byte lies in this range."""
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _FIRST_MARKER = 2  # position of the first marker after the start-of-image marker
 _COLOR_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
-# The first marker after a scan. Restart markers are part of the scan. The search visits every byte once.
+# Matches the marker that ends a scan. Restart markers don't match, because they are part of the scan. A search visits
+# every byte once.
 _MARKER_AFTER_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _RESTART = re.compile(rb"(\xff[\xd0-\xd7])")
 _MARKER = re.compile(rb"\xff[\xc0-\xfe]")
@@ -85,11 +86,11 @@ def _decode(data: bytes, color_space: str, pixels: npt.NDArray[np.uint8]) -> Non
 
 
 def _in_order(data: bytes) -> bytes:
-    """Return the bytes of the first image in a file; leave out extra bytes between segments and padding in scans.
+    """Return the bytes of the first image in a file, without extra bytes between segments and padding in scans.
 
-    libjpeg reports extra bytes and padding with the same message as corrupt data ("extraneous bytes"). Padding is a run
-    of zeros before a restart or end marker. If damage has set data before a marker to zero, these zeros are left
-    out too, and libjpeg reports that data are missing.
+    This is needed because libjpeg reports extra bytes and padding with the same message as corrupt data ("extraneous
+    bytes"). Padding is a run of zeros before a restart or end marker. Zeros before a marker can also result from
+    damage. They are left out too, and libjpeg then reports that data are missing.
     """
     parts, last_end = [data[:_FIRST_MARKER]], _FIRST_MARKER
     scans = False
@@ -141,7 +142,8 @@ def encode_jpeg(pixels: Pixels, quality: int, subsampling: str, **options: Any) 
         raise ValueError(f"at most {_MAX_SIDE} pixels a side")
     contiguous = np.ascontiguousarray(pixels)
     encoded = memoryview(imagecodecs.jpeg8_encode(contiguous, quality, subsampling=subsampling.replace(":", "")))
-    # Pillow writes a JPEG of one pixel with the metadata. The data of the encoded photo replace those of the pixel.
+    # Pillow writes the metadata into a JPEG of one pixel. The result has the metadata segments of this JPEG, then the
+    # image data of the encoded photo.
     around = io.BytesIO()
     Image.new("RGB", (1, 1)).save(around, "JPEG", **options)
     segments = around.getbuffer()

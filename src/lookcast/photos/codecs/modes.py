@@ -1,4 +1,4 @@
-"""Conversion of all Pillow modes and colour profiles to RGB. The log reports unusable profiles."""
+"""Conversion of pixels with any Pillow mode and any colour profile to RGB. The log reports unusable profiles."""
 
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ class DecodedPixels(NamedTuple):
     Attributes:
         colors: RGB values `(H, W, 3)`.
         alpha: alpha channel `(H, W)`; None without transparency.
-        icc_profile: reversible RGB profile of the colours; None stands for sRGB.
+        icc_profile: RGB profile of the colours, to which sRGB can be converted; None stands for sRGB.
     """
 
     colors: Pixels
@@ -70,9 +70,9 @@ def to_rgb(image: Image.Image, name: str) -> DecodedPixels:
 def through_profile(values: Pixels, alpha: Pixels | None, icc_profile: bytes | None, name: str) -> DecodedPixels:
     """Convert grey, RGB or CMYK pixels with any profile to RGB pixels of the same bit depth.
 
-    Grey and CMYK pixels are converted to sRGB. RGB pixels with a reversible profile keep the profile. RGB pixels with a
-    profile that is not reversible are converted to sRGB, and the log warns about the conversion. Grey pixels with an
-    RGB profile count as RGB pixels.
+    Grey and CMYK pixels are converted to sRGB. RGB pixels keep their profile if it is reversible, that is, if sRGB can
+    be converted to the profile. Otherwise the pixels are converted to sRGB, and the log warns about the conversion.
+    Grey pixels with an RGB profile count as RGB pixels.
 
     Args:
         values: pixels: `(H, W, 1)` for grey, `(H, W, 3)` for RGB or `(H, W, 4)` for CMYK.

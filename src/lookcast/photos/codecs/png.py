@@ -1,7 +1,7 @@
 """Encoding of 8-bit and 16-bit PNG with metadata.
 
-imagecodecs encodes the pixels, and this module inserts the chunks of metadata before the pixels. Pillow would write
-8 bits only. libvips would start threads, and workers forked later would hang.
+imagecodecs encodes the pixels, and this module inserts the chunks of metadata before the pixels. Pillow can write 8
+bits only. libvips would start threads, and worker processes that are forked later would hang.
 """
 
 import io
@@ -14,8 +14,8 @@ from PIL.PngImagePlugin import putchunk
 from lookcast.photos.photo import Photo, with_alpha
 
 _SIGNATURE_AND_HEADER = 8 + 25  # bytes
-# Compression level 3 would take 1.5 times the time of level 2 for 3 percent smaller files. The filter Up stores the
-# difference between each byte and the byte above, which is fast and gives small files for photos.
+# Compression level 3 would give 3 percent smaller files than level 2, but would take 1.5 times as long. The filter Up
+# stores the difference between each byte and the byte above, which is fast and gives small files for photos.
 _LEVEL, _UP = 2, 32
 _INCH = 0.0254
 _LATE_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")

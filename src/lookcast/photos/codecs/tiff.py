@@ -1,6 +1,7 @@
-"""TIFF files: read headers with sample formats that Pillow lacks, and encode 8 or 16 bits with metadata.
+"""Read headers of TIFFs with sample formats that Pillow lacks, and encode TIFFs of 8 or 16 bits with metadata.
 
-Pillow writes 8 bits only and has no mode for many sample formats. libvips writes no EXIF.
+This module exists because Pillow writes 8 bits only and has no mode for many sample formats, and libvips writes no
+EXIF.
 """
 
 import io
@@ -30,8 +31,8 @@ _STORAGE = (_STRIPS, _STRIP_COUNTS, _ROWS, 317, 322, 323, 324, 325, 347)  # pred
 def open_tiff_header(path: Path) -> Image.Image:
     """Open the header of a TIFF with a sample format for which Pillow has no mode, such as floating point.
 
-    The returned image declares unsigned 16-bit samples, whatever the file contains. Use only the size, mode and
-    metadata of the image; libvips decodes the pixels.
+    The returned image claims to have unsigned 16-bit samples, whatever the file contains, so that Pillow accepts it.
+    Use only the size, mode and metadata of the image; libvips decodes the pixels.
 
     Raises:
         PhotoError: the samples have more than 32 bits, or there are more than five channels.

@@ -45,8 +45,8 @@ def decode(path: Path, header: Image.Image, lenient: bool = False) -> npt.NDArra
     """
     pyvips = _vips()
     try:
-        # A source, because libvips reads brackets at the end of a file name as options. The name is passed as bytes,
-        # because pyvips encodes text as UTF-8.
+        # The file is opened as a source, because libvips would read brackets at the end of a file name as options.
+        # The name is passed as bytes, because pyvips would encode text as UTF-8.
         source = pyvips.Source.new_from_file(os.fsencode(path))
         # fail_on="warning" would refuse TIFFs with private tags. Only JPEGs would need it, and this function decodes
         # JPEGs in lenient mode only.

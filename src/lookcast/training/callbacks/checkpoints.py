@@ -1,4 +1,4 @@
-"""Checkpoint from which a run resumes, and the end of a run after a stop signal."""
+"""Callback that writes the checkpoint to resume from, and that ends the run after a stop signal."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,15 +43,15 @@ class LastCheckpoint(Checkpoint):
         self.signals.listen()
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        """Stop the run after a signal; the previous step is logged and validated before this hook."""
+        """Stop the run after a signal. Lightning has logged and validated the previous step before this hook."""
         if self.signal:
             raise Preempted(self.signal, trainer.global_step, self.path)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         """Save every n steps and after a stop signal.
 
-        Before a validation, only a stop signal saves; otherwise `on_validation_end` saves after the validation. A run
-        that resumes from the checkpoint therefore does not miss the validation.
+        If a validation follows this step, the regular checkpoint is left to `on_validation_end`. A run that resumes
+        from a checkpoint written before the validation would miss the validation. A stop signal saves in any case.
         """
         if trainer.global_step == self.step:  # gradients are accumulated over several batches
             return
@@ -67,7 +67,7 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Save the last step, unless the last validation has saved it."""
+        """Save the last step, unless a checkpoint of this step exists already."""
         if self.saved != trainer.global_step:
             self._save(trainer)
         self.signals.ignore()

@@ -8,7 +8,8 @@ import torch
 from lookcast.training.modules.single import LookModule
 
 STAGES = ("predict_grid", "read")
-"""Methods of grid generators to compile. Slicing needs no compilation: lookcast has special kernels for slicing."""
+"""Methods of grid generators to compile. Slicing, which applies the grid to the photo, needs no compilation, because
+lookcast has special kernels for slicing."""
 
 
 class CompileNetworks(pl.Callback):

@@ -53,7 +53,11 @@ class WeightEMA(pl.Callback):
 
     @torch.no_grad()
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Start the average from the generator's weights. In a resumed run, the generator's weights are the average."""
+        """Start the average from the generator's weights.
+
+        In a resumed run, Lightning has loaded the average of the checkpoint into the generator. The generator then gets
+        the raw weights of the checkpoint.
+        """
         assert isinstance(module, LookModule)
         self.weights = dict(module.generator.named_parameters())
         self.stored = {name: weight.detach().clone() for name, weight in self.weights.items()}
@@ -85,7 +89,7 @@ class WeightEMA(pl.Callback):
         self._swap()
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Save the average as the generator's weights and the raw weights as this callback's state."""
+        """Save the average as the generator's weights, and the raw weights as the state of this callback."""
         self._update(trainer)  # the callback that saves may run before `on_train_batch_end` of this callback
         current = {name: weight.detach() for name, weight in self.weights.items()}
         average, raw = (current, self.stored) if self.swapped else (self.stored, current)

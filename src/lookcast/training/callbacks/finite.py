@@ -25,9 +25,9 @@ class FiniteGuard(pl.Callback):
 
     In a skipped step, the optimiser gets no gradients, so the weights and the optimiser's moments stay bit-identical.
     A skipped step still counts as a step, so schedule and data continue. A loss that is not finite skips the step even
-    if all gradients are finite. Gradients can be finite although the loss is not: after a clamp, or if the faulty term
-    does not depend on the weights. The processes decide together, by one all-reduce of a number: if one process has a
-    fault, all processes skip the step.
+    if all gradients are finite. They can be finite if the loss contains a clamp, or if the faulty loss term does not
+    depend on the weights. If one process has a fault, all processes skip the step; an all-reduce of one number tells
+    them of the fault.
 
     The decision must be known before the optimiser runs. On a GPU, each step therefore waits once for the backward
     pass. This wait delays the launch of the optimiser's kernels and of the first kernels of the next step.

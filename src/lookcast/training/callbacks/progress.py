@@ -61,7 +61,10 @@ class RunProgress(pl.Callback):
             self._open_bar(trainer, self._open)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any) -> None:
-        """Show the step if the last update is old enough; reading the loss in every step would make the GPU wait."""
+        """Show the step if the last update is old enough.
+
+        Not every step is shown, because reading the loss synchronises with the GPU and slows the step down.
+        """
         if self._open is None or (time.monotonic() < self._due and trainer.global_step != trainer.max_steps):
             return
         # Lightning has divided the loss by the number of batches over which gradients are accumulated.

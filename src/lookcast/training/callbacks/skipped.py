@@ -17,11 +17,10 @@ from lookcast.structures import PhotoBatch
 log = logging.getLogger(__name__)
 
 MIN_PHOTOS = 1000
-"""Smallest number of photos that `max_share` refers to.
+"""Number of photos that the check of `max_share` counts as read, even before so many photos are read.
 
-`max_share` is a share of the photos read so far. Until this number of photos is read, `max_share` is a share of this
-number instead, because a large set may begin with broken photos. In a set with fewer photos than this number,
-`max_share` is a share of the whole set.
+The allowed number of unreadable photos is `max_share` times the number of photos read so far. At least `MIN_PHOTOS`
+count as read, because a large set may begin with broken photos. The count never exceeds the number of training photos.
 """
 
 
@@ -94,7 +93,8 @@ class SkippedPhotos(pl.Callback):
     def _check(self, trainer: pl.Trainer) -> None:
         photos = min(trainer.datamodule.num_photos, max(self.read, MIN_PHOTOS))  # type: ignore[attr-defined]
         allowed = max(1, int(self.max_share * photos))
-        # Each process skips other photos. The processes exchange their lists only if the summed length is too large.
+        # Each process has its own list. To save time, the processes exchange the lists only if the sum of their lengths
+        # is too large.
         total = trainer.strategy.reduce(
             torch.tensor(len(self.seen), device=trainer.strategy.root_device), reduce_op="sum"
         )

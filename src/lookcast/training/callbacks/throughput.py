@@ -16,9 +16,9 @@ from lookcast.training.stats import RunStats
 class Throughput(pl.Callback):
     """Log images per second, the share of time spent waiting for data, seconds per step, and memory.
 
-    Data wait is the time between a request to the run's `TimedLoader` and the arrival of the batch. Data wait excludes
-    the transfer of the batch to the device, and the crops and grades on the device. On a GPU, data wait counts only the
-    time in which the GPU is idle (measured with CUDA events).
+    Data wait is the time from the request for a batch to its arrival from the run's data loader (`TimedLoader`). Data
+    wait excludes the transfer of the batch to the device, and the crops and grades on the device. On a GPU, data wait
+    counts only the time in which the GPU is idle (measured with CUDA events).
 
     Lightning's `ThroughputMonitor` does not measure data wait, and synchronises with the GPU in every step.
 
@@ -111,7 +111,7 @@ class _DataWait:
     def __init__(self, on_gpu: bool = False) -> None:
         self.on_gpu = on_gpu
         self._seconds, self._started = 0.0, 0.0
-        self._pending: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []  # not reached by the GPU yet
+        self._pending: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []  # pairs that the GPU has not reached yet
 
     def start(self) -> None:
         self._started = time.perf_counter()

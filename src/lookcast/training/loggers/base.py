@@ -11,7 +11,7 @@ class RunLogger(Logger):
     """Base class of loggers that can resume and can log pictures and results; each method does nothing by default."""
 
     def resume_at(self, step: int) -> None:
-        """Drop the logs of `step` and later steps: a resumed run trains them again. In a new run, `step` is 0."""
+        """Drop the logs of `step` and of later steps, which a resumed run trains again. In a new run, `step` is 0."""
 
     def log_picture(self, name: str, picture: Image.Image, step: int) -> None:
         """Log a picture."""
@@ -29,7 +29,7 @@ def run_loggers(trainer: pl.Trainer) -> list[RunLogger]:
 
 
 class ResumedLogs(pl.Callback):
-    """Resume the loggers when the training starts. The first step is not known earlier: it is in the checkpoint."""
+    """Resume the loggers when the training starts. Before that, the loggers don't know the step of the checkpoint."""
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Drop the log of all steps that the run trains again."""

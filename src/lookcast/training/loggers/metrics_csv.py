@@ -25,9 +25,9 @@ MAX_LINE = 2**20
 class MetricsCSV(RunLogger):
     """Write metrics to `metrics.csv`, one row for each logged step.
 
-    `step` is the first column, and the other columns are sorted by name. A row is added by one write. Every other
-    change replaces the file atomically, so the table is readable at any time, also after a kill. To add a column,
-    the logger copies the table row by row. This happens a few times at the beginning of a run.
+    `step` is the first column, and the other columns are sorted by name. A row is added by a single write call. Every
+    other change replaces the file atomically, so the table is readable at any time, also after a kill. To add a column,
+    the logger copies the whole table row by row, which happens a few times at the beginning of a run.
 
     Lightning's `CSVLogger` deletes the table of an interrupted run, writes one row for every call, and overwrites the
     table in place when a column is added.
@@ -62,7 +62,10 @@ class MetricsCSV(RunLogger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Keep only the rows before `step`. If nothing calls it, the first `save` calls it with the step of its row."""
+        """Keep only the rows before `step`.
+
+        If nothing has called this method before the first `save`, `save` calls it with the step of the row to write.
+        """
         self._columns = []
         if not os.path.lexists(self.path):
             return
@@ -106,7 +109,8 @@ class MetricsCSV(RunLogger):
         data = line.getvalue().encode()
         try:
             with self.path.open("ab", buffering=0) as file:
-                if file.write(data) < len(data):  # another write for the cause would extend the cut line
+                # The disk is full. A second write would raise the error itself, but could extend the incomplete row.
+                if file.write(data) < len(data):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise InputError(f"{self.path}: can't be written ({error.strerror})") from error
@@ -117,7 +121,7 @@ class MetricsCSV(RunLogger):
     def _rows(self) -> Iterator[list[str]]:
         with self.path.open(encoding="utf-8", newline="") as file:
             lines = iter(lambda: file.readline(MAX_LINE), "")
-            yield from csv.reader(line for line in lines if line.endswith("\n"))  # a full disk cuts off a row
+            yield from csv.reader(line for line in lines if line.endswith("\n"))  # skips a row that a full disk cut off
 
     def _add_columns(self, new: set[str]) -> None:
         assert self._columns is not None

@@ -20,9 +20,11 @@ from lookcast.training.summary import TrainResult
 class RunWandb(RunLogger, WandbLogger):
     """Log to Weights & Biases; without an API key, log offline instead of asking for a key during a job.
 
-    The step of wandb equals the training step. In Lightning's logger, the step of wandb counts log calls instead. Equal
-    steps have three effects. All metrics of a step share one row. If a resumed run logs a step again, wandb ignores the
-    second log. `wandb sync --append` can join the parts of an offline run.
+    The step in wandb is the training step. With Lightning's logger, it would be the number of log calls. Using the
+    training step has three effects:
+    * All metrics of a training step share one row.
+    * If a resumed run logs a step again, wandb ignores the second log.
+    * `wandb sync --append` can join the parts of an offline run.
 
     Args:
         save_dir: the run folder; `wandb sync` can later upload an offline run from this folder.

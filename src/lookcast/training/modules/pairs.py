@@ -26,7 +26,7 @@ from lookcast.training.modules.single import LookModule, Masks, Target, check_ta
 
 
 class UniversalModule(LookModule):
-    """Train a universal generator on pairs of photos; clustering finds the regions of both photos.
+    """Train a universal generator on pairs of a content and a style photo, whose regions are found by clustering.
 
     The loss compares corresponding regions in every step. The generator gets the masks only in a share of the steps. In
     the remaining steps, the generator learns to find the corresponding regions without masks.
@@ -34,9 +34,10 @@ class UniversalModule(LookModule):
     Args:
         pseudo_masks: makes the masks of content and style by clustering.
         masked_share: share of the steps, in [0, 1], in which the generator gets the masks.
-        style_grade: strength of the random grades, see `regional_grade`. In training, each region of the style photo is
-            graded at random. The clustering sees the style photo before these grades. If content and style are windows
-            of one photo, the content before its own grade gets the same grades: the result is the truth.
+        style_grade: strength of the random colour grades of the style photo in training; 0 for none. The grades differ
+            between regions (`regional_grade`), and come after the clustering. If content and style are windows of one
+            photo, the grade is regional or the same for the whole photo. The content as it was before its own grade
+            (`PhotoBatch.ungraded`) then gets the same grade. The result is the truth, which the output should equal.
         rough_share: share of the steps with masks, in [0, 1], in which the generator gets rough masks (`roughen`). The
             loss always compares the exact regions.
         options: arguments of `LookModule`, except `style` and `style_mask`.
@@ -75,18 +76,19 @@ class UniversalModule(LookModule):
         return Target(content, style, *features, self.pseudo_masks(content, style, *features, torch.default_generator))
 
     def stylize(self, batch: PhotoBatch, target: Target) -> tuple[Target, Stylization]:
-        """Grade the regions of the style photo at random, then stylize the content.
+        """Grade the style photo at random, then stylize the content.
+
+        `masked_share` is the probability that the generator gets the masks.
 
         Returns:
-            The target with the graded style photo, and the output. The generator gets the masks in a share of the
-            steps.
+            The target with the graded style photo, and the output.
         """
         if self.style_grade > 0:
             target = self._graded(batch, target)
         masks: Masks = (None, None)
         if torch.rand(()) < self.masked_share:
             masks = target.masks
-            # Without rough masks, no number is drawn, so that the later draws of old runs stay the same.
+            # If `rough_share` is 0, no number is drawn, so that all later draws are as in earlier versions.
             if self.rough_share > 0 and torch.rand(()) < self.rough_share:
                 draws = [generators_of([seed_of(seed, "rough", n) for seed in batch.seeds]) for n in (0, 1)]
                 content_mask, style_mask = masks
@@ -97,7 +99,7 @@ class UniversalModule(LookModule):
 
     @torch.no_grad()
     def _graded(self, batch: PhotoBatch, target: Target) -> Target:
-        """Grade the regions of the style photos. For two windows of one photo, add the truth."""
+        """Grade the style photos; if content and style are windows of one photo, add the truth to the target."""
         content_mask, style_mask = target.masks
         assert content_mask is not None
         assert style_mask is not None
@@ -109,8 +111,9 @@ class UniversalModule(LookModule):
             style[other] = regional_grade(style[other], style_mask[other], self.style_grade, [draws[n] for n in other])
         if same:
             assert batch.ungraded is not None
-            # Side by side, because the contrast of a grade depends on the mean of the whole photo. Masks are resized
-            # one by one, because a resize of both would mix their labels at the border between the photos.
+            # The two windows are joined side by side: the contrast of a grade depends on the mean of the image, so
+            # separate windows would get different grades. The masks are resized before they are joined, because a
+            # resize of the joined masks would mix the labels at the seam.
             photos = torch.cat([batch.ungraded[same], style[same]], 3)
             resized = [
                 F.interpolate(mask[same], style.shape[-2:], mode="bilinear") for mask in (content_mask, style_mask)
@@ -121,7 +124,10 @@ class UniversalModule(LookModule):
         return target._replace(style=style, style_features=features, truth=truth, with_truth=tuple(same))
 
     def _known_grade(self, photos: torch.Tensor, masks: torch.Tensor, draws: Generators) -> torch.Tensor:
-        """Grade joined windows of one photo: 60 % of them by sliders, 20 % as a whole, 20 % by region."""
+        """Grade photos that are joined windows, each by one of three functions that is chosen at random.
+
+        The chances are 60 % for `slider_grade`, 20 % for `random_grade` and 20 % for `regional_grade`.
+        """
         case = uniform(draws, 1)[..., None, None].to(photos)
         whole = torch.where(
             case < 0.6,
@@ -131,7 +137,11 @@ class UniversalModule(LookModule):
         return torch.where(case < 0.8, whole, regional_grade(photos, masks, self.style_grade, draws))
 
     def _terms(self, target: Target, output: Stylization, features: Features) -> LossTerms:
-        """Return the mean of the terms over the contents with a known truth and over the other contents."""
+        """Return the mean of the loss terms over all contents.
+
+        The loss is computed separately for the contents with a known truth and for the other contents. The two results
+        are weighted by the numbers of contents.
+        """
         if target.truth is None:
             return super()._terms(target, output, features)
         count = len(target.content)

@@ -1,4 +1,4 @@
-"""Training and validation steps, and the training with one style photo for all contents."""
+"""The Lightning module for training with one style photo, which is also the base class for training on pairs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -18,20 +18,20 @@ from lookcast.structures import Features, LossTerms, PhotoBatch, Stylization
 from lookcast.training.renamed import rename_callbacks
 
 Masks = tuple[torch.Tensor | None, torch.Tensor | None]
-"""The mask of the content, then the mask of the style. Each is None if there is no such mask."""
+"""A pair `(content mask, style mask)`. An element is None if that mask does not exist."""
 
 
 class Target(NamedTuple):
     """Photos, features and masks with which losses and metrics compare an output.
 
     Attributes:
-        content: `(B, 3, H, W)` in [0, 1].
-        style: `(B, 3, h, w)`, or `(1, 3, h, w)` for one style photo for all contents.
-        content_features, style_features: the features that the encoder returns for the two photos.
-        masks: masks of the two photos; losses and metrics compare corresponding regions.
-        truth: the photos that the output should equal, `(N, 3, H, W)`, for the N contents in `with_truth`; None if no
-            truth is known.
-        with_truth: numbers of the contents whose truth is known, in the batch.
+        content: content photos `(B, 3, H, W)` in [0, 1].
+        style: style photos `(B, 3, h, w)`, or `(1, 3, h, w)` if all contents share one style photo.
+        content_features, style_features: the features that the encoder returns for `content` and `style`.
+        masks: masks of `content` and `style`; losses and metrics compare corresponding regions.
+        truth: photos `(N, 3, H, W)` that the output should equal, for the N contents in `with_truth`; None if no truth
+            is known.
+        with_truth: for each content whose truth is known, its index in the batch.
     """
 
     content: torch.Tensor
@@ -46,9 +46,10 @@ class Target(NamedTuple):
 class LookModule(pl.LightningModule):
     """Train a generator towards the look of one style photo.
 
-    Each step takes its random numbers from the seed of its batch. All processes of a run therefore use the same random
-    numbers, independent of earlier steps. Checkpoints contain neither the encoder nor the style photo: both are
-    constant, and the config of the run names both. Subclasses override `make_target`, `stylize` and `val_variants`.
+    Each step draws its random numbers from the seed of its batch. All processes of a run therefore use the same random
+    numbers, which do not depend on earlier steps. Checkpoints contain neither the encoder nor the style photo, because
+    these are constant and the config names their files. Subclasses override `make_target`, `stylize` and
+    `val_variants`.
 
     Args:
         generator: the network to train.
@@ -139,7 +140,7 @@ class LookModule(pl.LightningModule):
         return terms.total
 
     def validation_step(self, batch: PhotoBatch, batch_index: int) -> None:
-        """Log the loss terms and the metrics of a batch, and the style distance of the untouched content photos."""
+        """Log the loss terms and the metrics of a batch, and for comparison the style distance of the input photos."""
         torch.manual_seed(batch.seed)
         target = self.make_target(batch)
         for prefix, output in self.val_variants(batch, target):
@@ -182,7 +183,7 @@ class LookModule(pl.LightningModule):
         """Log the loss terms of a step, averaged over all processes."""
         trainer, means = self._trainer, torch.stack([term.detach() for term in terms])
         if trainer is not None:
-            # The mean needs communication between all processes, so only logged steps compute the mean.
+            # The mean needs communication between the processes, so it is computed only in steps that are logged.
             if not trainer._logger_connector.should_update_logs:
                 return
             means = trainer.strategy.reduce(means, reduce_op="mean")
