@@ -83,7 +83,8 @@ class TestShell:
         photos = save_photos(tmp_path / "photos", 14)
         broken = {break_photo(photos / f"photo{number:02d}.png") for number in (2, 5, 8)}
         two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=6")
-        result = shell(*TINY, "data=folder", f"data.photos={photos}", "callbacks.skipped.max_share=1", *two, module=module)
+        settings = ("data=folder", f"data.photos={photos}", "callbacks.skipped.max_share=1", *two)
+        result = shell(*TINY, *settings, module=module)
         assert result.returncode == 0, result.stderr
         # One folder, one checkpoint, one summary: the second process works for the first.
         runs = list((tmp_path / "runs" / "look").iterdir())
