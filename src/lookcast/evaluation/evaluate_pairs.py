@@ -1,4 +1,4 @@
-"""The evaluation loop: get the output of each pair, and score the output, the content and the references."""
+"""The evaluation loop. For each pair, it scores the output, the content and the references (other methods' results)."""
 
 import sys
 import time
@@ -37,7 +37,7 @@ class Output(NamedTuple):
 
     Attributes:
         pixels: the image, `(H, W, 3)`, of any size.
-        seconds: time of stylization, without file input and output; None for an existing image.
+        seconds: time of stylization, without reading and writing of files; None for an existing image.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -53,12 +53,12 @@ class PairResult(NamedTuple):
 
     Attributes:
         name: name of the pair.
-        masked: True if both photos have a mask; the style metrics then compare region by region.
-        figures: the metric values of each scored image. The keys are `content`, the names of the references, and
-            `output`.
+        masked: True if both photos have a mask. The style metrics then compare region by region.
+        figures: for each scored image, the values of its metrics. The keys are `content`, the names of the references,
+            and `output`.
         pictures: for each column of the report, the path of the picture, relative to the report's folder.
         seconds: time of stylization, see `Output.seconds`.
-        megapixels: size of the output, before the output is resized for the comparison.
+        megapixels: size of the output before it is resized for the comparison.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Skipped(NamedTuple):
 
 
 def ready_outputs(folder: Path) -> OutputSource:
-    """Return a source that reads existing images from a folder. Each image has the name of its pair.
+    """Return an `OutputSource` that reads existing images from a folder. An image has the same stem as its pair.
 
     Raises:
         InputError: the folder can't be read.
@@ -100,17 +100,17 @@ def ready_outputs(folder: Path) -> OutputSource:
 def stylized_outputs(
     stylizer: Stylizer, use_masks: bool = True, max_side: int | None = None, segmenter: Segmenter | None = None
 ) -> OutputSource:
-    """Return a source that stylizes the content of each pair with a checkpoint.
+    """Return an `OutputSource` that stylizes the content of each pair with a checkpoint.
 
-    A universal checkpoint gets the style photo of the pair, and the masks if both photos have a mask. A checkpoint
-    with a fixed style gets no style photo and no masks. The metrics still use the style photo of the pair.
+    A universal checkpoint gets the style photo of the pair. It also gets the masks, if both photos have a mask. A
+    checkpoint with a fixed style gets no style photo and no masks, but the metrics still use the pair's style photo.
 
     Args:
         stylizer: the loaded checkpoint.
-        use_masks: False stylizes without masks.
-        max_side: contents are shrunk to at most this many pixels on the longer side before stylization. None keeps
-            the full size.
-        segmenter: finds the masks, in place of the masks of the pair; None to use no automatic masks.
+        use_masks: False ignores the masks of the pair.
+        max_side: maximum length of the content's longer side, in pixels. Larger contents are shrunk before
+            stylization. None keeps the full size.
+        segmenter: finds automatic masks, which replace the masks of the pair. None uses no automatic masks.
 
     Raises:
         InputError: `max_side` is not positive, or a checkpoint with a fixed style gets a segmenter.
@@ -146,15 +146,16 @@ def stylized_outputs(
 def evaluate_pairs(
     pairs: Sequence[PairFiles], source: OutputSource, encoder: Encoder, report: Path
 ) -> tuple[list[PairResult], list[Skipped]]:
-    """Score every pair. A pair that raises `InputError` is reported and skipped.
+    """Score every pair, and write its pictures.
 
-    On a terminal, a progress bar is shown.
+    If a pair raises `InputError`, the function prints the error and skips the pair. On a terminal, it shows a progress
+    bar.
 
     Args:
         pairs: the pairs that `find_pairs` found.
-        source: returns the output of a pair.
+        source: function that returns the output of a pair.
         encoder: the encoder whose features the metrics compare.
-        report: folder of the report; the pictures of each pair are written into this folder.
+        report: folder of the report, into which the pictures are written.
 
     Returns:
         The results of the scored pairs, and the skipped pairs.

@@ -1,4 +1,4 @@
-"""The HTML page of a report: one file, which loads nothing but the pictures in a subfolder of the report."""
+"""The HTML page of a report: a single file, which loads only the pictures in a subfolder of the report."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ _TEMPLATES.filters["blank"] = lambda value: "" if value is None else value
 
 
 def render_page(report: Mapping[str, Any]) -> str:
-    """Render the HTML page of a report from `build_report`. Every text is HTML-escaped."""
+    """Render the HTML page of a report from `build_report`, with all texts HTML-escaped."""
     references = [column for column in report["columns"] if column not in (CONTENT, OUTPUT)]
     colors = {OUTPUT: _ACCENT, CONTENT: _GREY}
     colors |= {name: _REFERENCE_COLORS[i % len(_REFERENCE_COLORS)] for i, name in enumerate(references)}
@@ -50,7 +50,7 @@ def render_page(report: Mapping[str, Any]) -> str:
 
 
 def _summary(report: Mapping[str, Any]) -> str:
-    """Return one line with the number of pairs, the use of masks and the time per photo."""
+    """Return a line of text with the number of pairs, the use of masks and the time per photo."""
     config, count = report["config"], len(report["pairs"])
     parts = [f"{count} {'pair' if count == 1 else 'pairs'} of {config['pairs']}"]
     if report["checkpoint"] is not None:
@@ -84,7 +84,7 @@ def _validation(metrics: Mapping[str, Any]) -> dict[str, list[str]]:
     """Format the validation metrics from the header of a checkpoint.
 
     Returns:
-        For each metric name, a list with one text for each training stage.
+        For each name of a metric, a list of texts, one for each stage of the training.
     """
     rows: dict[str, list[str]] = {}
     for name, value in metrics.items():

@@ -1,4 +1,4 @@
-"""Find the files of content and style pairs in a folder, and read a pair at the size of the comparison."""
+"""Find pairs of content and style in a folder, and read a pair at the size at which images are compared."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -17,13 +17,13 @@ from lookcast.photos.masks import read_mask
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 
 MAX_SIDE, MULTIPLE = 512, 8
-"""`MAX_SIDE` is the maximum side of compared images, in pixels. Both sides of a compared content are multiples
-of `MULTIPLE`, which is the largest stride of a tap."""
+"""`MAX_SIDE` is the maximum side of compared images, in pixels. Both sides of a compared content are multiples of
+`MULTIPLE`, which is the largest stride of the encoder layers that the metrics use."""
 MIN_SIDE = 16
-"""Minimum side of compared images, in pixels: the smallest input of the encoders."""
+"""Minimum side of compared images, in pixels. The encoders need inputs of at least this size."""
 CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH = "content", "style", "content_mask", "style_mask", "truth"
 OUTPUT = "output"
-"""Name of the report's column for the scored outputs. A folder with results of another method can't have this name."""
+"""Name of the report's column for the scored outputs. A folder with another method's results can't have this name."""
 _KNOWN = {CONTENT, STYLE, CONTENT_MASK, STYLE_MASK, TRUTH}
 
 
@@ -33,9 +33,9 @@ class PairFiles(NamedTuple):
     Attributes:
         name: the stem of the files, without control characters.
         content: the photo to change.
-        style: the photo whose look is wanted.
-        content_mask: the mask of the content, in nine colours.
-        style_mask: the mask of the style, in nine colours. Masks are used only if both photos have a mask.
+        style: the photo whose look the content should get.
+        content_mask: the mask of the content, an image in the nine colours of `PALETTE`.
+        style_mask: the mask of the style, in the same colours. Masks are used only if both photos have a mask.
         truth: the photo that the output should equal.
         references: the results of other methods. Each key is the name of a method's folder.
     """
@@ -61,11 +61,11 @@ class PairFiles(NamedTuple):
 
 
 class PairImages(NamedTuple):
-    """The photos and masks of a pair, at the size of the comparison.
+    """The photos and masks of a pair, at the size at which images are compared.
 
     Attributes:
-        content: `(1, 3, H, W)`. H and W are multiples of 8.
-        style: `(1, 3, H', W')`, with the aspect ratio of the style photo.
+        content: `(1, 3, H, W)` in [0, 1]. H and W are multiples of 8.
+        style: `(1, 3, H', W')` in [0, 1], with the aspect ratio of the style photo.
         content_mask: one-hot `(1, 9, H, W)`, with a channel for each label. For a pair without masks, all ones
             `(1, 1, H, W)`.
         style_mask: one-hot `(1, 9, H', W')`. For a pair without masks, all ones `(1, 1, H', W')`.
@@ -85,16 +85,16 @@ def find_pairs(folder: Path, limit: int | None = None, ignore: Iterable[Path] = 
     """List the pairs of a folder, sorted by name.
 
     A pair consists of `content/NAME.*` and `style/NAME.*`. The subfolders `content_mask`, `style_mask` and `truth` are
-    optional. A subfolder with any other name counts as results of another method if it has a photo called NAME.
+    optional. If a subfolder with any other name has a photo called NAME, this photo is the result of another method.
 
     Args:
         folder: the folder with the subfolders.
         limit: the maximum number of pairs; None keeps all pairs.
-        ignore: subfolders that are not results of other methods.
+        ignore: subfolders that do not contain results of other methods.
 
     Raises:
-        InputError: a folder is missing or has no contents, two photos in a folder have the same name, a folder of
-            results is called `output`, or the limit is not positive.
+        InputError: a folder is missing, there are no content photos, two photos in a folder have the same name, a
+            folder with another method's results is called `output`, or the limit is not positive.
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit: expected at least 1, got {limit}")
@@ -132,9 +132,9 @@ def photos_by_name(folder: Path) -> dict[str, Path]:
 
     The key of each file is its stem, escaped by `printable`.
 
-    Unlike `photos.folder.list_photos`, this function keeps pipes, devices and folders with the suffix of a photo.
-    `read_srgb` later refuses such a file, and the evaluation skips the pair with a message. If this function dropped
-    a mask that is a pipe, the evaluation would score the pair without masks and without a message.
+    Unlike `photos.folder.list_photos`, this function keeps pipes, devices and folders with the suffix of a photo. When
+    `read_srgb` later refuses to read them, the evaluation skips the pair with a message. If this function dropped a
+    mask that is a pipe, the evaluation would silently score the pair without masks.
 
     Raises:
         InputError: the folder can't be read, or two photos have the same stem.
@@ -194,7 +194,7 @@ def read_pair(files: PairFiles) -> PairImages:
 
 
 def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
-    """Read a photo and resize the photo to `size`, (height, width). The result is `(1, 3, height, width)` in [0, 1].
+    """Read a photo and resize it to `size`, which is (height, width): `(1, 3, height, width)` in [0, 1].
 
     Raises:
         PhotoError: the photo can't be read.
@@ -203,9 +203,9 @@ def read_at(path: Path, size: tuple[int, int]) -> torch.Tensor:
 
 
 def to_compare(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
-    """Resize pixels `(H, W, 3)` to `size`, (height, width), with the filters that resize the content.
+    """Resize pixels `(H, W, 3)` to `size`, which is (height, width), for a comparison with the content.
 
-    With another filter, even an unchanged photo would differ from the content.
+    The content is resized with the same filters. With other filters, even an unchanged photo would differ from it.
 
     Returns:
         `(1, 3, height, width)` in [0, 1].
@@ -221,15 +221,15 @@ def shrink(pixels: npt.NDArray[np.uint8], max_side: int) -> npt.NDArray[np.uint8
 
 
 def _read_mask(path: Path, photo: npt.NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
-    """Read the mask of a photo and resize the mask to `size`, (height, width).
+    """Read the mask of a photo and resize it to `size`, which is (height, width).
 
-    The aspect ratio of `size` may differ slightly from the aspect ratio of the photo, because `size` is rounded.
+    `size` is rounded, so its aspect ratio may differ slightly from the aspect ratio of the photo.
 
     Returns:
         One-hot `(1, 9, height, width)`.
     """
     labels = read_mask(path)
     check_aspect(str(path), (labels.shape[0], labels.shape[1]), (photo.shape[0], photo.shape[1]))
-    # Nearest neighbour, because the mean of two labels is a third label.
+    # Nearest-neighbour interpolation, because the mean of two label numbers would be a third label.
     resized = Image.fromarray(labels.numpy()).resize((size[1], size[0]), Image.Resampling.NEAREST)
     return labels_to_mask(torch.from_numpy(np.array(resized))[None])

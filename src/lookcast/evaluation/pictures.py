@@ -27,17 +27,17 @@ QUALITY = 85
 def write_pictures(
     report: Path, files: PairFiles, images: PairImages, outputs: Mapping[str, torch.Tensor]
 ) -> dict[str, str]:
-    """Write the compared images of a pair as JPEG files, with one folder for each column of the report.
+    """Write the compared images of a pair as JPEG files, into one folder for each column of the report.
 
     Args:
         report: the report's folder.
-        files: the files of the pair. Each picture is called like the pair.
+        files: the files of the pair. The name of the pair is the stem of each picture.
         images: the content, the style, the masks and the truth of the pair.
         outputs: for each column of the report, the scored image `(1, 3, H, W)` in [0, 1].
 
     Returns:
         For each column, the path of its picture, relative to the report's folder. The columns are the content, the
-        style, both masks and the truth (if they exist), the references, and the output.
+        style, the two masks and the truth (if they exist), the references (results of other methods), and the output.
 
     Raises:
         InputError: a picture can't be written.
@@ -52,7 +52,8 @@ def write_pictures(
     pictures[OUTPUT] = outputs[OUTPUT]
     paths = {}
     for column, image in pictures.items():
-        # One folder per column. In one folder, `a_b_c.jpg` could be pair `a`, column `b_c`, or pair `a_b`, column `c`.
+        # One folder per column, because in a common folder `a_b_c.jpg` could be column `b_c` of pair `a`, or column `c`
+        # of pair `a_b`.
         paths[column] = f"{FOLDER}/{column}/{files.name}.jpg"
         with atomic_write(report / paths[column]) as temporary:
             Image.fromarray(to_pixels(image)).save(temporary, "JPEG", quality=QUALITY)
@@ -60,7 +61,7 @@ def write_pictures(
 
 
 def overlay(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Blend a photo in grey with the colours of its labels, in equal parts.
+    """Blend the grey version of a photo with the colours of its labels, half and half.
 
     Args:
         image: `(1, 3, H, W)` in [0, 1].

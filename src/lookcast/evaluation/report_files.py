@@ -31,14 +31,14 @@ def published_methods() -> list[dict[str, Any]]:
 
 
 def check_report_folder(folder: Path, sources: Iterable[Path] = ()) -> None:
-    """Check that the report can be written to a folder. The check runs before the evaluation.
+    """Check, before an evaluation, that its report can be written to a folder.
 
     Args:
-        folder: the folder of the report; the folder may be missing.
+        folder: the folder of the report, which need not exist yet.
         sources: the files that the evaluation reads.
 
     Raises:
-        InputError: the folder can't be written, or a source is in the folder that will hold the report's pictures.
+        InputError: the folder can't be written, or a source lies in the subfolder for the report's pictures.
     """
     for place in (folder, *folder.absolute().parents):
         try:
@@ -75,7 +75,7 @@ def build_report(
         results: the scored pairs.
         skipped: the skipped pairs.
         config: the options of the evaluation.
-        checkpoint: the header of the checkpoint; None for ready-made outputs.
+        checkpoint: the header of the checkpoint; None if the outputs are existing images.
         encoder: a description of the encoder whose features the metrics compare.
     """
     references = sorted({column for result in results for column in result.figures} - {CONTENT, OUTPUT})
@@ -101,9 +101,9 @@ def build_report(
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> None:
-    """Write `report.json`, `report.csv` and `report.html` in this order, each file atomically.
+    """Write `report.json`, `report.csv` and `report.html`, in this order. Each file is written atomically.
 
-    The page shows the pictures that `evaluate_pairs` has written into the folder.
+    The HTML page shows the pictures that `evaluate_pairs` has written into the folder.
 
     Raises:
         InputError: the folder can't be written.
@@ -139,7 +139,7 @@ def summary_table(report: dict[str, Any]) -> str:
 
 
 def _csv_text(text: str) -> str:
-    """Put an apostrophe before a text that a spreadsheet would run as a formula.
+    """Put an apostrophe before a text that a spreadsheet program would execute as a formula.
 
     Reference:
         OWASP, "CSV Injection".

@@ -25,7 +25,7 @@ class Axes(NamedTuple):
     y_range: tuple[float, float]
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Convert two metric values to a position: the distances from the left and from the top, in SVG units."""
+        """Convert two metric values to the distances from the left and from the top, in SVG units."""
         (x0, x1), (y0, y1) = self
         across, up = (x - x0) / (x1 - x0), (y - y0) / (y1 - y0)
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)

@@ -1,4 +1,4 @@
-"""The metrics of a report, and the scorer that computes the metrics of one image."""
+"""The metrics of a report, and a class that computes the metrics of an image."""
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
@@ -77,16 +77,14 @@ content has no flat areas."""
 
 
 class Scorer:
-    """Computes metrics: compares any number of images with the photos of one pair.
+    """An object that scores any number of images against the photos of one pair.
 
-    The features of the content and of the style are computed only once.
-
-    Scoring runs on the CPU, because scores of different runs must agree. TensorFloat-32 on a GPU changes the third
-    digit.
+    The features of the content and of the style are computed only once. Scoring runs on the CPU, so that the scores of
+    different runs agree. On a GPU, TensorFloat-32 would change the third digit.
 
     Args:
         pair: the content, the style, the masks and the truth, with which images are compared.
-        encoder: computes the features for `gram` and `feature_distance`.
+        encoder: the encoder whose features `gram` and `feature_distance` compare.
     """
 
     def __init__(self, pair: PairImages, encoder: Encoder) -> None:
@@ -97,7 +95,7 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, output: torch.Tensor) -> Figures:
-        """Return the metrics of an output `(1, 3, H, W)`; PSNR, SSIM and dE only if the pair has a truth.
+        """Return the metrics of an output `(1, 3, H, W)`, with PSNR, SSIM and dE only if the pair has a truth.
 
         Raises:
             ShapeError: the output does not have the content's shape.
@@ -121,19 +119,19 @@ class Scorer:
 
 
 def open_encoder(pairs: Path, teacher: Path | None = None) -> tuple[Encoder, str]:
-    """Return the encoder of the metrics, and a description of the encoder for reports.
+    """Open the encoder whose features the metrics compare. Return the encoder and a description of it for reports.
 
-    The published scores use the teacher, VGG-19. The Gram distances of the compact encoder differ from the Gram
-    distances of the teacher by .002 on average and by .015 at most, on 58 images of the authors' pairs. Both encoders
-    give the same ranking.
+    The published scores use VGG-19, which is the teacher of the compact encoder. The Gram distances of the two encoders
+    differ by .002 on average and by .015 at most, on 58 images of the authors' pairs. The two encoders give the same
+    ranking.
 
     Args:
         pairs: the folder of pairs.
-        teacher: the file of the teacher's weights. None selects `teacher/vgg19_pca.npz` in the parent folder of
-            `pairs`. If this file does not exist, None selects the shipped compact encoder.
+        teacher: the file with the teacher's weights. None selects `teacher/vgg19_pca.npz` in the parent folder of
+            `pairs`, or the shipped compact encoder if this file does not exist.
 
     Raises:
-        CheckpointError: the file is missing or truncated, or has no weights of the teacher.
+        CheckpointError: the file is missing or truncated, or does not contain the teacher's weights.
     """
     beside = pairs.resolve().parent / "teacher" / TEACHER
     path = beside if teacher is None and beside.is_file() else teacher
@@ -147,7 +145,7 @@ def open_encoder(pairs: Path, teacher: Path | None = None) -> tuple[Encoder, str
 
 
 def mean_figures(rows: Iterable[Mapping[str, float]]) -> Figures:
-    """Return the mean of each metric. A row counts only if its value of the metric exists and is finite."""
+    """Return the mean of each metric over the rows, without values that are missing or not finite."""
     values: dict[str, list[float]] = {}
     for row in rows:
         for key, value in row.items():

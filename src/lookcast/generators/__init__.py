@@ -1,4 +1,4 @@
-"""The generators, and a table that maps the name of a generator in checkpoints to its class."""
+"""The generators, and a table that maps a generator's name in checkpoints to its class."""
 
 from lookcast.generators.base import Generator, GridGenerator, PairGenerator
 from lookcast.generators.bilateral import BilateralGenerator

@@ -17,12 +17,11 @@ class Generator(nn.Module, ABC):
 
     Attributes:
         name: name of the generator in checkpoints.
-        needs_encoder: whether the constructor takes the frozen compact encoder as `encoder`. `arguments` does not
-            contain the encoder.
+        needs_encoder: whether the constructor takes the frozen compact encoder as `encoder`.
         takes_style: whether the generator takes a style photo; False for a generator with a fixed style.
         encoder: the frozen encoder, if `needs_encoder` is True.
-        arguments: arguments of the constructor as JSON values. A checkpoint stores these values to rebuild the
-            generator.
+        arguments: the constructor's arguments as JSON values, without the encoder. A checkpoint stores these values to
+            rebuild the generator.
     """
 
     name: ClassVar[str]
@@ -47,7 +46,7 @@ class Generator(nn.Module, ABC):
             style_mask: `(1 or B, K, h', w')` in [0, 1]; required with `content_mask`, and refused otherwise.
 
         Returns:
-            The stylized image in the size of the content, not clamped, and the grid, if the generator predicts a grid.
+            The stylized image in the size of the content, not clamped. Also the grid, if the generator predicts one.
 
         Raises:
             InputError: `style` or a mask is given for a generator with a fixed style. `style` is missing, or only one
@@ -94,8 +93,8 @@ class Generator(nn.Module, ABC):
 class GridGenerator(Generator):
     """A generator with a fixed style that predicts a bilateral grid from a thumbnail.
 
-    Slicing takes the luma of the photo as its guide. Every output pixel is an affine transform of the colour of its
-    content pixel, so the generator can't invent texture.
+    Slicing takes the luma of the photo as its guide. Every output colour is an affine transform of the pixel's own
+    colour, so the generator can't invent texture.
 
     Attributes:
         thumbnail: side of the square thumbnail, in pixels.
@@ -123,11 +122,11 @@ class GridGenerator(Generator):
 class PairGenerator(Generator):
     """A generator that predicts a bilateral grid from a content and a style photo.
 
-    The generator reads content and style separately, so the statistics of one style serve many contents.
+    The generator reads content and style separately, so many contents can use the statistics of one style.
 
     Attributes:
-        thumbnail: largest side of the square thumbnail that `read` makes of a photo, in pixels.
-        mask_side: side of the square to which `read` shrinks a mask by averaging.
+        thumbnail: maximum side of the square thumbnail to which `read` resizes a photo, in pixels.
+        mask_side: side of the square mask to which `read` resizes a mask, in pixels.
     """
 
     takes_style = True

@@ -35,22 +35,23 @@ class ResidualBlock(nn.Module):
 class BilateralGenerator(GridGenerator):
     """Generator with a fixed style that predicts a bilateral grid from a thumbnail.
 
-    Slicing takes the luma of the photo at full resolution as its guide. The network sees a square thumbnail only, so
-    the cost of the network does not depend on the size of the photo. Every output pixel is an affine transform of the
-    photo's colour, so the generator can't invent texture. The untrained generator is the identity.
+    Slicing takes the luma of the photo at full resolution as its guide. The network sees only a square thumbnail, so
+    the cost of the network does not depend on the size of the photo. Every output colour is an affine transform of the
+    pixel's own colour, so the generator can't invent texture. The untrained generator is the identity.
 
     Args:
-        depth, height, width: D, GH and GW of the grid. The best GH and GW are the thumbnail's side divided by a power
-            of two.
-        channels: number of channels of the network at the resolution of the grid.
-        blocks: number of residual blocks at the resolution of the grid.
+        depth, height, width: D, GH and GW of the grid. GH and GW work best as the thumbnail's side divided by a power
+            of two, because each strided convolution halves the side.
+        channels: maximum number of channels. The first convolution has 16 channels, and every further convolution
+            doubles the number up to this maximum.
+        blocks: number of residual blocks, at the resolution of the grid.
         thumbnail: side of the thumbnail in pixels.
 
     Raises:
         InputError: an argument is outside its range (`LIMITS`), or the grid is finer than the thumbnail.
 
     Reference:
-        Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017 (stages of the network).
+        Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017 (the layers).
     """
 
     name = "bilateral"
@@ -95,7 +96,7 @@ class BilateralGenerator(GridGenerator):
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
         """Predict the grid; see `GridGenerator.predict_grid`."""
         x = thumbnail_of(content, self.thumbnail)
-        x = self.stem((x - 0.45) / 0.25)  # the mean and the spread of photographs, roughly
+        x = self.stem((x - 0.45) / 0.25)  # rough mean and standard deviation of the values of photos
         x = self.blocks(F.adaptive_avg_pool2d(x, (self.height, self.width)))
         x = x + self.overall(x.mean((-2, -1)))[..., None, None]
         change: torch.Tensor = self.head(F.relu(x)).unflatten(1, (COEFFICIENTS, self.depth))

@@ -1,4 +1,4 @@
-"""A universal generator with a fixed style photo, for further training on this style."""
+"""A universal generator whose style photo is fixed, so that further training can specialise it to this style."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ _STORED = ("places", "cells", "statistics", "moments", "shares")
 class FixedStyleGenerator(GridGenerator):
     """A universal generator with a fixed style photo.
 
-    The weights include the statistics of the style photo. Further training (`experiment=single_look
-    init_from=universal`) specialises the whole network to this style.
+    The state dict contains the statistics of the style photo, but not the photo. Further training
+    (`experiment=single_look init_from=universal`) specialises the whole network to this style.
 
     Args:
         encoder: the frozen compact encoder.
-        universal: arguments for the `UniversalGenerator` inside this generator.
+        universal: constructor arguments of the inner `UniversalGenerator`.
 
     Raises:
         InputError: `UniversalGenerator` refuses an argument.
@@ -53,7 +53,7 @@ class FixedStyleGenerator(GridGenerator):
 
     @classmethod
     def from_universal(cls, generator: UniversalGenerator, style: torch.Tensor) -> "FixedStyleGenerator":
-        """Copy a universal generator and fix its style photo `(1, 3, H, W)`."""
+        """Return a copy of a universal generator with the fixed style photo `(1, 3, H, W)`."""
         with torch.device(generator.floor.device):
             fixed = cls(generator.encoder, generator.arguments).to(generator.floor.dtype)
         fixed.universal.load_state_dict(generator.state_dict())

@@ -11,19 +11,21 @@ from lookcast.ops.precision import full_precision, no_autocast
 
 
 class Grounds(NamedTuple):
-    """For each cell of the grid, the cells at the same depth that show the same ground.
+    """The ground of each cell of the grid: the cells at the same depth that show the same surface.
+
+    D is the depth of the grid, and P is the number of cells at one depth.
 
     Attributes:
-        weights: `(B, D, P, P)`: a row for each of the P cells in a plane, with the weight of each cell. Rows sum to 1.
-        openness: `(B, D, P, 1)` in [0, 1]: 0 keeps the transform of a cell, 1 replaces it by the average over its
-            ground.
+        weights: `(B, D, P, P)`: for each cell, a row with the weights of all cells at the same depth. A row sums to 1.
+        openness: `(B, D, P, 1)` in [0, 1]: 0 keeps the transform of a cell, 1 replaces the transform by the average
+            over the cell's ground.
     """
 
     weights: torch.Tensor
     openness: torch.Tensor
 
     def share(self, change: torch.Tensor) -> torch.Tensor:
-        """Average changes of the grid, `(B, 12, D, GH, GW)`, over the ground of each cell."""
+        """Move the change of each cell, `(B, 12, D, GH, GW)`, towards the average over the cell's ground."""
         with no_autocast(change):
             cells = change.flatten(3).permute(0, 2, 3, 1)  # (B, D, P, 12)
             shared = torch.lerp(cells, self.weights @ cells, self.openness)
@@ -31,14 +33,16 @@ class Grounds(NamedTuple):
 
 
 class GroundSharing(nn.Module):
-    """Find the ground of each cell of the grid.
+    """Network that finds the ground of each cell of the grid.
 
-    A wall or a sky covers many cells, and each cell attends to other parts of the style. Without sharing, the wall
-    would get stripes, and an object in front of the wall would get a halo. Two cells at the same depth of the grid
-    share a ground if the pixels that use them have similar colours, similar regions and similar features:
-    `weight[p, q] ~ mass[q] * exp(-|f[p] - f[q]|^2 / 2 - (spread[q] / limit)^2)`. Here, f holds the scaled mean colour,
-    the scaled shares of the regions and a projection of the features; spread is the standard deviation of the colours.
-    A cell with a small spread is open to sharing. A textured cell keeps its own transform.
+    A ground is a surface that covers many cells, such as a wall or a sky. Each of its cells attends to different cells
+    of the style. Without sharing, a wall would get stripes, and an object in front of the wall would get a halo.
+
+    Two cells p and q at the same depth share a ground if their pixels have similar colours, regions and features:
+    `weight[p, q] ~ mass[q] * exp(-|f[p] - f[q]|^2 / 2 - (spread[q] / limit)^2)`. The vector f holds the scaled mean
+    colour, the scaled shares of the regions and a projection of the features. The mass of a cell is its number of
+    pixels, and the spread is the standard deviation of their colours. A cell with a small spread is open to sharing. A
+    textured cell keeps its own transform.
 
     Args:
         inputs: number of channels that `with_position` returns.
@@ -48,9 +52,10 @@ class GroundSharing(nn.Module):
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
         self.project = nn.Conv2d(inputs, channels, 1, bias=False)
-        # The start was measured with untrained sharing: a smaller scale leaves stripes, a larger one weakens the look.
+        # The colour distance .07 was chosen with untrained sharing: a smaller distance leaves stripes, a larger one
+        # weakens the look.
         self.color_scale = nn.Parameter(torch.full((3,), math.log(1 / 0.07)))
-        # Entry 0 scales regions of given masks, entry 1 predicted regions.
+        # Entry 0 scales the regions of given masks, and entry 1 scales predicted regions.
         self.region_scale = nn.Parameter(torch.tensor([0.3, -1.2], device="cpu"))
         self.limit = nn.Parameter(torch.tensor(math.log(0.07), device="cpu"))
         with torch.no_grad():
@@ -68,7 +73,7 @@ class GroundSharing(nn.Module):
             depth = content.shares.shape[1]
             sums = cell_sums(content.shares, content.moments).permute(0, 3, 2, 1)
             volume = sums.reshape(sums.shape[0], -1, depth, CELLS, CELLS)  # `len` would fix the batch of an export
-            # A cell without pixels takes the colours of the pixels near it: slicing interpolates between cells.
+            # A cell without pixels takes the colours of nearby pixels, because slicing interpolates between cells.
             near = blur_volume(volume) + 1e-4 * volume.sum(2, keepdim=True)
             moments = (near[:, 1:] / near[:, :1].clamp_min(1e-8)).flatten(3).permute(0, 2, 3, 1)  # (B, D, P, 9)
             color = moments[..., :3]

@@ -1,4 +1,4 @@
-"""The pixels of a photo that resemble each cell of the content, and colour maps between such groups."""
+"""Groups of pixels that resemble a cell of the content, and colour maps from one group to another."""
 
 from typing import NamedTuple
 
@@ -9,12 +9,13 @@ from lookcast.ops.transport import knothe_rosenblatt
 
 
 class Group(NamedTuple):
-    """The pixels of a content or style photo that resemble each cell of the content.
+    """For each cell of the content, a group: the pixels that resemble the cell, in the content or in the style.
 
     Attributes:
-        moments: `(B, H, P, K, 10)`: the colour moments of the pixels, for every head, cell and region.
-        weights: `(B, P, P)`: a row for each cell of the content, with the weight of each cell of the photo. The weights
-            are averages over heads and regions.
+        moments: `(B, H, P, K, 10)`: for each attention head, each cell of the content and each region, the colour
+            moments of the group.
+        weights: `(B, P, P)`: for each cell of the content, a row with the weights of the photo's cells in the group,
+            averaged over the heads and the regions.
     """
 
     moments: torch.Tensor
@@ -22,15 +23,16 @@ class Group(NamedTuple):
 
 
 def group_of(attention: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
-    """For each cell of the content, collect the moments of its group in a photo.
+    """Collect the moments of the group that each cell of the content has in a photo.
 
     Args:
-        attention: `(B, H, P, P)`: for each head and each cell of the content, the weights of the cells of the photo.
+        attention: `(B, H, P, P)`: for each head and each cell of the content, the weights of the photo's cells.
         photo: statistics of the content or style photo.
         mask: regions of the photo, `(B, K, 64, 64)`.
         own: regions of the content, `(B, K, 64, 64)`.
     """
-    # A cell may attend only to cells outside its region. A hundredth of uniform attention keeps the sums positive.
+    # If all attention fell on cells outside a region, the sums of the region would be 0. Uniform attention is mixed in
+    # with a weight of .01, so that the sums stay positive.
     attention = 0.99 * attention + 0.01 / attention.shape[-1]
     sums = cell_sums(mask, photo.moments)  # (B, P, K, 10)
     moments = attention @ sums.flatten(2)[:, None]
@@ -43,10 +45,11 @@ def group_of(attention: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor
 
 
 def whole_maps(own: torch.Tensor, content: Group, style: Group, floor: torch.Tensor) -> torch.Tensor:
-    """Return two maps that all cells have in common, `(B, 2, 1, K, 12)`: one for each region, then one for all.
+    """Return two colour maps for each region, `(B, 2, 1, K, 12)`, which are the same in all cells.
 
-    The moments are averages over the groups of all cells. A style that has more sky than the content therefore
-    does not count its sky more.
+    The first map comes from the moments of the region. The second map comes from the moments of the whole photo, and is
+    therefore the same for every region. The moments are averages over the groups of all cells of the content. A style
+    with more sky than the content therefore does not give the sky more weight.
 
     Args:
         own: regions of the content, `(B, K, 64, 64)`.

@@ -17,7 +17,7 @@ from lookcast.structures import Features
 CELLS = 16
 """Number of cells per side: the resolution of the attention and of the grid."""
 PLACES = 64
-"""Number of places per side: the resolution of the regions. A cell consists of 4x4 places."""
+"""Number of places per side. A place is an element of a 64 x 64 map. A cell consists of 4x4 places."""
 TAP_CHANNELS = (10, 15, 38, 27)
 """Number of channels of each tap of the compact encoder, relu1_1 to relu4_1."""
 NUM_FEATURES = sum(TAP_CHANNELS)
@@ -26,7 +26,7 @@ NUM_FEATURES = sum(TAP_CHANNELS)
 class PhotoStatistics(NamedTuple):
     """Statistics of a photo.
 
-    P is the number of cells, 16 x 16, counted row by row. D is the depth of the grid.
+    P is the number of cells, 16 x 16, counted row by row. D is the depth of the grid, which divides luma into D steps.
 
     Attributes:
         thumbnail: the thumbnail `(B, 3, S, S)` of the photo, from which all statistics are computed.
@@ -34,7 +34,7 @@ class PhotoStatistics(NamedTuple):
         cells: features of each cell, `(B, 90, 16, 16)`.
         statistics: `(B, P, 2 * 90 + D)`: for each cell, its features, then its squared features, then its luma shares.
             Attention computes weighted averages of these values.
-        moments: colour moments of each place, `(B, 10, 64, 64)`.
+        moments: colour moments of each place (`color_moments`), `(B, 10, 64, 64)`.
         shares: `(B, D, 64, 64)`: for each place, the share of its pixels in each of the D luma steps.
         mask: the given mask, resized to the places, `(B, K, 64, 64)`; None for a photo without a mask.
         classes: the predicted regions of each place, `(B, K, 64, 64)`; None for a photo with a mask, and None before
@@ -84,7 +84,7 @@ def photo_statistics(
 
 
 def depth_shares(guide: torch.Tensor, depth: int) -> torch.Tensor:
-    """For every pixel, return its weights in the D cells along the depth of the grid. Slicing uses the same weights.
+    """Return, for every pixel, the weights with which slicing interpolates the D cells along the depth of the grid.
 
     Args:
         guide: `(B, 1, H, W)` in [0, 1].
@@ -100,8 +100,8 @@ def depth_shares(guide: torch.Tensor, depth: int) -> torch.Tensor:
 def cell_sums(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Sum weighted values over the places of each cell.
 
-    Weights `(B, K, 64, 64)` and values `(B, C, 64, 64)` give sums `(B, P, K, C)`: in each cell, one sum for each of the
-    K weights and each of the C values.
+    Weights `(B, K, 64, 64)` and values `(B, C, 64, 64)` give sums `(B, P, K, C)`: in each of the P cells, one sum for
+    each pair of a weight channel and a value channel.
     """
     left, right = _by_cell(weights), _by_cell(values)
     return left.transpose(2, 3) @ right
@@ -115,10 +115,11 @@ def _by_cell(x: torch.Tensor) -> torch.Tensor:
 
 
 def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> torch.Tensor:
-    """For each cell of the grid, return the share of its pixels that lies in each region.
+    """Return, for each cell of the grid, the share of its pixels that lies in each region.
 
-    A blur in depth and in the plane gives a cell without pixels the shares of its neighbours. Such a cell needs shares,
-    because slicing interpolates between neighbouring cells. The blur also softens the borders between regions.
+    A blur along depth, height and width gives a cell without pixels the shares of its neighbours. A cell without pixels
+    needs shares too, because slicing interpolates between neighbouring cells. The blur also softens the borders between
+    regions.
 
     Args:
         shares: `(B, D, 64, 64)`: for each place, the share of its pixels in each of the D luma steps.
@@ -133,8 +134,8 @@ def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> 
     plane = volume.sum(2, keepdim=True)
     for _ in range(rounds):
         volume = blur_volume(volume)
-    # Every cell gets a tenth of the shares over all luma steps. A cell without pixels near it then has these shares,
-    # and pixels of one texture, which differ in luma only, stay in the same region.
+    # Add a tenth of the sum over all luma steps to every cell. A cell without pixels near it then gets the shares of
+    # this sum. Pixels of one texture, which differ in luma only, stay in the same region.
     volume = volume + 0.1 * plane
     return volume / volume.sum(1, keepdim=True).clamp_min(1e-6)
 
@@ -161,7 +162,7 @@ class RegionHead(nn.Module):
     def __init__(self, num_regions: int, width: int = 48) -> None:
         super().__init__()
         last = nn.Conv2d(width, num_regions, 1)
-        with torch.no_grad():  # with equal probabilities of all classes, the head would not learn to separate them
+        with torch.no_grad():  # if all classes started with equal probabilities, training would not separate them
             last.weight.mul_(3)
         self.layers = nn.Sequential(nn.Conv2d(2 * NUM_FEATURES + 2, width, 1), nn.ReLU(), last)
 
@@ -176,8 +177,8 @@ class RegionHead(nn.Module):
 def with_position(features: torch.Tensor) -> torch.Tensor:
     """Append the standardised features and the position: `(B, C, h, w)` becomes `(B, 2 * C + 2, h, w)`.
 
-    Features are standardised with their mean and standard deviation in each photo. Standardised features are
-    the same by day and by night. The original features distinguish grass from sky.
+    Features are standardised with their mean and standard deviation in each photo. Standardised features hardly depend
+    on the light, so they match a day photo with a night photo. The original features distinguish grass from sky.
     """
     height, width = features.shape[-2:]
     centered = features - features.mean((-2, -1), keepdim=True)
@@ -190,13 +191,16 @@ def with_position(features: torch.Tensor) -> torch.Tensor:
 
 
 def group_summary(weights: torch.Tensor, photo: PhotoStatistics) -> torch.Tensor:
-    """Summarise groups of cells in a plane, as input of the residual blocks.
+    """Summarise P groups of cells for the residual blocks.
 
-    The summary of a group contains the means and the spreads of the features and of the colours, and the luma shares.
+    The summary of a group contains the means and standard deviations of the features and colours, and the luma shares.
 
     Args:
-        weights: `(B, P, P)`: a row for each of the P groups, with the weight of each cell of the photo.
+        weights: `(B, P, P)`: for each group, a row with the weights of the photo's cells.
         photo: statistics of the photo.
+
+    Returns:
+        `(B, 2 * 90 + D + 6, 16, 16)`.
     """
     statistics = weights @ photo.statistics
     moments = weights @ F.avg_pool2d(photo.moments, PLACES // CELLS).flatten(2).transpose(1, 2)

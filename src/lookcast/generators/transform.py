@@ -24,15 +24,16 @@ class _Block(nn.Module):
 
 
 class TransformGenerator(Generator):
-    """Generator with a residual network that predicts a change, which is added to the content.
+    """Generator with a residual network that predicts a change of the content and adds the change to the content.
 
-    The layers are two strided convolutions, residual blocks, and two upsamplings. The untrained generator is the
-    identity. The network needs about 1 KiB of memory per pixel of the photo. Differences from the paper:
+    The network consists of two strided convolutions, residual blocks, and two upsampling layers. The untrained
+    generator is the identity. The network needs about 1 KiB of memory per pixel of the photo. It differs from the
+    network of the paper:
 
-    * nearest-neighbour upsampling before a convolution instead of a transposed convolution (no checkerboard)
-    * reflection padding
-    * instance normalisation (Ulyanov et al. 2016)
-    * a change of the content as the output instead of a new image
+    * Nearest-neighbour upsampling and a convolution replace the transposed convolution, which makes checkerboards.
+    * Convolutions pad by reflection.
+    * Instance normalisation replaces batch normalisation (Ulyanov et al. 2016).
+    * The output is a change of the content, not a new image.
 
     Args:
         channels: number of channels at full resolution; each of the two strided convolutions doubles this number.

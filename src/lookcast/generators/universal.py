@@ -1,4 +1,4 @@
-"""A generator for any style photo: colour transfer between matching regions, plus a learned part."""
+"""A generator for any style photo: colour transfer between matching regions, plus a learned correction."""
 
 import math
 
@@ -33,9 +33,9 @@ from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
 from lookcast.structures import Features
 
 MAX_STRENGTH = 1.25
-"""Largest strength of carried colours. A strength of 1 reaches the colour statistics of the style."""
+"""Maximum strength of the colour transfer. A strength of 1 reaches the colour statistics of the style."""
 START = math.log(4)
-"""Logit that gives the untrained generator a strength of 1. At .9, the colour distance would be a third larger."""
+"""Logit that gives the untrained generator a strength of 1. A strength of .9 raises the colour distance by a third."""
 LIMITS = {
     "depth": 64, "channels": 1024, "blocks": 64, "heads": 64,
     "head_width": 256, "regions": 64, "ground_channels": 64,
@@ -46,25 +46,25 @@ LIMITS = {
 class UniversalGenerator(PairGenerator):
     """Generator that predicts a bilateral grid from a content photo and any style photo, in one pass.
 
-    In each cell, the grid is `identity + strength * carried colours + learned part`:
+    In each cell, the grid is `identity + strength * carried colours + correction`:
 
-    * *carried colours*: for each region of the cell, an affine map minus the identity. The map (`knothe_rosenblatt`)
-      carries the colours of a group in the content to the colours of a group in the style. A group contains the cells
-      of a photo that resemble the cell. Attention finds both groups with the same query and the same layer for keys.
-      A mask restricts both groups to the same label. Without masks, a small head predicts the regions.
-    * *strength*: residual blocks over the cells predict the strength, and the mix of the attention heads.
-    * *learned part*: what these blocks return for the statistics of the style, minus what they return for the
-      statistics of a draft. The draft is the thumbnail with carried colours.
-    * Cells of one ground share carried colours and learned part (`GroundSharing`).
+    * *carried colours*: an affine colour map minus the identity, averaged over the regions in the cell. For each
+      region, the map (`knothe_rosenblatt`) carries the colours of a group in the content to the colours of a group in
+      the style. A group contains the cells of a photo that resemble the cell. Attention finds both groups, with the
+      same query and key layer. A mask restricts both groups to one label. Without masks, a head predicts the regions.
+    * *strength*: a factor that residual blocks over the cells predict. They also predict the mix of the heads.
+    * *correction*: the difference of two outputs of the residual blocks: the output for the statistics of the style
+      minus the output for the statistics of a draft. The draft is the content's thumbnail with carried colours.
+    * Cells that show one surface, such as a wall, share carried colours and correction (`GroundSharing`).
 
     If content and style are the same photo, the photo stays unchanged by construction. The untrained generator
     transfers colours region by region. A label absent from the style uses the whole style photo, as in the losses. The
-    network sees thumbnails only (`thumbnail_side`). Slicing uses the photo at full resolution.
+    network sees only thumbnails (`thumbnail_side`), while slicing uses the photo at full resolution.
 
     Attributes:
         thumbnail: side of the thumbnail of a photo with a mask, in pixels.
-        unmasked_thumbnail: side of the thumbnail of a photo without a mask, in pixels. With this smaller
-            side, the encoder takes a quarter of the time, and the metrics on pairs are the same.
+        unmasked_thumbnail: side of the thumbnail of a photo without a mask, in pixels. With this smaller side, the
+            encoder takes a quarter of the time, and the metrics do not change.
 
     Args:
         encoder: the frozen compact encoder.
@@ -74,8 +74,8 @@ class UniversalGenerator(PairGenerator):
         heads: number of attention heads.
         head_width: number of channels of each head's queries and keys.
         regions: K, number of predicted regions without masks.
-        ground_channels: number of channels of the features that tell grounds apart (`GroundSharing`); 0 for a generator
-            without shared grounds and without maps of the whole photo, as in checkpoints before them.
+        ground_channels: number of channels of the features by which `GroundSharing` tells surfaces apart. 0 switches
+            off `GroundSharing` and the colour maps of the whole photo, which old checkpoints lack.
 
     Raises:
         InputError: an argument is outside its range (`LIMITS`), or the encoder is not the compact encoder.
@@ -120,9 +120,9 @@ class UniversalGenerator(PairGenerator):
         self.key = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         # Before training, cells attend to cells with the same features.
         self.query.load_state_dict(self.key.state_dict())
-        # Factor of the queries: row 0 with masks, row 1 without masks. Before training, a group contains the whole
-        # region with masks, and only similar cells without masks. Computed on the CPU and without `log`, because
-        # `linspace` and `log` import all of sympy on the meta device, on which a checkpoint is first built.
+        # Factors of the queries, one per head: row 0 with masks, row 1 without masks. Before training, a group contains
+        # most of the region if there are masks, and only similar cells otherwise. The CPU computes `linspace`, because
+        # the meta device, on which a checkpoint is first built, would import all of sympy for `linspace` and `log`.
         unmasked, masked = torch.linspace(0.4, 1.2, heads, device="cpu"), torch.linspace(0, 0.5, heads, device="cpu")
         self.sharpness = nn.Parameter(torch.stack([masked, unmasked]))
         self.floor = nn.Parameter(torch.full((3,), math.log(1e-4)))
@@ -130,7 +130,7 @@ class UniversalGenerator(PairGenerator):
         self.context = nn.Conv2d(inputs + NUM_MOMENTS, channels, 1)
         self.group = nn.Conv2d(statistics, channels, 1)
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
-        self.residual = nn.Conv2d(channels, COEFFICIENTS * depth, 1, bias=False)  # a bias would cancel
+        self.residual = nn.Conv2d(channels, COEFFICIENTS * depth, 1, bias=False)  # the difference cancels a bias
         self.gates = nn.Conv2d(channels, heads + 1, 1)
         nn.init.zeros_(self.residual.weight)
         nn.init.zeros_(self.gates.weight)
@@ -138,7 +138,7 @@ class UniversalGenerator(PairGenerator):
         nn.init.zeros_(self.gates.bias)
         self.grounds = GroundSharing(inputs, ground_channels) if ground_channels else None
         if ground_channels:
-            # Logits of the two maps of the whole photo in the mix of the heads, then of the openness of each depth.
+            # Two logits for the maps of `whole_maps` in the mix of the heads, then a logit of openness for each depth.
             self.sharing = nn.Conv2d(channels, 2 + depth, 1)
             nn.init.zeros_(self.sharing.weight)
             assert self.sharing.bias is not None
@@ -157,7 +157,7 @@ class UniversalGenerator(PairGenerator):
         Args:
             photo: `(B, 3, H, W)` in [0, 1], any size.
             mask: `(B, K, h, w)` in [0, 1], any size; None stands for no mask.
-            features: features of the photo from the encoder, or None; ignored if the photo is not yet a thumbnail.
+            features: the encoder's features of the photo, used only if the photo already is the thumbnail; or None.
         """
         thumbnail = thumbnail_of(photo, self.thumbnail)
         # In two steps, so that a photo and its thumbnail give the same statistics.
@@ -222,7 +222,7 @@ class UniversalGenerator(PairGenerator):
 
     @torch.no_grad()
     def _draft(self, content: PhotoStatistics, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Apply a grid to the thumbnail of the content, and summarise the groups of the content in this draft."""
+        """Apply a grid to the content's thumbnail, and return the `group_summary` of this draft."""
         image = apply_grid(grid, content.thumbnail).clamp(0, 1)
         features = self.encoder(image)
         with no_autocast(image):
@@ -237,7 +237,7 @@ class UniversalGenerator(PairGenerator):
         return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)
 
     def _attend(self, query: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
-        """For each cell of the content, find its group in a photo, which is the content or the style.
+        """Find, for each cell of the content, its group in a photo, which is the content itself or the style.
 
         Args:
             query: queries of the content, `(B, H, P, C)`.

@@ -5,19 +5,19 @@ from collections.abc import Callable
 import torch
 
 Lower = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-"""Entries 00, 10, 11, 20, 21, 22 of a lower triangular matrix, one tensor per entry, all of one shape."""
+"""Entries 00, 10, 11, 20, 21, 22 of many lower triangular matrices: one tensor per entry, all of the same shape."""
 
 
 def cholesky_3x3(matrix: Lower, pivot: Callable[[torch.Tensor, int], torch.Tensor]) -> Lower:
     """Factor symmetric positive 3x3 matrices, `A = L L^T`, entry by entry.
 
-    LAPACK needs one call per matrix, while operations on tensors of entries are vectorised on every device. The
-    gradient exists everywhere if the gradient of `pivot` exists everywhere.
+    LAPACK needs one call per matrix, while operations on tensors of entries are vectorised on every device. The factors
+    are differentiable everywhere if `pivot` is differentiable everywhere.
 
     Args:
         matrix: the lower entries of A.
-        pivot: function that keeps the square of a diagonal entry of L positive despite rounding. It receives the square
-            and the row of the entry, and returns the corrected square.
+        pivot: function that keeps the squares of L's diagonal entries positive despite rounding. It receives the square
+            of an entry and the row of the entry, and returns the corrected square.
 
     Returns:
         The lower entries of L.

@@ -1,4 +1,4 @@
-"""k-means over the cells of two photos, to find corresponding cells."""
+"""k-means over the feature maps of two photos, to find corresponding cells of the maps."""
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +17,9 @@ def kmeans(
 ) -> torch.Tensor:
     """Find centres that minimise `sum_i w_i min_k |x_i - c_k|^2`, by k-means++ seeding and Lloyd's steps.
 
-    The number of steps is fixed, because a test of convergence would make a GPU wait. All members of the batch use the
-    same random draws, so the result of a member does not depend on the other members. A cluster that loses all its
-    points keeps its centre.
+    The number of steps is fixed, because the CPU would have to wait for the GPU to test convergence. All members of the
+    batch use the same random draws, so the result of a member does not depend on the other members. A cluster that
+    loses all its points keeps its centre.
 
     Args:
         points: x, `(B, N, C)`.
@@ -30,10 +30,11 @@ def kmeans(
         generator: random generator on the CPU for the seeding; None for a new generator with seed 0.
 
     Returns:
-        c, `(B, K, C)` in the type of the points (float32 at least), sorted by cluster weight, heaviest first.
+        c, `(B, K, C)` in the type of the points (float32 at least), sorted by the weight of the cluster's points,
+        heaviest first.
 
     Raises:
-        ShapeError: `points` or `weights` has another shape.
+        ShapeError: `points` or `weights` has the wrong shape.
         InputError: a number is out of range.
 
     Reference:
@@ -70,10 +71,10 @@ def joint_kmeans(
     num_restarts: int = 4,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Find centres for the cells of two photos together, by one k-means.
+    """Run k-means on the cells of two photos together, and return the centres.
 
-    Cells with the same nearest centre correspond to each other. Each photo has half of the total weight, whatever its
-    number of cells. All cells of a cluster may lie in one photo.
+    Two cells correspond to each other if they have the same nearest centre. Each photo has half of the total weight,
+    whatever its number of cells. A cluster may contain cells of one photo only.
 
     Args:
         content: features of the content's cells, `(B, N, C)`.
@@ -157,9 +158,11 @@ def _seed(points: torch.Tensor, weights: torch.Tensor, draws: torch.Tensor) -> t
 
 
 def _sums(points: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Assign each point to its nearest centre. Return the weight of each centre's points, and their weighted sum.
+    """Assign each point to its nearest centre, for each of R sets of K centres `(B, R, K, C)`.
 
-    The weights are `(B, R, K, 1)`, the sums `(B, R, K, C)`.
+    Returns:
+        For each centre, the total weight of its points, `(B, R, K, 1)`, and the weighted sum of its points,
+        `(B, R, K, C)`.
     """
     restarts, clusters = centers.shape[1:3]
     labels = _distances(points, centers).argmin(-1)

@@ -5,7 +5,7 @@ import torch
 from lookcast.checks import check_image
 
 LUMA = (0.299, 0.587, 0.114)
-"""Rec. 601 weights of R, G and B for sRGB-encoded values; suited to guides and edges, not to photometry."""
+"""Rec. 601 weights of R, G and B for sRGB-encoded values. They suit guides and edges, but not photometry."""
 
 
 def luma(image: torch.Tensor) -> torch.Tensor:

@@ -12,22 +12,22 @@ def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> tor
 
     `G_k = sum_i m_ki f_i f_i^T / sum_i m_ki`. The vector f_i holds the features of cell i, followed by a 1, and m_ki is
     the value of mask k in cell i. The last row and column of G_k therefore hold the mean features of region k, and the
-    last entry is 1. Three differences from Luan et al.:
+    last entry is 1. This definition differs from Luan et al. in three points:
 
     * f_i has a constant channel.
-    * G_k is divided by the mass of the region, `sum_i m_ki`. The sums of the paper grow with the area of the region.
-    * A soft mask has the weight m. The paper multiplies the features by the mask, which gives the weight m^2. For hard
+    * G_k is divided by the mass of the region, `sum_i m_ki`. The paper's sums grow with the area of the region.
+    * A cell has the weight m_ki. The paper multiplies the features by the mask, which gives the weight m_ki^2. For hard
       masks, the two weights are equal.
 
     Args:
         features: `(B, C, h, w)`.
-        mask: `(B, K, H, W)`. The function resizes the mask by area to (h, w). None makes the whole photo one region.
+        mask: `(B, K, H, W)`, resized to (h, w) by area averages. None makes the whole photo one region.
 
     Returns:
-        `(B, K, C + 1, C + 1)`; zeros for a region without mass.
+        `(B, K, C + 1, C + 1)`; all zeros for a region that the mask leaves empty.
 
     Raises:
-        ShapeError: `features` or `mask` has another number of dimensions, or the batch sizes differ.
+        ShapeError: `features` or `mask` has the wrong number of dimensions, or the batch sizes differ.
 
     Reference:
         Luan et al. 2017, eq. 3a-3b.
@@ -59,8 +59,9 @@ def _moments(weighted: torch.Tensor, cells: torch.Tensor, mass: torch.Tensor) ->
 def relative_distance(gram: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Return the relative distance of Gram matrices, `|G - T| / |T|` in the Frobenius norm.
 
-    Features are larger in some taps and regions than in others; the division by |T| makes the distances comparable.
-    Unlike the gradient of the squared distance, the gradient of this distance does not vanish near the target.
+    Features are larger in some encoder layers and regions than in others. The division by |T| makes the distances
+    comparable. The gradient of this distance does not vanish near the target, in contrast to the gradient of the
+    squared distance.
 
     Args:
         gram: G, `(..., C, C)`.

@@ -18,15 +18,15 @@ def matting_energy(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-
     r"""Return the energy of the matting Laplacian in closed form, without a sparse matrix.
 
     `E(I, V) = sum_k min_(A,b) sum_(i in k) |V_i - A I_i - b|^2 + eps |A|^2 = sum_c V_c^T L(I) V_c`. The index k runs
-    over the 3x3 windows that lie completely inside the image. This formula is the *sum* form, and lambda = 1e4 in the
-    paper is the weight of the sum form. `losses.photorealism.MattingPenalty` divides the energy by
-    `3 * num_windows(H, W)`. The equivalent weight of that penalty is `1e4 * 3 * (H - 2) * (W - 2)`.
+    over the 3x3 windows that lie completely inside the image. The energy is a sum over windows, as in the paper, where
+    it has the weight lambda = 1e4. `losses.photorealism.MattingPenalty` divides the energy by `3 * num_windows(H, W)`.
+    The penalty therefore needs the weight `1e4 * 3 * (H - 2) * (W - 2)` to be equivalent.
 
-    The function centres the windows before any product, because E[x^2] - E[x]^2 has no correct digit on flat windows.
-    The energy is the residual of the fit, so rounding errors in A change the energy in second order only. The
-    computation uses float32 at least, without autocast, and needs about 60 floats per pixel. The energy has a first
-    derivative for both arguments. By the envelope theorem, this derivative treats A as a constant. A second derivative
-    raises an error.
+    The function subtracts the mean of each window before any product, because E[x^2] - E[x]^2 has no correct digit on
+    flat windows. The energy is the residual of the fit, so rounding errors in A change the energy only in second order.
+    The computation uses float32 at least, without autocast, and needs about 60 floats per pixel. The energy is
+    differentiable once for content and output. By the envelope theorem, the derivative treats A as a constant. A second
+    derivative raises an error.
 
     Args:
         content: I, `(B, 3, H, W)`.
@@ -65,16 +65,16 @@ def guided_residual(
 ) -> torch.Tensor:
     """Return the residual of a guided filter with the content as guide: mean |O - guided_filter(I, O)|^2.
 
-    This residual is cheaper than the matting energy and penalises the same images, but the values differ. The guided
-    filter averages the affine maps of all windows around a pixel and then applies the average. The windows are larger,
-    and kornia pads the borders by reflection.
+    This residual is cheaper than the matting energy and penalises the same images, but with other values, for three
+    reasons. The guided filter averages the affine maps of all windows around a pixel and then applies the average. Its
+    windows are larger. kornia pads the borders by reflection.
 
     Args:
         content: the guide I, `(B, 3, H, W)` in [0, 1].
         output: O, `(B, 3, H, W)`.
         kernel_size: side of the windows in pixels, odd.
-        eps: regularisation of the fit in each window, at least 1e-5; smaller values give noise on flat windows.
-        subsample: n; the fit uses every n-th pixel of each axis and costs about 1/n^2 as much (He and Sun 2015).
+        eps: regularisation of the fit in each window, at least 1e-5. Smaller values would give noise on flat windows.
+        subsample: n. The fit uses every n-th pixel of each axis and costs about 1/n^2 as much (He and Sun 2015).
 
     Returns:
         `(B,)`.
@@ -112,7 +112,7 @@ def _check_pair(content: torch.Tensor, output: torch.Tensor) -> None:
 
 
 def _centred_windows(image: torch.Tensor) -> list[torch.Tensor]:
-    """Return nine tensors `(B, 3, H - 2, W - 2)`: in all windows, the n-th pixel minus the mean of its window."""
+    """Return the windows minus their means: nine tensors `(B, 3, H - 2, W - 2)`, one for each position in a window."""
     height, width = (d - WINDOW + 1 for d in image.shape[-2:])
     pixels = [image[..., y : y + height, x : x + width] for y in range(WINDOW) for x in range(WINDOW)]
     mean = sum(pixels[1:], pixels[0]) / len(pixels)
@@ -120,7 +120,7 @@ def _centred_windows(image: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _scatter_windows(pixels: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
-    """Subtract each window's mean from its nine values, and sum the values per pixel: `_centred_windows` transposed."""
+    """Apply the transpose of `_centred_windows`: subtract the window means, then add every value to its pixel."""
     height, width = pixels[0].shape[-2:]
     mean = sum(pixels[1:], pixels[0]) / len(pixels)
     image = torch.zeros_like(like)
@@ -131,10 +131,10 @@ def _scatter_windows(pixels: list[torch.Tensor], like: torch.Tensor) -> torch.Te
 
 
 def _solve(system: Lower, right: torch.Tensor, floor: float) -> torch.Tensor:
-    """Solve S a = r for the symmetric positive 3x3 systems of all windows at once.
+    """Solve S a = r for the symmetric positive definite 3x3 systems of all windows at once.
 
-    `floor` is the minimum of the squared pivots. S is at least eps times the identity, and the minimum keeps this bound
-    under rounding.
+    `floor` is the minimum of the squared pivots. Without rounding, no squared pivot would be below eps, because S is
+    at least eps times the identity.
     """
     l00, l10, l11, l20, l21, l22 = cholesky_3x3(system, lambda square, _: square.clamp_min(floor))
     y0 = right[0] / l00
@@ -147,7 +147,7 @@ def _solve(system: Lower, right: torch.Tensor, floor: float) -> torch.Tensor:
 
 
 def _sum_products(first: list[torch.Tensor], i: int, second: list[torch.Tensor], j: int) -> torch.Tensor:
-    """Sum `first[i] * second[j]` over the nine pixels of each window: `(B, H - 2, W - 2)`; i and j are channels."""
+    """Return the sum of channel i times channel j over the nine pixels of each window, `(B, H - 2, W - 2)`."""
     products = (p[:, i] * q[:, j] for p, q in zip(first, second, strict=True))
     return reduce(torch.add, products)
 
@@ -155,7 +155,8 @@ def _sum_products(first: list[torch.Tensor], i: int, second: list[torch.Tensor],
 class _MattingEnergy(torch.autograd.Function):
     """The energy and its gradient: dE = sum 2 r (dV - A dI), with the residual r = V - A I.
 
-    I and V are the centred windows of content and output. A minimises the energy, so a change of A has no effect on dE.
+    I and V are the windows of content and output minus their means. A minimises the energy, so dE has no term for the
+    change of A.
     """
 
     @staticmethod
@@ -194,10 +195,10 @@ class _MattingEnergy(torch.autograd.Function):
 
 
 class _NoSecondDerivative(torch.autograd.Function):
-    """Identity function of a gradient; raises an error if the gradient is differentiated again.
+    """Identity function that raises an error if the gradient, which is its input, is differentiated again.
 
-    torch's `once_differentiable` checks the incoming gradient only. After `energy.sum()`, `once_differentiable` would
-    omit the second derivative silently.
+    torch's `once_differentiable` checks only the incoming gradient. After `energy.sum()`, it would silently omit the
+    second derivative.
     """
 
     @staticmethod

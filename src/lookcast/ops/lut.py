@@ -12,18 +12,19 @@ from lookcast.ops.color import LUMA
 _CORNERS = tuple((blue, green, red) for blue in (0, 1) for green in (0, 1) for red in (0, 1))
 _CHUNK = 1 << 16  # pairs whose 8 x 8 products are computed at once
 _COARSEST = 9  # the fit starts with a table of about this size
-_COARSE = 17  # largest table that is solved up to the tolerance
+_COARSE = 17  # size of the largest table that is solved up to the tolerance
 _TOLERANCE = 1e-5  # relative tolerance of the residual
-_FINE_STEPS = 50  # steps for tables finer than _COARSE; coarser tables already solve the slow part, far from any pair
+_FINE_STEPS = 50  # steps for finer tables: colours far from any pair converge slowly, but the coarse table fits them
 
 
 class _Pairs(NamedTuple):
-    """Sums over pairs of colours, for the normal equations of the fit.
+    """Sums over pairs of colours, divided by the number of pairs, for the normal equations of the fit.
 
-    A pair is a source colour and its change. C is the number of table cells that contain pairs.
+    A pair is a source colour and its change. C is the number of table cells that contain source colours. A node is an
+    entry of the table, and S is the number of nodes per side.
 
     Attributes:
-        nodes: indices of the eight corners of each cell, `(C, 8)`.
+        nodes: indices of the eight corner nodes of each cell, `(C, 8)`.
         products: `(C, 8, 8)`: for every two corners of a cell, the sum of the products of their trilinear weights.
         sums: `(S^3, 3)`: for every node, the sum of the trilinear weight times the colour change.
     """
@@ -33,9 +34,9 @@ class _Pairs(NamedTuple):
     sums: torch.Tensor
 
     def diagonal(self) -> torch.Tensor:
-        """Return the total weight of the pairs at each node, `(S^3,)`.
+        """Return the diagonal of the normal equations without regularisation, `(S^3,)`.
 
-        These weights are the diagonal of the normal equations without regularisation.
+        The entry of a node is the sum of the squared trilinear weights of the pairs.
         """
         squares = self.products.diagonal(dim1=1, dim2=2).flatten()
         return self.sums.new_zeros(len(self.sums)).index_add_(0, self.nodes.flatten(), squares)
@@ -58,7 +59,7 @@ def apply_lut(lut: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)`.
 
     Raises:
-        ShapeError: `lut` or `image` has another shape.
+        ShapeError: `lut` or `image` has the wrong shape.
 
     Example:
         >>> image = torch.rand(1, 3, 4, 5)
@@ -81,21 +82,22 @@ def fit_lut(
 
         mean_n |D(source_n) - (target_n - source_n)|^2 + gradient * int |D'|^2 + bending * int |D''|^2
 
-    with integrals over the colour cube, and with the first and second differences D' and D'' along the axes of the
-    cube. A colour without pairs near it takes the change of the nearest pairs. Up to
-    a distance of about `sqrt(bending / gradient)` from the pairs, `bending` continues the linear trend of the changes.
-    At larger distances, `gradient` makes the change level off. The same two weights are valid for every size.
+    Here, `int` is the integral over the colour cube. D' and D'' are the first and second derivatives along the axes of
+    the cube, computed as differences. A colour without pairs near it takes the change of the nearest pairs. Up to a
+    distance of about `sqrt(bending / gradient)` from the pairs, `bending` continues the linear trend of the changes. At
+    larger distances, `gradient` makes the change level off. The integrals do not depend on the size, so the weights fit
+    every size.
 
-    Pairs of several photos are averaged, which may make the luma of a grey lower than the luma of a darker grey. The
-    fit gives such greys a common luma. The solver uses conjugate gradients and never builds the matrix. It solves for
-    coarse tables first, then for fine tables.
+    Averaging the pairs of several photos may give a grey a lower luma than a darker grey. The fit then gives the two
+    greys the same luma. The solver uses conjugate gradients and never builds the matrix. It solves for coarse tables
+    first, then for fine tables.
 
     Args:
         source: source colours, `(N, 3)` RGB in [0, 1].
         target: target colours, `(N, 3)` RGB.
         size: S, number of steps per side, at least 2.
-        gradient: weight of first differences.
-        bending: weight of second differences.
+        gradient: weight of the first derivatives.
+        bending: weight of the second derivatives.
 
     Returns:
         `(S, S, S, 3)` in the format of `apply_lut`, clamped to [0, 1].
@@ -144,25 +146,29 @@ def _by_cell(source: torch.Tensor, change: torch.Tensor, size: int) -> _Pairs:
 
 
 def _with_rising_greys(pairs: _Pairs, table: torch.Tensor, size: int) -> _Pairs:
-    """Add a pair of colours for each grey whose luma falls in a table `(S^3, 3)`.
+    """Add pairs that make the luma of the greys rise in a table of changes `(S^3, 3)`.
 
-    The added pairs move the luma of the greys to the nearest non-decreasing ramp.
+    The table may give a grey a lower luma than a darker grey. For each of these greys, the function adds a pair that
+    moves the luma to the nearest non-decreasing ramp.
     """
     steps = torch.linspace(0, 1, size, dtype=table.dtype, device=table.device)
     greys = torch.arange(size, device=table.device) * (size * size + size + 1)
     luma = (table[greys] + steps[:, None]).clamp(0, 1) @ table.new_tensor(LUMA)
-    # The weight of a grey is the weight of its pairs; a grey without pairs has a small weight.
+    # The weight of a grey is its entry of the diagonal. A grey without pairs has a small weight.
     rising = _isotonic(luma, pairs.diagonal()[greys] + 1e-6)
     moved = (rising - luma).abs() > 1e-6
     greys, lift = greys[moved], (rising - luma)[moved]
     one = table.new_zeros(len(greys), 8, 8)
-    one[:, 0, 0] = 1  # the weight of all other pairs together
+    one[:, 0, 0] = 1  # as much weight as all pairs of the fit together
     nodes, products = torch.cat([pairs.nodes, greys[:, None].expand(-1, 8)]), torch.cat([pairs.products, one])
     return _Pairs(nodes, products, pairs.sums.index_add(0, greys, table[greys] + lift[:, None]))
 
 
 def _isotonic(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the nearest non-decreasing ramp `(N,)`: `max_(i <= k) min_(j >= k) mean(values[i..j])`, weighted."""
+    """Return the non-decreasing sequence `(N,)` that is nearest to the values in weighted least squares.
+
+    Its entry k is `max_(i <= k) min_(j >= k) mean(values[i..j])`, with weighted means.
+    """
     start = weights.new_zeros(1)
     mass, sums = (torch.cat([start, x.cumsum(0)]) for x in (weights, weights * values))
     means = (sums[None, 1:] - sums[:-1, None]) / (mass[None, 1:] - mass[:-1, None])  # (i, j)

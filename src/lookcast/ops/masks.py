@@ -19,7 +19,7 @@ PALETTE = (
     ("light blue", (0, 255, 255)),
     ("purple", (255, 0, 255)),
 )
-"""The nine colours of mask files, as Luan et al. store them: name and 8-bit RGB. Label k has the k-th colour."""
+"""The name and the 8-bit RGB values of the nine colours in mask files, as in Luan et al. Label k has colour k."""
 
 NUM_LABELS = len(PALETTE)
 
@@ -31,8 +31,8 @@ UNLABELLED = 255
 def labels_to_mask(labels: torch.Tensor, size: tuple[int, int] | torch.Size | None = None) -> torch.Tensor:
     """Convert a label map to a mask of a given size.
 
-    The function converts one label at a time and resizes its plane by area. A one-hot mask of the photo's size would
-    need more memory.
+    The function converts one label at a time and resizes its plane by area averages. It needs less memory than a
+    one-hot mask in the size of the label map.
 
     Args:
         labels: uint8 `(B, H, W)`; each value is 0 to 8, or `UNLABELLED`.
@@ -42,7 +42,7 @@ def labels_to_mask(labels: torch.Tensor, size: tuple[int, int] | torch.Size | No
         float32 `(B, 9, h, w)`: the share of each label in each pixel.
 
     Raises:
-        ShapeError: `labels` has another number of dimensions.
+        ShapeError: `labels` has the wrong number of dimensions.
     """
     check_shape("labels", labels, ("B", "H", "W"))
     size = labels.shape[1:] if size is None else size
@@ -85,7 +85,7 @@ def mask_to_colors(mask: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)` in [0, 1], in the mask's dtype.
 
     Raises:
-        ShapeError: the mask has another number of dimensions.
+        ShapeError: the mask has the wrong number of dimensions.
         InputError: the mask has more than nine labels, or is not floating point.
     """
     check_shape("mask", mask, ("B", "K", "H", "W"))
@@ -98,9 +98,9 @@ def mask_to_colors(mask: torch.Tensor) -> torch.Tensor:
 
 
 def resize_mask(mask: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
-    """Resize a mask by averages over areas.
+    """Resize a mask by area averages.
 
-    Resizing keeps the sum of a pixel's K values, and the share of the photo that each label covers.
+    Resizing keeps the sum of a pixel's K values. It also keeps the share of the photo that each label covers.
 
     Args:
         mask: `(B, K, H, W)`.
@@ -128,11 +128,11 @@ def check_aspect(name: str, mask_size: tuple[int, int], image_size: tuple[int, i
         image_size: height and width of the photo.
 
     Raises:
-        InputError: after scaling one to the size of the other, a side differs by more than one pixel of the smaller
+        InputError: the mask, scaled to the size of the photo, differs in a side by more than one pixel of the smaller
             image.
     """
     (mh, mw), (ih, iw) = mask_size, image_size
-    # Either side may set the scale: half a pixel on the short side of a panorama is many pixels on the long side.
+    # Try the scale of each side, because half a pixel on a panorama's short side is many pixels on its long side.
     if all(max(abs(mh - ih * scale), abs(mw - iw * scale)) > max(1.0, scale) for scale in (mh / ih, mw / iw)):
         raise InputError(
             f"{name}: is {mw}x{mh} pixels, its photo {iw}x{ih}: another aspect ratio, so it can't be resized to fit"

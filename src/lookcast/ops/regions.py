@@ -8,7 +8,7 @@ import torch
 from lookcast.checks import InputError, check_shape
 
 MIN_SHARE = 0.005
-"""Smallest share of a photo that a label must cover to count as present."""
+"""Minimum share of a photo that a label must cover to count as present."""
 
 
 def check_mask_pairing(
@@ -54,15 +54,15 @@ def check_mask_pair(content_mask: torch.Tensor | None, style_mask: torch.Tensor 
 
 
 def label_shares(mask: torch.Tensor) -> torch.Tensor:
-    """Return `(B, K)`: the share of the photo that each label of a mask `(B, K, H, W)` covers."""
+    """Return the share of the photo that each label covers, `(B, K)`, from a mask `(B, K, H, W)`."""
     return mask.mean((-2, -1))
 
 
 def absent_labels(content_shares: torch.Tensor, style_shares: torch.Tensor) -> torch.Tensor:
-    """Tell which labels of the content are absent from the style.
+    """Return which labels of the content are absent from the style.
 
-    A label is absent if its share in the style is below both `MIN_SHARE` and its share in the content. Because of the
-    second limit, a label that is equally rare in both photos is not absent.
+    A label is absent if its share in the style is below `MIN_SHARE` and also below its share in the content. The second
+    condition keeps a label that is equally rare in both photos.
 
     Args:
         content_shares: share of each label in the content, any shape.
@@ -75,9 +75,9 @@ def absent_labels(content_shares: torch.Tensor, style_shares: torch.Tensor) -> t
 
 
 def fall_back(regions: torch.Tensor, whole: torch.Tensor, style_shares: torch.Tensor) -> torch.Tensor:
-    """Give each label that the style lacks the statistics of the whole style photo.
+    """Replace the statistics of labels that the style lacks by the statistics of the whole style photo.
 
-    Two simpler rules would be worse: a target of zeros would turn the region black, and a region without a target would
+    Two simpler rules would be worse. A target of zeros would turn the region black. A region without a target would
     stay unchanged among restyled regions.
 
     Args:
@@ -93,9 +93,10 @@ def fall_back(regions: torch.Tensor, whole: torch.Tensor, style_shares: torch.Te
 
 
 def mean_over_labels(values: torch.Tensor, content_shares: torch.Tensor) -> torch.Tensor:
-    """Average one value per label over the labels, weighted by area: `sum_k w_k v_k / sum_k w_k`.
+    """Return the mean of the labels' values, weighted by area: `sum_k w_k v_k / sum_k w_k`.
 
-    The weight w_k is the share of label k in the content. A label with a share below `MIN_SHARE` has the weight 0.
+    v_k is the value of label k. The weight w_k is the share of label k in the content, or 0 if this share is below
+    `MIN_SHARE`.
 
     Args:
         values: one value per label, `(B, K)`.

@@ -36,11 +36,11 @@ def thumbnail_of(image: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Resize the pixels of a photo, without a floating-point copy of the whole photo.
+    """Resize the pixels of a photo without a floating-point copy of the whole photo.
 
-    8-bit pixels are averaged as integers, which is forty times as fast as floating point. Each value of the result then
-    has a random error of at most one level. These errors change the statistics of a thumbnail by a few hundredths of a
-    level.
+    8-bit pixels are averaged as integers, which is forty times as fast as floating point. Rounding then gives each
+    value of the result a random error of at most one level. These errors change the statistics of a thumbnail by a few
+    hundredths of a level.
 
     Args:
         pixels: `(H, W, 3)`: uint8, uint16, or floating point in [0, 1].
@@ -53,7 +53,7 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     image = pixels.permute(2, 0, 1)[None]
     if pixels.dtype == torch.uint8:
         return resize_image(image, *size).float() / 255
-    # Bilinear resizing is separable: first resize the rows to the new width, band by band.
+    # Bilinear resizing is separable. First resize the rows to the new width, band by band, then the columns.
     bands = torch.split(image, _BAND, dim=2)
     narrow = torch.cat([resize_image(band.float(), band.shape[2], size[1]) for band in bands], 2)
     levels = 1.0 if pixels.is_floating_point() else float(torch.iinfo(pixels.dtype).max)
@@ -61,12 +61,12 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def shrink_to_side(x: torch.Tensor, side: int) -> torch.Tensor:
-    """Shrink a map from `(B, C, S, S)` to `(B, C, side, side)` by averages over blocks; S is a multiple of `side`."""
+    """Shrink a map `(B, C, S, S)` to `(B, C, side, side)` by block averages. S must be a multiple of `side`."""
     factor = x.shape[-1] // side
     if factor == 1:
         return x
     if x.is_cuda:
         return F.avg_pool2d(x, factor)
-    # On a CPU, sums of planes use the vector units and take half the time of small pooling windows.
+    # On a CPU, sums of strided planes are vectorised and take half the time of pooling with small windows.
     rows = reduce(torch.add, (x[..., row::factor, :] for row in range(factor)))
     return reduce(torch.add, (rows[..., column::factor] for column in range(factor))) / factor**2

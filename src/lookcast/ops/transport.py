@@ -1,4 +1,4 @@
-"""Transport of colours between two photos by an affine map in closed form."""
+"""Transfer of colours from one photo to another by an affine map in closed form."""
 
 import torch
 
@@ -9,7 +9,8 @@ from lookcast.ops.cholesky import Lower, cholesky_3x3
 TO_OPPONENT = ((0.299, 0.587, 0.114), (0.5, 0.0, -0.5), (-0.25, 0.5, -0.25))
 FROM_OPPONENT = ((1.0, 0.815, -1.174), (1.0, -0.185, 0.826), (1.0, -1.185, -1.174))
 NUM_MOMENTS = 10
-"""Number of moments of opponent colours: the 1, three means, and second moments of the axes 00, 01, 02, 11, 12, 22."""
+"""Number of colour moments: the constant 1, the means of the three opponent axes, and six second moments. The second
+moments belong to the pairs of axes 00, 01, 02, 11, 12 and 22."""
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
@@ -34,20 +35,20 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
     """Return the affine RGB map that gives the content's colours the mean and covariance of the style's colours.
 
     `A = M^-1 L_s L_c^-1 M` and `b = mean_s - A mean_c`. M is the opponent basis. L_c and L_s are the Cholesky factors
-    of the covariances of content and style in the opponent basis. This map is the Knothe-Rosenblatt transport of two
-    Gaussians. The new luma depends only on luma. The new first opponent component depends on luma and on itself. The
-    new second opponent component depends on all three components. A grey content pixel therefore gets the chroma that
-    the style has at the luma of the pixel.
+    of the covariances of content and style in the opponent basis. This map is the Knothe-Rosenblatt transport between
+    two Gaussians. The new luma depends only on the old luma. The new first opponent component depends on the old luma
+    and the old first component. The new second component depends on all three old components. A grey content pixel
+    therefore gets the chroma that the style has at the new luma of the pixel.
 
-    Unlike the Monge-Kantorovich map, this map needs no matrix square root. The gradient of this map therefore exists
-    everywhere, and the cost is a few products. On photos, both maps reach similar metrics. If the moments of
-    content and style are equal, the map is the identity, up to rounding.
+    Unlike the Monge-Kantorovich map, this map needs no matrix square root. Its gradient therefore exists everywhere,
+    and its cost is a few products. On photos, the two maps reach similar metrics. If the moments of content and style
+    are equal, the map is the identity, up to rounding.
 
     Args:
         content: averages of `color_moments` over the content, `(..., 10)`; the weights need not sum to 1.
         style: averages of `color_moments` over the style, `(..., 10)`; the weights need not sum to 1.
-        floor: `(3,)`: for each axis, a number to add to the variances of content and style. It limits the gain in flat
-            regions.
+        floor: `(3,)`: for each opponent axis, a number that is added to the variance of the axis given the previous
+            axes, for content and style. This number limits the gain in flat regions.
 
     Returns:
         `(..., 12)`: the 3x4 matrix (A, b), row-major.
@@ -89,6 +90,6 @@ def _mean_and_factor(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.
     mean = scaled[..., :3]
     v00, v01, v02, v11, v12, v22 = (scaled[..., 3 + n] - mean[..., i] * mean[..., j] for n, (i, j) in enumerate(_PAIRS))
     minimum = floor.to(moments.dtype)
-    # Rounding may make a variance negative, also the conditional variance of an axis given the previous axes.
+    # Rounding may make a variance negative, or the conditional variance of an axis given the previous axes.
     factor = cholesky_3x3((v00, v01, v11, v02, v12, v22), lambda square, row: square.clamp_min(0) + minimum[row])
     return mean, factor

@@ -1,6 +1,7 @@
 """Semantic masks for pairs of photos, by clustering or by a segmentation network.
 
-Importing this package does not import the models of torchvision and transformers. Constructing their segmenters does.
+The models of torchvision and transformers are not imported with this package, but when a segmenter that needs them is
+constructed.
 """
 
 from pathlib import Path
@@ -30,12 +31,12 @@ __all__ = [
 
 
 def open_segmenter(name: str, weights: str | Path | None = None) -> Segmenter:
-    """Construct the segmenter with a given name and its default network.
+    """Construct the segmenter with a given name, with its default network.
 
     Args:
         name: a key of `SEGMENTERS`.
-        weights: local weights of the default network: a file for `torchvision`, a folder for `transformers`. None uses
-            the published weights, which are downloaded on first use. `clusters` accepts only None.
+        weights: local weights of the default network: a file for `torchvision`, or a folder for `transformers`. None
+            uses the published weights, which are downloaded on first use. `clusters` accepts only None.
 
     Raises:
         InputError: the name is unknown, `weights` is given for `clusters`, or the weights can't be read or downloaded.

@@ -1,4 +1,4 @@
-"""Automatic masks: a segmenter finds the regions of a content together with each style photo."""
+"""Automatic masks: a segmenter finds the regions of a content photo together with each style photo."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,22 +13,22 @@ from lookcast.photos.adapters import AnyImage, open_image
 from lookcast.photos.read import Photo, to_pixels, write_photo
 from lookcast.structures import StyleInput
 
-if TYPE_CHECKING:  # this package imports all of kornia, which only segmentation needs
+if TYPE_CHECKING:  # lookcast.segmenters imports all of kornia, which only segmentation needs
     from lookcast.segmenters import MaskPair, Segmenter
 
 MAX_SIDE = 512
-"""Approximate maximum side of a mask, in pixels. A generator uses at most 64 cells along a side."""
+"""Approximate maximum side of a mask, in pixels. More would not help, because generators shrink masks to 64 x 64."""
 
 
 class AutoMasks:
-    """A function that finds the masks of a content and of fixed style photos with a segmenter.
+    """A callable that finds masks for a content photo and for fixed style photos.
 
     Args:
-        segmenter: the segmenter for pairs of content and style.
-        styles: the style photos, of any kind that `Stylizer.stylize` takes. A `StyleInput` also has a weight; the mask
-            of a `StyleInput` is ignored.
-        folder: the masks are written into this folder as PNG files, see `saved_masks`. None writes no files.
-            Each label has one of nine colours.
+        segmenter: the segmenter, which finds the masks of one content and one style photo at a time.
+        styles: the style photos, of any kind that `Stylizer.stylize` takes. The weight of a `StyleInput` is kept, and
+            its mask is ignored.
+        folder: folder for the masks as PNG files, in which each label has one of nine colours (`saved_masks`). None
+            writes no files.
 
     Example:
         masks = AutoMasks(ClusterSegmenter(), [style])
@@ -43,14 +43,14 @@ class AutoMasks:
         self._small = [_shrink("style", style.photo) for style in self.styles]
 
     def __call__(self, content: AnyImage, name: str = "photo") -> dict[str, Any]:
-        """Return the masks of a content and of the styles.
+        """Find the masks of a content photo and of the styles.
 
         Args:
             content: one photo of any kind that `Stylizer.stylize` takes.
             name: the stem of the mask files.
 
         Returns:
-            The arguments `style` and `content_mask` of `Stylizer.stylize`.
+            The arguments `style` (the styles with their masks) and `content_mask` of `Stylizer.stylize`.
         """
         small = _shrink("content", content)
         pairs = [self.segmenter.segment_pair(small, style) for style in self._small]
@@ -63,13 +63,14 @@ class AutoMasks:
 
 
 def saved_masks(folder: Path, name: str, num_styles: int) -> Iterator[Path]:
-    """Yield the mask files of a photo: `content/NAME.png` and `style/NAME.png`.
+    """Yield the paths of a photo's mask files: `content/NAME.png` and `style/NAME.png`.
 
-    Several styles have numbered files: `content/NAME_1.png` and `style/NAME_1.png` for the first style, and so on.
+    With several styles, the files are numbered: `content/NAME_1.png` and `style/NAME_1.png` for the first style, and so
+    on.
 
     Args:
         folder: the folder of the masks.
-        name: the stem of the photo.
+        name: NAME, the stem of the photo.
         num_styles: number of styles.
     """
     for number in range(1, num_styles + 1):
@@ -88,6 +89,7 @@ def _shrink(name: str, image: AnyImage) -> torch.Tensor:
         raise InputError(f"{name}: masks are found for one photo at a time, got a batch of {len(pixels)}")
     height, width = pixels.shape[1:3]
     short, factor = min(height, width), min(1.0, MAX_SIDE / max(height, width))
-    # The factor gives the short side an exact size. Rounding a side of few pixels would change the aspect ratio.
+    # This factor makes the short side a whole number of pixels. Rounding a short side of few pixels would change the
+    # aspect ratio.
     factor = max(1, round(short * factor)) / short
     return resize_pixels(pixels[0], (round(height * factor), round(width * factor)))

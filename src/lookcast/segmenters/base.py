@@ -24,11 +24,11 @@ class MaskPair(NamedTuple):
 
 
 class Segmenter(ABC):
-    """Finds corresponding regions of a content and a style photo."""
+    """An object that finds corresponding regions in a content photo and a style photo."""
 
     @abstractmethod
     def segment_pair(self, content: torch.Tensor, style: torch.Tensor) -> MaskPair:
-        """Return masks of both photos with the same labels. The result is deterministic.
+        """Return a mask of each photo. The two masks have the same labels. The result is deterministic.
 
         Args:
             content: `(1, 3, H, W)` in [0, 1], of any size.
@@ -45,7 +45,7 @@ class ClassSegmenter(Segmenter):
 
     Attributes:
         names: names of the classes, in the order of the channels of `probabilities`.
-        rest: the class of all pixels of no other class, such as the background. `rest` is one of `names`.
+        rest: the class of the pixels that belong to no other class, such as the background; one of `names`.
     """
 
     names: tuple[str, ...]
@@ -67,8 +67,8 @@ class ClassSegmenter(Segmenter):
 
         A class that only one photo has is kept. The losses compare a region that the style lacks with the whole style.
         If a pair has more than nine classes, the smallest classes (by the sum of their shares in both photos) are
-        merged into the class `rest`. If no pixel has this class, they are merged into the most common class, because a
-        merge changes the statistics of a large region least.
+        merged into the class `rest`. If no pixel has the class `rest`, the smallest classes are merged into the most
+        common class, because a merge changes the statistics of a large region least.
         """
         check_pair(content, style)
         with torch.no_grad():
@@ -81,7 +81,7 @@ class ClassSegmenter(Segmenter):
 
 
 def check_pair(content: torch.Tensor, style: torch.Tensor) -> None:
-    """Check that content and style are one image each and have pixels.
+    """Check that content and style each consist of one image with at least one pixel.
 
     Raises:
         ShapeError: content or style is not one image.

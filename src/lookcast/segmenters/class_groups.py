@@ -1,4 +1,4 @@
-"""Groups of class names. Regions of content and style correspond if their classes are in one group."""
+"""Groups of class names. A region of the content and a region of the style correspond if their group is the same."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "sky": ("sky",),
@@ -38,10 +38,11 @@ _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 def group_of(name: str) -> str:
     """Return the group of a class name.
 
-    If a name lists synonyms, such as `building;edifice` or `door, double door`, the first synonym in `GROUPS` counts.
+    If a name lists synonyms, such as `building;edifice` or `door, double door`, the first synonym found in `GROUPS`
+    decides.
 
     Args:
-        name: class name of a checkpoint. Case and spaces around the name are ignored.
+        name: class name from a checkpoint. Case and surrounding spaces are ignored.
 
     Returns:
         One of `GROUP_NAMES`.

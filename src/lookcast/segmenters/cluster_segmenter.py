@@ -1,4 +1,4 @@
-"""A segmenter that clusters the encoder features of content and style together."""
+"""A segmenter that clusters the encoder features of a content and a style photo together."""
 
 import torch
 import torch.nn.functional as F
@@ -17,34 +17,38 @@ from lookcast.segmenters.label_maps import label_map, one_hot_pair, shares, thum
 TAPS = ("relu2_1", "relu3_1", "relu4_1")
 CHOICES = (2, 3, 4, 5)
 THUMBNAIL = 256
-"""Maximum side of the encoder's input, in pixels. A cell of the deepest tap then covers 1/32 of the longer side."""
+"""Maximum side of the encoder's input, in pixels. A cell of the deepest layer then covers 1/32 of the longer side."""
 HEIGHT_WEIGHT = 0.5
-"""Weight of the height in a descriptor. The top and the bottom of a photo are then as far apart as two unit
-vectors at an angle of 60 degrees. The features of sky and of its reflection are similar; the height separates them."""
+"""Weight of the vertical position in a descriptor. The top and the bottom of a photo are then as far apart as two unit
+vectors at an angle of 60 degrees. The position separates sky from its reflection, although their features are similar.
+"""
 COMMON_SHARE = 0.02
-"""Every cluster must contain at least this share of the cells of the content, and this share of those of the style."""
+"""Minimum share of the cells of each photo that every cluster must contain."""
 MIN_GAIN = 0.02
-"""Each further cluster must explain at least this share of the variance. A pair with two regions then gets two."""
-_TEMPERATURE = 0.1  # divides squared distances in a softmax; the distance of neighbouring centres is about 0.5
-_GUIDE = 512  # maximum side of the guidance image, in pixels: borders are exact to 1/512 of the photo; takes 30 ms
-_WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # the window spans two cells; borders follow edges above 8 of 255 levels
+"""Minimum share of the variance that each further cluster must explain. A pair with two regions then gets two clusters.
+"""
+_TEMPERATURE = 0.1  # divisor of squared distances in a softmax: neighbouring centres are about 0.5 apart
+_GUIDE = 512  # maximum side of the guidance image in pixels, for borders exact to 1/512 of the photo; takes 30 ms
+_WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # a window spans two cells; borders follow edges of more than 8 levels of 255
 
 
 class ClusterSegmenter(Segmenter):
-    """A segmenter by k-means on encoder features of both photos. It needs no download. The regions have no class names.
+    """A segmenter that runs k-means on the encoder features of both photos together.
 
-    The descriptor of a cell is the mean and the standard deviation of its features. Descriptors are standardised within
-    each photo. Otherwise a day photo and a night photo would get one cluster each, because all their features differ.
-    Common statistics of both photos, used fully or by half, would find fewer correspondences between a photo and its
-    recoloured copy. k-means clusters the direction of the standardised descriptor and, with a small weight, the
-    height in the photo.
+    The segmenter needs no download. Its regions have no class names.
+
+    A cell is an element of the deepest feature map. Its descriptor holds the mean and the standard deviation of the
+    features in the cell. Descriptors are standardised within each photo. Otherwise a day photo and a night photo would
+    get one cluster each, because all their features differ. In tests with a photo and its recoloured copy,
+    standardisation over both photos together, in full or by half, found fewer correspondences. k-means clusters the
+    direction of the standardised descriptor and, with a small weight, the vertical position.
 
     A cluster that covers less than `MIN_SHARE` of the style is merged into the nearest cluster that both photos have.
     Otherwise its region in the content would get the look of the whole style photo. A cluster that only the style has
     is kept.
 
     Args:
-        encoder: the encoder of the features; all its taps are used. None uses the shipped `CompactEncoder`.
+        encoder: the encoder of the features, all of whose layers are used. None uses the shipped `CompactEncoder`.
         num_clusters: number of clusters, 1 to 9. None chooses the largest number from 2 to 5 that meets two conditions:
             every cluster has at least `COMMON_SHARE` of the cells of each photo, and each further cluster explains at
             least `MIN_GAIN` of the variance.
@@ -60,7 +64,7 @@ class ClusterSegmenter(Segmenter):
         self.num_clusters = num_clusters
 
     def segment_pair(self, content: torch.Tensor, style: torch.Tensor) -> MaskPair:
-        """See `Segmenter.segment_pair`. The labels are `region 1`, `region 2` and so on, the largest first."""
+        """See `Segmenter.segment_pair`. The labels are `region 1`, `region 2` and so on, largest cluster first."""
         check_pair(content, style)
         with torch.no_grad():
             cells = [self._describe(image) for image in (content, style.to(content.device))]
@@ -76,7 +80,7 @@ class ClusterSegmenter(Segmenter):
         return MaskPair(masks[0].to(content), masks[1].to(style), names)
 
     def _describe(self, image: torch.Tensor) -> torch.Tensor:
-        """Return standardised descriptors of the cells of the deepest tap, `(1, C, h, w)`."""
+        """Return the descriptors of all cells, standardised, and their vertical positions, `(1, C + 1, h, w)`."""
         deepest = max(self.encoder.strides.values())
         features = self.encoder.to(image.device)(thumbnail(image, THUMBNAIL, min_side=16, multiple=deepest))
         height, width = features[self.encoder.taps[-1]].shape[-2:]
@@ -88,7 +92,7 @@ class ClusterSegmenter(Segmenter):
                 square = F.adaptive_avg_pool2d(features[tap].square(), (height, width))
                 described.append((square - mean.square()).clamp_min(0).sqrt())
         cells = torch.cat(described, 1)
-        # The lower bounds keep the descriptors of flat photos near 0, or rounding errors would get unit length.
+        # Without the lower bounds, the descriptors of a flat photo would be rounding errors, scaled to unit length.
         spread = cells.std((2, 3), correction=0, keepdim=True).clamp_min(1e-2)
         cells = (cells - cells.mean((2, 3), keepdim=True)) / spread
         cells = cells / cells.norm(dim=1, keepdim=True).clamp_min(1)
@@ -117,9 +121,10 @@ def _unexplained(content: torch.Tensor, style: torch.Tensor, centers: torch.Tens
 
 
 def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Assign each pixel softly to the K centres, and return the assignment `(1, K, y, x)`.
+    """Return, for each pixel, soft weights of the K centres, `(1, K, h, w)`.
 
-    The result has the size of the guidance image. A guided filter aligns the regions with the edges of this image.
+    A guided filter aligns the regions with the edges of a guidance image, which is the photo, shrunk to `_GUIDE`. The
+    result has the size of the guidance image.
     """
     distances = torch.cdist(cells.flatten(2).transpose(1, 2), centers).square()
     soft = (-distances / _TEMPERATURE).softmax(-1).transpose(1, 2).reshape(1, -1, *cells.shape[-2:])
@@ -132,8 +137,8 @@ def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tenso
 def _merge_missing(content: torch.Tensor, style: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     """Return a table `(K,)` with the new label for each old label.
 
-    A label that the style lacks becomes the nearest of the labels that both photos have. If the photos have no
-    label in common, all labels become label 0.
+    A label that the style lacks is replaced by the nearest label that both photos have. If the photos have no label in
+    common, all labels become label 0.
     """
     count = centers.shape[1]
     of_content, of_style = shares(content, count), shares(style, count)

@@ -1,4 +1,4 @@
-"""Input images for segmentation networks, and masks from the probability maps of these networks."""
+"""Resizing of photos for segmentation networks, and conversion of the networks' probability maps to masks."""
 
 import torch
 
@@ -8,19 +8,20 @@ from lookcast.ops.resize import resize_image
 
 
 def thumbnail(image: torch.Tensor, max_side: int, min_side: int = 16, multiple: int = 1) -> torch.Tensor:
-    """Shrink a photo to the input size of a network, bilinear with antialiasing, in float32.
+    """Shrink a photo to the input size of a network, by bilinear interpolation with antialiasing.
 
-    The aspect ratio is kept up to rounding, unless a side would be shorter than `min_side`. Such a side is set to
-    `min_side`, because networks need inputs of a minimum size: thin photos are stretched, small photos are enlarged.
+    The aspect ratio is kept up to rounding, unless a side would be shorter than `min_side`. This side then becomes
+    `min_side`, because networks need inputs of a minimum size. Thin photos are thus stretched, and small photos are
+    enlarged.
 
     Args:
         image: `(B, 3, H, W)`.
-        max_side: maximum of the longer side of the result, in pixels. A smaller photo keeps its size.
-        min_side: minimum of both sides of the result, in pixels.
-        multiple: both sides of the result are multiples of this number of pixels.
+        max_side: maximum length of the longer side of the result, in pixels. A smaller photo keeps its size.
+        min_side: minimum length of both sides of the result, in pixels.
+        multiple: both sides of the result are rounded to multiples of this number of pixels.
 
     Returns:
-        `(B, 3, h, w)`.
+        `(B, 3, h, w)`, float32.
     """
     scale = min(1.0, max_side / max(image.shape[-2:]))
     min_side = -(-min_side // multiple) * multiple
@@ -31,7 +32,7 @@ def thumbnail(image: torch.Tensor, max_side: int, min_side: int = 16, multiple: 
 def label_map(soft: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
     """Resize the probability map of each label, and return the most probable label of every pixel.
 
-    Of equally probable labels, the first label is chosen. Resized probabilities give smoother borders than resized
+    If labels are equally probable, the first label is chosen. Resized probabilities give smoother borders than resized
     labels. The maps are resized one by one, so that a large photo needs memory for three maps, not for K maps.
 
     Args:
@@ -52,19 +53,19 @@ def label_map(soft: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.T
 
 
 def shares(labels: torch.Tensor, count: int) -> torch.Tensor:
-    """Return the share of pixels with each label from 0 to `count` - 1: `(count,)`, float64, on the CPU."""
+    """Return, for each label from 0 to `count` - 1, the share of pixels with it: `(count,)`, float64, on the CPU."""
     return torch.bincount(labels.flatten(), minlength=count).cpu().double() / labels.numel()
 
 
 def merge_smallest(total: torch.Tensor, rest: int) -> torch.Tensor:
-    """Merge the smallest labels, so that at most nine labels remain.
+    """Choose a new label for each label, so that at most nine labels remain.
 
     Args:
-        total: share of each label, `(K,)`; 0 for an absent label.
+        total: share of each label, summed over the photos, `(K,)`; 0 for an absent label.
         rest: the label that replaces the smallest labels. If `rest` is absent, the most common label replaces them.
 
     Returns:
-        A table `(K,)`, int64, with the new label for each old label. Kept labels and absent labels do not change.
+        A table `(K,)`, int64, with the new label for each old label. It keeps the largest labels and absent labels.
     """
     table = torch.arange(len(total))
     present = [int(k) for k in total.argsort(descending=True, stable=True) if total[k] > 0]
@@ -85,8 +86,8 @@ def one_hot_pair(
         table: the new label for each old label, `(K,)`, for example from `merge_smallest`.
 
     Returns:
-        A pair of one-hot masks, uint8: `(1, L, H, W)` for the content and `(1, L, h, w)` for the style. Then a list of
-        the L labels of the masks: every label that at least one photo has after the merge.
+        First, a pair of one-hot masks, uint8: `(1, L, H, W)` for the content and `(1, L, h, w)` for the style. Second,
+        a list of the L labels of the masks, which are all labels that at least one photo has after the merge.
     """
     table = table.to(torch.uint8)
     merged = [table.to(labels.device)[labels.int()] for labels in (content, style)]

@@ -1,4 +1,4 @@
-"""Masks by clustering, for training pairs without masks."""
+"""Masks for training pairs that have no masks, found by clustering."""
 
 from typing import Annotated
 
@@ -13,14 +13,14 @@ from lookcast.structures import Features
 
 
 class PseudoMasks:
-    """A function that finds masks of content and style by joint k-means. A cluster is one label in both photos.
+    """A callable that finds masks for content and style by joint k-means. A cluster has the same label in both photos.
 
-    Features are standardised within each photo, so that clusters separate the subjects of a night photo and a day
-    photo, not their light. The number of regions and the weights of colour and position are drawn for each batch, so
-    that the generator learns to follow all masks, not only the masks of one method.
+    Features are standardised within each photo, so that the clusters of a night photo and a day photo follow the
+    subjects and not the light. The number of regions and the weights of colour and position are drawn at random for
+    each batch. The generator thereby learns to follow all kinds of masks, not only the masks of one method.
 
     Args:
-        taps: the encoder's taps whose features describe a cell.
+        taps: names of the encoder layers whose features describe a cell.
         max_regions: maximum number of regions. The numbers 1 to `max_regions` are equally frequent.
 
     Raises:
@@ -43,9 +43,9 @@ class PseudoMasks:
         style_features: Features,
         generator: torch.Generator | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the mask of the content and the mask of the style, both one-hot `(B, K, 64, 64)`.
+        """Return the mask of the content and the mask of the style, each one-hot `(B, K, 64, 64)`.
 
-        Content and style are `(B, 3, H, W)`. `generator` is the source of all random draws.
+        Content and style are `(B, 3, H, W)`. All random numbers come from `generator`.
         """
         number = int(torch.randint(1, self.max_regions + 1, (), generator=generator))
         color, place = (torch.rand(2, generator=generator) * torch.tensor([0.4, 0.7])).tolist()
@@ -64,7 +64,7 @@ class PseudoMasks:
         size = (PLACES, PLACES)
         taps = [F.interpolate(features[tap].float(), size, mode="bilinear", antialias=True) for tap in self.taps]
         places = _relative(torch.cat(taps, 1))
-        # The direction of the features describes the subject. The length is only the distance from the photo's mean.
+        # The direction of a feature vector describes the subject, while its length is the distance from the mean.
         places = places / places.norm(dim=1, keepdim=True).clamp_min(1)
         small = F.interpolate(image.float(), size, mode="nearest")
         y = torch.linspace(-1, 1, PLACES, device=image.device).view(1, 1, -1, 1).expand(len(image), 1, *size)

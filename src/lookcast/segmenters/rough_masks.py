@@ -1,4 +1,4 @@
-"""Rough masks for training: like masks that people paint, they miss the edges of the photo by a few pixels."""
+"""Rough masks for training. As in masks that people paint, their borders miss the edges of objects by a few pixels."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ import torch
 import torch.nn.functional as F
 
 MAX_SHIFT = 3
-"""Largest shift of a mask and of a border, in places of a mask `(B, K, 64, 64)`: 5 % of the width."""
+"""Maximum shift of a mask or of a border, in pixels of a mask `(B, K, 64, 64)`: 5 % of the mask's width."""
 
 
 def roughen(mask: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """Displace the borders of masks at random, in another way for each mask.
+    """Displace the borders of the masks in a batch at random, each mask in its own way.
 
-    Each mask stays unchanged, grows by one of its labels, shifts as a whole, becomes soft, or loses three quarters of
-    its resolution. The five cases are equally frequent.
+    One of five cases is drawn for each mask, with equal probabilities: the mask stays unchanged, one label grows over
+    the others, the whole mask shifts, its borders are blurred, or its resolution falls to a quarter.
 
     Args:
-        mask: `(B, K, H, W)`, the labels sum to 1.
-        generators: one random generator for each mask.
+        mask: `(B, K, H, W)`. The K values of a pixel sum to 1.
+        generators: one random number generator for each mask.
 
     Returns:
-        `(B, K, H, W)`, the labels sum to 1.
+        `(B, K, H, W)`. The K values of a pixel sum to 1.
     """
     return torch.cat([_rough(one, draw) for one, draw in zip(torch.split(mask, 1), generators, strict=True)])
 

@@ -1,4 +1,4 @@
-"""A segmenter with a network of torchvision, for 20 classes of objects and the background."""
+"""A segmenter that runs a torchvision network, for 20 classes of objects and the background."""
 
 import socket
 from pathlib import Path
@@ -12,20 +12,22 @@ from lookcast.segmenters.label_maps import thumbnail
 from lookcast.weights import load_into, read_state_dict
 
 THUMBNAIL = 768
-"""Maximum side of the network's input, in pixels. The shorter side of a 3:2 photo is then 512; torchvision uses 520."""
+"""Maximum side of the network's input, in pixels. The shorter side of a 3:2 photo then has 512 pixels, close to the 520
+of torchvision's own transforms."""
 TIMEOUT = 10
 """Time limit, in seconds, for each answer of the server during a download."""
 
 
 class TorchvisionSegmenter(ClassSegmenter):
-    """A segmenter with a network of `torchvision.models.segmentation`, trained on the 20 classes of Pascal VOC.
+    """A segmenter that runs a network of `torchvision.models.segmentation`, trained for the 20 classes of Pascal VOC.
 
-    Use this segmenter for portraits, animals and vehicles. In a landscape photo, all pixels become background.
+    Use this segmenter for portraits, animals and vehicles. It labels all pixels of a landscape photo as background.
 
     Args:
         model: name of the network, such as `deeplabv3_mobilenet_v3_large` or `lraspp_mobilenet_v3_large`.
-        weights: a state dict with torchvision's names, in a `.pth` or `.safetensors` file. None uses torchvision's
-            weights, which are downloaded on first use to torch's hub folder (42 MB for the default network).
+        weights: a `.pth` or `.safetensors` file with a state dict, whose keys are torchvision's names. None uses
+            torchvision's weights, which are downloaded on first use to torch's hub folder (42 MB for the default
+            network).
 
     Raises:
         InputError: the model is unknown, the weights can't be downloaded, or the file is missing or does not fit.
@@ -68,7 +70,7 @@ class TorchvisionSegmenter(ClassSegmenter):
 
 
 def _download(model: str, trained: Any) -> dict[str, torch.Tensor]:
-    """Return torchvision's weights from torch's hub folder; download missing weights first."""
+    """Load torchvision's weights from torch's hub folder. Download them first if they are missing."""
     timeout = socket.getdefaulttimeout()
     try:
         socket.setdefaulttimeout(TIMEOUT)  # torch.hub sets no limit and waits for minutes behind a firewall

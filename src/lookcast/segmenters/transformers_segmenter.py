@@ -1,4 +1,4 @@
-"""A segmenter with a network of the Hugging Face hub, for photos of landscapes, towns and rooms."""
+"""A segmenter that runs a network from the Hugging Face hub, for photos of landscapes, towns and rooms."""
 
 import os
 import sys
@@ -16,15 +16,15 @@ from lookcast.segmenters.class_groups import GROUP_NAMES, OTHER, group_of
 from lookcast.segmenters.label_maps import thumbnail
 
 THUMBNAIL = 1024
-"""Maximum side of a photo, in pixels. Larger photos are shrunk. The checkpoint's image processor resizes every photo
-afterwards."""
+"""Maximum side of a photo, in pixels. Larger photos are shrunk to this side. The checkpoint's image processor then
+resizes every photo to the input size of the network."""
 TIMEOUT = 10
 """Time limit, in seconds, for the request that checks the name of a model on the hub before a download."""
 _ADVICE = "download the checkpoint elsewhere and pass its folder by --segmenter-weights, or use the segmenter clusters"
 
 
 class TransformersSegmenter(ClassSegmenter):
-    """A segmenter with a network of `transformers`. Classes are merged into the groups of `class_groups.GROUPS`.
+    """A segmenter that runs a `transformers` network and merges its classes into the groups of `class_groups.GROUPS`.
 
     The probability of a group is the sum of the probabilities of its classes. A lake with .4 for `sea`, .4 for `river`
     and .2 for `road` is therefore water. `GROUPS` lists the class names of ADE20K and Cityscapes. A class with any
@@ -32,9 +32,9 @@ class TransformersSegmenter(ClassSegmenter):
 
     Args:
         model: the name of a model on the hub, or a folder with a checkpoint and its image processor. A `Path` is always
-            a folder. A model that is not in the local cache is downloaded. Before the download, one request with a
-            limit of `TIMEOUT` seconds checks the name. The licence of the default model allows research only. Other
-            models have other licences.
+            a folder. A model that is not in the local cache is downloaded, after a request with a time limit of
+            `TIMEOUT` seconds has checked its name. The licence of the default model allows only research. Other models
+            have other licences.
 
     Raises:
         InputError: transformers is not installed, or the checkpoint can't be found, downloaded or read, is incomplete,
@@ -100,10 +100,10 @@ def _open_folder(folder: str | Path) -> tuple[Any, Any]:
 
 
 def _open_name(name: str) -> tuple[Any, Any]:
-    """Load a checkpoint from the local cache, or download a checkpoint that is not in the cache.
+    """Load a checkpoint from the local cache, or download the checkpoint if it is not in the cache.
 
-    A single request tells whether the hub can be reached. Without it, `from_pretrained` would request each file in
-    turn, and without a network each of these requests takes 23 s to fail.
+    Before the download, a single request tests whether the hub can be reached. Otherwise `from_pretrained` would
+    request the files one by one, and on a machine without a network, each request takes 23 s to fail.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
@@ -130,7 +130,7 @@ def _load(model: str | Path, local_files_only: bool) -> tuple[Any, Any]:
     """Return the processor and the network of a checkpoint.
 
     Raises:
-        InputError: weights are missing from the checkpoint. transformers would replace them with random weights.
+        InputError: a weight is missing from the checkpoint. transformers would use random values in its place.
     """
     from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
@@ -146,7 +146,7 @@ def _load(model: str | Path, local_files_only: bool) -> tuple[Any, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the loggers of transformers and huggingface_hub. Without a terminal, hide progress bars too."""
+    """Silence the loggers of transformers and huggingface_hub, and hide progress bars if there is no terminal."""
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
@@ -166,5 +166,5 @@ def _quiet() -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of an error message. The messages of transformers have many lines of advice."""
+    """Return the first line of an error message, because transformers adds many lines of advice to its messages."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

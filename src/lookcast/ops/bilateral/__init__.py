@@ -1,1 +1,1 @@
-"""Bilateral grids: slicing, and application of the sliced transforms, on every device."""
+"""Implementations of bilateral grids for all devices: slicing, and application of the sliced transforms."""

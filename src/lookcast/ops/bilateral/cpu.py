@@ -1,13 +1,13 @@
 """Fused kernels for CPUs: guide, slicing, colour transform, clamping and rounding in one pass over the pixels.
 
-A kernel reads a photo once and writes the result once, in the type of the photo. A kernel needs no other array of the
-photo's size. The interpolation of the grid along y runs once per row of pixels, and the interpolation along x and depth
-runs once per pixel.
+A kernel reads a photo once and writes the result once, in the type of the photo. It needs no other array of the photo's
+size. It interpolates the grid along y once per row of pixels, and along x and depth once per pixel. There are two
+kernels:
 
-`_slice_by_block` transforms 8 or 16 pixels at a time, on CPUs that permute vectors by variable indices (x86 from 2013
-on). For each of the twelve coefficients, one vector holds the values at all depths of a cell. `_slice_by_pixel` serves
-other CPUs, and grids with more depths than the vector has lanes. `_slice_by_pixel` transforms one pixel at a time. Its
-vectors hold the coefficients of one cell. This takes two and a half times as long.
+* `_slice_by_block` transforms 8 or 16 pixels at a time. It needs a CPU that permutes vectors by variable indices (x86
+  from 2013 on). For each of the twelve coefficients, one vector holds the values at all depths of a cell.
+* `_slice_by_pixel` transforms one pixel at a time, which takes two and a half times as long. It serves other CPUs, and
+  grids with more depths than a vector has lanes. A vector holds the coefficients of one cell.
 """
 
 import logging
@@ -39,7 +39,7 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     by_block = padded.shape[3] <= LANES
     cells = _for_blocks(padded) if by_block else _for_pixels(padded)
     arguments: tuple[Any, ...] = (source, result)
-    if by_block:  # the kernel needs contiguous rows: views of the photo, or copies of single rows
+    if by_block:  # the kernel needs contiguous rows, from a view of the photo or copied row by row
         packed = source.flags.c_contiguous
         shape = (len(source), -1) if packed else (0, 0)
         arguments += tuple(array.reshape(shape) if packed else np.empty(shape, array.dtype) for array in arguments)
@@ -49,16 +49,16 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     def run(band: tuple[int, int]) -> None:
         (_slice_by_block if by_block else _slice_by_pixel)(cells, *size, *arguments, *band, levels)
 
-    # Not numba's own threads, because only one Python thread at a time may use them.
+    # numba's own threads would not do, because only one Python thread at a time may use them.
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, pairwise(bounds)))
     return torch.from_numpy(result)
 
 
 def _pad(grid: torch.Tensor, levels: float) -> torch.Tensor:
-    """Reorder a grid to `(GH, GW, 12, D)`, multiply the offsets by `levels`, and repeat single cells.
+    """Reorder a grid to `(GH, GW, 12, D)`, and multiply the offsets of the transforms by `levels`.
 
-    After the repetition, GH, GW and D are at least 2.
+    The cell of an axis with only one cell is repeated, so that GH, GW and D are at least 2.
     """
     cells = grid.detach().to("cpu", torch.float32).permute(2, 3, 0, 1).clone()
     cells[:, :, 3::4] *= levels
@@ -75,7 +75,7 @@ def _for_blocks(cells: torch.Tensor) -> npt.NDArray[np.float32]:
 
 
 def _for_pixels(cells: torch.Tensor) -> npt.NDArray[np.float32]:
-    """Reorder the cells to `(GH, GW, D, 16)`: the four columns of the transform, each padded to four values."""
+    """Reorder the cells to `(GH, GW, D, 16)`: the four columns of a 3x4 transform, each padded to four values."""
     columns = cells.reshape(*cells.shape[:2], 3, 4, -1).permute(0, 1, 4, 3, 2)
     return np.ascontiguousarray(torch.nn.functional.pad(columns, (0, 1)).flatten(3).numpy())
 
@@ -83,8 +83,8 @@ def _for_pixels(cells: torch.Tensor) -> npt.NDArray[np.float32]:
 def _compile(function: Callable[..., Any]) -> Any:
     """Compile a function at the first call and cache the machine code for later processes.
 
-    numba compiles again after a change of this file, but not after a change of `cpu_llvm`. Touch this file after every
-    change of `cpu_llvm`.
+    numba compiles again after a change of this file, but not after a change of `cpu_llvm`. After every change of
+    `cpu_llvm`, run `touch` on this file.
     """
     options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
@@ -98,7 +98,7 @@ def _compile(function: Callable[..., Any]) -> Any:
 def _slice_by_block(  # type: ignore[no-untyped-def]
     cells, depth, height, width, source, result, packed_source, packed_result, top, bottom, levels
 ):
-    """Transform rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integer pixels."""
+    """Transform rows `top` to `bottom` of a photo. `levels` is the value of white, an integer for integer pixels."""
     rows, columns = source.shape[0], source.shape[1]
     size = 12 * LANES
     slope = cells.shape[1] * size
@@ -113,7 +113,7 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
         position = min(max((row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
         above = min(int(position), cells.shape[0] - 2)
         weight = np.float32(position - above)
-        # Loops over flat arrays compile to vector code. An index that may be negative needs a check of every element.
+        # numba compiles loops over flat arrays to vector code, but not if it must check indices for negative values.
         upper, lower = grid[above], grid[above + 1]
         for i in range(slope):
             values[i] = upper[i] + weight * (lower[i] - upper[i])
@@ -159,7 +159,7 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
 
 @_compile
 def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, levels):  # type: ignore[no-untyped-def]
-    """Transform rows `top` to `bottom` of a photo; `levels` is the value of white, an integer for integer pixels."""
+    """Transform rows `top` to `bottom` of a photo. `levels` is the value of white, an integer for integer pixels."""
     rows, columns = source.shape[0], source.shape[1]
     levels_of_depth = cells.shape[2]
     size = cells.shape[1] * levels_of_depth * CELL

@@ -1,7 +1,8 @@
 """Vector code of the CPU kernels, in LLVM's intermediate representation.
 
-numba does not compile Python loops to such vector code. Both functions interpolate coefficients between grid cells and
-transform colours by the result. The interpolation of a and b with weight w is `a + w (b - a)`.
+numba would not compile Python loops to this vector code. `transform_block` and `transform_pixel` interpolate the
+coefficients of affine transforms between grid cells, and apply the result to colours. The interpolation of a and b with
+weight w is `a + w (b - a)`.
 """
 
 from collections.abc import Iterable
@@ -19,8 +20,8 @@ def _lanes() -> int:
 
 
 LANES = _lanes()
-"""Number of pixels that `transform_block` transforms in a call, and also the largest grid depth that it supports.
-0 if `transform_pixel` is faster on this processor."""
+"""Number of pixels that one call of `transform_block` transforms, and the maximum grid depth that `transform_block`
+supports. The number is 0 on processors on which `transform_pixel` is faster."""
 CELL = 16
 """Number of floats per cell for `transform_pixel`: four columns of a 3x4 transform, each padded to four values."""
 _FAST = ("fast",)
@@ -57,7 +58,7 @@ class _Vectors:
         return packed
 
     def pick(self, source: Any, lanes: Iterable[int], other: Any = None) -> Any:
-        """Return a vector of chosen lanes; the lanes of `source` are numbered first, then the lanes of `other`."""
+        """Return a vector of the chosen lanes. The lane numbers count through `source`, then through `other`."""
         other = ir.Constant(source.type, ir.Undefined) if other is None else other
         return self.builder.shuffle_vector(source, other, self.constant(lanes, _INT))
 
@@ -65,7 +66,7 @@ class _Vectors:
         return self.pick(self.pack([value]), [0] * length)
 
     def look_up(self, table: Any, index: Any) -> Any:
-        """Return `table[index]` lane by lane; on x86, LLVM compiles the lookup to one permutation."""
+        """Return `table[index]` for every lane of `index`. On x86, LLVM compiles the lookup to one permutation."""
         lanes = [ir.Constant(_INT, lane) for lane in range(index.type.count)]
         chosen = [self.builder.extract_element(index, lane) for lane in lanes]
         return self.pack(self.builder.extract_element(table, lane) for lane in chosen)
@@ -94,12 +95,12 @@ def transform_block(  # type: ignore[no-untyped-def]
 
     Args:
         typing_context: context that numba passes.
-        table: float32. First the values of one row of the grid: each cell has 12 coefficients, and each coefficient
-            has `LANES` values, one for each depth of the grid. Then, for each value, the difference to the same value
-            in the next column of cells.
+        table: float32. The first part holds the values of one row of the grid. Each cell has 12 coefficients, and each
+            coefficient has `LANES` values, one for each depth of the grid. The second part holds, for each value, the
+            value of the next column of cells minus this value.
         cell: offset in the table at which the first of the two columns begins.
-        slope: distance in the table, in floats, from a value to its difference.
-        source: interleaved pixels; the function reads `3 * LANES` values.
+        slope: distance in the table, in floats, from a value to its difference in the second part.
+        source: interleaved pixels. The function reads `3 * LANES` values.
         first: offset in `source` of the first value to read.
         result: interleaved pixels to write, in the type of the source.
         target: offset in `result` of the first value to write.
@@ -109,7 +110,7 @@ def transform_block(  # type: ignore[no-untyped-def]
         green: weight of green in the guide, in cells per level.
         blue: weight of blue in the guide, in cells per level.
         depth: number of cells in depth, at least 2.
-        white: the value of white; an integer for integer pixels.
+        white: the value of white, an integer for integer pixels.
     """
     rounded, count, f32 = isinstance(white, types.Integer), LANES, types.float32
     signature = types.void(
@@ -179,17 +180,17 @@ def transform_pixel(  # type: ignore[no-untyped-def]
 
     Args:
         typing_context: context that numba passes.
-        table: float32. First the cells of one row of the grid. Then, for each cell, the differences to the next cell in
-            x.
+        table: float32. The first part holds the cells of one row of the grid. The second part holds, for each cell, the
+            next cell in x minus this cell.
         here: offset in the table of the cell at the lower depth.
         there: offset in the table of the cell at the next depth.
-        slope: distance in the table, in floats, from a cell to its differences.
+        slope: distance in the table, in floats, from a cell to its differences in the second part.
         red: red value of the pixel.
         green: green value of the pixel.
         blue: blue value of the pixel.
         along: weight of the next cell in x.
         deep: weight of the next cell in depth.
-        white: the value of white; an integer for integer results.
+        white: the value of white, an integer for integer results.
 
     Returns:
         The new colour, three values in [0, white].

@@ -1,4 +1,4 @@
-"""Apply a grid on a CUDA device in one pass: guide, slicing, affine transform, and clamping and rounding of integers.
+"""Apply a grid on a CUDA device in one pass: guide, slicing and affine transform; for integers, clamping and rounding.
 
 The kernels are in `ops.bilateral.triton`. A kernel reads and writes every pixel once. A call allocates only the result
 and never waits for the device, so a CUDA graph can record the call.
@@ -12,8 +12,8 @@ Expected times on an H200 (132 multiprocessors at 1.75 GHz, 4.3 TB/s); calculate
 | float32 | 288 MB | 67 us | 300 | 120 us |
 | gradient, float32 | 288 MB | 67 us | 360 | 145 us |
 
-Instructions limit the speed, not the memory. A gather of 2 x 2 x 2 cells would move 384 bytes per pixel
-through L1. This takes 156 us at 128 bytes per cycle, before any arithmetic. A program of the gradient kernel ends with
+The speed is limited by instructions, not by memory. A gather of 2 x 2 x 2 cells would move 384 bytes per pixel through
+the L1 cache. The gather alone would take 156 us at 128 bytes per cycle. A program of the gradient kernel ends with
 `2 * 2 * D * 12` atomic additions. For 4 Mpx, each number of the grid gets about 70 additions.
 """
 
@@ -36,13 +36,13 @@ _MAX_DEPTH = 32  # the weights of a row of pixels must fit into the registers
 
 
 def supports(grid: torch.Tensor, image: torch.Tensor) -> bool:
-    """Tell whether the fused kernel supports these inputs.
+    """Return whether the fused kernels support these inputs.
 
-    These cases need the reference implementation:
+    The following cases need the reference implementation:
 
     * float64
-    * a gradient of the image
-    * deterministic algorithms, because the kernel sums the gradient by atomic additions
+    * an image that needs a gradient
+    * a grid that needs a gradient by deterministic algorithms, because the kernel sums the gradient by atomic additions
     * NVIDIA GPUs before Ampere, which have no tf32, and devices of other makers
     * grids with more than 32 cells in depth
 
@@ -66,8 +66,8 @@ def supports(grid: torch.Tensor, image: torch.Tensor) -> bool:
 def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     """Compute `slice_apply(grid, luma(image), image)`.
 
-    The kernel converts half precision to float32 first, while the reference rounds the luma to half precision. Only the
-    grid gets a gradient, see `supports`.
+    The kernel converts half-precision images to float32 first, while the reference computes their luma in half
+    precision. Only the grid gets a gradient, see `supports`.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -77,7 +77,7 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)`, float32, not clamped.
 
     Raises:
-        ShapeError: a tensor has other dimensions, or the batch sizes differ.
+        ShapeError: a tensor does not have the stated shape, or the batch sizes differ.
     """
     check_image("image", image)
     check_shape("grid", grid, (image.shape[0], COEFFICIENTS, "D", "GH", "GW"))
@@ -86,10 +86,10 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Apply a grid to integer pixels, with results clamped and rounded to the nearest level.
+    """Apply a grid to integer pixels; the results are clamped and rounded to the nearest level.
 
-    The result differs from the reference by at most one level. The weights are in half precision for uint8 and in
-    float32 for uint16.
+    A result differs from the reference by at most one level. The interpolation weights are in half precision for uint8
+    and in float32 for uint16.
 
     Args:
         grid: `(12, D, GH, GW)`, floating point.
@@ -99,8 +99,8 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
         `(H, W, 3)`, in the type of the pixels.
 
     Raises:
-        ShapeError: a tensor has other dimensions.
-        InputError: the pixels have another type.
+        ShapeError: a tensor does not have the stated shape.
+        InputError: the pixels have an unsupported type.
     """
     check_shape("pixels", pixels, ("H", "W", 3))
     check_shape("grid", grid, (COEFFICIENTS, "D", "GH", "GW"))

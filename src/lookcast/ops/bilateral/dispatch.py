@@ -23,7 +23,7 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)`, not clamped.
 
     Raises:
-        ShapeError: a tensor has other dimensions.
+        ShapeError: a tensor does not have the stated shape.
     """
     check_image("image", image)
     if torch.compiler.is_exporting():
@@ -37,11 +37,11 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Apply a grid to the pixels of a photo; the result has the type of the pixels.
+    """Apply a grid to the pixels of a photo, and return pixels of the same type.
 
     The values equal the result of `apply_grid`, clamped to the range of the type. There is no gradient. Integer results
-    are rounded to the nearest level and may be off by one level. The fused kernels need no floating-point copy of the
-    photo.
+    are rounded to the nearest level, and may differ from the rounded reference by one level. The fused kernels need no
+    floating-point copy of the photo.
 
     Args:
         grid: `(12, D, GH, GW)`, the grid of one photo.
@@ -51,8 +51,8 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
         `(H, W, 3)`, of the type of `pixels`.
 
     Raises:
-        ShapeError: a tensor has other dimensions.
-        InputError: the pixels have another type.
+        ShapeError: a tensor does not have the stated shape.
+        InputError: the pixels have an unsupported type.
     """
     check_shape("grid", grid, (COEFFICIENTS, "D", "GH", "GW"))
     check_shape("pixels", pixels, ("H", "W", 3))
@@ -74,15 +74,15 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
 
 
 def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Compute `ops.bilateral.reference.slice_apply` by products and sums only, for export.
-
-    `a_ij = sum_d max(0, 1 - |g D - .5 - d|) a_ijd`, with g the guide and a_ijd the plane of coefficient a_ij at depth
-    d. Two matrix products, one for each side, enlarge a plane bilinearly to the size of the image. At each pixel, the
-    weight of a plane falls with the difference between the guide and the depth of the plane. One exported graph serves
-    every image size and every batch size.
+    """Compute `ops.bilateral.reference.slice_apply` with products and sums only, for export.
 
     Every runtime has products and sums, but few runtimes have a grid sampler for all their devices. In ONNX Runtime and
-    with Inductor, this function is as fast as the reference.
+    with Inductor, this function is as fast as the reference. One exported graph serves every image size and every batch
+    size.
+
+    Two matrix products, one for each axis, enlarge the plane of a coefficient at depth d bilinearly to the size of the
+    image. The enlarged planes a_ijd give the coefficient `a_ij = sum_d max(0, 1 - |g D - .5 - d|) a_ijd` at a pixel
+    with the guide value g.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.

@@ -1,7 +1,7 @@
-"""Reference implementation of bilateral grids of affine colour transforms.
+"""Reference implementation of bilateral grids, whose cells hold affine colour transforms.
 
-All faster implementations give the same results. `slice_grid` states the conventions, which come from HDRNet (Gharbi et
-al. 2017, arXiv 1707.02880).
+All faster implementations give the same results. `slice_grid` states the conventions for positions, which come from
+HDRNet (Gharbi et al. 2017, arXiv 1707.02880).
 """
 
 import torch
@@ -42,7 +42,7 @@ def identity_grid(
 def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
     """Slice a grid: interpolate the grid at every pixel of the guide, linearly in x, y and depth.
 
-    Pixel (x, y) of a W x H image with guide value g samples the grid at ((x+.5) GW/W, (y+.5) GH/H, g D) in units of
+    If pixel (x, y) of a W x H guide has the value g, it samples the grid at ((x+.5) GW/W, (y+.5) GH/H, g D) in units of
     cells. The centres of the cells lie at .5, 1.5, ... Positions beyond the outermost centres take the value of the
     border cell. Slicing equals
     `F.grid_sample(grid, stack(2(x+.5)/W-1, 2(y+.5)/H-1, 2g-1), align_corners=False, padding_mode="border")`.
@@ -55,7 +55,7 @@ def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
         `(B, C, H, W)`, float32 at least.
 
     Raises:
-        ShapeError: a tensor has other dimensions, or the batch sizes differ.
+        ShapeError: a tensor does not have the stated shape, or the batch sizes differ.
     """
     check_shape("grid", grid, ("B", "C", "D", "GH", "GW"))
     check_shape("guide", guide, (grid.shape[0], 1, "H", "W"))
@@ -64,9 +64,9 @@ def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
     grid, guide = grid.to(dtype), guide.to(dtype)
     height, width = guide.shape[-2:]
     cells = grid.shape[-2]
-    # All pixels of a row have the same weights along y. A product by a tent matrix therefore gives one small plane
+    # All pixels of a row have the same weights along y. A product with a tent matrix therefore gives one small plane
     # (depth, x) per row. grid_sample for 4-D inputs interpolates the planes of all rows in parallel. grid_sample for
-    # 5-D inputs is serial within an image; forward and backward take three times as long on two cores.
+    # 5-D inputs is serial within an image. On two cores, its forward and backward passes take three times as long.
     with no_autocast(grid):
         rows = torch.einsum("hy,bcdyx->bhcdx", tent_matrix(height, cells, grid), grid).flatten(0, 1)
     # Positions in [-1, 1], as grid_sample expects: 2 (x + .5) / W - 1, and the same for the depth.
@@ -78,9 +78,9 @@ def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
 
 
 def cell_position(coordinate: torch.Tensor, cells: int) -> torch.Tensor:
-    """Convert coordinates in [0, 1] to positions in units of cells, relative to the centre of the first cell.
+    """Convert coordinates in [0, 1] to positions in units of cells, measured from the centre of the first cell.
 
-    Positions beyond the outermost centres are clamped to these centres.
+    Positions beyond the outermost cell centres are clamped to these centres.
     """
     return (coordinate * cells - 0.5).clamp(0, cells - 1)
 
@@ -91,15 +91,15 @@ def tent_weight(position: torch.Tensor, centre: torch.Tensor | int) -> torch.Ten
 
 
 def tent_matrix(size: int, cells: int, like: torch.Tensor) -> torch.Tensor:
-    """Return the weights of linear interpolation along one side of a grid.
+    """Return the weights of linear interpolation along one axis of a grid.
 
     Args:
-        size: number of pixels along the side.
-        cells: number of cells along the side.
+        size: number of pixels along the axis.
+        cells: number of cells along the axis.
         like: a tensor with the device and the type of the result.
 
     Returns:
-        `(size, cells)`: a row for each pixel. The weights in a row sum to 1.
+        `(size, cells)`: for each pixel, a row with the weights of the cells. A row sums to 1.
     """
     pixels = torch.arange(size, device=like.device, dtype=like.dtype)
     centres = torch.arange(cells, device=like.device, dtype=like.dtype)
@@ -110,14 +110,14 @@ def apply_affine(coefficients: torch.Tensor, image: torch.Tensor) -> torch.Tenso
     """Apply a 3x4 transform at every pixel: `out_i = sum_j a_ij image_j + a_i4`.
 
     Args:
-        coefficients: `(B, 12, H, W)`, row-major.
+        coefficients: a, `(B, 12, H, W)`: the rows of the 3x4 matrix, one after the other.
         image: `(B, 3, H, W)`.
 
     Returns:
         `(B, 3, H, W)`, not clamped.
 
     Raises:
-        ShapeError: a tensor has other dimensions.
+        ShapeError: a tensor does not have the stated shape.
     """
     check_image("image", image)
     check_shape("coefficients", coefficients, (image.shape[0], COEFFICIENTS, *image.shape[-2:]))
@@ -139,7 +139,7 @@ def slice_apply(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) ->
         `(B, 3, H, W)`, not clamped.
 
     Raises:
-        ShapeError: a tensor has other dimensions.
+        ShapeError: a tensor does not have the stated shape.
     """
     check_image("image", image)
     if guide.shape[-2:] != image.shape[-2:]:

@@ -1,20 +1,21 @@
 """Triton kernels of `ops.bilateral.cuda`: application of a grid to an image, and the gradient of the grid.
 
-Between four neighbouring cell centres, the grid is linear in x and in y. A program handles a rectangle of pixels
-between four such centres, so all pixels of the rectangle use the same cells. For each row of pixels, the program
-computes
+Between four neighbouring cell centres, the grid is linear in x and in y. A program (an instance of a kernel) handles a
+rectangle of pixels between four neighbouring centres, so all pixels of the rectangle use the same cells. For each row
+of pixels, the program computes
 
     T = cells above and below the row, interpolated along y   (2 * D, 16)
     w = tent(D guide - .5 - d) * weight along x               (columns, 2 * D)
     coefficients = w T                                        (columns, 16): a product for the tensor cores
 
-with `tent(t) = max(0, 1 - |t|)`, the index d of a cell in depth, and the number `columns` of pixels in the row. T has
-a row for each of the D left cells, then for each of the D right cells. The 12 coefficients of a cell are padded to 16.
+Here, `tent(t) = max(0, 1 - |t|)`, d is the index of a cell in depth, and `columns` is the number of pixels in the row.
+T has a row for each of the D left cells, then a row for each of the D right cells. The 12 coefficients of a cell are
+padded to 16.
 
 No address depends on the value of a pixel, so the kernels need no gather and no scatter. The gradient of T is a matrix
-product too: `w^T` times P. P has a row for each pixel, with the products of each output's gradient and each of
-r, g, b and 1. A program sums the gradient of T in registers and adds the sum to the gradient of the grid once, at the
-end.
+product too: `w^T` times P. The matrix P has a row for each pixel. The row holds the gradient of each output channel,
+multiplied by each of r, g, b and 1. A program sums the gradient of T in registers, and adds the sum to the gradient of
+the grid only once, at the end.
 
 Sizes are in pixels. Positions are in units of cells. `levels` is D, rounded up to a power of two.
 """
@@ -36,7 +37,7 @@ def _first_pixel(interval, cells, size):
 
 @triton.jit
 def _rectangle(axis: tl.constexpr, cells, size, length):
-    """Return, for this program and one axis, the interval, the first pixel, and the pixel after the last pixel."""
+    """Return the interval, the first pixel and the end pixel (exclusive) of this program along one axis."""
     blocks = tl.num_programs(axis) // (cells + 1)
     interval = tl.program_id(axis) // blocks
     first = _first_pixel(interval, cells, size) + tl.program_id(axis) % blocks * length
@@ -45,9 +46,9 @@ def _rectangle(axis: tl.constexpr, cells, size, length):
 
 @triton.jit
 def _cells(interval_x, interval_y, depth, cells_y, cells_x, levels: tl.constexpr):
-    """Return `(2 * levels, 16)` offsets of the cells above, the same for the cells below, and a mask of real entries.
+    """Return the offsets of the cells above and of the cells below, and a mask that excludes padding.
 
-    The rows are the left cells, then the right cells. The mask excludes padding.
+    All three are `(2 * levels, 16)`. The rows are the left cells, then the right cells.
 
     Column n holds the coefficient of input n // 8 * 2 + n % 2 for output n // 2 % 4. The inputs are red, green, blue
     and 1. In the layout of the tensor cores, each thread then holds the coefficients of all four inputs for one output,
@@ -65,7 +66,7 @@ def _cells(interval_x, interval_y, depth, cells_y, cells_x, levels: tl.constexpr
 
 @triton.jit
 def _weights(red, green, blue, right, depth, levels: tl.constexpr, columns: tl.constexpr):
-    """Return weights `(columns, 2 * levels)`: a row for each pixel, with the left cells before the right cells."""
+    """Return, for each pixel, a row with the weights of the left and then the right cells, `(columns, 2 * levels)`."""
     # Unlike indexing with None, `reshape` keeps all weights of a pixel in one thread.
     k = tl.arange(0, 2 * levels)[None, :]
     guide = red * _RED + green * _GREEN + blue * _BLUE
@@ -77,7 +78,7 @@ def _weights(red, green, blue, right, depth, levels: tl.constexpr, columns: tl.c
 
 @triton.jit
 def _load(image, offsets, channel, mask):
-    """Load red, green and blue of a row of pixels."""
+    """Load the red, green and blue values of a row of pixels."""
     red = tl.load(image + offsets, mask=mask, other=0)
     green = tl.load(image + channel + offsets, mask=mask, other=0)
     blue = tl.load(image + 2 * channel + offsets, mask=mask, other=0)
@@ -99,7 +100,7 @@ def apply_kernel(
     rows: tl.constexpr,
     columns: tl.constexpr,
 ):
-    """Apply the grid to `image`, into `output`. Both are planar floats if `white` is 1, else interleaved integers."""
+    """Write the transformed `image` to `output`. Both are planar floats if `white` is 1, else interleaved integers."""
     interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
     interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
     if first_x >= end_x or first_y >= end_y:
@@ -171,7 +172,7 @@ def gradient_kernel(
     rows: tl.constexpr,
     columns: tl.constexpr,
 ):
-    """Add to `grid` the gradient for the grid; `gradient` is the gradient for the output. All images are planar."""
+    """Add the gradient for the grid to `grid`. `gradient` is the gradient for the output. All images are planar."""
     interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
     interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
     if first_x >= end_x or first_y >= end_y:
