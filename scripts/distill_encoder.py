@@ -45,7 +45,10 @@ def read_photos(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def crops(photos: list[np.ndarray], rng: np.random.Generator, batch: int, size: int) -> torch.Tensor:
-    """Return random crops `(B, 3, size, size)`: half at the photo's scale, half shrunk. A random half is graded."""
+    """Return random crops `(B, 3, size, size)`: half at the photo's scale, half shrunk.
+
+    Each crop gets a random colour grade with probability 1/2.
+    """
     images = []
     for i in range(batch):
         photo = photos[rng.integers(len(photos))]

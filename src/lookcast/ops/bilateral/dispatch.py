@@ -80,9 +80,9 @@ def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.T
     with Inductor, this function is as fast as the reference. One exported graph serves every image size and every batch
     size.
 
-    Two matrix products, one for each axis, enlarge the plane of a coefficient at depth d bilinearly to the size of the
-    image. The enlarged planes a_ijd give the coefficient `a_ij = sum_d max(0, 1 - |g D - .5 - d|) a_ijd` at a pixel
-    with the guide value g.
+    The grid has a plane for each coefficient c and each depth d. Two matrix products, one for each axis, enlarge the
+    plane bilinearly to the size of the image. At a pixel with the guide value g, the value of coefficient c is
+    `sum_d max(0, 1 - |g D - .5 - d|) a_cd`, where a_cd is the value of the enlarged plane at this pixel.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.

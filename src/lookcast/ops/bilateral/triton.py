@@ -30,7 +30,10 @@ _RED, _GREEN, _BLUE = (tl.constexpr(weight) for weight in LUMA)
 
 @triton.jit
 def _first_pixel(interval, cells, size):
-    """Return the first pixel at or after the centre of cell `interval - 1`: (interval - .5) size / cells - .5."""
+    """Return the first pixel at or after the centre of cell `interval - 1`.
+
+    The centre lies at the position `(interval - .5) * size / cells - .5` in pixels, which need not be whole.
+    """
     first = ((2 * interval - 1) * size + cells - 1) // (2 * cells)
     return tl.minimum(tl.maximum(first, 0), size)
 
