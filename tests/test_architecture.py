@@ -29,7 +29,8 @@ ALLOWED = {
     "checkpoints": BOTTOM | {"ops", "encoders", "generators"},
     "ops.bilateral.cpu": BOTTOM | {"ops"},
     "ops.bilateral.cpu_llvm": BOTTOM | {"ops"},
-    "inference": BOTTOM | {"ops", "encoders", "generators", "segmenters", "photos", "checkpoints"},
+    "fitting": BOTTOM | {"ops", "encoders", "losses"},
+    "inference": BOTTOM | {"ops", "encoders", "generators", "segmenters", "photos", "checkpoints", "fitting"},
     "evaluation": BOTTOM
     | {"ops", "encoders", "generators", "metrics", "photos", "checkpoints", "segmenters", "inference"},
     "data": BOTTOM | {"ops", "segmenters", "photos"},

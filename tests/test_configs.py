@@ -33,6 +33,7 @@ from tests.samples import rand
 CONF = shipped("conf")
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
 RUNS = [name for name in OPTIONS if name.startswith(("experiment/", "debug/"))]
+TRAINING = [name for name in OPTIONS if not name.startswith("fit/")]
 NEEDED = ("style=sample:coffee", "data.photos=sample:astronaut", "run_dir=somewhere")
 """Overrides that a user must give; outside of these tests, Hydra sets `run_dir`."""
 
@@ -91,8 +92,8 @@ class TestFiles:
         assert len(OPTIONS) >= 25
         groups = {name.split("/")[0] for name in OPTIONS}
         assert groups == {
-            "callbacks", "data", "debug", "encoder", "experiment", "generator", "logger", "loss", "module", "optimizer",
-            "hydra", "scheduler", "trainer",
+            "callbacks", "data", "debug", "encoder", "experiment", "fit", "generator", "hydra", "logger", "loss",
+            "module", "optimizer", "scheduler", "trainer",
         }  # fmt: skip
 
     @pytest.mark.parametrize("name", OPTIONS)
@@ -111,7 +112,7 @@ class TestFiles:
 
 
 class TestCompose:
-    @pytest.mark.parametrize("name", OPTIONS)
+    @pytest.mark.parametrize("name", TRAINING)
     def test_every_option(self, name, weights):
         # The quickstart and the experiments say for themselves what they train on.
         given = [] if choice(name) == "experiment=quickstart" else list(NEEDED[:2])

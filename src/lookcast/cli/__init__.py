@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lookcast.cli.evaluate import evaluate
 from lookcast.cli.export import export
+from lookcast.cli.fit import fit
 from lookcast.cli.shard import shard
 from lookcast.cli.streams import flush_stdout, prepare_streams, say
 from lookcast.cli.stylize import stylize
@@ -29,6 +30,7 @@ COMMANDS = {
     "train": Command("train a look; takes Hydra overrides, see `lookcast train --help`", train),
     "shard": Command("put a folder of photos into shards, to train on faster", shard),
     "stylize": Command("give photos the look of a checkpoint", stylize),
+    "fit": Command("give one photo the look of another by optimisation, in seconds", fit),
     "evaluate": Command("score a checkpoint on content and style pairs", evaluate),
     "export": Command("write a look for other programs: ONNX, compiled, .cube", export),
 }

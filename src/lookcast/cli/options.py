@@ -27,6 +27,11 @@ def count(text: str) -> int:
     return int(text)
 
 
+def steps(text: str) -> int:
+    """Convert an argument to a number of steps; 0 is allowed."""
+    return 0 if text == "0" else count(text)
+
+
 def weights(text: str) -> list[float]:
     """Convert numbers separated by commas to a list; the library checks the range of the numbers."""
     try:
@@ -60,7 +65,7 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_intermixed(
-    parser: argparse.ArgumentParser, argv: Sequence[str], positional: str, convert: Callable[[str], Path] = path
+    parser: argparse.ArgumentParser, argv: Sequence[str], positional: str, convert: Callable[[str], Path | str] = path
 ) -> argparse.Namespace:
     """Parse options and positional arguments in any order; after `--`, every argument is positional.
 

@@ -2,17 +2,20 @@
 
 from lookcast.generators.base import Generator, GridGenerator, PairGenerator
 from lookcast.generators.bilateral import BilateralGenerator
+from lookcast.generators.fitted import FittedGenerator
 from lookcast.generators.fixed_style import FixedStyleGenerator
 from lookcast.generators.transform import TransformGenerator
 from lookcast.generators.universal import UniversalGenerator
 
 GENERATORS: dict[str, type[Generator]] = {
-    kind.name: kind for kind in (FixedStyleGenerator, BilateralGenerator, TransformGenerator, UniversalGenerator)
+    kind.name: kind
+    for kind in (FixedStyleGenerator, BilateralGenerator, FittedGenerator, TransformGenerator, UniversalGenerator)
 }
 
 __all__ = [
     "GENERATORS",
     "BilateralGenerator",
+    "FittedGenerator",
     "FixedStyleGenerator",
     "Generator",
     "GridGenerator",

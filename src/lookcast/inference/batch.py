@@ -16,7 +16,8 @@ from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.read import PhotoError
 from lookcast.processes import usable_cores
 
-if TYPE_CHECKING:  # the package imports all of kornia, which photos without masks do not need
+if TYPE_CHECKING:  # these packages import all of kornia, which most photos do not need
+    from lookcast.fitting.look_fit import LookFit
     from lookcast.segmenters.auto_masks import AutoMasks
 
 MAX_WORKERS = 8
@@ -43,6 +44,7 @@ def stylize_files(
     auto_masks: "AutoMasks | None" = None,
     workers: int | None = None,
     files: FileOptions = FILE_DEFAULTS,
+    refine: "int | LookFit" = 0,
 ) -> BatchResult:
     """Stylize photo files. If a photo fails, print the error to stderr, skip the photo and continue.
 
@@ -56,6 +58,7 @@ def stylize_files(
         workers: number of threads; each thread reads, stylizes and writes one photo at a time. None uses one thread for
             each core, at most `MAX_WORKERS`.
         files: options for reading and writing files.
+        refine: see `Stylizer.stylize`.
 
     Raises:
         InputError: an error that would also affect the next photos, such as an output folder that can't be written.
@@ -73,7 +76,7 @@ def stylize_files(
         numbers: dict[Future[bool], int] = {}
         for number, job in enumerate(jobs):
             stylizer = stylizers[number % len(stylizers)]
-            numbers[pool.submit(stylize_file, stylizer, job, strength, auto_masks, files)] = number
+            numbers[pool.submit(stylize_file, stylizer, job, strength, auto_masks, files, refine)] = number
         with logging_redirect_tqdm():
             for future in tqdm(as_completed(numbers), total=len(jobs), unit="photo", disable=None):
                 try:

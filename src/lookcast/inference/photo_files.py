@@ -17,7 +17,8 @@ from lookcast.photos.masks import read_mask
 from lookcast.photos.read import MAX_PIXELS, PhotoError, check_writable, read_photo, read_srgb, write_photo
 from lookcast.structures import StyleInput
 
-if TYPE_CHECKING:  # the package imports all of kornia, which photos without masks do not need
+if TYPE_CHECKING:  # these packages import all of kornia, which most photos do not need
+    from lookcast.fitting.look_fit import LookFit
     from lookcast.segmenters.auto_masks import AutoMasks
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ def stylize_file(
     strength: float = 1.0,
     auto_masks: "AutoMasks | None" = None,
     files: FileOptions = FILE_DEFAULTS,
+    refine: "int | LookFit" = 0,
 ) -> bool:
     """Read, stylize and write a photo. The output has the colour profile of the input.
 
@@ -91,6 +93,7 @@ def stylize_file(
         auto_masks: finds masks for the content and the styles, and returns the styles and all masks as keyword
             arguments of `Stylizer.stylize`. None if the job has a mask file, or to use no masks.
         files: options for reading and writing files.
+        refine: see `Stylizer.stylize`.
 
     Returns:
         True if the photo is damaged. With `files.lenient`, the function stylizes and writes the readable part of a
@@ -112,9 +115,9 @@ def stylize_file(
                 mask = _read_mask_of(job.mask, content, files.max_pixels)
             except InputError as error:  # as a PhotoError, the error skips this photo only, not the rest of the batch
                 raise error if isinstance(error, PhotoError) else PhotoError(f"{job.source}: {error}") from error
-        stylized = stylizer.stylize_pixels(torch.from_numpy(content)[None], mask, strength)[0].numpy()
+        stylized = stylizer.stylize_pixels(torch.from_numpy(content)[None], mask, strength, refine=refine)[0].numpy()
     else:
-        stylized = stylizer.stylize(content, strength=strength, **auto_masks(content, job.source.stem))
+        stylized = stylizer.stylize(content, strength=strength, refine=refine, **auto_masks(content, job.source.stem))
     pixels = from_srgb(stylized, content, photo.pixels, photo.icc_profile)
     write_photo(job.target, photo._replace(pixels=pixels), files.quality, files.subsampling)
     return photo.damage is not None

@@ -22,11 +22,14 @@ class EncodedStyle(NamedTuple):
         mask: soft mask of the photo, `(1, K, h, w)`, with one channel for each label, on the device of the generator;
             None if the photo has no mask.
         weight: share of the style in the mix. The weights of all styles sum to 1.
+        source: the pixels of the photo `(1, H, W, 3)`, the mask as the caller gave it, and the weight. Refinement
+            reads photo and mask again, at other sizes. None if the style is never used for refinement.
     """
 
     statistics: Any
     mask: torch.Tensor | None
     weight: float
+    source: StyleInput | None = None
 
 
 def style_inputs(

@@ -18,6 +18,9 @@ class ColorLoss(nn.Module):
     output and style along a direction. Gram matrices hold only means and covariances, while this distance compares
     whole distributions of colours. Labels are treated as in `SegmentedStyleLoss`.
 
+    Attributes:
+        generator: random generator of the directions, on the CPU; None for torch's global generator.
+
     Args:
         directions: number of random directions; each call draws new ones.
         levels: number of quantiles.
@@ -30,6 +33,7 @@ class ColorLoss(nn.Module):
     def __init__(self, directions: int = 6, levels: int = 64, side: int = 48) -> None:
         super().__init__()
         self.directions, self.levels, self.side = directions, levels, side
+        self.generator: torch.Generator | None = None
 
     def forward(
         self,
@@ -50,7 +54,7 @@ class ColorLoss(nn.Module):
         with no_autocast(output):
             dtype = full_type(output, style)
             output, style = output.to(dtype), style.to(dtype)
-            drawn = torch.randn(self.directions, 3, dtype=torch.float32, device="cpu")
+            drawn = torch.randn(self.directions, 3, generator=self.generator, dtype=torch.float32, device="cpu")
             directions = F.normalize(drawn, dim=1).to(output)
             quantiles, share = self._quantiles(output, content_mask, directions)
             targets, style_share = self._quantiles(style, style_mask, directions)

@@ -1,0 +1,84 @@
+"""Refinement of predicted grids: a few steps of the per-image optimisation."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lookcast.checks import check_integer
+from lookcast.encoders.base import Encoder
+from lookcast.inference.masks import Masks, open_mask
+from lookcast.inference.styles import EncodedStyle
+from lookcast.ops.resize import resize_pixels
+from lookcast.structures import StyleInput
+
+if TYPE_CHECKING:  # the losses import all of kornia, which photos without refinement do not need
+    from lookcast.fitting.look_fit import LookFit
+
+MASK_SIDE = 256
+"""Maximum side of the masks that the losses compare. The generator reads coarser masks."""
+
+
+def open_refine(refine: "int | LookFit") -> "LookFit | None":
+    """Return the fit for an argument `refine`: a number of steps or a `LookFit`; None for 0 steps.
+
+    Raises:
+        InputError: `refine` is neither a `LookFit` nor an integer from 0 to 10,000.
+    """
+    if type(refine) is int and refine == 0:
+        return None
+    from lookcast.fitting.look_fit import MAX_STEPS, LookFit
+
+    if isinstance(refine, LookFit):
+        return refine
+    check_integer("refine", refine, 0, MAX_STEPS)
+    return LookFit(steps=refine, tolerance=0.0)
+
+
+def refine_grid(
+    fit: "LookFit",
+    encoder: Encoder,
+    grid: torch.Tensor,
+    pixels: torch.Tensor,
+    content_mask: Masks | None,
+    styles: Sequence[EncodedStyle],
+) -> torch.Tensor:
+    """Refine the grids of a batch of photos, one photo after another.
+
+    Args:
+        fit: the settings of the fit.
+        encoder: the encoder of the generator, on the device of the grid.
+        grid: the predicted grids, `(B, 12, D, GH, GW)`.
+        pixels: the content photos, `(B, H, W, 3)`.
+        content_mask: see `Stylizer.stylize`. The masks have passed the checks of `place_masks`.
+        styles: the encoded styles.
+
+    Returns:
+        The refined grids, `(B, 12, D, GH, GW)`.
+    """
+    sources = [_small_style(style, grid.device, fit.max_side) for style in styles]
+    given: Sequence[Any] = content_mask if isinstance(content_mask, list | tuple) else [content_mask] * len(styles)
+    masks = [
+        None if mask is None else open_mask("content_mask", mask, pixels, grid.device, MASK_SIDE) for mask in given
+    ]
+    refined = []
+    for number, photo in enumerate(pixels):
+        content = _small_photo(photo, grid.device, fit.max_side)
+        own = [None if mask is None else mask[number : number + 1] for mask in masks]
+        refined.append(fit.fit(encoder, content, sources, own, grid[number : number + 1]).grid)
+    return torch.cat(refined)
+
+
+def _small_style(style: EncodedStyle, device: torch.device, max_side: int) -> StyleInput:
+    assert style.source is not None
+    pixels, mask, weight = style.source
+    if mask is not None:
+        mask = open_mask("style_mask", mask, pixels, device, MASK_SIDE)
+    return StyleInput(_small_photo(pixels[0], device, max_side), mask, weight)
+
+
+def _small_photo(photo: torch.Tensor, device: torch.device, max_side: int) -> torch.Tensor:
+    """Shrink pixels `(H, W, 3)` to a photo `(1, 3, h, w)` in [0, 1] for the losses."""
+    from lookcast.fitting.pair_loss import fit_size
+
+    return resize_pixels(photo, fit_size(photo.shape[0], photo.shape[1], max_side)).to(device)
