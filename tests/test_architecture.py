@@ -29,6 +29,7 @@ ALLOWED = {
     "checkpoints": BOTTOM | {"ops", "encoders", "generators"},
     "ops.bilateral.cpu": BOTTOM | {"ops"},
     "ops.bilateral.cpu_llvm": BOTTOM | {"ops"},
+    "fitting": BOTTOM | {"ops", "encoders", "losses"},
     "inference": BOTTOM | {"ops", "encoders", "generators", "segmenters", "photos", "checkpoints"},
     "evaluation": BOTTOM
     | {"ops", "encoders", "generators", "metrics", "photos", "checkpoints", "segmenters", "inference"},
@@ -45,6 +46,7 @@ ONLY_IN = {
     "omegaconf": {"training.run", "cli"},
     "pytorch_lightning": {"data", "training", "cli"},
     "wandb": {"training", "cli"},
+    "skimage": {"fitting"},
 }
 # Rooms that may import only these libraries.
 LIBRARIES = {

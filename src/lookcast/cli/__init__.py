@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lookcast.cli.evaluate import evaluate
 from lookcast.cli.export import export
+from lookcast.cli.match import match
 from lookcast.cli.shard import shard
 from lookcast.cli.streams import flush_stdout, prepare_streams, say
 from lookcast.cli.stylize import stylize
@@ -30,7 +31,8 @@ COMMANDS = {
     "shard": Command("put a folder of photos into shards, to train on faster", shard),
     "stylize": Command("give photos the look of a checkpoint", stylize),
     "evaluate": Command("score a checkpoint on content and style pairs", evaluate),
-    "export": Command("write a look for other programs: ONNX, compiled, .cube", export),
+    "export": Command("write a look for other programs: ONNX, compiled, .cube, HaldCLUT", export),
+    "match": Command("find the colour table that makes one photo of another", match),
 }
 
 

@@ -1,0 +1,1 @@
+"""Optimisation of a look for one pair of photos, as in Deep Photo Style Transfer."""
