@@ -58,9 +58,9 @@ def _read(path: Path) -> "torch.Tensor":
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lookcast match",
-        description="Find the colour table that makes AFTER of BEFORE, two photos of one scene, for example a neutrally "
-        "developed raw file and the camera's JPEG. The photos may differ in size, crop and lens correction. Local edits "
-        "and clipped pixels don't bend the table. Needs scikit-image: pip install 'lookcast[match]'.",
+        description="Find the colour table that makes AFTER of BEFORE, two photos of one scene: for example a neutral "
+        "raw development and the JPEG of the camera. The photos may differ in size, crop and lens correction. Local "
+        "edits and clipped pixels don't bend the table. Needs scikit-image: pip install 'lookcast[match]'.",
         epilog="The command prints the error of the table in CIELAB (dE 76). Exit code: 0; 2 for bad input.",
     )
     parser.add_argument("before", type=path, metavar="BEFORE", help="photo to start from")

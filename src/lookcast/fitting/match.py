@@ -34,9 +34,9 @@ class Match(NamedTuple):
         mean: mean error.
         percentile_95: error that 95 % of the pixels don't exceed.
         limit: error above which a pixel counts as not explained by the table.
-        unexplained: share of the pixels that the table doesn't explain, in [0, 1]; for example pixels of a local edit.
-        errors: error of each pixel, `(H, W)`; NaN where the second photo has no pixel. If the photos were aligned, their
-            longer side is at most `alignment.SIDE`, otherwise the size is that of the photos.
+        unexplained: share of the pixels that the table doesn't explain, such as the pixels of a local edit, in [0, 1].
+        errors: error of each pixel, `(H, W)`; NaN where the second photo has no pixel. If the photos were interpolated,
+            the longer side is at most `alignment.SIDE`. Otherwise the size is that of the photos.
         resampled: whether the second photo was interpolated to align it.
     """
 
