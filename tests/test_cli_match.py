@@ -67,7 +67,7 @@ class TestMatch:
         levels = read_photo(files / "look.png").pixels.reshape(36, 36, 36, 3)
         assert levels_apart(torch.from_numpy(levels / 65535)) < 0.1
 
-    def test_profiles_are_converted(self, files, run):
+    def test_an_srgb_profile_changes_nothing(self, files, run):
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
         before = read_photo(files / "before.png")
         write_photo(files / "same.png", before._replace(icc_profile=profile))

@@ -20,6 +20,8 @@ _SAME = 0.5  # largest shift of a tile, in pixels, that counts as none
 _SHARE = 0.75  # share of the tiles without a shift if the photos lie on each other; a local edit may spoil the others
 _LOOSE = 0.015  # distance from the homography, in units of the longer side, that lens distortion explains
 _INLIERS, _INLIER_SHARE = 20, 0.3  # fewest inliers, and their smallest share of the matches
+_SMALLEST = 24  # shortest side, in pixels, in which features are searched; SIFT itself fails below 12
+_NO_FEATURES = "SIFT found no features"
 
 Array = npt.NDArray[np.float64]
 
@@ -157,8 +159,12 @@ def _matches(before: Array, after: Array) -> tuple[Array, Array]:
     for image in (before, after):
         sift = SIFT(upsampling=1)
         try:
+            if min(image.shape) < _SMALLEST:
+                raise RuntimeError(_NO_FEATURES)
             sift.detect_and_extract(image)
-        except RuntimeError:  # scikit-image raises it for an image without features
+        except RuntimeError as error:  # scikit-image raises it for an image without features
+            if _NO_FEATURES not in str(error):
+                raise
             return np.zeros((0, 2)), np.zeros((0, 2))
         points.append(sift.positions[:, ::-1].astype(np.float64))
         descriptors.append(sift.descriptors)
