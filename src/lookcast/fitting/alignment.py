@@ -155,17 +155,18 @@ def _matches(before: Array, after: Array) -> tuple[Array, Array]:
     """Return the pixels (x, y) of matching SIFT features, `(N, 2)` for each photo."""
     from skimage.feature import SIFT, match_descriptors
 
+    nothing = np.zeros((0, 2)), np.zeros((0, 2))
+    if min(*before.shape, *after.shape) < _SMALLEST:
+        return nothing
     points, descriptors = [], []
     for image in (before, after):
         sift = SIFT(upsampling=1)
         try:
-            if min(image.shape) < _SMALLEST:
-                raise RuntimeError(_NO_FEATURES)
             sift.detect_and_extract(image)
         except RuntimeError as error:  # scikit-image raises it for an image without features
             if _NO_FEATURES not in str(error):
                 raise
-            return np.zeros((0, 2)), np.zeros((0, 2))
+            return nothing
         points.append(sift.positions[:, ::-1].astype(np.float64))
         descriptors.append(sift.descriptors)
     pairs = match_descriptors(*descriptors, max_ratio=0.8, cross_check=True)
