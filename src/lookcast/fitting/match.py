@@ -149,7 +149,7 @@ def _pixels(pair: Aligned) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _error_map(lut: torch.Tensor, pair: Aligned) -> torch.Tensor:
     """Return the error of the table at each pixel, `(H, W)`, computed in bands to save memory."""
-    bands = zip(pair.before.split(_BAND, 2), pair.after.split(_BAND, 2), strict=True)
+    bands = zip(*(torch.split(image, _BAND, 2) for image in (pair.before, pair.after)), strict=True)
     errors = [
         (rgb_to_lab(apply_lut(lut, before)) - rgb_to_lab(after.clamp(0, 1))).norm(dim=1)[0] for before, after in bands
     ]
@@ -163,4 +163,5 @@ def _looked_up(lut: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:
 def _distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Return the distances in CIELAB of colours `(N, 3)`: `(N,)`."""
     labs = [rgb_to_lab(colors.T[None, :, None]) for colors in (first, second)]
-    return (labs[0] - labs[1]).norm(dim=1)[0, 0]
+    distances: torch.Tensor = (labs[0] - labs[1]).norm(dim=1)[0, 0]
+    return distances
