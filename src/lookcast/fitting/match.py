@@ -16,7 +16,7 @@ _PAIRS = 1 << 18  # most pairs of pixels for a fit
 _ROUNDS = 2  # fits with a coarse table before the final fit
 _COARSE = 17  # size of the coarse table
 # The pairs come from the photo that the table must fit, and are exact. So the weights are far smaller than in an
-# export: on 58 graded photos, larger weights gave larger errors on the half of the photo that was not fitted.
+# export: on ten graded photos, larger weights gave larger errors on the half of the photo that was not fitted.
 _GRADIENT, _BENDING = 1e-6, 1e-6
 _FLOOR, _SPREAD = 2.0, 3 * 1.4826  # 1.4826 MAD is the standard deviation of a normal distribution
 _EDGE = 0.1  # local range of luma above which an interpolated pixel is left out
