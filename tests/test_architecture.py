@@ -46,6 +46,7 @@ ONLY_IN = {
     "omegaconf": {"training.run", "cli"},
     "pytorch_lightning": {"data", "training", "cli"},
     "wandb": {"training", "cli"},
+    "skimage": {"fitting"},
 }
 # Rooms that may import only these libraries.
 LIBRARIES = {

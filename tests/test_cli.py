@@ -56,7 +56,15 @@ class TestMain:
         assert min(times) < 1
 
     @pytest.mark.parametrize(
-        "argv", [["--help"], ["stylize", "--help"], ["evaluate", "--help"], ["export", "--help"], ["shard", "--help"]]
+        "argv",
+        [
+            ["--help"],
+            ["stylize", "--help"],
+            ["evaluate", "--help"],
+            ["export", "--help"],
+            ["match", "--help"],
+            ["shard", "--help"],
+        ],
     )
     def test_help_imports_nothing_heavy(self, argv):
         program = (

@@ -2,6 +2,7 @@ import pytest
 
 from lookcast import cli
 from lookcast.inference.export import onnx, pt2
+from lookcast.photos.read import read_photo
 from tests.looks import save_look
 from tests.photo_files import save_photo
 
@@ -32,6 +33,12 @@ class TestExport:
         assert (code, err) == (0, "")
         assert out.startswith("a.cube: the table differs from the stylized photos by ")
         assert "\nLUT_3D_SIZE 17\n" in (files / "a.cube").read_text()
+
+    def test_hald(self, files, run):
+        code, out, err = run("--format", "hald", "--photo", "in", "--size", 36, "-o", "a.png")
+        assert (code, err) == (0, "")
+        assert out.startswith("a.png: the table differs from the stylized photos by ")
+        assert read_photo(files / "a.png").pixels.shape == (216, 216, 3)
 
     @pytest.mark.parametrize("kind", ["onnx", "pt2"])
     def test_hands_over_what_was_given(self, run, monkeypatch, kind):
@@ -72,10 +79,13 @@ class TestRefuses:
         [
             ("--format onnx -o a.pt2", "a.pt2: --format onnx writes a file whose name ends with .onnx"),
             ("--format cube --photo in -o a", "a: --format cube writes a file whose name ends with .cube"),
-            ("--format onnx --size 17 -o a.onnx", "--size: needs --format cube"),
+            ("--format hald --photo in -o a.cube", "a.cube: --format hald writes a file whose name ends with .png"),
+            ("--format hald --photo in --size 33 -o a.png", "size: expected one of 36, 64, 144 for .png, got 33"),
+            ("--format hald -o a.png", "--photo: --format hald needs a photo or a folder of photos"),
+            ("--format onnx --size 17 -o a.onnx", "--size: needs --format cube or hald"),
             ("--format onnx --weights 1,2 -o a.onnx", "--weights: needs --style"),
             ("--format cube -o a.cube", "--photo: --format cube needs a photo or a folder of photos"),
-            ("--format cube --photo in --size 32 -o a.cube", "size: expected one of 17, 33, 65, got 32"),
+            ("--format cube --photo in --size 32 -o a.cube", "size: expected one of 17, 33, 65 for .cube, got 32"),
             ("--format cube --photo in --style style.png -o a.cube", "style: the bilateral generator has a"),
             ("--format onnx --style style.png -o a.onnx", "style: the bilateral generator has a"),
             ("--format cube --photo no.jpg -o a.cube", "no.jpg: no such photo"),

@@ -32,6 +32,8 @@ PLACEHOLDERS = {
     "FOLDER": "photos",
     "OUT_FOLDER": "out",
     "MASKS": "masks",
+    "BEFORE": "photo.jpg",
+    "AFTER": "photo.jpg",
     "runs/single_look/DATE/look.safetensors": "look.safetensors",
 }
 
@@ -149,6 +151,14 @@ class TestShell:
         for words in calls:
             assert cli.main(["export", *(PLACEHOLDERS.get(word, word) for word in words)]) == 0, words
             assert Path(words[words.index("-o") + 1]).is_file()
+
+    def test_match(self, folder, capsys):
+        calls = [words[1:] for words in commands() if words[:2] == ["lookcast", "match"]]
+        assert calls
+        for words in calls:
+            assert cli.main([PLACEHOLDERS.get(word, word) for word in words]) == 0, words
+            assert Path(words[words.index("-o") + 1]).is_file()
+        assert (folder / "errors.png").is_file()
 
     def test_pip_installs_this_package(self):
         assert ["pip", "install", "."] in commands()

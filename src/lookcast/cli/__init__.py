@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lookcast.cli.evaluate import evaluate
 from lookcast.cli.export import export
 from lookcast.cli.fit import fit
+from lookcast.cli.match import match
 from lookcast.cli.shard import shard
 from lookcast.cli.streams import flush_stdout, prepare_streams, say
 from lookcast.cli.stylize import stylize
@@ -32,7 +33,8 @@ COMMANDS = {
     "stylize": Command("give photos the look of a checkpoint", stylize),
     "fit": Command("give one photo the look of another by optimisation, in seconds", fit),
     "evaluate": Command("score a checkpoint on content and style pairs", evaluate),
-    "export": Command("write a look for other programs: ONNX, compiled, .cube", export),
+    "export": Command("write a look for other programs: ONNX, compiled, .cube, HaldCLUT", export),
+    "match": Command("find the colour table that makes one photo of another", match),
 }
 
 

@@ -6,7 +6,9 @@ from itertools import chain
 from lookcast.cli.options import add_look, add_overwrite, path, word
 from lookcast.cli.streams import say, set_up_logging
 
-FORMATS = ("onnx", "pt2", "cube")
+FORMATS = ("onnx", "pt2", "cube", "hald")
+TABLES = ("cube", "hald")
+"""Formats that hold a colour table."""
 
 
 def export(argv: list[str]) -> int:
@@ -32,10 +34,10 @@ def export(argv: list[str]) -> int:
     stylizer = load(args.checkpoint, "cpu" if args.format == "onnx" and args.device == "auto" else args.device)
     styles = read_styles(args.style, weights=args.weights) or None
     pixels = [read_srgb(photo) for photo in photos]
-    if args.format == "cube":
+    if args.format in TABLES:
         from lookcast.inference.export.cube import export_cube
 
-        result = str(export_cube(stylizer, args.out, pixels, styles, 33 if args.size is None else args.size))
+        result = str(export_cube(stylizer, args.out, pixels, styles, args.size))
     else:
         if args.format == "onnx":
             from lookcast.inference.export.onnx import export_onnx as write
@@ -52,14 +54,17 @@ def _check_combinations(args: argparse.Namespace) -> None:
     """Refuse invalid combinations of options; messages name the options as on the command line."""
     from lookcast.checks import InputError
 
-    if args.out.suffix.lower() != f".{args.format}":
-        raise InputError(f"{args.out}: --format {args.format} writes a file whose name ends with .{args.format}")
-    if args.size is not None and args.format != "cube":
-        raise InputError("--size: needs --format cube")
+    suffix = ".png" if args.format == "hald" else f".{args.format}"
+    if args.out.suffix.lower() != suffix:
+        raise InputError(f"{args.out}: --format {args.format} writes a file whose name ends with {suffix}")
+    if args.size is not None and args.format not in TABLES:
+        raise InputError("--size: needs --format cube or hald")
     if args.weights is not None and not args.style:
         raise InputError("--weights: needs --style")
-    if args.format == "cube" and not args.photo:
-        raise InputError("--photo: --format cube needs a photo or a folder of photos, to which the table is fitted")
+    if args.format in TABLES and not args.photo:
+        raise InputError(
+            f"--photo: --format {args.format} needs a photo or a folder of photos, to which the table is fitted"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="lookcast export",
         description="Write a look for other programs. onnx: for any ONNX runtime; pt2: compiled by PyTorch for this "
         "kind of machine. An onnx or pt2 takes photos of any size, and is compared with PyTorch. cube: "
-        "one table of colours for grading tools, fitted to photos; a table treats all regions of a photo alike.",
+        "one table of colours for grading tools, fitted to photos; hald: the same table as a HaldCLUT, a 16-bit PNG "
+        "for darktable, RawTherapee, ART and G'MIC. A table treats all regions of a photo alike.",
         epilog="A universal checkpoint without --style gives an onnx or pt2 with two inputs, content and style.",
     )
     parser.add_argument("--format", choices=FORMATS, required=True)
@@ -78,11 +84,15 @@ def _parser() -> argparse.ArgumentParser:
         type=path,
         default=[],
         metavar="PHOTO",
-        help="photo, or folder of photos; may be repeated. cube: the table is fitted to these photos; onnx, pt2: the "
-        "file is checked on these photos",
+        help="photo, or folder of photos; may be repeated. cube, hald: the table is fitted to these photos; onnx, pt2: "
+        "the file is checked on these photos",
     )
     parser.add_argument(
-        "--size", type=int, metavar="N", help="cube: number of grid points per axis: 17, 33 (default) or 65"
+        "--size",
+        type=int,
+        metavar="N",
+        help="number of grid points per axis. cube: 17, 33 (default) or 65; hald: 36, 64 (default) or 144, which are "
+        "the levels 6, 8 and 12",
     )
     parser.add_argument(
         "--device", default="auto", type=word, help="auto (default), cpu, cuda, cuda:1; a pt2 runs only on this kind"

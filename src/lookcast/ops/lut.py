@@ -74,7 +74,12 @@ def apply_lut(lut: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def fit_lut(
-    source: torch.Tensor, target: torch.Tensor, size: int = 33, gradient: float = 1e-3, bending: float = 3e-4
+    source: torch.Tensor,
+    target: torch.Tensor,
+    size: int = 33,
+    gradient: float = 1e-3,
+    bending: float = 3e-4,
+    clamp: bool = True,
 ) -> torch.Tensor:
     """Fit a table that maps source colours to target colours, by regularised least squares.
 
@@ -98,9 +103,10 @@ def fit_lut(
         size: S, number of steps per side, at least 2.
         gradient: weight of the first derivatives.
         bending: weight of the second derivatives.
+        clamp: whether to clamp the table to [0, 1].
 
     Returns:
-        `(S, S, S, 3)` in the format of `apply_lut`, clamped to [0, 1].
+        `(S, S, S, 3)` in the format of `apply_lut`.
 
     Raises:
         ShapeError: `source` or `target` is not `(N, 3)`.
@@ -123,7 +129,8 @@ def fit_lut(
         table = _solve(pairs, table, side, gradient, bending)
         change = table.T.view(1, 3, side, side, side)
     table = _solve(_with_rising_greys(pairs, table, size), table, size, gradient, bending)
-    return (identity_lut(size, source.dtype, source.device) + table.view(size, size, size, 3)).clamp(0, 1)
+    lut = identity_lut(size, source.dtype, source.device) + table.view(size, size, size, 3)
+    return lut.clamp(0, 1) if clamp else lut
 
 
 def _by_cell(source: torch.Tensor, change: torch.Tensor, size: int) -> _Pairs:

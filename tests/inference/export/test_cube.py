@@ -116,8 +116,8 @@ class TestRefuses:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
-            ({"photos": []}, "^photos: a .cube is fitted to photos, expected at least one"),
-            ({"size": 32}, "^size: expected one of 17, 33, 65, got 32"),
+            ({"photos": []}, "^photos: a table is fitted to photos, expected at least one"),
+            ({"size": 32}, "^size: expected one of 17, 33, 65 for .cube, got 32"),
             ({"style": STYLE}, "^style: the bilateral generator has a fixed style"),
         ],
     )

@@ -1,4 +1,4 @@
-"""Export of a look as a `.cube` file: a 3D lookup table for grading tools, fitted to stylized photos."""
+"""Export of a look as a colour table, fitted to stylized photos: a `.cube` for grading tools, or a HaldCLUT."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,16 +7,15 @@ from typing import NamedTuple
 import torch
 from kornia.color import rgb_to_lab
 
-from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
+from lookcast.inference.export.tables import check_table, fit_size, resampled, write_table
+from lookcast.inference.jobs import check_place
 from lookcast.inference.styles import Style
 from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.lut import apply_lut, fit_lut
 from lookcast.ops.resize import resize_pixels
 from lookcast.photos.adapters import AnyImage, open_image
 
-SIZES = (17, 33, 65)
-"""Supported numbers of table entries along each axis. Every grading tool can read these sizes."""
 _PIXELS = 1 << 18  # number of pixels that are drawn from each photo for the fit
 
 
@@ -46,10 +45,10 @@ def export_cube(
     path: str | Path,
     photos: Sequence[AnyImage],
     style: Style | None = None,
-    size: int = 33,
+    size: int | None = None,
     title: str | None = None,
 ) -> CubeLoss:
-    """Fit a colour table to stylized photos, and write the table atomically as a `.cube` file.
+    """Fit a colour table to stylized photos, and write the table atomically as a `.cube` or as a HaldCLUT (`.png`).
 
     A table maps each input colour to a single output colour, whatever the position of the pixel. If the look gives
     pixels of the same input colour different output colours, the table contains the mean of the output colours. Fit the
@@ -57,33 +56,30 @@ def export_cube(
 
     Args:
         stylizer: the loaded checkpoint.
-        path: the `.cube` file to write.
+        path: the file to write; its suffix is `.cube` or `.png`.
         photos: one or more sRGB photos, which are stylized for the fit. The input and output colours of the table are
             sRGB too.
         style: one or more styles for a universal checkpoint; None uses the style that `Stylizer.set_style` has set.
-        size: number of table entries along each axis, one of `SIZES`.
-        title: title in the header of the file; None uses the stem of the file name.
+        size: number of table entries along each axis, one of `tables.CUBE_SIZES` (default 33) for `.cube`, or one of
+            `tables.HALD_SIZES` (default 64) for `.png`. A HaldCLUT of level L has `L^2` entries along each axis.
+        title: title in the file; None uses the stem of the file name.
 
     Returns:
-        The errors of the table on the photos.
+        The errors of the written table on the photos.
 
     Raises:
-        InputError: there are no photos, the size is not in `SIZES`, a single-look checkpoint gets a style, a universal
-            checkpoint gets no style, or the file can't be written.
+        InputError: there are no photos, the suffix or the size is not supported, a single-look checkpoint gets a
+            style, a universal checkpoint gets no style, or the file can't be written.
     """
-    if size not in SIZES:
-        raise InputError(f"size: expected one of {', '.join(map(str, SIZES))}, got {size}")
+    size = check_table(path, size)
+    check_place(Path(path))
     if not photos:
-        raise InputError("photos: a .cube is fitted to photos, expected at least one")
-    with atomic_write(path) as temporary:
-        pairs = [_stylized(stylizer, photo, style) for photo in photos]
-        sources, targets = zip(*(_colors(*pair) for pair in pairs), strict=True)
-        lut = fit_lut(torch.cat(sources), torch.cat(targets), size)
-        header = _header(Path(path).stem if title is None else title, size, stylizer.header.get("licence"))
-        rows = "".join(f"{red:.6f} {green:.6f} {blue:.6f}\n" for red, green, blue in lut.reshape(-1, 3).tolist())
-        temporary.write_text(header + rows, encoding="ascii")
-        losses = torch.tensor([_loss(lut, *pair) for pair in pairs]).mean(0)
-    return CubeLoss(*losses.tolist())
+        raise InputError("photos: a table is fitted to photos, expected at least one")
+    pairs = [_stylized(stylizer, photo, style) for photo in photos]
+    sources, targets = zip(*(_colors(*pair) for pair in pairs), strict=True)
+    lut = resampled(fit_lut(torch.cat(sources), torch.cat(targets), fit_size(size)), size)
+    write_table(path, lut, size, title, stylizer.header.get("licence"))
+    return CubeLoss(*torch.tensor([_loss(lut, *pair) for pair in pairs]).mean(0).tolist())
 
 
 def _stylized(
@@ -106,21 +102,6 @@ def _colors(content: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, 
     # that N is the same for small photos too.
     chosen = torch.randint(len(colors[0]), (_PIXELS,), generator=torch.Generator().manual_seed(0))
     return colors[0][chosen], colors[1][chosen]
-
-
-def _header(title: str, size: int, licence: object) -> str:
-    """Return the header of a `.cube` file, in ASCII as the format requires."""
-    comments = ["made by lookcast for colours encoded as sRGB"]
-    comments += [] if licence is None else [f"terms: {licence}"]
-    lines = [
-        'TITLE "{}"'.format(title.replace('"', "'")),
-        *(f"# {comment}" for comment in comments),
-        f"LUT_3D_SIZE {size}",
-        "DOMAIN_MIN 0.0 0.0 0.0",
-        "DOMAIN_MAX 1.0 1.0 1.0",
-    ]
-    text = "\n".join(" ".join(line.split()) for line in lines) + "\n"
-    return text.encode("ascii", "replace").decode("ascii")
 
 
 def _loss(lut: torch.Tensor, content: torch.Tensor, output: torch.Tensor) -> CubeLoss:

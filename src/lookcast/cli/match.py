@@ -1,0 +1,88 @@
+"""The command `lookcast match`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lookcast.cli.options import add_overwrite, path
+from lookcast.cli.streams import say, set_up_logging
+
+if TYPE_CHECKING:
+    import torch
+
+
+def match(argv: list[str]) -> int:
+    """Run `lookcast match`."""
+    args = _parser().parse_args(argv)
+    from lookcast.checks import InputError
+    from lookcast.fitting.heat_map import heat_map
+    from lookcast.fitting.match import match_photos
+    from lookcast.inference.export.tables import check_table, fit_size, write_table
+    from lookcast.inference.jobs import check_distinct, check_inputs_kept, check_place
+    from lookcast.photos.photo import Photo
+    from lookcast.photos.read import to_pixels, write_photo
+
+    set_up_logging()
+    size = check_table(args.out, args.size)
+    written = [args.out] + ([] if args.heatmap is None else [args.heatmap])
+    for target in written:
+        check_place(target)
+    check_distinct((Path(f"output {number}"), target) for number, target in enumerate(written, 1))
+    if not args.overwrite:
+        check_inputs_kept(written, (("a photo to read", photo) for photo in (args.before, args.after)))
+    if args.heatmap is not None and args.heatmap.suffix.lower() != ".png":
+        raise InputError(f"{args.heatmap}: --heatmap writes a file whose name ends with .png")
+    before, after = _read(args.before), _read(args.after)
+    found = match_photos(before, after, fit_size(size), aligned=args.no_align)
+    write_table(args.out, found.lut, size)
+    if args.heatmap is not None:
+        write_photo(args.heatmap, Photo(to_pixels(heat_map(before, found.errors))))
+    say(f"{args.out}: {found}")
+    return 0
+
+
+def _read(path: Path) -> "torch.Tensor":
+    """Read a photo as float32 sRGB `(1, 3, H, W)` in [0, 1]. 16 bits keep their precision."""
+    import numpy as np
+    import torch
+
+    from lookcast.photos.color import to_srgb
+    from lookcast.photos.read import read_photo
+
+    photo = read_photo(path)
+    pixels = to_srgb(photo.pixels, photo.icc_profile)
+    planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32))[None]
+    return planes / float(np.iinfo(pixels.dtype).max)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lookcast match",
+        description="Find the colour table that makes AFTER of BEFORE, two photos of one scene: for example a neutral "
+        "raw development and the JPEG of the camera. The photos may differ in size, crop and lens correction. Local "
+        "edits and clipped pixels don't bend the table. Needs scikit-image: pip install 'lookcast[match]'.",
+        epilog="The command prints the error of the table in CIELAB (dE 76). Exit code: 0; 2 for bad input.",
+    )
+    parser.add_argument("before", type=path, metavar="BEFORE", help="photo to start from")
+    parser.add_argument("after", type=path, metavar="AFTER", help="photo to reach")
+    parser.add_argument(
+        "-o", "--out", type=path, required=True, metavar="FILE", help="table to write: .cube, or .png for a HaldCLUT"
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="N",
+        help="number of grid points per axis. .cube: 17, 33 (default) or 65; .png: 36, 64 (default) or 144",
+    )
+    parser.add_argument(
+        "--heatmap",
+        type=path,
+        metavar="FILE",
+        help="PNG with the error of each pixel over the dimmed photo: purple for 5 dE, orange for 10, pale yellow for "
+        "20 or more; blue where AFTER shows nothing",
+    )
+    parser.add_argument(
+        "--no-align", action="store_true", help="compare the photos pixel by pixel, without looking for a shift"
+    )
+    add_overwrite(parser)
+    return parser
