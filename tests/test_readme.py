@@ -74,7 +74,8 @@ def train_arguments():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder with a checkpoint and photos under the names that the README uses."""
-    save_look(tmp_path / "look.safetensors")
+    for name in ("look", "fitted"):
+        save_look(tmp_path / f"{name}.safetensors")
     (tmp_path / "photos").mkdir()
     for name in ("photo.jpg", "photos/a.jpg", "photos/b.png"):
         Image.fromarray(skimage.data.chelsea()[60:124, 100:196]).save(tmp_path / name)
@@ -151,6 +152,14 @@ class TestShell:
         for words in calls:
             assert cli.main(["export", *(PLACEHOLDERS.get(word, word) for word in words)]) == 0, words
             assert Path(words[words.index("-o") + 1]).is_file()
+
+    def test_fit(self, folder, capsys):
+        calls = [words[1:] for words in commands() if words[:2] == ["lookcast", "fit"]]
+        assert calls
+        for words in calls:
+            assert cli.main([PLACEHOLDERS.get(word, word) for word in words] + ["--steps", "3"]) == 0, words
+        assert (folder / "fitted.safetensors").is_file()
+        assert is_stylized(folder / "fitted.jpg", folder / "photo.jpg")
 
     def test_match(self, folder, capsys):
         calls = [words[1:] for words in commands() if words[:2] == ["lookcast", "match"]]
