@@ -258,7 +258,7 @@ class TestLoadCheckpoint:
     def test_rejects_unknown_generator(self, tmp_path, name):
         path = save_look(tmp_path / "look.safetensors")
         rewrite(path, lambda header: {**header, "generator": {"name": name, "arguments": {}}})
-        self.refuse(path, "holds a generator .*, this lookcast knows baked, bilateral, transform, universal$")
+        self.refuse(path, "holds a generator .*, this lookcast knows baked, bilateral, fitted, transform, universal$")
 
     @pytest.mark.parametrize("described", [None, "bilateral", {"name": "bilateral"}, {"arguments": 3}])
     def test_rejects_header_without_generator(self, tmp_path, described):
