@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         type=steps,
         default=0,
         metavar="N",
-        help="after the prediction, make N optimisation steps on each photo; 10 take about two seconds (default: 0)",
+        help="after the prediction, make N optimisation steps on each photo; 10 take about a second (default: 0)",
     )
     add_files(parser)
     parser.add_argument(
