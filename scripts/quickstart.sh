@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train a look from bundled photographs in about three minutes on two CPU cores, and stylize a photo with it.
+# Train a look from bundled photographs in three to seven minutes on two CPU cores, and stylize a photo with it.
 # It needs no account, no GPU and no data. Arguments go to `lookcast train`: scripts/quickstart.sh style=sample:rocket
 set -euo pipefail
 cd "$(dirname "$0")/.."

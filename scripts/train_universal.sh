@@ -2,7 +2,7 @@
 # Train the universal checkpoint from photos: bash scripts/train_universal.sh PHOTOS [RUN_FOLDER] [KEY=VALUE ...]
 # PHOTOS is a folder. Its photos are used as contents and as styles. There are four stages. The fourth stage starts from
 # a weighted mean of the weights of the first three. If the training is interrupted, the same command resumes it from
-# the last checkpoint. Overrides such as trainer=gpu apply to every stage. The training takes about six hours on two
+# the last checkpoint. Overrides such as trainer=gpu apply to every stage. The training takes about five hours on two
 # CPU cores (an estimate from the steps per second of each stage).
 set -euo pipefail
 usage="usage: bash scripts/train_universal.sh PHOTOS [RUN_FOLDER] [KEY=VALUE ...]"

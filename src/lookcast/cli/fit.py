@@ -52,7 +52,8 @@ def fit(argv: list[str]) -> int:
     with logging_redirect_tqdm(), progress:
         code = int(stylize_file(stylizer, job, args.strength, auto_masks, files, look_fit))
     if args.save_look is not None:
-        _save_look(args.save_look, progress.states[-1], stylizer.header)
+        assert progress.last is not None
+        _save_look(args.save_look, progress.last, stylizer.header)
         say(str(args.save_look))
     print(f"lookcast: {progress.summary()}", file=sys.stderr)
     say(str(job.target))
@@ -119,7 +120,7 @@ class _Progress:
     """Function for `LookFit.on_step`: shows a progress bar, keeps pictures, and ends the fit at Ctrl-C.
 
     Attributes:
-        states: the last state of the fit.
+        last: the last state of the fit; None before the fit.
         stopped: True if Ctrl-C has ended the fit.
 
     Args:
@@ -129,9 +130,9 @@ class _Progress:
 
     def __init__(self, every: int | None, folder: Path) -> None:
         self.every, self.folder = every, folder
-        self.states: list[FitState] = []
         self.stopped = False
         self.first: FitState | None = None
+        self.last: FitState | None = None
         self.bar: Any = None
         self.handler: Any = None
 
@@ -139,13 +140,12 @@ class _Progress:
         """Show a state; return True if the fit should end."""
         if self.bar is None:
             self._begin(state)
-        self.states[:] = [state]
+        self.first, self.last = self.first or state, state
         values = {name: float(term) for name, term in state.terms._asdict().items()}
         self.bar.set_postfix({name: f"{value:.3g}" for name, value in values.items() if value != 0}, refresh=False)
         self.bar.update(state.step - self.bar.n)
         if self.every is not None and state.step % self.every == 0:
             self._keep_picture(state)
-        self.first = self.first or state
         return self.stopped
 
     def __enter__(self) -> "_Progress":
@@ -159,10 +159,11 @@ class _Progress:
 
     def summary(self) -> str:
         """Return a line with the number of steps, and the loss before and after."""
-        assert self.first is not None
-        last = self.states[-1]
+        first, last = self.first, self.last
+        assert first is not None
+        assert last is not None
         end = "stopped by Ctrl-C" if self.stopped else "settled" if last.step < last.steps else "all steps made"
-        losses = " to ".join(f"{float(state.terms.total):.4g}" for state in (self.first, last))
+        losses = " to ".join(f"{float(state.terms.total):.4g}" for state in (first, last))
         return f"{last.step} of {last.steps} steps ({end}), loss {losses}"
 
     def _begin(self, state: "FitState") -> None:

@@ -17,7 +17,7 @@ def match(argv: list[str]) -> int:
     from lookcast.checks import InputError
     from lookcast.fitting.heat_map import heat_map
     from lookcast.fitting.match import match_photos
-    from lookcast.inference.export.tables import check_table, fit_size, write_table
+    from lookcast.inference.export.tables import check_table, size_to_fit, write_table
     from lookcast.inference.jobs import check_distinct, check_inputs_kept, check_place
     from lookcast.photos.photo import Photo
     from lookcast.photos.read import to_pixels, write_photo
@@ -33,7 +33,7 @@ def match(argv: list[str]) -> int:
     if args.heatmap is not None and args.heatmap.suffix.lower() != ".png":
         raise InputError(f"{args.heatmap}: --heatmap writes a file whose name ends with .png")
     before, after = _read(args.before), _read(args.after)
-    found = match_photos(before, after, fit_size(size), aligned=args.no_align)
+    found = match_photos(before, after, size_to_fit(size), aligned=args.no_align)
     write_table(args.out, found.lut, size)
     if args.heatmap is not None:
         write_photo(args.heatmap, Photo(to_pixels(heat_map(before, found.errors))))

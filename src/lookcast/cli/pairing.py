@@ -120,11 +120,9 @@ def check_files(args: argparse.Namespace, jobs: "list[Job]", further: Sequence[t
         check_distinct_stems([job.source for job in jobs])
         masks = [(job.source, saved_masks(args.save_masks, job.source.stem, len(args.style))) for job in jobs]
         written += [(Path(f"the mask of {source}"), target) for source, targets in masks for target in targets]
-        for _, target in written[len(jobs) :]:
-            check_place(target)
-    for _, target in further:
-        check_place(target)
     written += further
+    for _, target in written[len(jobs) :]:  # `plan_jobs` has checked the places of the photos
+        check_place(target)
     check_distinct(written)
     if args.overwrite:
         return

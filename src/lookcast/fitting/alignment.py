@@ -201,7 +201,7 @@ def _edges(image: torch.Tensor) -> Array:
 
 
 def _grey(image: torch.Tensor) -> Array:
-    """Return the luma of an image `(1, 3, H, W)` as `(H, W)`, stretched to [0, 1]."""
+    """Return the luma of an image `(1, 3, H, W)` as `(H, W)`."""
     grey: Array = luma(image)[0, 0].double().numpy()
     return grey
 

@@ -101,7 +101,8 @@ def fit_size(height: int, width: int, max_side: int) -> tuple[int, int]:
 
 def _shrink(photo: torch.Tensor, max_side: int) -> torch.Tensor:
     """Return a resized copy, which is no inference tensor if the caller is not in inference mode."""
-    return resize_image(photo.clone(), *fit_size(photo.shape[-2], photo.shape[-1], max_side)).clamp(0, 1)
+    photo, size = photo.clone(), fit_size(photo.shape[-2], photo.shape[-1], max_side)
+    return photo if photo.shape[-2:] == size else resize_image(photo, *size).clamp(0, 1)
 
 
 def _mask_like(photo: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor | None:

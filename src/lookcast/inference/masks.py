@@ -73,6 +73,11 @@ def _check_shares(name: str, mask: torch.Tensor) -> None:
         raise InputError(f"{name}: masks are in [0, 1], this one goes from {low:g} to {high:g}")
 
 
+def one_for_each(masks: Masks | None, count: int) -> list[torch.Tensor | None]:
+    """Return a list with one content mask for each style; a single mask, or None, is used for all `count` styles."""
+    return [*masks] if isinstance(masks, list | tuple) else [masks] * count  # type: ignore[list-item]
+
+
 def place_masks(
     masks: Masks | None, styles: Sequence[EncodedStyle], pixels: torch.Tensor, device: torch.device, side: int
 ) -> list[torch.Tensor | None]:
@@ -92,8 +97,7 @@ def place_masks(
         InputError: the number of masks differs from the number of styles, only the content or only a style has a
             mask, or a mask is invalid.
     """
-    given: list[torch.Tensor | None]
-    given = [*masks] if isinstance(masks, list | tuple) else [masks] * len(styles)  # type: ignore[list-item]
+    given = one_for_each(masks, len(styles))
     if len(given) != len(styles):
         raise InputError(f"content_mask: {len(given)} for {len(styles)} style photos; pass one mask, or one for each")
     placed: dict[int, torch.Tensor] = {}

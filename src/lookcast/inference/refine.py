@@ -1,13 +1,13 @@
 """Refinement of predicted grids: a few steps of the per-image optimisation."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from lookcast.checks import check_integer
 from lookcast.encoders.base import Encoder
-from lookcast.inference.masks import Masks, open_mask
+from lookcast.inference.masks import Masks, one_for_each, open_mask
 from lookcast.inference.styles import EncodedStyle
 from lookcast.ops.resize import resize_pixels
 from lookcast.structures import StyleInput
@@ -57,9 +57,9 @@ def refine_grid(
         The refined grids, `(B, 12, D, GH, GW)`.
     """
     sources = [_small_style(style, grid.device, fit.max_side) for style in styles]
-    given: Sequence[Any] = content_mask if isinstance(content_mask, list | tuple) else [content_mask] * len(styles)
     masks = [
-        None if mask is None else open_mask("content_mask", mask, pixels, grid.device, MASK_SIDE) for mask in given
+        None if mask is None else open_mask("content_mask", mask, pixels, grid.device, MASK_SIDE)
+        for mask in one_for_each(content_mask, len(styles))
     ]
     refined = []
     for number, photo in enumerate(pixels):

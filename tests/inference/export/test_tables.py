@@ -9,7 +9,7 @@ from PIL import Image
 
 from lookcast.checks import InputError, ShapeError
 from lookcast.inference.export.cube import export_cube
-from lookcast.inference.export.tables import check_table, fit_size, resampled, write_table
+from lookcast.inference.export.tables import check_table, resampled, size_to_fit, write_table
 from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.lut import apply_lut, identity_lut
 from lookcast.photos.photo import Photo
@@ -106,7 +106,7 @@ class TestResampled:
 class TestSizes:
     @pytest.mark.parametrize(("size", "fitted"), [(17, 17), (33, 33), (65, 65), (36, 33), (64, 65), (144, 65)])
     def test_fit_size(self, size, fitted):
-        assert fit_size(size) == fitted
+        assert size_to_fit(size) == fitted
 
     def test_default(self):
         assert (check_table("a.cube"), check_table("A.PNG"), check_table("a.png", 36)) == (33, 64, 36)

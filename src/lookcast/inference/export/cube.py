@@ -8,7 +8,7 @@ import torch
 from kornia.color import rgb_to_lab
 
 from lookcast.checks import InputError
-from lookcast.inference.export.tables import check_table, fit_size, resampled, write_table
+from lookcast.inference.export.tables import check_table, resampled, size_to_fit, write_table
 from lookcast.inference.jobs import check_place
 from lookcast.inference.styles import Style
 from lookcast.inference.stylizer import Stylizer
@@ -77,7 +77,7 @@ def export_cube(
         raise InputError("photos: a table is fitted to photos, expected at least one")
     pairs = [_stylized(stylizer, photo, style) for photo in photos]
     sources, targets = zip(*(_colors(*pair) for pair in pairs), strict=True)
-    lut = resampled(fit_lut(torch.cat(sources), torch.cat(targets), fit_size(size)), size)
+    lut = resampled(fit_lut(torch.cat(sources), torch.cat(targets), size_to_fit(size)), size)
     write_table(path, lut, size, title, stylizer.header.get("licence"))
     return CubeLoss(*torch.tensor([_loss(lut, *pair) for pair in pairs]).mean(0).tolist())
 

@@ -43,7 +43,7 @@ def check_table(path: str | Path, size: int | None = None) -> int:
     return size
 
 
-def fit_size(size: int) -> int:
+def size_to_fit(size: int) -> int:
     """Return the size of the table that is fitted for a file of a given size.
 
     It is the size itself for a `.cube`. `fit_lut` is fast for sizes of the form `2^n + 1`, and a HaldCLUT needs a
