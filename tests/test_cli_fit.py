@@ -82,6 +82,18 @@ class TestFit:
         assert "out_steps: is not empty" in err
         assert run("fit", photo, "--style", style, *again, "--overwrite")[0] == 0
 
+    def test_precision(self, run, files, tmp_path, monkeypatch):
+        photo, style = files
+        seen = []
+        monkeypatch.setattr(
+            "lookcast.inference.stylizer.bfloat16_is_faster", lambda device: seen.append(device) or True
+        )
+        for precision in ("auto", "float32"):
+            options = ("--precision", precision, "-o", tmp_path / f"{precision}.png", *SMALL)
+            assert run("fit", photo, "--style", style, "--steps", 1, *options)[0] == 0
+        assert len(seen) == 1  # with float32, no device is asked
+        assert not np.array_equal(pixels(tmp_path / "auto.png"), pixels(tmp_path / "float32.png"))
+
     def test_settings(self, run, files, tmp_path):
         photo, style = files
         outputs = []

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lookcast.cli.options import add_look, add_overwrite, count, parse_intermixed, path, word
+from lookcast.cli.options import add_look, add_overwrite, add_precision, count, parse_intermixed, path, word
 from lookcast.cli.pairing import add_files, add_masks, check_files, check_masks, open_auto_masks
 from lookcast.cli.streams import say, set_up_logging
 
@@ -44,7 +44,7 @@ def fit(argv: list[str]) -> int:
     check_files(args, jobs, further)
     files = FileOptions(args.quality, args.subsampling, args.max_pixels, args.lenient)
     look_fit = _look_fit(args.content[1:], args.steps, args.start)
-    stylizer = load(args.checkpoint, args.device)
+    stylizer = load(args.checkpoint, args.device, args.precision)
     styles = read_styles(args.style, args.style_mask, args.weights, args.max_pixels)
     stylizer.set_style(styles)
     auto_masks = open_auto_masks(args, styles)
@@ -227,5 +227,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="auto", type=word, help="auto (default: a GPU, else the CPU), cpu, cuda:1")
     add_files(parser)
+    add_precision(parser)
     add_overwrite(parser)
     return parser
