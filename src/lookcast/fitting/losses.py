@@ -10,9 +10,9 @@ TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
 
 def grid_loss(
-    style_weight: float = 2.0,
-    color_weight: float = 0.05,
-    photorealism_weight: float = 2500.0,
+    style_weight: float = 1.4,
+    color_weight: float = 0.07,
+    photorealism_weight: float = 3000.0,
     smoothness_weight: float = 5.0,
     gamut_weight: float = 50.0,
     flatness_weight: float = 2000.0,
