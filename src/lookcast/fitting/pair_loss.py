@@ -1,4 +1,4 @@
-"""The loss of a grid for one content photo and its style photos."""
+"""The loss of an output for one content photo and its style photos."""
 
 from collections.abc import Sequence
 from copy import copy, deepcopy
@@ -21,10 +21,10 @@ _MIN_SIDE = 32
 
 
 class PairLoss:
-    """The loss terms of a grid for one content photo and its style photos.
+    """The loss terms of an output for one content photo and its style photos.
 
-    The photos are shrunk, and everything that does not depend on the grid is computed once: the features, and the
-    targets of the style and colour terms. The terms are a fixed function of the grid: the colour term uses the same
+    The photos are shrunk, and everything that does not depend on the output is computed once: the features, and the
+    targets of the style and colour terms. The terms are a fixed function of the output: the colour term uses the same
     random directions in each call, and the encoder computes in float32. The line search of L-BFGS needs both.
 
     Attributes:
@@ -80,13 +80,15 @@ class PairLoss:
 
     def terms(self, grid: torch.Tensor) -> LossTerms:
         """Return the terms of a grid `(1, 12, D, GH, GW)`, as means over the styles with their weights."""
-        image = apply_grid(grid, self.content)
+        return self.terms_of(Stylization(apply_grid(grid, self.content), grid))
+
+    def terms_of(self, output: Stylization) -> LossTerms:
+        """Return the terms of an output `(1, 3, h, w)`, not clamped; see `terms`."""
+        image = output.image
         features = self.encoder(image.clamp(0, 1))
         means = torch.zeros(len(LossTerms._fields), device=image.device)
         for weight, targets, mask in self.styles:
-            terms = self.loss.compare(
-                self.content, Stylization(image, grid), self.content_features, features, targets, mask
-            )
+            terms = self.loss.compare(self.content, output, self.content_features, features, targets, mask)
             means = means + weight * torch.stack([term.to(means) for term in terms])
         return LossTerms(*means)
 
