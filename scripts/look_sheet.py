@@ -3,9 +3,10 @@
 
     python scripts/look_sheet.py -o docs/universal.jpg
     python scripts/look_sheet.py --contents A.jpg B.jpg --styles C.jpg D.jpg --checkpoint look.safetensors -o sheet.png
+    python scripts/look_sheet.py --refine 0 10 60 -o docs/fit.jpg
 
-The first column shows the contents, and the first row shows the styles. A photo is a file, or `sample:NAME` for a
-bundled photo.
+The first column shows the contents, and the first row shows the styles. With `--refine`, each row shows a content, one
+style, and an output for each number of steps. A photo is a file, or `sample:NAME` for a bundled photo.
 """
 
 import argparse
@@ -36,15 +37,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contents", nargs="+", default=CONTENTS)
     parser.add_argument("--styles", nargs="+", default=STYLES)
+    parser.add_argument("--refine", nargs="+", type=int, metavar="N", help="numbers of optimisation steps")
     parser.add_argument("--checkpoint", help="default: the shipped universal checkpoint")
     parser.add_argument("-o", "--out", type=Path, required=True)
     args = parser.parse_args()
     stylizer, contents = lookcast.load(args.checkpoint), [read(name) for name in args.contents]
     styles = [read(name) for name in args.styles]
-    rows = [
-        [None, *styles],
-        *([content, *(stylizer.stylize(content, style) for style in styles)] for content in contents),
-    ]
+    if args.refine:
+        rows = [
+            [content, style, *(stylizer.stylize(content, style, refine=steps) for steps in args.refine)]
+            for content, style in zip(contents, styles, strict=True)
+        ]
+    else:
+        rows = [
+            [None, *styles],
+            *([content, *(stylizer.stylize(content, style) for style in styles)] for content in contents),
+        ]
     width, height = TILE[0] + GAP, TILE[1] + GAP
     sheet = Image.new("RGB", (width * len(rows[0]) - GAP, height * len(rows) - GAP), "white")
     for row, pictures in enumerate(rows):
