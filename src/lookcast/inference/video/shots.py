@@ -13,7 +13,7 @@ CUT_AHEAD = 2
 """Number of frames after a frame, and before it, that `find_shots` compares with the frame."""
 MIN_CHANGE = 0.04
 """Smallest change of a cut: mean absolute difference of neighbouring frames, shrunk to `CHANGE_SIDE`."""
-MIN_RATIO = 2.5
+MIN_RATIO = 2.0
 """Smallest ratio of the change at a cut to the largest change in its neighbourhood."""
 CHANGE_SIDE = 32
 """Side of the images that are compared. At this side, noise and small motion change little."""
