@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lookcast.checks import InputError
-from lookcast.inference.video.shots import CUT_AHEAD, contrast, find_shots
+from lookcast.inference.video.shots import CUT_AHEAD, brightness, find_shots
 from tests.inference.video.scenes import pan, with_noise
 
 
@@ -45,13 +45,19 @@ class TestFindShots:
         assert starts(clip) == [0]
 
     def test_fades_are_whole(self):
-        # The shot starts with the first frame that is no longer flat.
+        # The shot starts with the first frame that is no longer black.
         (zero, start) = starts(faded(ONE, DOWN) + faded(OTHER, UP))
         assert zero == 0
         assert 24 < start < 30
 
     def test_cut_after_a_fade_to_black(self):
         assert starts(faded(ONE, DOWN) + OTHER) == [0, 24]
+
+    def test_blank_wall_is_no_cut(self):
+        wall = [torch.full((1, 3, 64, 64), 0.6)] * 8
+        assert starts(
+            [a * wall[0] + (1 - a) * ONE[0] for a in UP] + wall + [a * wall[0] + (1 - a) * ONE[0] for a in DOWN]
+        ) == [0]
 
     def test_still_frames(self):
         assert starts(ONE[:1] * 10) == [0]
@@ -71,9 +77,9 @@ class TestFindShots:
             list(find_shots([torch.zeros(shape)]))
 
 
-class TestContrast:
+class TestBrightness:
     def test_known_value(self):
         image = torch.zeros(1, 3, 64, 64)
         image[..., 32:] = 1
-        # Half of the values are 0 and half 1; the estimate divides by n - 1 with n = 32^2.
-        assert contrast(image) == pytest.approx(0.5 * (1024 / 1023) ** 0.5, rel=1e-6)
+        # Half of the values are 0 and half 1; the standard deviation divides by n - 1 with n = 3 x 32^2.
+        assert brightness(image) == pytest.approx(0.5 + 0.5 * (3072 / 3071) ** 0.5, rel=1e-6)

@@ -69,9 +69,8 @@ class TestSmooth:
 
     def test_still_clip_keeps_its_look(self):
         grids = list(steady_grids(ONE[:1] * 20, look_of))
-        # The identity, which fills an unseen canvas, has a weight of a thousandth, and the look differs from it by at
-        # most 1.
-        assert all(torch.allclose(grid, look_of(ONE[0]), atol=1.1e-3) for grid in grids)
+        # Motion is estimated to a hundredth of a cell, and neighbouring cells differ by less than 1.
+        assert all(torch.allclose(grid, look_of(ONE[0]), atol=0.01) for grid in grids)
 
     def test_shots_share_nothing(self):
         both = list(steady_grids(ONE[:20] + OTHER, look_of))
@@ -112,15 +111,17 @@ class TestSmooth:
         assert (grids[-1] - last).abs().mean() < 0.1 * (last - first).abs().mean()
 
     def test_black_frames_keep_their_colours(self):
+        # Sums of a few products of numbers up to 1: some roundings of 6e-8 each.
         grids = steady_grids([torch.zeros(1, 3, 64, 64)] * 9, look_of)
-        assert all(torch.equal(grid, identity_grid(1, DEPTH, CELLS, CELLS)) for grid in grids)
+        assert all(torch.allclose(grid, identity_grid(1, DEPTH, CELLS, CELLS), atol=1e-6) for grid in grids)
 
-    def test_a_fade_keeps_the_look(self):
-        values = [*[1.0] * 30, *torch.linspace(1, 0, 24).tolist(), *[0.0] * 10]
-        frames = [value * ONE[0] for value in values]
-        last = list(steady_grids(frames, look_of))[-1]
-        full, black = look_of(frames[0]), look_of(frames[-1])
-        assert (last - full).abs().mean() < 0.5 * (last - black).abs().mean()
+    def test_a_fade_ends_in_the_identity(self):
+        values = [*[1.0] * 12, *torch.linspace(1, 0, 24).tolist(), *[0.0] * 18]
+        grids = list(steady_grids([value * ONE[0] for value in values], look_of))
+        identity = identity_grid(1, DEPTH, CELLS, CELLS)
+        distances = torch.stack([(grid - identity).abs().mean() for grid in grids])
+        assert distances[-1] < 0.02 * distances[0]
+        assert (distances.diff() < 1e-6).all()
 
     @pytest.mark.parametrize("mode", ["shot", "", None])
     def test_rejects_modes(self, mode):
@@ -147,7 +148,7 @@ class TestShotGrids:
     def test_black_shot(self):
         found = shot_grids([torch.zeros(1, 3, 64, 64)] * 3, look_of)
         assert [first for first, _ in found] == [0]
-        assert torch.equal(found[0][1], identity_grid(1, DEPTH, CELLS, CELLS))
+        assert torch.allclose(found[0][1], identity_grid(1, DEPTH, CELLS, CELLS), atol=1e-6)
 
     def test_no_frames(self):
         assert shot_grids([], look_of) == []

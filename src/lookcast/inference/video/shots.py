@@ -1,4 +1,4 @@
-"""Shots of a clip: hard cuts and the dark gaps of fades."""
+"""Shots of a clip: hard cuts, and the black gaps between fades."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -13,14 +13,12 @@ CUT_AHEAD = 2
 """Number of frames after a frame, and before it, that `find_shots` compares with the frame."""
 MIN_CHANGE = 0.04
 """Smallest change of a cut: mean absolute difference of neighbouring frames, shrunk to `CHANGE_SIDE`."""
-MIN_RATIO = 2.5
+MIN_RATIO = 2.0
 """Smallest ratio of the change at a cut to the largest change in its neighbourhood."""
 CHANGE_SIDE = 32
 """Side of the images that are compared. At this side, noise and small motion change little."""
-FLAT = 0.02
-"""Largest standard deviation of a flat frame, such as the black frame between two fades."""
-
-
+DARK = 0.03
+"""Brightness below which a frame is black, such as the frames between two fades."""
 SIDE_UNIT = 64
 """The side of a thumbnail is a multiple of this number, so that block averages shrink it."""
 
@@ -37,9 +35,10 @@ class Frame(NamedTuple):
     shot: int
 
 
-def contrast(thumbnail: torch.Tensor) -> float:
-    """Return the standard deviation over the places of a thumbnail, averaged over the channels."""
-    return shrink_to_side(thumbnail, CHANGE_SIDE).std((2, 3)).mean().item()
+def brightness(thumbnail: torch.Tensor) -> float:
+    """Return the mean of a thumbnail plus its standard deviation, so that few lights at night count too."""
+    small = shrink_to_side(thumbnail, CHANGE_SIDE)
+    return (small.mean() + small.std()).item()
 
 
 def find_shots(thumbnails: Iterable[torch.Tensor]) -> Iterator[Frame]:
@@ -47,8 +46,8 @@ def find_shots(thumbnails: Iterable[torch.Tensor]) -> Iterator[Frame]:
 
     A hard cut is a change that stands out: at least `MIN_CHANGE`, and at least `MIN_RATIO` times every other change
     among the `CUT_AHEAD` frames on both sides. Fast motion has large neighbours, and a flash has two large changes, so
-    neither is a cut. A slow fade or dissolve has no large change. A shot also starts at the first frame with contrast
-    after a flat frame, so both fades around a black gap are whole. The rule follows the adaptive detector of
+    neither is a cut. A slow fade or dissolve has no large change. A shot also starts at the first frame after
+    black frames, so both fades around a black gap are whole. The rule follows the adaptive detector of
     PySceneDetect, which compares a change with the mean of its neighbourhood instead, and so sees a cut in a flash.
 
     Args:
@@ -60,16 +59,16 @@ def find_shots(thumbnails: Iterable[torch.Tensor]) -> Iterator[Frame]:
     waiting: deque[torch.Tensor] = deque()
     changes = deque([0.0] * CUT_AHEAD)  # from `CUT_AHEAD` frames before the first waiting frame
     small: torch.Tensor | None = None
-    shot, flat = 0, False
+    shot, dark = 0, False
 
     def next_frame() -> Frame:
-        nonlocal shot, flat
+        nonlocal shot, dark
         thumbnail = waiting.popleft()
-        was_flat, flat = flat, contrast(thumbnail) < FLAT
+        was_dark, dark = dark, brightness(thumbnail) < DARK
         change = changes[CUT_AHEAD]
         others = max(value for place, value in enumerate(changes) if place != CUT_AHEAD)
         changes.popleft()
-        if change >= max(MIN_CHANGE, MIN_RATIO * others) or (was_flat and not flat):
+        if change >= max(MIN_CHANGE, MIN_RATIO * others) or (was_dark and not dark):
             shot += 1
         return Frame(thumbnail, shot)
 

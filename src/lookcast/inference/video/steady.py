@@ -2,16 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import Literal
 
 import torch
 
 from lookcast.checks import InputError
-from lookcast.inference.video.canvas import Canvas
+from lookcast.inference.video.canvas import FOLLOW, Canvas, look_ahead, to_grid
 from lookcast.inference.video.motion import Motion, estimate_motion, pyramid
-from lookcast.inference.video.shots import CUT_AHEAD, contrast, find_shots
+from lookcast.inference.video.shots import CUT_AHEAD, brightness, find_shots
 from lookcast.ops.bilateral.reference import identity_grid
 
 Predict = Callable[[torch.Tensor], torch.Tensor]
@@ -19,16 +19,12 @@ Predict = Callable[[torch.Tensor], torch.Tensor]
 
 KEY = 6
 """Distance of the key frames of a shot, in frames. `smooth` predicts grids for key frames only."""
-KEYS_AHEAD = 1
-"""Number of later key frames on which the grid of a key frame depends."""
-LOOKAHEAD = KEY * (KEYS_AHEAD + 1) - 1 + CUT_AHEAD
+LOOKAHEAD = 2 * KEY - 1 + CUT_AHEAD
 """Largest number of thumbnails that `steady_grids` reads beyond the frame whose grid it yields."""
 SHOT_KEY = 12
 """Distance of the frames of a shot for which `shot_grids` predicts grids, in frames."""
-CLEAR = 0.05
-"""Contrast from which a prediction is fully trusted. The prediction for an almost flat frame means little."""
-ADAPTATION = 0.2
-"""Share of a new key frame in the contrast that is usual in a shot."""
+CLEAR = 0.1
+"""Brightness from which a frame gets its full look. A black frame says nothing about the look that fits it."""
 
 
 def steady_grids(
@@ -38,7 +34,8 @@ def steady_grids(
 
     `smooth` predicts grids for every `KEY`-th frame of a shot. A `Canvas` that moves with the camera averages the
     predictions, so that each place of the scene keeps its look while it keeps its colours. Shots share nothing, so a
-    shot has the same grids as a clip that starts with it. `off` predicts each frame for itself.
+    shot has the same grids as a clip that starts with it. In a fade, the look fades to the identity. `off` predicts
+    each frame for itself.
 
     Args:
         thumbnails: the thumbnails of all frames in order, `(1, 3, S, S)` in [0, 1] each. S is a multiple of 64.
@@ -64,7 +61,7 @@ def shot_grids(thumbnails: Iterable[torch.Tensor], predict: Predict) -> list[tup
     """Return one grid for each shot of a clip.
 
     The grid is the mean of the predictions for every `SHOT_KEY`-th frame of the shot. A frame weighs as much as the
-    square of its contrast, so that the frames of a fade count little. A shot of black frames gets the identity.
+    square of its brightness, so that dark frames of a fade count little. A shot of black frames gets the identity.
 
     Args:
         thumbnails: see `steady_grids`.
@@ -79,21 +76,24 @@ def shot_grids(thumbnails: Iterable[torch.Tensor], predict: Predict) -> list[tup
     found = []
     first = 0
     for _, frames in groupby(find_shots(thumbnails), attrgetter("shot")):
-        count = 0
-        weight = 1e-6
-        for count, frame in enumerate(frames):
-            if count % SHOT_KEY:
-                continue
-            grid = predict(frame.thumbnail)
-            if count == 0:
-                _, _, depth, height, width = grid.shape
-                mean = identity_grid(1, depth, height, width, grid.device, grid.dtype)
-            new = contrast(frame.thumbnail) ** 2
-            weight += new
-            mean = torch.lerp(mean, grid, new / weight)
-        found.append((first, mean))
-        first += count + 1
+        total, weight, count = torch.zeros(()), 0.0, 0
+        for count, frame in enumerate(frames, 1):
+            if count % SHOT_KEY == 1:
+                seen = brightness(frame.thumbnail)
+                share = seen**2 + 1e-6
+                grid = clear_look(predict(frame.thumbnail), min(1, seen / CLEAR))
+                total, weight = total.to(grid) + share * grid, weight + share
+        found.append((first, total / weight))
+        first += count
     return found
+
+
+def clear_look(grid: torch.Tensor, clearness: float) -> torch.Tensor:
+    """Blend the grid of an almost black frame with the identity, so that a black frame stays black."""
+    if clearness == 1:
+        return grid
+    batch, _, depth, height, width = grid.shape
+    return torch.lerp(identity_grid(batch, depth, height, width, grid.device, grid.dtype), grid, clearness)
 
 
 def _smooth_shot(thumbnails: Iterable[torch.Tensor], predict: Predict) -> Iterator[torch.Tensor]:
@@ -103,19 +103,19 @@ def _smooth_shot(thumbnails: Iterable[torch.Tensor], predict: Predict) -> Iterat
     due = 0  # number of the first of them in the shot
     before: list[torch.Tensor] = []
     motion, pose = Motion(), Motion()
-    usual = 0.0
 
     def next_grid() -> torch.Tensor:
         nonlocal due
-        older, newer = (canvases[min(KEYS_AHEAD + later, len(canvases) - 1)] for later in (0, 1))
         place = poses.popleft()
-        grid = older.read(place)
-        if newer is not older and due % KEY:
-            grid = torch.lerp(grid, newer.read(place), due % KEY / KEY)
+        cells = [canvas.read(place) for canvas in islice(canvases, 3)]
+        cells += cells[-1:] * (3 - len(cells))  # at the end of the shot
+        now = look_ahead(*cells[:2])
+        if due % KEY:
+            now = torch.lerp(now, look_ahead(*cells[1:]), due % KEY / KEY)
         due += 1
         if due % KEY == 0:
             canvases.popleft()
-        return grid
+        return to_grid(now)
 
     for number, thumbnail in enumerate(thumbnails):
         levels = pyramid(thumbnail)
@@ -125,15 +125,11 @@ def _smooth_shot(thumbnails: Iterable[torch.Tensor], predict: Predict) -> Iterat
         before = levels
         poses.append(pose)
         if number % KEY == 0:
-            seen = contrast(thumbnail)
-            usual = max(seen, usual) if number else seen
-            # A fade changes all colours, but the look must not follow it. While contrast is lost, trust is small.
-            trust = min(1.0, seen / CLEAR) ** 4 * (seen / max(usual, 1e-6)) ** 4
-            usual += ADAPTATION * (seen - usual)
-            grid = predict(thumbnail)
+            clearness = min(1, brightness(thumbnail) / CLEAR)
+            grid = clear_look(predict(thumbnail), clearness)
             last = canvases[-1] if canvases else Canvas.empty(grid)
-            canvases.append(last.add(grid, thumbnail, pose, trust))
-        while poses and len(canvases) > KEYS_AHEAD + (due % KEY > 0):
+            canvases.append(last.add(grid, thumbnail, pose, max(FOLLOW, 1 - clearness)))
+        while poses and len(canvases) > 1 + (due % KEY > 0):
             yield next_grid()
     while poses:
         yield next_grid()
