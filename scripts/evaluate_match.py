@@ -7,7 +7,7 @@ Each photo is shrunk to 512 px and graded as a whole: brightness, contrast, satu
 fixed seeds. Then it is cut in two. The table is fitted to one half (before and after the grade), and its error (mean
 dE 76 in CIELAB) is measured on the other half, whose pixels it has never seen. The second photo of the fit is:
 
-* same: the graded half itself.
+* same: the graded half itself. `same, look` is the error of the look instead of the table.
 * cropped: without 3 % of the border on each side.
 * barrel: with barrel distortion, k1 = .03.
 * smaller: resized to 80 % of the width and 75 % of the height.
@@ -20,6 +20,7 @@ For `edited`, `untouched` is the error on the other 90 % of the same half, `clea
 import argparse
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,12 @@ from tqdm import tqdm
 
 from lookcast.fitting.heat_map import heat_map
 from lookcast.fitting.match import match_photos
+from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.lut import apply_lut
 from lookcast.ops.resize import resize_image
 from lookcast.photos.read import to_pixels, to_tensor
 
+Change = Callable[[torch.Tensor], torch.Tensor]
 SIDE, CROP, DISTORTION, BRIGHTENED = 512, 0.03, 0.03, 1.4
 
 
@@ -106,11 +109,11 @@ def edited(image: torch.Tensor) -> torch.Tensor:
     return torch.where(ellipse(image), (image * BRIGHTENED).clamp(0, 1), image)
 
 
-def error(lut: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    return (rgb_to_lab(apply_lut(lut, before)) - rgb_to_lab(after)).norm(dim=1)[0]
+def error(change: Change, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    return (rgb_to_lab(change(before).clamp(0, 1)) - rgb_to_lab(after)).norm(dim=1)[0]
 
 
-CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+CHANGES: dict[str, Change] = {
     "same": lambda image: image,
     "cropped": cropped,
     "barrel": barrel,
@@ -143,14 +146,18 @@ def main() -> None:
                 print(f"{paths[number]}, {name}: {fault}")
                 continue
             luts[name] = match.lut
-            figures.setdefault(name, []).append(error(match.lut, *other).mean().item())
+            if name == "same":
+                look = match_photos(*fitted, look=True)
+                figures.setdefault("same, look", []).append(error(partial(apply_grid, look.grid), *other).mean().item())
+            figures.setdefault(name, []).append(error(partial(apply_lut, match.lut), *other).mean().item())
             figures.setdefault(f"{name}, interpolated", []).append(float(match.resampled))
             if name == "edited":
                 inside = ellipse(fitted[0])
-                figures.setdefault("untouched", []).append(error(match.lut, *fitted)[~inside].mean().item())
+                outside = error(partial(apply_lut, match.lut), *fitted)[~inside]
+                figures.setdefault("untouched", []).append(outside.mean().item())
                 figures.setdefault("in the ellipse", []).append(match.errors[inside].mean().item())
                 if "same" in luts:
-                    clean = error(luts["same"], *fitted)[~inside].mean().item()
+                    clean = error(partial(apply_lut, luts["same"]), *fitted)[~inside].mean().item()
                     figures.setdefault("clean", []).append(clean)
                 if args.heatmaps is not None:
                     args.heatmaps.mkdir(parents=True, exist_ok=True)

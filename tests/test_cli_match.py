@@ -4,6 +4,7 @@ import skimage.data
 import torch
 from PIL import Image, ImageCms
 
+import lookcast
 from lookcast import cli
 from lookcast.ops.lut import apply_lut
 from lookcast.photos.photo import Photo
@@ -52,6 +53,23 @@ def levels_apart(lut):
 
 
 class TestMatch:
+    def test_look(self, files, run):
+        code, out, err = run("before.png", "after.tif", "-o", "look.safetensors", "--heatmap", "map.png")
+        assert (code, err) == (0, "")
+        assert out.startswith("look.safetensors: the look differs from the second photo by 0.0")
+        assert read_photo(files / "map.png").pixels.shape == PHOTO.shape
+        look = lookcast.load(files / "look.safetensors", "cpu")
+        assert look.header["match"]["mean"] < 0.1
+        levels = PHOTO.astype(np.uint16) * 257
+        # The grade is affine, so the look holds it up to the regularisation.
+        assert np.abs(look.stylize(levels).astype(int) - graded(levels)).mean() / 257 < 0.1
+        assert cli.main(["stylize", "before.png", "--checkpoint", "look.safetensors", "-o", "out.png"]) == 0
+        assert np.abs(read_photo(files / "out.png").pixels.astype(int) - graded(levels)).mean() / 257 < 0.1
+
+    def test_look_has_no_size(self, run):
+        code, _, err = run("before.png", "after.tif", "-o", "look.safetensors", "--size", 33)
+        assert (code, err) == (2, "lookcast: error: --size: is the size of a table; a look has none\n")
+
     def test_cube(self, files, run):
         code, out, err = run("before.png", "after.tif", "-o", "look.cube", "--size", 17, "--heatmap", "map.png")
         assert (code, err) == (0, "")
@@ -93,8 +111,8 @@ class TestRefuses:
         ("arguments", "reason"),
         [
             (
-                "before.png after.tif -o a.safetensors",
-                "a.safetensors: a table is written to a file that ends with .cube",
+                "before.png after.tif -o a.pt",
+                "a.pt: a table is written to a file that ends with .cube",
             ),
             ("before.png after.tif -o a.cube --size 64", "size: expected one of 17, 33, 65 for .cube, got 64"),
             (

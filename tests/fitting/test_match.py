@@ -5,12 +5,14 @@ import pytest
 import skimage.data
 import skimage.transform
 import torch
+from kornia.color import rgb_to_lab
 
 from lookcast.checks import InputError, ShapeError
 from lookcast.fitting import alignment
 from lookcast.fitting.alignment import align
 from lookcast.fitting.heat_map import heat_map
-from lookcast.fitting.match import match_photos, outlier_limit
+from lookcast.fitting.match import DEPTH, match_photos, outlier_limit
+from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.lut import apply_lut, fit_lut, identity_lut
 
 
@@ -49,6 +51,18 @@ class TestMatchPhotos:
         # The curve x^1.2 bends by at most .24 x^-.8 in a cell of side 1/16, so a table of size 17 can't be exact.
         assert error_of(match.lut, PHOTO, graded(PHOTO)).mean() < 0.5 / 255
         assert match.mean < 0.3
+
+    def test_a_look(self, match):
+        look = match_photos(PHOTO, graded(PHOTO), look=True)
+        assert look.lut is None
+        assert match.grid is None
+        assert look.grid.shape == (1, 12, DEPTH, 1, 1)
+        output = apply_grid(look.grid, PHOTO)
+        # The curve of green depends on green, and a grid reads luma, so the look is less exact than the table.
+        assert (output - graded(PHOTO)).abs().mean() < 0.5 / 255
+        lab = [rgb_to_lab(image) for image in (output.clamp(0, 1), graded(PHOTO))]
+        assert look.mean == pytest.approx(float((lab[0] - lab[1]).norm(dim=1).mean()), rel=1e-6)
+        assert str(look).startswith(f"the look differs from the second photo by {look.mean:.2f} dE")
 
     def test_known_colours(self, match):
         color = torch.tensor([0.55, 0.3, 0.2], dtype=torch.float64).view(1, 3, 1, 1)  # brown, common in the photo

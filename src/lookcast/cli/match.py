@@ -10,6 +10,11 @@ from lookcast.cli.streams import say, set_up_logging
 if TYPE_CHECKING:
     import torch
 
+    from lookcast.fitting.match import Match
+
+LOOK = ".safetensors"
+"""Suffix of the file of a look."""
+
 
 def match(argv: list[str]) -> int:
     """Run `lookcast match`."""
@@ -23,7 +28,10 @@ def match(argv: list[str]) -> int:
     from lookcast.photos.read import to_pixels, write_photo
 
     set_up_logging()
-    size = check_table(args.out, args.size)
+    look = args.out.suffix.lower() == LOOK
+    if look and args.size is not None:
+        raise InputError("--size: is the size of a table; a look has none")
+    size = None if look else check_table(args.out, args.size)
     written = [args.out] + ([] if args.heatmap is None else [args.heatmap])
     for target in written:
         check_place(target)
@@ -33,12 +41,28 @@ def match(argv: list[str]) -> int:
     if args.heatmap is not None and args.heatmap.suffix.lower() != ".png":
         raise InputError(f"{args.heatmap}: --heatmap writes a file whose name ends with .png")
     before, after = _read(args.before), _read(args.after)
-    found = match_photos(before, after, size_to_fit(size), aligned=args.no_align)
-    write_table(args.out, found.lut, size)
+    if size is None:
+        found = match_photos(before, after, aligned=args.no_align, look=True)
+        _save_look(args.out, found)
+    else:
+        found = match_photos(before, after, size_to_fit(size), aligned=args.no_align)
+        assert found.lut is not None
+        write_table(args.out, found.lut, size)
     if args.heatmap is not None:
         write_photo(args.heatmap, Photo(to_pixels(heat_map(before, found.errors))))
     say(f"{args.out}: {found}")
     return 0
+
+
+def _save_look(file: Path, found: "Match") -> None:
+    """Write the grid as a checkpoint for `lookcast stylize`. Its header keeps the errors."""
+    from lookcast import __version__
+    from lookcast.checkpoints import save_checkpoint
+    from lookcast.generators.fitted import FittedGenerator
+
+    assert found.grid is not None
+    errors = {"mean": found.mean, "percentile_95": found.percentile_95, "unexplained": found.unexplained}
+    save_checkpoint(file, FittedGenerator.from_grid(found.grid), {"lookcast": __version__, "match": errors})
 
 
 def _read(path: Path) -> "torch.Tensor":
@@ -58,15 +82,21 @@ def _read(path: Path) -> "torch.Tensor":
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lookcast match",
-        description="Find the colour table that makes AFTER of BEFORE, two photos of one scene: for example a neutral "
-        "raw development and the JPEG of the camera. The photos may differ in size, crop and lens correction. Local "
-        "edits and clipped pixels don't bend the table. Needs scikit-image: pip install 'lookcast[match]'.",
-        epilog="The command prints the error of the table in CIELAB (dE 76). Exit code: 0; 2 for bad input.",
+        description="Find the colour table, or the look, that makes AFTER of BEFORE, two photos of one scene: for "
+        "example a neutral raw development and the JPEG of the camera. `lookcast stylize --checkpoint` applies a look, "
+        "other programs apply a table, which is more exact. The photos may differ in size, crop and lens correction. "
+        "Local edits and clipped pixels don't bend the result. Needs scikit-image: pip install 'lookcast[match]'.",
+        epilog="The command prints the error in CIELAB (dE 76). Exit code: 0; 2 for bad input.",
     )
     parser.add_argument("before", type=path, metavar="BEFORE", help="photo to start from")
     parser.add_argument("after", type=path, metavar="AFTER", help="photo to reach")
     parser.add_argument(
-        "-o", "--out", type=path, required=True, metavar="FILE", help="table to write: .cube, or .png for a HaldCLUT"
+        "-o",
+        "--out",
+        type=path,
+        required=True,
+        metavar="FILE",
+        help="file to write: a table (.cube, or .png for a HaldCLUT) or a look (.safetensors)",
     )
     parser.add_argument(
         "--size",

@@ -1,6 +1,8 @@
-"""The colour table that makes one photo of another photo of the same scene."""
+"""The colour table, or the colour-only look, that makes one photo of another photo of the same scene."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -9,7 +11,9 @@ from kornia.color import rgb_to_lab
 
 from lookcast.checks import InputError, check_image, check_shape
 from lookcast.fitting.alignment import Aligned, align
+from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.color import luma
+from lookcast.ops.color_grid import fit_color_grid
 from lookcast.ops.lut import apply_lut, fit_lut
 
 _PAIRS = 1 << 18  # most pairs of pixels for a fit
@@ -18,19 +22,23 @@ _COARSE = 17  # size of the coarse table
 # The pairs come from the photo that the table must fit, and are exact. So the weights are far smaller than in an
 # export: on ten graded photos, larger weights gave larger errors on the half of the photo that was not fitted.
 _GRADIENT, _BENDING = 1e-6, 1e-6
+DEPTH = 32
+"""Number of levels of a look."""
+_LEVELS = 1e-7  # weight of the differences between the levels of a look, chosen on the same photos
 _FLOOR, _SPREAD = 2.0, 3 * 1.4826  # 1.4826 MAD is the standard deviation of a normal distribution
 _EDGE = 0.1  # local range of luma above which an interpolated pixel is left out
 _BAND = 256  # rows whose errors are computed at a time
 
 
 class Match(NamedTuple):
-    """A colour table that makes one photo of another photo, and its errors.
+    """A colour table or a look that makes one photo of another photo, and its errors.
 
-    Errors are Euclidean distances in CIELAB (dE 76) between the table's output and the second photo, over all pixels
-    that both photos show.
+    Errors are Euclidean distances in CIELAB (dE 76) between the output of the table or look and the second photo, over
+    all pixels that both photos show.
 
     Attributes:
-        lut: `(S, S, S, 3)` in [0, 1] in the format of `ops.lut.apply_lut`.
+        lut: `(S, S, S, 3)` in [0, 1] in the format of `ops.lut.apply_lut`; None for a look.
+        grid: the look, a grid `(1, 12, D, 1, 1)`; None for a table.
         mean: mean error.
         percentile_95: error that 95 % of the pixels don't exceed.
         limit: error above which a pixel counts as not explained by the table.
@@ -40,7 +48,8 @@ class Match(NamedTuple):
         resampled: whether the second photo was interpolated to align it.
     """
 
-    lut: torch.Tensor
+    lut: torch.Tensor | None
+    grid: torch.Tensor | None
     mean: float
     percentile_95: float
     limit: float
@@ -50,18 +59,22 @@ class Match(NamedTuple):
 
     def __str__(self) -> str:
         alignment = "aligned and interpolated" if self.resampled else "compared pixel by pixel"
+        name = "table" if self.grid is None else "look"
         return (
-            f"the table differs from the second photo by {self.mean:.2f} dE (CIELAB 76), 95th percentile "
+            f"the {name} differs from the second photo by {self.mean:.2f} dE (CIELAB 76), 95th percentile "
             f"{self.percentile_95:.2f}; it does not explain {self.unexplained:.1%} of the pixels (more than "
             f"{self.limit:.1f} dE); the photos were {alignment}"
         )
 
 
-def match_photos(before: torch.Tensor, after: torch.Tensor, size: int = 33, aligned: bool = False) -> Match:
-    """Find the colour table that makes one photo of another photo of the same scene.
+def match_photos(
+    before: torch.Tensor, after: torch.Tensor, size: int = 33, aligned: bool = False, look: bool = False
+) -> Match:
+    """Find the colour table, or the colour-only look, that makes one photo of another photo of the same scene.
 
     The photos are aligned as in `alignment.align`. Then `ops.lut.fit_lut` fits a table to random pairs of pixels. The
-    fit is repeated without outliers, such as the pixels of a local edit. A pair is an outlier if its error exceeds
+    fit is repeated without outliers, such as the pixels of a local edit. The last fit is that of a table, or of a look
+    with `ops.color_grid.fit_color_grid`. A pair is an outlier if its error exceeds
 
         max(2, median + 3 * 1.4826 * median |error - median|)
 
@@ -77,6 +90,8 @@ def match_photos(before: torch.Tensor, after: torch.Tensor, size: int = 33, alig
         after: the photo to reach, `(1, 3, H', W')` sRGB in [0, 1].
         size: number of table entries along each axis, at least 2.
         aligned: whether the pixels are known to correspond, so that no alignment is needed.
+        look: whether to fit a look instead of a table. A look is a grid of 1 x 1 cells, so its colours depend on luma
+            by pieces, and at each luma by an affine map. A table also holds changes that depend on hue.
 
     Raises:
         ShapeError: a photo has another shape.
@@ -93,11 +108,16 @@ def match_photos(before: torch.Tensor, after: torch.Tensor, size: int = 33, alig
     everywhere = torch.ones(before.shape[-2:], dtype=torch.bool)
     pair = Aligned(before, after, everywhere, resampled=False) if aligned else align(before, after)
     source, target = _pixels(pair)
-    lut, limit = _robust_fit(source, target, size)
-    errors = _error_map(lut, pair)
+    source, wanted, limit = _explained(source, target)
+    if look:
+        fitted = fit_color_grid(source, wanted, DEPTH, _LEVELS)
+    else:
+        fitted = fit_lut(source, wanted, size, _GRADIENT, _BENDING)
+    errors = _error_map(partial(_recolored if look else apply_lut, fitted), pair)
     values = errors[pair.inside]
     return Match(
-        lut,
+        None if look else fitted,
+        fitted if look else None,
         values.mean().item(),
         values.kthvalue(math.ceil(0.95 * len(values))).values.item(),
         limit,
@@ -113,8 +133,11 @@ def outlier_limit(errors: torch.Tensor) -> float:
     return max(_FLOOR, (median + _SPREAD * (errors - median).abs().median()).item())
 
 
-def _robust_fit(source: torch.Tensor, target: torch.Tensor, size: int) -> tuple[torch.Tensor, float]:
-    """Fit a table to pairs of colours `(N, 3)`, without outliers. Return the table and the limit of the outliers."""
+def _explained(source: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Return the pairs of colours that are no outliers, `(M, 3)` each of `(N, 3)`, and the limit of the outliers.
+
+    Clipped target colours are replaced by colours outside [0, 1]; see `match_photos`.
+    """
     high, low = target >= 1, target <= 0
     kept = ~(high | low).any(1)
     wanted = target
@@ -128,7 +151,7 @@ def _robust_fit(source: torch.Tensor, target: torch.Tensor, size: int) -> tuple[
         errors = _distance(_looked_up(lut.clamp(0, 1), source), target)
         limit = outlier_limit(errors)
         kept = errors <= limit
-    return fit_lut(source[kept], wanted[kept], size, _GRADIENT, _BENDING), limit
+    return source[kept], wanted[kept], limit
 
 
 def _pixels(pair: Aligned) -> tuple[torch.Tensor, torch.Tensor]:
@@ -147,13 +170,15 @@ def _pixels(pair: Aligned) -> tuple[torch.Tensor, torch.Tensor]:
     return source, target
 
 
-def _error_map(lut: torch.Tensor, pair: Aligned) -> torch.Tensor:
-    """Return the error of the table at each pixel, `(H, W)`, computed in bands to save memory."""
+def _error_map(change: Callable[[torch.Tensor], torch.Tensor], pair: Aligned) -> torch.Tensor:
+    """Return the error of a change of colours at each pixel, `(H, W)`, computed in bands to save memory."""
     bands = zip(*(torch.split(image, _BAND, 2) for image in (pair.before, pair.after)), strict=True)
-    errors = [
-        (rgb_to_lab(apply_lut(lut, before)) - rgb_to_lab(after.clamp(0, 1))).norm(dim=1)[0] for before, after in bands
-    ]
+    errors = [(rgb_to_lab(change(before)) - rgb_to_lab(after.clamp(0, 1))).norm(dim=1)[0] for before, after in bands]
     return torch.cat(errors).masked_fill(~pair.inside, math.nan)
+
+
+def _recolored(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    return apply_grid(grid, image).clamp(0, 1)
 
 
 def _looked_up(lut: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:

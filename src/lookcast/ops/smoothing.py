@@ -10,7 +10,7 @@ from lookcast.ops.precision import full_type, no_autocast
 
 
 def smooth_local_affine(
-    content: torch.Tensor, output: torch.Tensor, radius: int = 15, edge: float = 0.01, eps: float = 1e-7
+    content: torch.Tensor, output: torch.Tensor, radius: int = 15, edge: float = 0.01, eps: float = 1e-4
 ) -> torch.Tensor:
     """Return affine maps that make a smoothed output of the content, one map for each pixel.
 
@@ -29,7 +29,8 @@ def smooth_local_affine(
         output: `(B, 3, H, W)`.
         radius: radius of the filter in pixels, at least 1.
         edge: standard deviation of the filter in colours.
-        eps: weight of |A|^2 in the fit of a window.
+        eps: weight of |A|^2 in the fit of a window. With the 1e-7 of the matting energy, the maps of flat windows have
+            large entries, which amplify the grain of a larger photo to which they are applied.
 
     Returns:
         `(B, 12, H, W)`: the 3x4 matrices (A, b), row-major. The smoothed output is `A I + b` at each pixel.
