@@ -136,7 +136,7 @@ def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 3) -> 
         volume = blur_volume(volume)
     # Add a small part of the sum over all luma steps to every cell. A cell without pixels near it then gets the shares
     # of this sum. A larger part would give the bright sky beside a dark skyline the transform of the buildings: a glow.
-    volume = volume + 0.005 * plane
+    volume = volume + 0.02 * plane
     return volume / volume.sum(1, keepdim=True).clamp_min(1e-6)
 
 
