@@ -80,7 +80,7 @@ def _for_pixels(cells: torch.Tensor) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(torch.nn.functional.pad(columns, (0, 1)).flatten(3).numpy())
 
 
-def _compile(function: Callable[..., Any]) -> Any:
+def compile_kernel(function: Callable[..., Any]) -> Any:
     """Compile a function at the first call and cache the machine code for later processes.
 
     numba compiles again after a change of this file, but not after a change of `cpu_llvm`. After every change of
@@ -94,7 +94,7 @@ def _compile(function: Callable[..., Any]) -> Any:
         return njit(**options)(function)
 
 
-@_compile
+@compile_kernel
 def _slice_by_block(  # type: ignore[no-untyped-def]
     cells, depth, height, width, source, result, packed_source, packed_result, top, bottom, levels
 ):
@@ -157,7 +157,7 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
                     result[row, x, channel] = changed[3 * x + channel]
 
 
-@_compile
+@compile_kernel
 def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, levels):  # type: ignore[no-untyped-def]
     """Transform rows `top` to `bottom` of a photo. `levels` is the value of white, an integer for integer pixels."""
     rows, columns = source.shape[0], source.shape[1]

@@ -1,0 +1,185 @@
+"""Conversion between the planes of a video frame and R'G'B' pixels of 16 bits, on the CPU.
+
+Chroma planes may be smaller than luma. Reading interpolates chroma linearly: horizontally from samples at the left luma
+sample of each block, vertically from samples in the middle of the block, as H.264 and its successors place them by
+default. Writing adds to each chroma sample the weighted mean of the changes around it, with the weights of the
+interpolation. So pixels that did not change give back every chroma sample exactly.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lookcast.inference.video.color import Codes
+from lookcast.ops.bilateral.cpu import compile_kernel
+from lookcast.ops.resize import resize_image
+
+Plane = npt.NDArray[Any]
+
+_WHITE = 65535
+_BAND = 64
+"""Minimum number of rows per thread."""
+
+
+def to_pixels(planes: list[Plane], codes: Codes) -> npt.NDArray[np.uint16]:
+    """Convert planes to R'G'B'.
+
+    Args:
+        planes: luma `(H, W)` and two chroma planes `(h, w)`, uint8 or uint16, or the planes G', B' and R'.
+        codes: the maps for these planes.
+
+    Returns:
+        `(H, W, 3)`, uint16, clamped to the range of the type.
+    """
+    height, width = planes[0].shape
+    pixels = np.empty((height, 3 * width), np.uint16)
+    coefficients = (codes.to_rgb * _WHITE).astype(np.float32)
+    factors = _factors(planes)
+    _in_bands(lambda top, bottom: _to_pixels(*planes, *factors, coefficients, pixels, top, bottom), height, 1)
+    return pixels.reshape(height, width, 3)
+
+
+def from_pixels(pixels: npt.NDArray[np.uint16], planes: list[Plane], codes: Codes) -> None:
+    """Write pixels over the planes that `to_pixels` has read.
+
+    Args:
+        pixels: R'G'B' `(H, W, 3)`, uint16.
+        planes: see `to_pixels`; the planes are overwritten.
+        codes: see `to_pixels`.
+    """
+    height, width = planes[0].shape
+    coefficients = codes.from_rgb.astype(np.float32)
+    coefficients[:, :3] /= _WHITE
+    factors = _factors(planes)
+    before = [plane.copy() for plane in planes[1:]]
+    flat = np.ascontiguousarray(pixels).reshape(height, 3 * width)
+
+    def run(top: int, bottom: int) -> None:
+        _from_pixels(flat, *planes, *before, *factors, coefficients, np.float32(codes.maximum), top, bottom)
+
+    _in_bands(run, planes[1].shape[0], factors[1])
+
+
+def thumbnail_of_planes(planes: list[Plane], codes: Codes, side: int) -> torch.Tensor:
+    """Return a square thumbnail `(1, 3, side, side)` of a frame, float32 in [0, 1].
+
+    The planes are resized before they are converted. This takes a fraction of the time, and only clamping differs.
+    """
+    small = [_shrink(plane, side) for plane in planes]
+    coefficients = torch.from_numpy(codes.to_rgb).float()
+    values = torch.einsum("ck,kyx->cyx", coefficients[:, :3], torch.stack(small)) + coefficients[:, 3, None, None]
+    return values.clamp(0, 1)[None]
+
+
+def _shrink(plane: Plane, side: int) -> torch.Tensor:
+    image = torch.from_numpy(np.ascontiguousarray(plane))[None, None]
+    if plane.dtype != np.uint8:  # only bytes are averaged as integers
+        image = image.float()
+    return resize_image(image, side, side)[0, 0].float()
+
+
+def _factors(planes: list[Plane]) -> tuple[int, int]:
+    """Return how many luma columns and rows belong to one chroma sample."""
+    (height, width), (chroma_height, chroma_width) = planes[0].shape, planes[1].shape
+    return -(-width // chroma_width), -(-height // chroma_height)
+
+
+def _in_bands(run: Callable[[int, int], None], rows: int, rows_per_unit: int) -> None:
+    threads = max(1, min(torch.get_num_threads(), rows * rows_per_unit // _BAND))
+    bounds = [rows * i // threads for i in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda band: run(*band), pairwise(bounds)))
+
+
+@compile_kernel
+def _enlarge_row(plane, y, across, down, row, result):  # type: ignore[no-untyped-def]
+    """Interpolate a chroma plane at all columns of luma row `y`. `row` is memory for one row of chroma."""
+    last_row, last = plane.shape[0] - 1, plane.shape[1] - 1
+    position = np.float32(y) if down == 1 else (np.float32(y) + np.float32(0.5)) / np.float32(down) - np.float32(0.5)
+    position = min(max(position, np.float32(0)), np.float32(last_row))
+    above = np.int64(position)
+    below = min(above + 1, last_row)
+    weight = position - np.float32(above)
+    upper, lower = plane[above], plane[below]
+    for x in range(last + 1):
+        row[x] = np.float32(upper[x]) + weight * (np.float32(lower[x]) - np.float32(upper[x]))
+    width = result.shape[0]
+    if across == 1:
+        for x in range(width):
+            result[x] = row[x]
+    elif across == 2:
+        for x in range(min(last, width // 2)):
+            result[2 * x] = row[x]
+            result[2 * x + 1] = np.float32(0.5) * (row[x] + row[x + 1])
+        for x in range(2 * min(last, width // 2), width):
+            result[x] = row[last]
+    else:
+        for x in range(width):
+            left = min(x // across, last)
+            right = min(left + 1, last)
+            result[x] = row[left] + np.float32((x - left * across) / across) * (row[right] - row[left])
+
+
+@compile_kernel
+def _to_pixels(luma, first, second, across, down, map_, pixels, top, bottom):  # type: ignore[no-untyped-def]
+    """Convert rows `top` to `bottom`."""
+    width = luma.shape[1]
+    row = np.empty(first.shape[1], np.float32)
+    blue, red = np.empty(width, np.float32), np.empty(width, np.float32)
+    half, zero, white = np.float32(0.5), np.float32(0), np.float32(_WHITE)
+    for y in range(top, bottom):
+        _enlarge_row(first, y, across, down, row, blue)
+        _enlarge_row(second, y, across, down, row, red)
+        line, out = luma[y], pixels[y]
+        for channel in range(3):
+            a, b, c, d = map_[channel, 0], map_[channel, 1], map_[channel, 2], map_[channel, 3] + half
+            for x in range(width):
+                value = a * np.float32(line[x]) + b * blue[x] + c * red[x] + d
+                out[3 * x + channel] = np.uint16(np.int32(min(max(value, zero), white)))
+
+
+@compile_kernel
+def _from_pixels(  # type: ignore[no-untyped-def]
+    pixels, luma, first, second, first_before, second_before, across, down, map_, maximum, top, bottom
+):
+    """Convert the luma rows that belong to the chroma rows `top` to `bottom`."""
+    height, width = luma.shape
+    row = np.empty(first.shape[1], np.float32)
+    before = np.empty(width, np.float32)
+    changes = np.empty((2, width), np.float32)
+    half, zero = np.float32(0.5), np.float32(0)
+    for chroma_row in range(top, bottom):
+        start, end = chroma_row * down, min((chroma_row + 1) * down, height)
+        changes[:] = zero
+        for y in range(start, end):
+            line, out = pixels[y], luma[y]
+            a, b, c, d = map_[0, 0], map_[0, 1], map_[0, 2], map_[0, 3] + half
+            for x in range(width):
+                value = a * np.float32(line[3 * x]) + b * np.float32(line[3 * x + 1]) + c * np.float32(line[3 * x + 2])
+                out[x] = np.int32(min(max(value + d, zero), maximum))
+            for plane in range(2):
+                _enlarge_row(first_before if plane == 0 else second_before, y, across, down, row, before)
+                change = changes[plane]
+                a, b, c, d = map_[plane + 1, 0], map_[plane + 1, 1], map_[plane + 1, 2], map_[plane + 1, 3]
+                for x in range(width):
+                    red, green, blue = np.float32(line[3 * x]), np.float32(line[3 * x + 1]), np.float32(line[3 * x + 2])
+                    change[x] += a * red + b * green + c * blue + d - before[x]
+        for plane in range(2):
+            source, target = (first_before, first) if plane == 0 else (second_before, second)
+            change = changes[plane]
+            for x in range(source.shape[1]):
+                total, weights = zero, zero
+                centre = x * across
+                for offset in range(max(1 - across, -centre), min(across, width - centre)):
+                    weight = np.float32(across - abs(offset))
+                    total += weight * change[centre + offset]
+                    weights += weight
+                mean = total / (weights * np.float32(end - start))
+                target[chroma_row, x] = np.int32(
+                    min(max(np.float32(source[chroma_row, x]) + mean + half, zero), maximum)
+                )

@@ -1,0 +1,136 @@
+"""Stylizing of a clip from file to file."""
+
+import signal
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import av
+import torch
+from tqdm import tqdm
+
+from lookcast.inference.jobs import Job
+from lookcast.inference.stylizer import Stylizer
+from lookcast.inference.video.clip import ClipOptions, ClipReader
+from lookcast.inference.video.clip_writer import ClipWriter, write_clip
+from lookcast.inference.video.encoder import EncoderOptions
+from lookcast.inference.video.frames import Frame
+from lookcast.inference.video.look import ClipLook, held_grids, turn_grid
+from lookcast.inference.video.pipeline import Grids, read_ahead, with_grids
+from lookcast.ops.bilateral.dispatch import apply_grid_to_pixels
+
+STEADY = ("smooth", "shot", "off")
+"""Ways to find the grids of a clip over time."""
+
+
+class ClipSettings(NamedTuple):
+    """Settings for stylizing clips.
+
+    Attributes:
+        strength: see `Stylizer.stylize`.
+        steady: `smooth`: grids smoothed over time; `shot`: one grid for each shot; `off`: a grid for each frame alone.
+        reading: options for reading.
+        encoding: options for encoding.
+    """
+
+    strength: float = 1.0
+    steady: str = "smooth"
+    reading: ClipOptions = ClipOptions()
+    encoding: EncoderOptions = EncoderOptions()
+
+
+def stylize_clip(stylizer: Stylizer, job: Job, settings: ClipSettings = ClipSettings()) -> str | None:  # noqa: B008
+    """Stylize a clip. Sound, subtitles, chapters, metadata and the times of the frames are kept.
+
+    At strength 0, the frames are decoded and encoded without any other change. On a terminal, a progress bar is shown.
+
+    Args:
+        stylizer: the stylizer, with its style set.
+        job: the paths. The mask is a mask of all frames, or a folder with one mask for each frame.
+        settings: the settings.
+
+    Returns:
+        Description of the damage if the clip is damaged, otherwise None. The readable part is then written.
+
+    Raises:
+        ClipError: the clip can't be read, or the container of the output can't hold a stream.
+        InputError: the output can't be written, or a setting or a mask is invalid.
+        KeyboardInterrupt: Ctrl-C; the frames so far are kept, see `write_clip`.
+    """
+    look = ClipLook(stylizer, settings.strength, job.mask)
+    with _Interruption() as interruption, ClipReader(job.source, settings.reading, look.side) as source:
+        grids = _grids(look, job, settings) if settings.strength > 0 else None
+        encoded = write_clip(job.target, source.first, source.rate, source, settings.encoding)
+        bar = tqdm(total=source.total, unit="frame", disable=None, desc=job.source.name[:30])
+        with encoded as writer, bar, closing(read_ahead(_render(source, writer, look, grids))) as items:
+            for item in items:
+                if interruption.requested:
+                    raise KeyboardInterrupt
+                if isinstance(item, av.Packet):
+                    writer.copy(item)
+                else:
+                    writer.write(item)
+                    bar.update()
+        return source.damage
+
+
+def _render(source: ClipReader, writer: ClipWriter, look: ClipLook, grids: Grids | None) -> Generator[Any]:
+    """Yield the frames to encode and the packets to copy."""
+    items = read_ahead(source.items())
+    if grids is None:
+        yield from (item.picture if isinstance(item, Frame) else item for item in items)
+        return
+    for item, grid in read_ahead(with_grids(items, grids, look, source.size)):
+        if grid is None:
+            yield item
+            continue
+        pixels = torch.from_numpy(source.pixels(item.picture)).to(grid.device)
+        changed = apply_grid_to_pixels(turn_grid(grid, source.turns)[0], pixels)
+        yield writer.paint(item.picture, changed.cpu().numpy())
+
+
+def _grids(look: ClipLook, job: Job, settings: ClipSettings) -> Grids:
+    """Return the function that finds the grids of the frames; for one grid a shot, read the clip a first time."""
+    if settings.steady == "off":
+        return lambda thumbnails: map(look, thumbnails)
+    from lookcast.inference.video.steady import shot_grids, steady_grids  # type: ignore[import-untyped]
+
+    if settings.steady == "smooth":
+        return lambda thumbnails: steady_grids(thumbnails, look, "smooth")
+    with ClipReader(job.source, settings.reading, look.side) as source:
+        frames = (item for item in source.items() if isinstance(item, Frame))
+        shots = shot_grids(_noted(frames, look, source.size), look)
+    return lambda thumbnails: held_grids(shots, thumbnails)
+
+
+def _noted(frames: Iterator[Frame], look: ClipLook, size: tuple[int, int]) -> Iterator[torch.Tensor]:
+    """Yield the thumbnails of frames, which the look may need for their masks."""
+    for frame in frames:
+        look.note(frame._replace(picture=None), size)
+        yield frame.thumbnail
+
+
+class _Interruption:
+    """Ctrl-C as a request, so that no frame is lost between the encoder and the file; a second Ctrl-C acts at once.
+
+    Attributes:
+        requested: True after Ctrl-C.
+    """
+
+    requested = False
+
+    def __enter__(self) -> "_Interruption":
+        self._in_main = threading.current_thread() is threading.main_thread()  # only there can signals be handled
+        if self._in_main:
+            self._previous = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._in_main:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _note(self, *_: object) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
