@@ -51,6 +51,8 @@ def save_clip(
         voice = container.add_stream("libopus" if path.suffix == ".webm" else "aac", rate=48000) if sound else None
         container.metadata.update(metadata or {})
         container.set_chapters(list(chapters))
+        if not count:
+            container.start_encoding()  # otherwise no file is written
         for number in range(count):
             frame = picture(number, size, pixel_format)
             frame.pts, frame.time_base = (times[number] if times else number * step), time_base

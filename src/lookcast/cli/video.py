@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,18 @@ def add_clips(parser: argparse.ArgumentParser) -> None:
     clips.add_argument("--crf", type=float, metavar="N", help="quality, in the encoder's own terms")
     clips.add_argument("--preset", type=word, help="speed of encoding, in the encoder's own terms")
     clips.add_argument("--deinterlace", action="store_true", help="make whole frames of interlaced fields")
-    clips.add_argument("--rate", type=word, metavar="FPS", help="frames per second of an image sequence (default: 25)")
+    clips.add_argument("--rate", type=rate, metavar="FPS", help="frames per second of an image sequence (default: 25)")
+
+
+def rate(text: str) -> Fraction:
+    """Convert an argument to frames per second, such as 25, 23.976 or 24000/1001."""
+    try:
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        value = Fraction(0)
+    if not 0 < value <= 1000:
+        raise argparse.ArgumentTypeError(f"expected frames per second, such as 25 or 24000/1001, got {text!r}")
+    return value
 
 
 def pick_clips(args: argparse.Namespace) -> "list[Job]":
@@ -71,6 +83,7 @@ def stylize_clips(args: argparse.Namespace, jobs: "list[Job]") -> int:
     from lookcast.inference.video.clip import ClipOptions
     from lookcast.inference.video.encoder import EncoderOptions
     from lookcast.inference.video.frames import ClipError
+    from lookcast.inference.video.sequence import DEFAULT_RATE
     from lookcast.inference.video.stylize import ClipSettings, stylize_clip
 
     settings = ClipSettings(
@@ -78,6 +91,8 @@ def stylize_clips(args: argparse.Namespace, jobs: "list[Job]") -> int:
         args.steady or "smooth",
         ClipOptions(args.max_pixels, args.deinterlace),
         EncoderOptions(args.codec, args.crf, args.preset),
+        args.rate or DEFAULT_RATE,
+        args.quality,
     )
     stylizer = load(args.checkpoint, pick_devices(args.devices)[0], args.precision)
     if args.style:

@@ -20,6 +20,10 @@ from lookcast.inference.video.planes import thumbnail_of_planes, to_pixels
 from lookcast.paths import check_file
 from lookcast.photos.read import MAX_PIXELS
 
+_TOLERANCE = Fraction(1, 2)
+"""Seconds that a Matroska file may be shorter than it claims. Other files state the number of their frames, or claim
+nothing."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -170,7 +174,7 @@ class ClipReader:
 
     def _read(self) -> Iterator[Any]:
         """Yield decoded frames, and the packets of other streams."""
-        lost = 0
+        lost, end = 0, Fraction(0)
         copied = [stream for stream in self.container.streams if stream.type in ("audio", "subtitle")]
         deinterlace = Deinterlacer(self.stream) if self._options.deinterlace else None
         packets = self.container.demux([self.stream, *copied])
@@ -180,6 +184,8 @@ class ClipReader:
             except av.FFmpegError as error:  # the rest of the file can't be read
                 self._note_damage(f"is cut or damaged ({_reason(error)}); what can be read is kept")
                 packet = None
+            if packet is not None and packet.pts is not None:
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
             if packet is not None and packet.stream is not self.stream:
                 if packet.size:  # an empty packet stands for the end of its stream
                     yield packet
@@ -195,6 +201,9 @@ class ClipReader:
                 break
         if deinterlace is not None:
             yield from deinterlace(None)
+        missing = Fraction(self.container.duration or 0, av.time_base) - end
+        if self.container.format.name.startswith("matroska") and missing > max(_TOLERANCE, 2 / self.rate):
+            self._note_damage(f"is cut or damaged: the last {float(missing):.1f} seconds are missing")
         if lost:
             self._note_damage(f"is cut or damaged: {lost} packets can't be decoded; what can be read is kept")
 

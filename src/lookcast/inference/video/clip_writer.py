@@ -17,6 +17,7 @@ from lookcast.inference.video.color import codes_of
 from lookcast.inference.video.encoder import EncoderOptions, configure, pick_encoder, pick_format
 from lookcast.inference.video.frames import ClipError, display_matrix, planar, planes_of
 from lookcast.inference.video.planes import from_pixels
+from lookcast.inference.video.sequence import Still, blank_frame
 from lookcast.inference.video.spare_file import SpareFile
 
 _MUXER_KEYS = ("major_brand", "minor_version", "compatible_brands", "encoder")
@@ -79,6 +80,7 @@ class ClipWriter:
         options: EncoderOptions,
     ) -> None:
         self._target, self._source = target, source
+        self._template, self._blank = picture, 0
         self.count = 0
         self._file = SpareFile(path)
         try:
@@ -89,15 +91,25 @@ class ClipWriter:
             self._file.close()
             raise
 
-    def paint(self, picture: av.VideoFrame, pixels: npt.NDArray[np.uint16]) -> av.VideoFrame:
-        """Return a frame with new R'G'B' pixels `(H, W, 3)`, and with the time and the side data of `picture`.
+    def paint(self, picture: Any, pixels: npt.NDArray[Any] | None) -> av.VideoFrame:
+        """Return a frame to write.
 
-        `picture` may be overwritten.
+        Args:
+            picture: the frame as it was read, whose time and side data are kept. It may be overwritten.
+            pixels: new R'G'B' pixels `(H, W, 3)`; None keeps the pixels of the frame.
         """
-        picture = planar(picture)
-        picture.make_writable()
-        from_pixels(pixels, planes_of(picture), codes_of(picture))
-        return picture
+        if isinstance(picture, Still):
+            pixels = picture.srgb if pixels is None else pixels
+            picture, self._blank = blank_frame(self._template, self._blank), self._blank + 1
+        frame: av.VideoFrame = picture
+        if pixels is None:
+            return frame
+        if pixels.dtype == np.uint8:
+            pixels = pixels.astype(np.uint16) * 257
+        frame = planar(frame)
+        frame.make_writable()
+        from_pixels(pixels, planes_of(frame), codes_of(frame))
+        return frame
 
     def write(self, picture: av.VideoFrame) -> None:
         """Encode a frame.

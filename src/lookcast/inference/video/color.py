@@ -53,8 +53,7 @@ def codes_of(frame: av.VideoFrame) -> Codes:
     check_transfer(frame.color_trc)
     depth = max(component.bits for component in frame.format.components)
     if frame.format.is_rgb:
-        full = frame.color_range != LIMITED
-        return _affine(np.eye(3)[[1, 2, 0]], depth, full, False)
+        return _affine(np.eye(3)[[1, 2, 0]], depth, True, False)  # FFmpeg has R'G'B' in full range only
     matrix = frame.colorspace
     if matrix == _UNSPECIFIED:
         matrix = _BT601_NTSC if frame.height <= _SD_HEIGHT else _BT709

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lookcast.checks import InputError
-from lookcast.inference.jobs import Job, check_distinct, check_distinct_stems, check_place
+from lookcast.inference.jobs import Job, check_distinct, check_distinct_stems, check_place, is_folder
 from lookcast.photos.folder import list_photos
 from lookcast.photos.write import PHOTO_SUFFIXES, check_writable
 
@@ -26,12 +26,13 @@ CLIP_SUFFIXES = (
     ".wmv",
 )
 """Suffixes of the files that count as clips."""
-_PATTERN = re.compile(r"%(0\d)?d")
+PATTERN = re.compile(r"%(?:0\d)?d")
+"""The place of the number in the name of a sequence of images."""
 
 
 def is_pattern(path: Path) -> bool:
     """Return whether a path names a sequence of images, such as `frames/%05d.png`."""
-    return len(_PATTERN.findall(path.name)) == 1 and not path.exists()
+    return len(PATTERN.findall(path.name)) == 1
 
 
 def split_clips(paths: Sequence[Path], out: Path, as_frames: bool) -> tuple[list[Path], list[Path]]:
@@ -53,7 +54,7 @@ def split_clips(paths: Sequence[Path], out: Path, as_frames: bool) -> tuple[list
     """
     clips, photos = [], []
     for path in paths:
-        if path.is_dir():
+        if is_folder(path):
             inside = _clips_in(path)
             has_photos = bool(list_photos(path))
             if has_photos and (as_frames or _is_clip(out)):
@@ -80,10 +81,10 @@ def plan_clips(clips: Sequence[Path], out: Path, masks: Path | None, single: boo
         InputError: `out` is one file for several clips, two clips share an output or a mask, a clip has no mask, or an
             output can't be written.
     """
-    named_as_clip = _is_clip(out) and not out.is_dir()
+    named_as_clip = _is_clip(out) and not is_folder(out)
     if named_as_clip and not single:
         raise InputError(f"{out}: is named like one clip; several clips or a folder need an output folder")
-    if out.suffix.lower() in PHOTO_SUFFIXES and not named_as_clip and not out.is_dir():
+    if out.suffix.lower() in PHOTO_SUFFIXES and not named_as_clip and not is_folder(out):
         raise InputError(f"{out}: is named like a photo; a clip needs the name of a clip, or a folder")
     targets = [out if named_as_clip else out / clip.name for clip in clips]
     for target in targets:
@@ -114,6 +115,6 @@ def _masks_of(clip: Path, masks: Path, single: bool) -> Path:
     if single:
         return masks
     for candidate in (masks / f"{clip.stem}.png", masks / clip.stem):
-        if candidate.exists():
+        if candidate.is_file() or is_folder(candidate):
             return candidate
     raise InputError(f"content-mask: {clip} has no mask, {masks / clip.stem}.png does not exist")

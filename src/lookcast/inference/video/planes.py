@@ -126,6 +126,34 @@ def _enlarge_row(plane, y, across, down, row, result):  # type: ignore[no-untype
 
 
 @compile_kernel
+def _shrink_row(values, across, result):  # type: ignore[no-untyped-def]
+    """Average a row around each chroma sample, with the weights with which `_enlarge_row` interpolates."""
+    width = values.shape[0]
+    inner = 0
+    if across == 1:
+        for x in range(width):
+            result[x] = values[x]
+        return
+    if across == 2:
+        quarter, half = np.float32(0.25), np.float32(0.5)
+        inner = (
+            width - 1
+        ) // 2  # samples 1 to inner - 1, and sample 0 below, have both neighbours or lie at the border
+        for x in range(1, inner):
+            result[x] = quarter * (values[2 * x - 1] + values[2 * x + 1]) + half * values[2 * x]
+    for x in range(result.shape[0]):
+        if 1 <= x < inner:
+            continue
+        total, weights = np.float32(0), np.float32(0)
+        centre = x * across
+        for offset in range(max(1 - across, -centre), min(across, width - centre)):
+            weight = np.float32(across - abs(offset))
+            total += weight * values[centre + offset]
+            weights += weight
+        result[x] = total / weights
+
+
+@compile_kernel
 def _to_pixels(luma, first, second, across, down, map_, pixels, top, bottom):  # type: ignore[no-untyped-def]
     """Convert rows `top` to `bottom`."""
     width = luma.shape[1]
@@ -151,6 +179,7 @@ def _from_pixels(  # type: ignore[no-untyped-def]
     height, width = luma.shape
     row = np.empty(first.shape[1], np.float32)
     before = np.empty(width, np.float32)
+    red, green, blue = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     changes = np.empty((2, width), np.float32)
     half, zero = np.float32(0.5), np.float32(0)
     for chroma_row in range(top, bottom):
@@ -158,28 +187,21 @@ def _from_pixels(  # type: ignore[no-untyped-def]
         changes[:] = zero
         for y in range(start, end):
             line, out = pixels[y], luma[y]
+            for x in range(width):
+                red[x], green[x], blue[x] = line[3 * x], line[3 * x + 1], line[3 * x + 2]
             a, b, c, d = map_[0, 0], map_[0, 1], map_[0, 2], map_[0, 3] + half
             for x in range(width):
-                value = a * np.float32(line[3 * x]) + b * np.float32(line[3 * x + 1]) + c * np.float32(line[3 * x + 2])
-                out[x] = np.int32(min(max(value + d, zero), maximum))
+                out[x] = np.int32(min(max(a * red[x] + b * green[x] + c * blue[x] + d, zero), maximum))
             for plane in range(2):
                 _enlarge_row(first_before if plane == 0 else second_before, y, across, down, row, before)
                 change = changes[plane]
                 a, b, c, d = map_[plane + 1, 0], map_[plane + 1, 1], map_[plane + 1, 2], map_[plane + 1, 3]
                 for x in range(width):
-                    red, green, blue = np.float32(line[3 * x]), np.float32(line[3 * x + 1]), np.float32(line[3 * x + 2])
-                    change[x] += a * red + b * green + c * blue + d - before[x]
+                    change[x] += a * red[x] + b * green[x] + c * blue[x] + d - before[x]
+        scale = np.float32(1 / (end - start))
         for plane in range(2):
             source, target = (first_before, first) if plane == 0 else (second_before, second)
-            change = changes[plane]
+            _shrink_row(changes[plane], across, row)
             for x in range(source.shape[1]):
-                total, weights = zero, zero
-                centre = x * across
-                for offset in range(max(1 - across, -centre), min(across, width - centre)):
-                    weight = np.float32(across - abs(offset))
-                    total += weight * change[centre + offset]
-                    weights += weight
-                mean = total / (weights * np.float32(end - start))
-                target[chroma_row, x] = np.int32(
-                    min(max(np.float32(source[chroma_row, x]) + mean + half, zero), maximum)
-                )
+                value = np.float32(source[chroma_row, x]) + scale * row[x] + half
+                target[chroma_row, x] = np.int32(min(max(value, zero), maximum))
