@@ -1,6 +1,6 @@
 """The look of a clip: the network that predicts a grid from a thumbnail, with the masks of the frames."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -17,13 +17,14 @@ from lookcast.ops.masks import check_aspect
 from lookcast.photos.folder import list_photos
 from lookcast.photos.masks import read_mask
 
-Predict = Callable[[torch.Tensor], torch.Tensor]
+_NOTED = 1024
+"""Number of frames that may be read before the grid of the first of them is predicted."""
 
 
 class ClipLook:
     """The look of a clip, called with the thumbnail `(1, 3, S, S)` of a frame to get its grid `(1, 12, D, GH, GW)`.
 
-    With a mask for each frame, the argument must be the thumbnail of a frame that `note` has got, not a copy.
+    With a mask for each frame, the argument must be the thumbnail of a frame that `note` has got lately, not a copy.
 
     Args:
         stylizer: the stylizer, with its style set.
@@ -44,11 +45,11 @@ class ClipLook:
         self._of_all = masks if masks is not None and not masks.is_dir() else None
         self._of_each = None if masks is None or self._of_all is not None else list_photos(masks)
         self._kept: torch.Tensor | None = None
-        self._frames: dict[int, Frame] = {}
+        self._numbers: dict[int, int] = {}
         self._size = (1, 1)
 
     def note(self, frame: Frame, size: tuple[int, int]) -> None:
-        """Remember a frame until `forget`, because its mask may be needed.
+        """Remember the number of a frame, because its mask may be needed. Only the last `_NOTED` frames are remembered.
 
         Args:
             frame: the frame.
@@ -56,11 +57,10 @@ class ClipLook:
         """
         self._size = size
         if self._of_each is not None:
-            self._frames[id(frame.thumbnail)] = frame
-
-    def forget(self, frame: Frame) -> None:
-        """Forget a frame."""
-        self._frames.pop(id(frame.thumbnail), None)
+            self._numbers.pop(id(frame.thumbnail), None)  # a new entry is the last in the order of the dict
+            self._numbers[id(frame.thumbnail)] = frame.number
+            if len(self._numbers) > _NOTED:
+                del self._numbers[next(iter(self._numbers))]
 
     def __call__(self, thumbnail: torch.Tensor) -> torch.Tensor:
         """Predict a grid, float32 on the device of the stylizer.
@@ -83,7 +83,7 @@ class ClipLook:
     def _mask(self, thumbnail: torch.Tensor) -> torch.Tensor | None:
         """Return the labels of a frame, resized to the size of its thumbnail."""
         if self._of_each is not None:
-            number = self._frames[id(thumbnail)].number
+            number = self._numbers[id(thumbnail)]
             if number >= len(self._of_each):
                 raise ClipError(f"--content-mask: has {len(self._of_each)} masks, and the clip has more frames")
             return self._read(self._of_each[number])

@@ -96,8 +96,6 @@ def with_grids(
     for grid in grids(thumbnails()):
         while not isinstance(waiting[0], Frame):
             yield waiting.popleft(), None
-        frame = waiting.popleft()
-        look.forget(frame)
-        yield frame, grid
+        yield waiting.popleft(), grid
     while waiting:
         yield waiting.popleft(), None

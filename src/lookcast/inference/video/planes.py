@@ -38,9 +38,9 @@ def to_pixels(planes: list[Plane], codes: Codes) -> npt.NDArray[np.uint16]:
     """
     height, width = planes[0].shape
     pixels = np.empty((height, 3 * width), np.uint16)
-    coefficients = (codes.to_rgb * _WHITE).astype(np.float32)
-    factors = _factors(planes)
-    _in_bands(lambda top, bottom: _to_pixels(*planes, *factors, coefficients, pixels, top, bottom), height, 1)
+    coefficients, _ = coefficients_of(codes)
+    factors = chroma_factors(planes)
+    in_bands(lambda top, bottom: read_rows(*planes, *factors, coefficients, pixels, top, bottom, 0), height, 1)
     return pixels.reshape(height, width, 3)
 
 
@@ -53,16 +53,15 @@ def from_pixels(pixels: npt.NDArray[np.uint16], planes: list[Plane], codes: Code
         codes: see `to_pixels`.
     """
     height, width = planes[0].shape
-    coefficients = codes.from_rgb.astype(np.float32)
-    coefficients[:, :3] /= _WHITE
-    factors = _factors(planes)
+    _, coefficients = coefficients_of(codes)
+    factors = chroma_factors(planes)
     before = [plane.copy() for plane in planes[1:]]
     flat = np.ascontiguousarray(pixels).reshape(height, 3 * width)
 
     def run(top: int, bottom: int) -> None:
-        _from_pixels(flat, *planes, *before, *factors, coefficients, np.float32(codes.maximum), top, bottom)
+        write_rows(flat, *planes, *before, *factors, coefficients, np.float32(codes.maximum), top, bottom, 0)
 
-    _in_bands(run, planes[1].shape[0], factors[1])
+    in_bands(run, planes[1].shape[0], factors[1])
 
 
 def thumbnail_of_planes(planes: list[Plane], codes: Codes, side: int) -> torch.Tensor:
@@ -83,13 +82,21 @@ def _shrink(plane: Plane, side: int) -> torch.Tensor:
     return resize_image(image, side, side)[0, 0].float()
 
 
-def _factors(planes: list[Plane]) -> tuple[int, int]:
+def coefficients_of(codes: Codes) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the maps from codes to 16-bit R'G'B' and back, for the kernels."""
+    backward = codes.from_rgb.astype(np.float32)
+    backward[:, :3] /= _WHITE
+    return (codes.to_rgb * _WHITE).astype(np.float32), backward
+
+
+def chroma_factors(planes: list[Plane]) -> tuple[int, int]:
     """Return how many luma columns and rows belong to one chroma sample."""
     (height, width), (chroma_height, chroma_width) = planes[0].shape, planes[1].shape
     return -(-width // chroma_width), -(-height // chroma_height)
 
 
-def _in_bands(run: Callable[[int, int], None], rows: int, rows_per_unit: int) -> None:
+def in_bands(run: Callable[[int, int], None], rows: int, rows_per_unit: int) -> None:
+    """Call `run(top, bottom)` for bands of rows in parallel; a unit stands for `rows_per_unit` rows of pixels."""
     threads = max(1, min(torch.get_num_threads(), rows * rows_per_unit // _BAND))
     bounds = [rows * i // threads for i in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
@@ -154,8 +161,8 @@ def _shrink_row(values, across, result):  # type: ignore[no-untyped-def]
 
 
 @compile_kernel
-def _to_pixels(luma, first, second, across, down, map_, pixels, top, bottom):  # type: ignore[no-untyped-def]
-    """Convert rows `top` to `bottom`."""
+def read_rows(luma, first, second, across, down, map_, pixels, top, bottom, start):  # type: ignore[no-untyped-def]
+    """Convert rows `top` to `bottom` to pixels. The first row of `pixels` is row `start`."""
     width = luma.shape[1]
     row = np.empty(first.shape[1], np.float32)
     blue, red = np.empty(width, np.float32), np.empty(width, np.float32)
@@ -163,7 +170,7 @@ def _to_pixels(luma, first, second, across, down, map_, pixels, top, bottom):  #
     for y in range(top, bottom):
         _enlarge_row(first, y, across, down, row, blue)
         _enlarge_row(second, y, across, down, row, red)
-        line, out = luma[y], pixels[y]
+        line, out = luma[y], pixels[y - start]
         for channel in range(3):
             a, b, c, d = map_[channel, 0], map_[channel, 1], map_[channel, 2], map_[channel, 3] + half
             for x in range(width):
@@ -172,10 +179,10 @@ def _to_pixels(luma, first, second, across, down, map_, pixels, top, bottom):  #
 
 
 @compile_kernel
-def _from_pixels(  # type: ignore[no-untyped-def]
-    pixels, luma, first, second, first_before, second_before, across, down, map_, maximum, top, bottom
+def write_rows(  # type: ignore[no-untyped-def]
+    pixels, luma, first, second, first_before, second_before, across, down, map_, maximum, top, bottom, offset
 ):
-    """Convert the luma rows that belong to the chroma rows `top` to `bottom`."""
+    """Convert the rows that belong to the chroma rows `top` to `bottom`. The first row of `pixels` is row `offset`."""
     height, width = luma.shape
     row = np.empty(first.shape[1], np.float32)
     before = np.empty(width, np.float32)
@@ -186,7 +193,7 @@ def _from_pixels(  # type: ignore[no-untyped-def]
         start, end = chroma_row * down, min((chroma_row + 1) * down, height)
         changes[:] = zero
         for y in range(start, end):
-            line, out = pixels[y], luma[y]
+            line, out = pixels[y - offset], luma[y]
             for x in range(width):
                 red[x], green[x], blue[x] = line[3 * x], line[3 * x + 1], line[3 * x + 2]
             a, b, c, d = map_[0, 0], map_[0, 1], map_[0, 2], map_[0, 3] + half

@@ -15,11 +15,13 @@ from lookcast.inference.jobs import Job, is_folder
 from lookcast.inference.stylizer import Stylizer
 from lookcast.inference.video.clip import ClipOptions, ClipReader
 from lookcast.inference.video.clip_writer import ClipWriter, write_clip
+from lookcast.inference.video.color import codes_of
 from lookcast.inference.video.encoder import EncoderOptions
-from lookcast.inference.video.frames import Frame
+from lookcast.inference.video.frames import Frame, planar, planes_of
 from lookcast.inference.video.jobs import CLIP_SUFFIXES, is_pattern
 from lookcast.inference.video.look import ClipLook, held_grids, turn_grid
 from lookcast.inference.video.pipeline import Grids, read_ahead, with_grids
+from lookcast.inference.video.restyle import restyle
 from lookcast.inference.video.sequence import DEFAULT_RATE, SequenceReader, SequenceWriter, write_sequence
 from lookcast.ops.bilateral.dispatch import apply_grid_to_pixels
 from lookcast.processes import usable_cores
@@ -111,16 +113,27 @@ def _render(source: Source, writer: ClipWriter | SequenceWriter, look: ClipLook,
         if grid is None:
             yield item
             continue
+        grid = turn_grid(grid, source.turns)[0]
+        if isinstance(writer, ClipWriter) and isinstance(item.picture, av.VideoFrame) and grid.device.type == "cpu":
+            yield _restyled(item.picture, grid)
+            continue
         pixels = torch.from_numpy(source.pixels(item.picture)).to(grid.device)
-        changed = apply_grid_to_pixels(turn_grid(grid, source.turns)[0], pixels)
-        yield writer.paint(item.picture, changed.cpu().numpy())
+        yield writer.paint(item.picture, apply_grid_to_pixels(grid, pixels).cpu().numpy())
+
+
+def _restyled(picture: av.VideoFrame, grid: torch.Tensor) -> av.VideoFrame:
+    """Return a frame after its grid, in the memory of `picture` if possible."""
+    frame = planar(picture)
+    frame.make_writable()
+    restyle(planes_of(frame), codes_of(frame), grid)
+    return frame
 
 
 def _grids(look: ClipLook, job: Job, settings: ClipSettings) -> Grids:
     """Return the function that finds the grids of the frames; for one grid a shot, read the clip a first time."""
     if settings.steady == "off":
         return lambda thumbnails: map(look, thumbnails)
-    from lookcast.inference.video.steady import shot_grids, steady_grids  # type: ignore[import-untyped]
+    from lookcast.inference.video.steady import shot_grids, steady_grids
 
     if settings.steady == "smooth":
         return lambda thumbnails: steady_grids(thumbnails, look, "smooth")
@@ -133,7 +146,7 @@ def _grids(look: ClipLook, job: Job, settings: ClipSettings) -> Grids:
 def _noted(frames: Iterator[Frame], look: ClipLook, size: tuple[int, int]) -> Iterator[torch.Tensor]:
     """Yield the thumbnails of frames, which the look may need for their masks."""
     for frame in frames:
-        look.note(frame._replace(picture=None), size)
+        look.note(frame, size)
         yield frame.thumbnail
 
 
