@@ -59,6 +59,19 @@ class TestFit:
         run("stylize", photo, "--style", style, "-o", tmp_path / "plain.png")
         assert np.abs(pixels(tmp_path / "out.png") - pixels(tmp_path / "plain.png")).mean() > 2
 
+    def test_pixels(self, run, files, tmp_path):
+        photo, style = files
+        options = ("--method", "pixels", "--steps", 15, "--every", 10, "fit.tolerance=0", "-o", tmp_path / "out.png")
+        code, out, err = run("fit", photo, "--style", style, *options, *SMALL)
+        assert (code, out) == (0, f"{tmp_path / 'out.png'}\n")
+        assert re.search(r"^lookcast: 30 of 30 steps \(all steps made\), loss ", err, re.MULTILINE)
+        assert pixels(tmp_path / "out.png").shape == pixels(photo).shape
+        pictures = sorted((tmp_path / "out_steps").iterdir())
+        assert [path.name for path in pictures] == [f"step_00{number}0.png" for number in range(4)]
+        start, *_, end = (pixels(path) for path in pictures)
+        assert np.abs(end - start).mean() > 5
+        assert np.abs(pixels(tmp_path / "out.png") - pixels(photo)).mean() > 5
+
     def test_saved_look(self, run, files, tmp_path):
         photo, style = files
         look = tmp_path / "look.safetensors"
@@ -82,6 +95,18 @@ class TestFit:
         assert "out_steps: is not empty" in err
         assert run("fit", photo, "--style", style, *again, "--overwrite")[0] == 0
 
+    def test_precision(self, run, files, tmp_path, monkeypatch):
+        photo, style = files
+        seen = []
+        monkeypatch.setattr(
+            "lookcast.inference.stylizer.bfloat16_is_faster", lambda device: seen.append(device) or True
+        )
+        for precision in ("auto", "float32"):
+            options = ("--precision", precision, "-o", tmp_path / f"{precision}.png", *SMALL)
+            assert run("fit", photo, "--style", style, "--steps", 1, *options)[0] == 0
+        assert len(seen) == 1  # with float32, no device is asked
+        assert not np.array_equal(pixels(tmp_path / "auto.png"), pixels(tmp_path / "float32.png"))
+
     def test_settings(self, run, files, tmp_path):
         photo, style = files
         outputs = []
@@ -101,6 +126,10 @@ class TestFit:
             (["fit=null"], "must be a string or a list"),
             (["--strength", "0"], "--strength: expected a number above 0"),
             (["--save-look", "look.pt"], "--save-look writes a file whose name ends with .safetensors"),
+            (["--method", "pixels", "--from", "identity"], "--from: needs --method grid"),
+            (["--method", "pixels", "--save-look", "look.safetensors"], "--save-look: needs --method grid"),
+            (["--method", "pixels", "fit.smooth_radius=-1"], "smooth_radius: expected an integer from 0 to 1000"),
+            (["--method", "paper", "fit.encoder.weights=missing.pth"], "missing.pth"),
             (["fit.loss.style_weight=-1"], "style_weight: expected at least 0, got -1"),
             (["extra.png"], "extra.png: expected one photo, then settings KEY=VALUE"),
         ],

@@ -12,6 +12,7 @@ from lookcast.evaluation.evaluate_pairs import evaluate_pairs, ready_outputs, st
 from lookcast.evaluation.pair_folder import find_pairs, read_pair
 from lookcast.evaluation.scoring import Scorer, show
 from lookcast.inference.stylizer import Stylizer
+from lookcast.photos.masks import read_mask
 from lookcast.photos.read import read_photo, to_tensor
 from lookcast.segmenters import ClusterSegmenter
 from lookcast.segmenters.auto_masks import AutoMasks
@@ -176,7 +177,7 @@ class Recorder(Stylizer):
         super().__init__(MeanColor(), {}, "cpu")
         self.given = []
 
-    def stylize(self, content, style, content_mask, style_mask):
+    def stylize(self, content, style, content_mask, style_mask, refine):
         self.given.append((content, style, content_mask, style_mask))
         return content // 2
 
@@ -233,6 +234,28 @@ class TestStylizedOutputs:
         expected = stylizer.stylize(content, **AutoMasks(segmenter, [style])(content))
         assert np.array_equal(output.pixels, expected)
         assert not np.array_equal(expected, stylizer.stylize(content, style))
+
+    @pytest.mark.parametrize("segmenter", [None, ClusterSegmenter()])
+    def test_refine(self, folder, segmenter):
+        stylizer, files = Stylizer(universal_look(), {}, "cpu"), find_pairs(folder)[0]
+        plain, refined = (
+            stylized_outputs(stylizer, segmenter=segmenter, refine=steps)(files).pixels for steps in (0, 2)
+        )
+        content, style = read_photo(files.content).pixels, read_photo(files.style).pixels
+        if segmenter is None:
+            masks = [
+                read_mask(path, photo.shape[:2])
+                for path, photo in ((files.content_mask, content), (files.style_mask, style))
+            ]
+            expected = stylizer.stylize(content, style, *masks, refine=2)
+        else:
+            expected = stylizer.stylize(content, **AutoMasks(segmenter, [style])(content), refine=2)
+        assert np.array_equal(refined, expected)
+        assert not np.array_equal(refined, plain)
+
+    def test_rejects_refine_for_a_fixed_style(self):
+        with pytest.raises(InputError, match=r"^refine: the .* generator has a fixed style$"):
+            stylized_outputs(Stylizer(look(), {}, "cpu"), refine=1)
 
     def test_rejects_automatic_masks_for_a_fixed_style(self):
         with pytest.raises(

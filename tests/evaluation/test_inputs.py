@@ -127,7 +127,9 @@ class TestOptions:
         said = f"lookcast: error: max_side: expected a positive number of pixels, got {max_side}\n"
         assert (code, out, err) == (2, "", said)
 
-    @pytest.mark.parametrize("option", [("--max-side", 0), ("--max-side", 100), ("--device", "cpu"), ("--no-masks",)])
+    @pytest.mark.parametrize(
+        "option", [("--max-side", 0), ("--max-side", 100), ("--device", "cpu"), ("--no-masks",), ("--refine", 0)]
+    )
     def test_rejects_options_that_do_not_count(self, tmp_path, run, option):
         code, out, err = run("--outputs", save_outputs(tmp_path / "outputs"), *option)
         said = f"lookcast: error: {option[0]}: sets how a checkpoint stylizes, but --outputs are scored unchanged\n"

@@ -98,38 +98,51 @@ class TestRegionShares:
         torch.testing.assert_close(out.sum(1), torch.ones(2, 4, CELLS, CELLS).double(), rtol=0, atol=1e-9)
 
     def test_known_value(self):
-        # Two halves, all pixels in step 3 of 8. Two rounds of [1 2 1] / 4 make [1 4 6 4 1] / 16, along the depth and
-        # across the border between columns 7 and 8; then a tenth of the unblurred cell is added.
+        # Two halves, all pixels in step 3 of 8. Three rounds of [1 2 1] / 4 make [1 6 15 20 15 6 1] / 64, along the
+        # depth and across the border between columns 7 and 8; then .005 of the unblurred cell is added.
         shares = torch.zeros(1, 8, PLACES, PLACES).double()
         shares[:, 3] = 1
         left = region_shares(shares, halves())[0, 0]
-        kernel = torch.tensor([0, 1, 4, 6, 4, 1, 0, 0]).double() / 16
-        across = torch.tensor([16] * 6 + [15, 11, 5, 1] + [0] * 6).double() / 16
+        kernel = torch.tensor([1, 6, 15, 20, 15, 6, 1, 0]).double() / 64
+        across = torch.tensor([64] * 5 + [63, 57, 42, 22, 7, 1] + [0] * 5).double() / 64
         here = torch.tensor([1] * 8 + [0] * 8).double()
-        expected = (across * kernel[:, None] + 0.1 * here) / (kernel[:, None] + 0.1)
+        expected = (across * kernel[:, None] + 0.005 * here) / (kernel[:, None] + 0.005)
         torch.testing.assert_close(left, expected[:, None].expand(8, CELLS, CELLS), rtol=0, atol=1e-9)
 
     def test_withoutblur_volume(self):
-        # Each step keeps its own pixels and a tenth of the pixels of the cell.
+        # Each step keeps its own pixels and .005 of the pixels of the cell.
         shares, mask = torch.zeros(1, 2, PLACES, PLACES).double(), torch.zeros(1, 2, PLACES, PLACES).double()
         shares[:, 0], mask[:, 1] = 1, 1
         shares[..., :2, :4], mask[..., :2, :4] = shares[..., :2, :4].flip(1), mask[..., :2, :4].flip(1)
         out = region_shares(shares, mask, rounds=0)[0, :, :, 0, 0]  # half of the first cell: region 0, step 1
-        torch.testing.assert_close(out[0], torch.tensor([0.8 / 9.6, 8.8 / 9.6], dtype=torch.float64), rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            out[0], torch.tensor([0.04 / 8.08, 8.04 / 8.08], dtype=torch.float64), rtol=0, atol=1e-9
+        )
 
     def test_unlabelled_is_zero(self):
         mask = halves()
         mask[..., : PLACES // 2, :] = 0
         out = region_shares(rand(1, 3, PLACES, PLACES).softmax(1), mask).sum(1)
-        assert not out[:, :, :6].any()  # two cells' reach of the blur from the labelled half
-        torch.testing.assert_close(out[:, :, 6:], torch.ones_like(out[:, :, 6:]), rtol=0, atol=1e-3)
+        assert not out[:, :, :5].any()  # the blur reaches three cells beyond the labelled half
+        torch.testing.assert_close(out[:, :, 5:], torch.ones_like(out[:, :, 5:]), rtol=0, atol=1e-3)
 
     def test_steps_without_pixels_are_taken_from_the_cell(self):
         shares = torch.zeros(1, 8, PLACES, PLACES).double()
         shares[:, 0] = 1
         out = region_shares(shares, halves())
-        torch.testing.assert_close(out[:, :, 3:, :, :], out[:, :, 7:].expand(-1, -1, 5, -1, -1), rtol=0, atol=1e-12)
+        torch.testing.assert_close(out[:, :, 4:, :, :], out[:, :, 7:].expand(-1, -1, 4, -1, -1), rtol=0, atol=1e-12)
         torch.testing.assert_close(out[0, 0, 7, 0], torch.tensor([1.0] * 8 + [0.0] * 8).double(), rtol=0, atol=1e-9)
+
+    def test_a_bright_sky_over_a_dark_skyline_keeps_its_share(self):
+        # The left half is a bright sky, the right half a dark building, in two regions. In the first cells of the
+        # building, the step of the sky belongs to the sky.
+        mask = halves()
+        shares = torch.zeros(1, 8, PLACES, PLACES).double()
+        shares[:, 7], shares[:, 0] = mask[:, 0], mask[:, 1]
+        out = region_shares(shares, mask)
+        assert out[0, 0, 7, :, 8].min() > 0.95
+        assert out[0, 0, 7, :, 9].min() > 0.9
+        assert out[0, 1, 0, :, 8:].min() > 0.95
 
 
 class TestReadPhoto:

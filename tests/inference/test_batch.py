@@ -1,4 +1,6 @@
 import logging
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -6,12 +8,13 @@ import torch
 from PIL import Image
 
 from lookcast.checks import InputError
+from lookcast.fitting.look_fit import LookFit
 from lookcast.inference.batch import stylize_files
 from lookcast.inference.jobs import plan_jobs
 from lookcast.inference.photo_files import read_styles
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.read import read_photo
-from tests.looks import MeanColor, Negative, assert_same_levels, look
+from tests.looks import MeanColor, Negative, assert_same_levels, look, universal_look
 from tests.photo_files import save_photo
 from tests.runs import GREEN, save_mask
 
@@ -105,6 +108,28 @@ class TestStylizeFiles:
         with pytest.raises(InputError, match=r"can't be written"):
             stylize_files([stylizer], jobs, workers=2)
         assert stylizer.count < 20
+
+    def test_interrupted_refinement(self, tmp_path, monkeypatch):
+        photos = [save_photo(tmp_path / "in" / f"{i}.png") for i in range(4)]
+        stylizer = Stylizer(universal_look(), {}, "cpu")
+        stylizer.set_style(read_styles([save_photo(tmp_path / "style.png", "coffee")]))
+        states = []
+
+        def interrupt(state):
+            states.append(state.step)
+            if len(states) == 6:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        endless = LookFit(steps=10_000, max_side=64, tolerance=0.0, on_step=interrupt)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores SIGINT
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                stylize_files([stylizer], plan_jobs(photos, tmp_path / "out"), workers=2, refine=endless)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert 6 <= len(states) < 200  # all steps of one photo would be 10,000
+        assert not list(tmp_path.glob("out/*"))
+        assert endless.on_step is interrupt
 
     @pytest.mark.parametrize("workers", [0, -2])
     def test_rejects_no_worker(self, universal, workers):

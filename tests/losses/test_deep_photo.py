@@ -180,6 +180,28 @@ class TestDeepPhotoLoss:
         assert totals["unknown"].color > 0
         assert totals["known"].content == totals["unknown"].content
 
+    def test_targets_serve_many_outputs(self):
+        loss = _loss(WEIGHTS)
+        image, style, output, image_features, output_features, style_features = _case()
+        masks = _halves(8, 9).repeat(2, 1, 1, 1), _halves(10, 7)
+        torch.manual_seed(0)
+        targets = loss.targets(style, style_features, masks[1])
+        for factor in (1.0, 0.5):
+            changed = output._replace(image=factor * output.image), {"a": factor * output_features["a"]}
+            compared = image_features, changed[1]
+            torch.manual_seed(0)
+            expected = loss(image, style, changed[0], *compared, style_features, *masks, truth=_truth())
+            assert loss.compare(image, changed[0], *compared, targets, masks[0], _truth()) == expected
+        assert expected.style > 0
+        assert expected.color > 0
+
+    def test_targets_of_weight_zero_are_not_computed(self):
+        _, style, _, _, _, features = _case()
+        assert _loss({"gamut": 1.0}).targets(style, features) == (None, None)
+        loss = _loss(WEIGHTS, style_share_with_truth=0.0)
+        assert loss.targets(style, features, truth_known=True) == (None, None)
+        assert None not in loss.targets(style, features)
+
     @pytest.mark.parametrize("share", [-0.1, float("nan")])
     def test_rejects_a_negative_share(self, share):
         with pytest.raises(InputError, match=f"^style_share_with_truth: expected at least 0, got {share:g}$"):

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lookcast.cli.options import SEGMENTERS
+from lookcast.cli.options import SEGMENTERS, steps
 
 
 def evaluate(argv: list[str]) -> int:
@@ -32,9 +32,12 @@ def evaluate(argv: list[str]) -> int:
     else:
         stylizer = load(args.checkpoint, "auto" if args.device is None else args.device)
         segmenter = None if args.auto_masks is None else open_segmenter(args.auto_masks)
-        source, checkpoint = stylized_outputs(stylizer, args.masks, args.max_side, segmenter), stylizer.header
+        refine = 0 if args.refine is None else args.refine
+        source = stylized_outputs(stylizer, args.masks, args.max_side, segmenter, refine)
+        checkpoint = stylizer.header
         config |= {"checkpoint": UNIVERSAL if args.checkpoint is None else args.checkpoint, "masks": args.masks}
-        config |= {"auto_masks": args.auto_masks, "max_side": args.max_side, "device": str(stylizer.device)}
+        config |= {"auto_masks": args.auto_masks, "max_side": args.max_side, "refine": refine}
+        config |= {"device": str(stylizer.device)}
     encoder, description = open_encoder(args.pairs, args.teacher)
     results, skipped = evaluate_pairs(pairs, source, encoder, args.out)
     report = build_report(results, skipped, config, checkpoint, description)
@@ -54,6 +57,7 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.outputs is None:
         return
     given = {"--max-side": args.max_side, "--device": args.device, "--auto-masks": args.auto_masks}
+    given |= {"--refine": args.refine}
     given |= {"--no-masks": None if args.masks else True}
     for option, value in given.items():
         if value is not None:
@@ -94,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         metavar="PX",
         help="shrink contents to this longer side before stylizing (default: full size)",
+    )
+    parser.add_argument(
+        "--refine",
+        type=steps,
+        metavar="N",
+        help="make N optimisation steps on each pair after the prediction (default: 0)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="score only the first N pairs")
     parser.add_argument(

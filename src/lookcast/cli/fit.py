@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lookcast.cli.options import add_look, add_overwrite, count, parse_intermixed, path, word
+from lookcast.cli.options import add_look, add_overwrite, add_precision, count, parse_intermixed, path, word
 from lookcast.cli.pairing import add_files, add_masks, check_files, check_masks, open_auto_masks
 from lookcast.cli.streams import say, set_up_logging
 
 if TYPE_CHECKING:
     from lookcast.fitting.look_fit import FitState, LookFit
 
+METHODS = ("grid", "pixels", "paper")
+"""The files of conf/fit/."""
 PICTURE = "step_{:04d}.png"
 """Name of the picture after a number of steps."""
 
@@ -32,6 +34,10 @@ def fit(argv: list[str]) -> int:
     if check_strength(args.strength) == 0:
         raise InputError("--strength: expected a number above 0, because 0 changes nothing")
     check_masks(args)
+    if args.method != "grid":
+        for option, value in (("--from", args.start), ("--save-look", args.save_look)):
+            if value is not None:
+                raise InputError(f"{option}: needs --method grid")
     if not args.style:
         raise InputError("--style: a fit needs a style photo")
     content = Path(args.content[0])
@@ -43,8 +49,8 @@ def fit(argv: list[str]) -> int:
     further = _further_files(args.save_look, None if args.every is None else pictures, args.overwrite)
     check_files(args, jobs, further)
     files = FileOptions(args.quality, args.subsampling, args.max_pixels, args.lenient)
-    look_fit = _look_fit(args.content[1:], args.steps, args.start)
-    stylizer = load(args.checkpoint, args.device)
+    look_fit = _look_fit(args.content[1:], args.method, args.steps, args.start)
+    stylizer = load(args.checkpoint, args.device, args.precision)
     styles = read_styles(args.style, args.style_mask, args.weights, args.max_pixels)
     stylizer.set_style(styles)
     auto_masks = open_auto_masks(args, styles)
@@ -80,7 +86,7 @@ def _further_files(look: Path | None, pictures: Path | None, overwrite: bool) ->
     return further
 
 
-def _look_fit(settings: list[str], steps: int | None, start: str | None) -> "LookFit":
+def _look_fit(settings: list[str], method: str, steps: int | None, start: str | None) -> "LookFit":
     """Compose `conf/fit.yaml` with the overrides of the command line, and return the fit.
 
     Raises:
@@ -101,7 +107,7 @@ def _look_fit(settings: list[str], steps: int | None, start: str | None) -> "Loo
             raise InputError(f"{setting}: expected one photo, then settings KEY=VALUE such as fit.steps=100")
         if steps is not None and setting.startswith("fit.steps="):
             raise InputError(f"{setting}: given together with --steps")
-    overrides = [*settings, *([] if steps is None else [f"fit.steps={steps}"])]
+    overrides = [f"fit={method}", *settings, *([] if steps is None else [f"fit.steps={steps}"])]
     overrides += [] if start is None else [f"fit.start={start}"]
     try:
         with initialize_config_dir(str(shipped("conf")), version_base="1.3"):
@@ -201,7 +207,8 @@ def _parser() -> argparse.ArgumentParser:
         usage="%(prog)s CONTENT --style PHOTO [OPTION ...] -o OUT [KEY=VALUE ...]",
         description="Give one photo the look of another by optimisation, as Deep Photo Style Transfer does: from the "
         "prediction of the universal look, with the losses of the training. Takes seconds instead of a fraction of a "
-        "second, and comes closer to the style. Ctrl-C writes the result so far.",
+        "second, and comes closer to the style. --method pixels is the paper's own method. Ctrl-C writes the result so "
+        "far.",
         epilog="KEY=VALUE sets any setting of conf/fit.yaml, such as fit.loss.style_weight=3. Exit code: 0; 1 when the "
         "photo is damaged; 2 for bad input; 130 after Ctrl-C, with the result so far.",
     )
@@ -211,7 +218,16 @@ def _parser() -> argparse.ArgumentParser:
     add_look(parser)
     add_masks(parser)
     parser.add_argument("-o", "--out", type=path, required=True, help="file to write, or a folder")
-    parser.add_argument("--steps", type=count, metavar="N", help="largest number of steps")
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default="grid",
+        help="grid (default): optimise a bilateral grid; pixels: optimise the pixels, as the paper does, in minutes; "
+        "paper: pixels with VGG-19 and the weights of the paper",
+    )
+    parser.add_argument(
+        "--steps", type=count, metavar="N", help="largest number of steps; with pixels, of each of the two stages"
+    )
     parser.add_argument(
         "--from",
         dest="start",
@@ -227,5 +243,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="auto", type=word, help="auto (default: a GPU, else the CPU), cpu, cuda:1")
     add_files(parser)
+    add_precision(parser)
     add_overwrite(parser)
     return parser

@@ -64,6 +64,16 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="allow overwriting an input file")
 
 
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--precision` of the prediction."""
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32"),
+        default="auto",
+        help="float32: equal within 1 of 255 on all machines; auto (default): faster, less exact by 0.1 of 255",
+    )
+
+
 def parse_intermixed(
     parser: argparse.ArgumentParser, argv: Sequence[str], positional: str, convert: Callable[[str], Path | str] = path
 ) -> argparse.Namespace:

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from lookcast.cli.options import add_look, add_overwrite, count, parse_intermixed, path, steps, word
+from lookcast.cli.options import add_look, add_overwrite, add_precision, count, parse_intermixed, path, steps, word
 from lookcast.cli.pairing import add_files, add_masks, check_files, check_masks, open_auto_masks
 from lookcast.cli.streams import say, set_up_logging
 from lookcast.cli.video import add_clips, pick_clips, stylize_clips
@@ -120,12 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         help="after the prediction, make N optimisation steps on each photo; 10 take about a second (default: 0)",
     )
     add_files(parser)
-    parser.add_argument(
-        "--precision",
-        choices=("auto", "float32"),
-        default="auto",
-        help="float32: equal within 1 of 255 on all machines; auto (default): faster, less exact by 0.1 of 255",
-    )
+    add_precision(parser)
     parser.add_argument(
         "--jobs", type=count, metavar="N", help="number of photos at a time (default: one for each core, at most 8)"
     )

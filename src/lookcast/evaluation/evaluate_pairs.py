@@ -98,7 +98,11 @@ def ready_outputs(folder: Path) -> OutputSource:
 
 
 def stylized_outputs(
-    stylizer: Stylizer, use_masks: bool = True, max_side: int | None = None, segmenter: Segmenter | None = None
+    stylizer: Stylizer,
+    use_masks: bool = True,
+    max_side: int | None = None,
+    segmenter: Segmenter | None = None,
+    refine: int = 0,
 ) -> OutputSource:
     """Return an `OutputSource` that stylizes the content of each pair with a checkpoint.
 
@@ -111,14 +115,18 @@ def stylized_outputs(
         max_side: maximum length of the content's longer side, in pixels. Larger contents are shrunk before
             stylization. None keeps the full size.
         segmenter: finds automatic masks, which replace the masks of the pair. None uses no automatic masks.
+        refine: number of optimisation steps after the prediction; see `Stylizer.stylize`.
 
     Raises:
-        InputError: `max_side` is not positive, or a checkpoint with a fixed style gets a segmenter.
+        InputError: `max_side` is not positive, or a checkpoint with a fixed style gets a segmenter or
+            `refine`.
     """
     if segmenter is not None and not stylizer.generator.takes_style:
         raise InputError(
             f"segmenter (--auto-masks): the {stylizer.generator.name} generator has a fixed style and takes no masks"
         )
+    if refine and not stylizer.generator.takes_style:
+        raise InputError(f"refine: the {stylizer.generator.name} generator has a fixed style")
     if max_side is not None and max_side < 1:
         raise InputError(f"max_side: expected a positive number of pixels, got {max_side}")
 
@@ -131,13 +139,13 @@ def stylized_outputs(
             style = read_srgb(files.style)
             if segmenter is not None:
                 start = time.perf_counter()
-                pixels = stylizer.stylize(content, **AutoMasks(segmenter, [style])(content))
+                pixels = stylizer.stylize(content, **AutoMasks(segmenter, [style])(content), refine=refine)
                 return Output(pixels, time.perf_counter() - start)
             if use_masks and files.content_mask is not None and files.style_mask is not None:
                 content_mask = read_mask(files.content_mask, content.shape[:2])
                 style_mask = read_mask(files.style_mask, style.shape[:2])
         start = time.perf_counter()
-        pixels = stylizer.stylize(content, style, content_mask, style_mask)
+        pixels = stylizer.stylize(content, style, content_mask, style_mask, refine=refine)
         return Output(pixels, time.perf_counter() - start)
 
     return stylize

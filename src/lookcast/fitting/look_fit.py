@@ -125,26 +125,54 @@ class LookFit:
             start = full_precision(predicted.detach().clone())
             if self.start == "identity":
                 start = identity_grid(1, *start.shape[2:]).to(start)
-            run = _Run(self, pair, start)
-            with suppress(_LastStep):
-                # L-BFGS ends when its line search fails, so it starts again without history while this helps.
-                while run.improves():
-                    run.minimise()
-            return run.state
+            changes = [_zeros(start, cells) for cells in self.cells]
+
+            def evaluate() -> tuple[torch.Tensor, LossTerms]:
+                grid = start + _sum(changes, start.shape[2:])
+                return grid, pair.terms(grid)
+
+            return Descent(self, changes, evaluate, pair.content).run()
 
 
 class _LastStep(Exception):  # noqa: N818, no error
     """Raised by the function that L-BFGS evaluates, because L-BFGS has no other way to end."""
 
 
-class _Run:
-    """One fit: counts the steps, and keeps the grid with the lowest loss."""
+class Descent:
+    """One minimisation by L-BFGS: counts the steps, and keeps the grid with the lowest loss.
 
-    def __init__(self, fit: LookFit, pair: PairLoss, start: torch.Tensor) -> None:
-        self.fit, self.pair, self.start = fit, pair, start
-        self.changes = [_zeros(start, cells) for cells in fit.cells]
+    Args:
+        fit: the fit, whose steps, history, tolerance and `on_step` are used.
+        variables: the tensors to optimise.
+        evaluate: function that returns the grid `(1, 12, D, GH, GW)` of the current variables, and its loss terms.
+        content: the shrunk content photo, for the states.
+        first: number of steps that were made before this minimisation.
+        total: largest number of steps with those of other minimisations; None for `fit.steps`.
+    """
+
+    def __init__(
+        self,
+        fit: LookFit,
+        variables: list[torch.Tensor],
+        evaluate: Callable[[], tuple[torch.Tensor, LossTerms]],
+        content: torch.Tensor,
+        first: int = 0,
+        total: int | None = None,
+    ) -> None:
+        self.fit, self.variables, self.evaluate, self.content = fit, variables, evaluate, content
+        self.first, self.total = first, fit.steps if total is None else total
         self.lowest: list[float] = []  # the lowest loss so far, after each evaluation
         self.before = math.inf  # the lowest loss at the last call of `improves`
+        self.stopped = False
+        """True if `on_step` has ended the fit."""
+
+    def run(self) -> FitState:
+        """Minimise the loss; return the state after the last step."""
+        with suppress(_LastStep):
+            # L-BFGS ends when its line search fails, so it starts again without history while this helps.
+            while self.improves():
+                self.minimise()
+        return self.state
 
     def improves(self) -> bool:
         """Return whether the loss fell since the last call; True at the first call."""
@@ -155,7 +183,7 @@ class _Run:
     def minimise(self) -> None:
         """Run L-BFGS from the current changes until it ends."""
         optimizer = torch.optim.LBFGS(
-            self.changes,
+            self.variables,
             max_iter=self.fit.steps + 1,
             max_eval=self.fit.steps + 1,
             history_size=self.fit.history,
@@ -166,8 +194,7 @@ class _Run:
 
         def evaluate() -> torch.Tensor:
             optimizer.zero_grad()
-            grid = self.start + _sum(self.changes, self.start.shape[2:])
-            terms = self.pair.terms(grid)
+            grid, terms = self.evaluate()
             if not self.lowest and not terms.total.isfinite():
                 raise InputError(f"loss: {float(terms.total.detach())} at the start of the fit")
             self._record(grid, terms)
@@ -183,11 +210,11 @@ class _Run:
         fit, step, total = self.fit, len(self.lowest), float(terms.total.detach())
         if not self.lowest or total < self.lowest[-1]:
             shown = LossTerms(*(term.detach() for term in terms))
-            self.state = FitState(step, fit.steps, grid.detach(), shown, self.pair.content)
-        self.state = self.state._replace(step=step)
+            self.state = FitState(step, self.total, grid.detach(), shown, self.content)
+        self.state = self.state._replace(step=self.first + step)
         self.lowest.append(float(self.state.terms.total))
-        stopped = fit.on_step is not None and fit.on_step(self.state)
-        if stopped or step >= fit.steps or self._settled():
+        self.stopped = fit.on_step is not None and bool(fit.on_step(self.state))
+        if self.stopped or step >= fit.steps or self._settled():
             raise _LastStep
 
     def _settled(self) -> bool:

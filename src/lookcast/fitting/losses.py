@@ -3,16 +3,16 @@
 from lookcast.losses.color import ColorLoss
 from lookcast.losses.content import ContentLoss
 from lookcast.losses.deep_photo import DeepPhotoLoss
-from lookcast.losses.photorealism import GuidedPenalty
+from lookcast.losses.photorealism import GuidedPenalty, MattingPenalty
 from lookcast.losses.style import SegmentedStyleLoss
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
 
 def grid_loss(
-    style_weight: float = 2.0,
-    color_weight: float = 0.05,
-    photorealism_weight: float = 2500.0,
+    style_weight: float = 1.4,
+    color_weight: float = 0.07,
+    photorealism_weight: float = 3000.0,
     smoothness_weight: float = 5.0,
     gamut_weight: float = 50.0,
     flatness_weight: float = 2000.0,
@@ -34,4 +34,31 @@ def grid_loss(
         variation_weight=0.0,
         gamut_weight=gamut_weight,
         flatness_weight=flatness_weight,
+    )
+
+
+def pixel_loss(
+    content_weight: float = 2e5,
+    style_weight: float = 2e6,
+    variation_weight: float = 2e5,
+) -> DeepPhotoLoss:
+    """Return the loss for `PixelFit` with the compact encoder; see `DeepPhotoLoss` for the weights.
+
+    The terms are those of the paper, except for the style term. The features of the compact encoder are standardised,
+    so their second moments alone don't tell dark from bright. `SegmentedStyleLoss` also compares their means, and its
+    relative distance suits all taps. The weights were chosen on training photos for the paper's lambda = 1e4: stage 1
+    takes the look but still shows the content, and stage 2 keeps the style of stage 1.
+    """
+    return DeepPhotoLoss(
+        ContentLoss(["relu4_1"]),
+        SegmentedStyleLoss(TAPS),
+        ColorLoss(),
+        MattingPenalty(),
+        content_weight=content_weight,
+        style_weight=style_weight,
+        color_weight=0.0,
+        photorealism_weight=0.0,
+        smoothness_weight=0.0,
+        variation_weight=variation_weight,
+        gamut_weight=0.0,
     )

@@ -1,4 +1,4 @@
-"""The loss of a grid for one content photo and its style photos."""
+"""The loss of an output for one content photo and its style photos."""
 
 from collections.abc import Sequence
 from copy import copy, deepcopy
@@ -12,7 +12,7 @@ from lookcast.losses.color import ColorLoss
 from lookcast.losses.deep_photo import DeepPhotoLoss
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.masks import resize_mask
-from lookcast.ops.regions import check_mask_pair
+from lookcast.ops.regions import MIN_SHARE, check_mask_pair, label_shares
 from lookcast.ops.resize import resize_image
 from lookcast.structures import LossTerms, StyleInput, Stylization
 
@@ -21,11 +21,11 @@ _MIN_SIDE = 32
 
 
 class PairLoss:
-    """The loss terms of a grid for one content photo and its style photos.
+    """The loss terms of an output for one content photo and its style photos.
 
-    The photos are shrunk, and their features are computed once. The terms are a fixed function of the grid: the colour
-    term uses the same random directions in each call, and the encoder computes in float32. The line search of L-BFGS
-    needs both.
+    The photos are shrunk, and everything that does not depend on the output is computed once: the features, and the
+    targets of the style and colour terms. The terms are a fixed function of the output: the colour term uses the same
+    random directions in each call, and the encoder computes in float32. The line search of L-BFGS needs both.
 
     Attributes:
         content: the shrunk content photo, `(1, 3, h, w)` in [0, 1].
@@ -68,23 +68,28 @@ class PairLoss:
         self.content = _shrink(content, max_side)
         total = sum(style.weight for style in styles)
         small = [style._replace(photo=_shrink(style.photo, max_side), weight=style.weight / total) for style in styles]
-        self.styles = [style._replace(mask=_mask_like(style.photo, style.mask)) for style in small]
-        self.masks = [_mask_like(self.content, mask) for mask in masks]
+        if isinstance(self.loss.color, ColorLoss):
+            self.loss.color.generator = torch.Generator().manual_seed(0)
+        self.styles = []
         with torch.no_grad():
-            self.style_features = [self.encoder(style.photo) for style in self.styles]
             self.content_features = self.encoder(self.content)
+            for style, mask in zip(small, masks, strict=True):
+                pair = present_labels(_mask_like(self.content, mask), _mask_like(style.photo, style.mask))
+                targets = self.loss.targets(style.photo, self.encoder(style.photo), pair[1])
+                self.styles.append((style.weight, targets, pair[0]))
 
     def terms(self, grid: torch.Tensor) -> LossTerms:
         """Return the terms of a grid `(1, 12, D, GH, GW)`, as means over the styles with their weights."""
-        image = apply_grid(grid, self.content)
+        return self.terms_of(Stylization(apply_grid(grid, self.content), grid))
+
+    def terms_of(self, output: Stylization) -> LossTerms:
+        """Return the terms of an output `(1, 3, h, w)`, not clamped; see `terms`."""
+        image = output.image
         features = self.encoder(image.clamp(0, 1))
         means = torch.zeros(len(LossTerms._fields), device=image.device)
-        if isinstance(self.loss.color, ColorLoss):
-            self.loss.color.generator = torch.Generator().manual_seed(0)
-        for style, style_features, mask in zip(self.styles, self.style_features, self.masks, strict=True):
-            compared = (self.content_features, features, style_features, mask, style.mask)
-            terms = self.loss(self.content, style.photo, Stylization(image, grid), *compared)
-            means = means + style.weight * torch.stack([term.to(means) for term in terms])
+        for weight, targets, mask in self.styles:
+            terms = self.loss.compare(self.content, output, self.content_features, features, targets, mask)
+            means = means + weight * torch.stack([term.to(means) for term in terms])
         return LossTerms(*means)
 
 
@@ -97,6 +102,22 @@ def fit_size(height: int, width: int, max_side: int) -> tuple[int, int]:
     factor = min(1.0, max_side // _MULTIPLE * _MULTIPLE / max(height, width))
     rows, columns = (max(_MIN_SIDE, round(side * factor / _MULTIPLE) * _MULTIPLE) for side in (height, width))
     return rows, columns
+
+
+def present_labels(
+    content_mask: torch.Tensor | None, style_mask: torch.Tensor | None
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Return two masks `(1, K, H, W)` without the labels that the content lacks, which change no term of the loss.
+
+    Mask files have nine labels, and most photos have two to four of them. If the content has no label, the masks stay
+    unchanged.
+    """
+    if content_mask is None or style_mask is None:
+        return content_mask, style_mask
+    present = label_shares(content_mask)[0] >= MIN_SHARE
+    if not present.any():
+        return content_mask, style_mask
+    return content_mask[:, present], style_mask[:, present]
 
 
 def _shrink(photo: torch.Tensor, max_side: int) -> torch.Tensor:

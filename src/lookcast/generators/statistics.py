@@ -114,7 +114,7 @@ def _by_cell(x: torch.Tensor) -> torch.Tensor:
     return blocks.permute(0, 2, 4, 3, 5, 1).reshape(batch, CELLS * CELLS, side * side, channels)
 
 
-def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> torch.Tensor:
+def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 3) -> torch.Tensor:
     """Return, for each cell of the grid, the share of its pixels that lies in each region.
 
     A blur along depth, height and width gives a cell without pixels the shares of its neighbours. A cell without pixels
@@ -134,9 +134,9 @@ def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 2) -> 
     plane = volume.sum(2, keepdim=True)
     for _ in range(rounds):
         volume = blur_volume(volume)
-    # Add a tenth of the sum over all luma steps to every cell. A cell without pixels near it then gets the shares of
-    # this sum. Pixels of one texture, which differ in luma only, stay in the same region.
-    volume = volume + 0.1 * plane
+    # Add a small part of the sum over all luma steps to every cell. A cell without pixels near it then gets the shares
+    # of this sum. A larger part would give the bright sky beside a dark skyline the transform of the buildings: a glow.
+    volume = volume + 0.005 * plane
     return volume / volume.sum(1, keepdim=True).clamp_min(1e-6)
 
 

@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from copy import copy
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -12,12 +14,13 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from lookcast.checks import InputError
 from lookcast.inference.jobs import Job
 from lookcast.inference.photo_files import FILE_DEFAULTS, FileOptions, stylize_file
+from lookcast.inference.refine import open_refine
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.read import PhotoError
 from lookcast.processes import usable_cores
 
 if TYPE_CHECKING:  # these packages import all of kornia, which most photos do not need
-    from lookcast.fitting.look_fit import LookFit
+    from lookcast.fitting.look_fit import FitState, LookFit
     from lookcast.segmenters.auto_masks import AutoMasks
 
 MAX_WORKERS = 8
@@ -63,6 +66,8 @@ def stylize_files(
     Raises:
         InputError: an error that would also affect the next photos, such as an output folder that can't be written.
             Photos in progress are finished first.
+        KeyboardInterrupt: at Ctrl-C. A refinement in progress ends after its current step, and its photo is not
+            written. Other photos in progress are finished first.
     """
     cores = usable_cores()
     workers = min(cores, MAX_WORKERS) if workers is None else workers
@@ -70,13 +75,15 @@ def stylize_files(
         raise InputError(f"--jobs: expected at least 1 photo at a time, got {workers}")
     failures: dict[int, PhotoError] = {}
     damaged = 0
+    interrupted = Event()
+    fit = _until(interrupted, open_refine(refine))
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, cores // workers),))
     try:
         numbers: dict[Future[bool], int] = {}
         for number, job in enumerate(jobs):
             stylizer = stylizers[number % len(stylizers)]
-            numbers[pool.submit(stylize_file, stylizer, job, strength, auto_masks, files, refine)] = number
+            numbers[pool.submit(stylize_file, stylizer, job, strength, auto_masks, files, fit or 0)] = number
         with logging_redirect_tqdm():
             for future in tqdm(as_completed(numbers), total=len(jobs), unit="photo", disable=None):
                 try:
@@ -84,7 +91,28 @@ def stylize_files(
                 except PhotoError as error:
                     failures[numbers[future]] = error
                     tqdm.write(f"lookcast: skipped: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        interrupted.set()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # otherwise the setting of a worker would apply to all threads that start later
     return BatchResult([failures[number] for number in sorted(failures)], damaged)
+
+
+def _until(interrupted: Event, fit: "LookFit | None") -> "LookFit | None":
+    """Return a copy of a fit that raises an error after the step in which an event is set.
+
+    The error keeps the caller from writing a photo whose refinement is incomplete.
+    """
+    if fit is None:
+        return None
+    fit, on_step = copy(fit), fit.on_step
+
+    def check(state: "FitState") -> bool | None:
+        if interrupted.is_set():
+            raise CancelledError
+        return None if on_step is None else on_step(state)
+
+    fit.on_step = check
+    return fit

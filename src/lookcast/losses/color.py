@@ -1,13 +1,27 @@
 """The colour term of the loss."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from kornia.color import rgb_to_lab
 from torch import nn
 
 from lookcast.ops.masks import resize_mask
-from lookcast.ops.precision import full_type, no_autocast
+from lookcast.ops.precision import full_precision, full_type, no_autocast
 from lookcast.ops.regions import check_mask_pair, fall_back, mean_over_labels
+
+
+class ColorTargets(NamedTuple):
+    """The colours of the regions of a style photo, as targets of `ColorLoss`.
+
+    Attributes:
+        directions: R random directions in CIELAB, `(R, 3)`, of length 1.
+        quantiles: L quantiles of each of K regions along each direction, `(B, K, R, L)`.
+    """
+
+    directions: torch.Tensor
+    quantiles: torch.Tensor
 
 
 class ColorLoss(nn.Module):
@@ -51,17 +65,27 @@ class ColorLoss(nn.Module):
             style_mask: `(1 or B, K, H', W')`; required with `content_mask`, and refused otherwise.
         """
         check_mask_pair(content_mask, style_mask)
-        with no_autocast(output):
-            dtype = full_type(output, style)
-            output, style = output.to(dtype), style.to(dtype)
+        return self.compare(output, self.targets(style.to(full_type(output, style)), style_mask), content_mask)
+
+    def targets(self, style: torch.Tensor, style_mask: torch.Tensor | None = None) -> ColorTargets:
+        """Draw random directions, and return what `compare` needs of the style photo. See `forward`."""
+        style = full_precision(style)
+        with no_autocast(style):
             drawn = torch.randn(self.directions, 3, generator=self.generator, dtype=torch.float32, device="cpu")
-            directions = F.normalize(drawn, dim=1).to(output)
-            quantiles, share = self._quantiles(output, content_mask, directions)
-            targets, style_share = self._quantiles(style, style_mask, directions)
+            directions = F.normalize(drawn, dim=1).to(style)
+            quantiles, share = self._quantiles(style, style_mask, directions)
             if style_mask is not None:
                 whole, _ = self._quantiles(style, None, directions)
-                targets = fall_back(targets, whole, style_share)
-            return mean_over_labels((quantiles - targets).abs().mean((-2, -1)), share).mean()
+                quantiles = fall_back(quantiles, whole, share)
+            return ColorTargets(directions, quantiles)
+
+    def compare(
+        self, output: torch.Tensor, targets: ColorTargets, content_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the loss for targets that were computed before, a scalar; see `forward`."""
+        with no_autocast(output):
+            quantiles, share = self._quantiles(output.to(targets.directions.dtype), content_mask, targets.directions)
+            return mean_over_labels((quantiles - targets.quantiles).abs().mean((-2, -1)), share).mean()
 
     def _quantiles(
         self, image: torch.Tensor, mask: torch.Tensor | None, directions: torch.Tensor

@@ -1,13 +1,30 @@
 """The complete loss: the terms of Deep Photo Style Transfer, and further terms for bilateral grids."""
 
+from typing import NamedTuple
+
 import torch
 from kornia.losses import total_variation
 from torch import nn
 
 from lookcast.checks import InputError
+from lookcast.losses.color import ColorLoss, ColorTargets
 from lookcast.losses.flatness import flatness_excess
 from lookcast.losses.smoothness import gamut_excess, grid_smoothness
+from lookcast.losses.style import SegmentedStyleLoss
+from lookcast.ops.regions import check_mask_pair
 from lookcast.structures import Features, LossTerms, Stylization
+
+
+class StyleTargets(NamedTuple):
+    """The statistics of the style photos that the loss compares with the output.
+
+    Attributes:
+        grams: targets of the style term; None if its weight is 0.
+        colors: targets of the colour term; None if its weight is 0.
+    """
+
+    grams: dict[str, torch.Tensor] | None
+    colors: ColorTargets | None
 
 
 class DeepPhotoLoss(nn.Module):
@@ -23,8 +40,8 @@ class DeepPhotoLoss(nn.Module):
 
     Args:
         content: content term, a function of (output features, content features).
-        style: style term, a function of (output features, style features, content mask, style mask).
-        color: colour term, a function of (output, style photo, content mask, style mask).
+        style: style term.
+        color: colour term.
         photorealism: photorealism term, a function of (content, output); None for no photorealism term.
         content_weight, style_weight, color_weight, photorealism_weight, smoothness_weight, variation_weight,
             gamut_weight, truth_weight, flatness_weight: weights of the terms, at least 0.
@@ -40,8 +57,8 @@ class DeepPhotoLoss(nn.Module):
     def __init__(
         self,
         content: nn.Module,
-        style: nn.Module,
-        color: nn.Module,
+        style: SegmentedStyleLoss,
+        color: ColorLoss,
         photorealism: nn.Module | None,
         content_weight: float,
         style_weight: float,
@@ -103,15 +120,51 @@ class DeepPhotoLoss(nn.Module):
             style_mask: `(1 or B, K, H', W')`; required with `content_mask`, and refused otherwise.
             truth: the photos that the output should equal, `(B, 3, H, W)`; None if they are unknown.
         """
+        check_mask_pair(content_mask, style_mask)
+        targets = self.targets(style, style_features, style_mask, truth is not None)
+        return self.compare(image, output, image_features, output_features, targets, content_mask, truth)
+
+    def targets(
+        self,
+        style: torch.Tensor,
+        style_features: Features,
+        style_mask: torch.Tensor | None = None,
+        truth_known: bool = False,
+    ) -> StyleTargets:
+        """Return what `compare` needs of the style photos, so that many outputs can be compared with the same styles.
+
+        Args:
+            style: see `forward`.
+            style_features: see `forward`.
+            style_mask: see `forward`.
+            truth_known: whether `compare` will get the truth.
+        """
+        weights = self.weights_with_truth if truth_known else self.weights
+        return StyleTargets(
+            self.style.targets(style_features, style_mask) if weights.style > 0 else None,
+            self.color.targets(style, style_mask) if weights.color > 0 else None,
+        )
+
+    def compare(
+        self,
+        image: torch.Tensor,
+        output: Stylization,
+        image_features: Features,
+        output_features: Features,
+        targets: StyleTargets,
+        content_mask: torch.Tensor | None = None,
+        truth: torch.Tensor | None = None,
+    ) -> LossTerms:
+        """Compute the terms and their weighted sum for targets that were computed before; see `forward`."""
         stylized, grid = output.image, output.grid
         weights = self.weights if truth is None else self.weights_with_truth
         terms = {name: stylized.new_zeros(()) for name in LossTerms._fields if name != "total"}
         if weights.content > 0:
             terms["content"] = self.content(output_features, image_features)
-        if weights.style > 0:
-            terms["style"] = self.style(output_features, style_features, content_mask, style_mask)
-        if weights.color > 0:
-            terms["color"] = self.color(stylized.clamp(0, 1), style, content_mask, style_mask)
+        if targets.grams is not None:
+            terms["style"] = self.style.compare(output_features, targets.grams, content_mask)
+        if targets.colors is not None:
+            terms["color"] = self.color.compare(stylized.clamp(0, 1), targets.colors, content_mask)
         if self.photorealism is not None and weights.photorealism > 0:
             terms["photorealism"] = self.photorealism(image, stylized)
         if weights.smoothness > 0 and grid is not None:

@@ -68,8 +68,16 @@ class SegmentedStyleLoss(nn.Module):
             InputError: only one mask is given, or the numbers of labels differ.
         """
         check_mask_pair(content_mask, style_mask)
-        style = {tap: self._thin(style[tap]) for tap in self.taps}
-        targets = style_targets(style, style_mask, self.taps)
+        return self.compare(output, self.targets(style, style_mask), content_mask)
+
+    def targets(self, style: Features, style_mask: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        """Return what `compare` needs of the style photo; see `style_targets`."""
+        return style_targets({tap: self._thin(style[tap]) for tap in self.taps}, style_mask, self.taps)
+
+    def compare(
+        self, output: Features, targets: dict[str, torch.Tensor], content_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the loss for targets that were computed before, a scalar; see `forward`."""
         terms = []
         for tap in self.taps:
             grams = gram_matrix(self._thin(output[tap]), content_mask)

@@ -3,6 +3,7 @@
 from functools import reduce
 
 import torch
+import torch.nn.functional as F
 from kornia.filters import guided_blur
 from torch.autograd.function import FunctionCtx
 
@@ -146,6 +147,34 @@ def _solve(system: Lower, right: torch.Tensor, floor: float) -> torch.Tensor:
     return torch.stack([a0, a1, a2])
 
 
+def window_models(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
+    """Return the affine maps (A, b) of the windows in `matting_energy`.
+
+    Args:
+        content: I, `(B, 3, H, W)`, at least 3 px per side.
+        output: V, same shape.
+        eps: weight of |A|^2.
+
+    Returns:
+        `(B, 12, H - 2, W - 2)`: for each window, the 3x4 matrix (A, b), row-major.
+    """
+    affine = _fit_windows(_centred_windows(content), _centred_windows(output), eps).permute(2, 0, 1, 3, 4)
+    before, after = (F.avg_pool2d(image, WINDOW, 1) for image in (content, output))
+    offset = after - (affine * before[:, None]).sum(2)
+    return torch.cat([affine, offset[:, :, None]], 2).flatten(1, 2)
+
+
+def _fit_windows(guide: list[torch.Tensor], values: list[torch.Tensor], eps: float) -> torch.Tensor:
+    """Return A of all windows, `(3 of V, 3 of I, B, H - 2, W - 2)`, for the centred windows of I and V."""
+    s00, s10, s11, s20, s21, s22 = (_sum_products(guide, i, guide, j) for i in range(3) for j in range(i + 1))
+    system = s00 + eps, s10, s11 + eps, s20, s21, s22 + eps
+    maps = []  # the row of A for each channel of the output: (3, B, H - 2, W - 2)
+    for channel in range(3):
+        right = [_sum_products(guide, i, values, channel) for i in range(3)]
+        maps.append(_solve(system, torch.stack(right), floor=eps))
+    return torch.stack(maps)
+
+
 def _sum_products(first: list[torch.Tensor], i: int, second: list[torch.Tensor], j: int) -> torch.Tensor:
     """Return the sum of channel i times channel j over the nine pixels of each window, `(B, H - 2, W - 2)`."""
     products = (p[:, i] * q[:, j] for p, q in zip(first, second, strict=True))
@@ -162,13 +191,7 @@ class _MattingEnergy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, content: torch.Tensor, output: torch.Tensor, eps: float) -> torch.Tensor:
         guide, values = _centred_windows(content), _centred_windows(output)
-        s00, s10, s11, s20, s21, s22 = (_sum_products(guide, i, guide, j) for i in range(3) for j in range(i + 1))
-        system = s00 + eps, s10, s11 + eps, s20, s21, s22 + eps
-        maps = []  # the row of A for each channel of the output: (3, B, H - 2, W - 2)
-        for channel in range(3):
-            right = [_sum_products(guide, i, values, channel) for i in range(3)]
-            maps.append(_solve(system, torch.stack(right), floor=eps))
-        affine = torch.stack(maps)  # (3 of V, 3 of I, B, H - 2, W - 2)
+        affine = _fit_windows(guide, values, eps)
         energy = eps * affine.square().sum((0, 1, 3, 4))
         for pixel, value in zip(guide, values, strict=True):
             energy = energy + (value - _map(affine, pixel)).square().sum((1, 2, 3))
