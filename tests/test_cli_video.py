@@ -58,10 +58,18 @@ class TestClips:
         options = [*SHORT, "--strength", "0"]
         code, out, err = run(folder, other, "-o", tmp_path / "out", *options, steady=False)
         assert (code, err) == (0, "")
-        assert out == f"1 of 1 photos written to {tmp_path / 'out'}\n3 of 3 clips written to {tmp_path / 'out'}\n"
+        assert out == f"{tmp_path / 'out' / photo.name}\n3 of 3 clips written to {tmp_path / 'out'}\n"
         for clip in (*clips, other):
             assert len(read_clip(tmp_path / "out" / clip.name).frames) == 4
         assert read_photo(tmp_path / "out" / photo.name).pixels.shape == (64, 96, 3)
+
+    def test_resume_and_share(self, run, tmp_path):
+        clips = [save_clip(tmp_path / f"{name}.mkv", 2, codec="ffv1", sound=False) for name in "abc"]
+        out = tmp_path / "out"
+        assert run(*clips, "-o", out, "--share", "0/2")[1] == f"2 of 2 clips written to {out} (part 0 of 2)\n"
+        assert sorted(path.name for path in out.iterdir()) == ["a.mkv", "c.mkv"]
+        assert run(*clips, "-o", out, "--resume")[1] == f"1 of 3 clips written to {out}, 2 were there already\n"
+        assert sorted(path.name for path in out.iterdir()) == ["a.mkv", "b.mkv", "c.mkv"]
 
     def test_a_clip_that_fails_is_skipped(self, run, tmp_path):
         clips = [save_clip(tmp_path / "a.mp4", 4), tmp_path / "b.mp4"]

@@ -19,7 +19,7 @@ def stylize(argv: list[str]) -> int:
     check_masks(args)
     clips = pick_clips(args)
     code = _stylize_photos(args) if args.photos else 0
-    return max(code, stylize_clips(args, clips)) if clips else code
+    return max(code, stylize_clips(args, clips, *part_of(args.share))) if clips else code
 
 
 def _stylize_photos(args: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from fractions import Fraction
-from pathlib import Path
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from lookcast.cli.options import word
@@ -71,13 +71,24 @@ def pick_clips(args: argparse.Namespace) -> "list[Job]":
     return jobs
 
 
-def stylize_clips(args: argparse.Namespace, jobs: "list[Job]") -> int:
+def stylize_clips(args: argparse.Namespace, planned: "list[Job]", rank: int, processes: int) -> int:
     """Stylize clips one after the other, and return the exit code.
 
+    Args:
+        args: the options.
+        planned: the clips of all processes.
+        rank: index of this process, from 0.
+        processes: number of processes, which divide the clips among themselves.
+
     Raises:
-        InputError: the look or a setting is invalid, or the only clip fails.
+        InputError: PyAV is not installed, the look or a setting is invalid, or the only clip fails.
     """
+    from lookcast.checks import InputError
+
+    if find_spec("av") is None:
+        raise InputError(f"{planned[0].source}: clips need PyAV; pip install 'lookcast[video]'")
     from lookcast.inference.devices import pick_devices
+    from lookcast.inference.jobs import pending_jobs, rank_jobs
     from lookcast.inference.photo_files import read_styles
     from lookcast.inference.stylizer import load
     from lookcast.inference.video.clip import ClipOptions
@@ -97,12 +108,14 @@ def stylize_clips(args: argparse.Namespace, jobs: "list[Job]") -> int:
     stylizer = load(args.checkpoint, pick_devices(args.devices)[0], args.precision)
     if args.style:
         stylizer.set_style(read_styles(args.style, args.style_mask, args.weights, args.max_pixels))
+    part = rank_jobs(planned, rank, processes)
+    jobs = pending_jobs(part) if args.resume else part
     failed = damaged = 0
     for job in jobs:
         try:
             damage = stylize_clip(stylizer, job, settings)
         except ClipError as error:
-            if len(jobs) == 1:
+            if len(planned) == 1:
                 raise
             failed += 1
             print(f"lookcast: skipped: {error}", file=sys.stderr)
@@ -110,8 +123,10 @@ def stylize_clips(args: argparse.Namespace, jobs: "list[Job]") -> int:
         if damage is not None:
             damaged += 1
             print(f"lookcast: {job.source}: {damage}", file=sys.stderr)
-        if len(jobs) == 1:
+        if len(planned) == 1:
             say(str(job.target))
-    if len(jobs) > 1:
-        say(f"{len(jobs) - failed} of {len(jobs)} clips written to {Path(args.out)}")
+    if len(planned) > 1:
+        there = f", {len(part) - len(jobs)} were there already" if args.resume else ""
+        share = f" (part {rank} of {processes})" if processes > 1 else ""
+        say(f"{len(jobs) - failed} of {len(part)} clips written to {args.out}{there}{share}")
     return 1 if failed or damaged else 0

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.inference.video.test_planes import frame_of, random_planes
 
 from lookcast.inference.video import restyle as module
 from lookcast.inference.video.color import codes_of
@@ -11,6 +10,7 @@ from lookcast.inference.video.planes import from_pixels, to_pixels
 from lookcast.inference.video.restyle import restyle
 from lookcast.ops.bilateral.dispatch import apply_grid_to_pixels
 from lookcast.ops.bilateral.reference import identity_grid
+from tests.inference.video.test_planes import frame_of, random_planes
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import av
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from tests.clips import read_clip, reencode, save_clip
-from tests.looks import look
 
 from lookcast.checks import InputError
 from lookcast.inference.jobs import Job
@@ -17,6 +15,8 @@ from lookcast.inference.video.clip import ClipOptions
 from lookcast.inference.video.encoder import EncoderOptions
 from lookcast.inference.video.frames import ClipError
 from lookcast.inference.video.stylize import ClipSettings, stylize_clip
+from tests.clips import read_clip, reencode, save_clip
+from tests.looks import look
 
 PLAIN = ClipSettings(strength=0)
 OFF = ClipSettings(steady="off")

@@ -192,7 +192,7 @@ class ClipReader:
                 continue
             try:
                 pictures = self.stream.codec_context.decode(packet)
-            except (av.error.InvalidDataError, av.error.EOFError) as error:
+            except av.FFmpegError as error:
                 lost += not isinstance(error, av.error.EOFError)
                 pictures = []
             for picture in pictures:

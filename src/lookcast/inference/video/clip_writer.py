@@ -13,16 +13,13 @@ import numpy.typing as npt
 
 from lookcast.atomic import atomic_write
 from lookcast.inference.video.clip import ClipReader
+from lookcast.inference.video.clip_tags import copy_file_tags, copy_stream_tags, muxer_options
 from lookcast.inference.video.color import codes_of
 from lookcast.inference.video.encoder import EncoderOptions, configure, pick_encoder, pick_format
 from lookcast.inference.video.frames import ClipError, display_matrix, planar, planes_of
 from lookcast.inference.video.planes import from_pixels
 from lookcast.inference.video.sequence import Still, blank_frame
 from lookcast.inference.video.spare_file import SpareFile
-
-_MUXER_KEYS = ("major_brand", "minor_version", "compatible_brands", "encoder")
-_STATISTICS = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS_", "ENCODER", "SOURCE_ID")
-"""Beginnings of the names of tags that Matroska's writers compute from a stream."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +56,7 @@ def write_clip(
                 logger.warning("%s: has the first %d frames", part, writer.count)
             raise
         except BaseException:
-            writer.discard()
+            writer.close()
             raise
 
 
@@ -162,8 +159,8 @@ class ClipWriter:
             self._file.close()
         return self.count > 0
 
-    def discard(self) -> None:
-        """Close the file, which the caller deletes."""
+    def close(self) -> None:
+        """Close the file without an end; the caller deletes it."""
         self._file.close()
 
     def _mux(self, packets: "list[av.Packet[Any]]") -> None:
@@ -176,20 +173,10 @@ class ClipWriter:
 
     def _open(self) -> Any:
         try:
-            return av.open(self._file, "w", container_options=self._muxing(), buffer_size=1 << 18)
+            options = {} if self._source is None else muxer_options(self._source, self._target.suffix)
+            return av.open(self._file, "w", container_options=options, buffer_size=1 << 18)
         except ValueError as error:
             raise ClipError(f"{self._target}: no container of clips has the suffix {self._target.suffix}") from error
-
-    def _muxing(self) -> dict[str, str]:
-        """Return options of the container that keep the time base and the tags of phones."""
-        options = {}
-        if self._source is not None and self._target.suffix.lower() in (".mp4", ".mov", ".m4v"):
-            base = self._source.stream.time_base
-            if base is not None and base.numerator == 1:
-                options["video_track_timescale"] = str(base.denominator)
-            if any(key.startswith("com.") for key in self._source.container.metadata):
-                options["movflags"] = "+use_metadata_tags"
-        return options
 
     def _add_streams(self, picture: av.VideoFrame, rate: Fraction, options: EncoderOptions) -> None:
         """Add the streams in the order of the source, the chapters and the metadata."""
@@ -197,13 +184,11 @@ class ClipWriter:
         if source is None:
             self._stream = self._add_video(picture, rate, options)
             return
-        tags = source.container.metadata
-        self._container.metadata.update({key: value for key, value in tags.items() if key not in _MUXER_KEYS})
-        self._container.set_chapters(source.container.chapters())
+        copy_file_tags(source, self._container)
         for stream in source.container.streams:
             if stream is source.stream:
                 self._stream = self._add_video(picture, rate, options)
-                _copy_tags(stream, self._stream)
+                copy_stream_tags(stream, self._stream)
             elif stream.type in ("audio", "subtitle"):
                 self._copies[stream.index] = self._add_copy(stream)
             elif stream.type != "video" and stream.name != "bin_data":  # QuickTime's track of chapters
@@ -237,17 +222,9 @@ class ClipWriter:
             copied = self._container.add_stream_from_template(stream)
         except ValueError as error:
             raise self._cannot_hold(f"{stream.type} stream {stream.index} ({name})") from error
-        _copy_tags(stream, copied)
+        copy_stream_tags(stream, copied)
         return copied
 
     def _cannot_hold(self, what: str) -> ClipError:
         kind = self._container.format.name
         return ClipError(f"{self._target}: a file of the kind {kind} can't hold {what}; write .mkv, or set --codec")
-
-
-def _copy_tags(source: Any, target: Any) -> None:
-    """Copy the metadata and the disposition of a stream."""
-    target.metadata.update(
-        {key: value for key, value in source.metadata.items() if key != "encoder" and not key.startswith(_STATISTICS)}
-    )
-    target.disposition = source.disposition.value
