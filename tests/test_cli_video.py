@@ -63,6 +63,14 @@ class TestClips:
             assert len(read_clip(tmp_path / "out" / clip.name).frames) == 4
         assert read_photo(tmp_path / "out" / photo.name).pixels.shape == (64, 96, 3)
 
+    @pytest.mark.parametrize("codec", ["h265", "av1"])
+    def test_encoders_print_nothing(self, checkpoint, tmp_path, codec):
+        clip, target = save_clip(tmp_path / "a.mp4", 2), tmp_path / "out.mp4"
+        words = [sys.executable, "-m", "lookcast.cli", "stylize", clip, "--checkpoint", checkpoint]
+        words += ["--strength", "0", "--codec", codec, "-o", target]
+        result = subprocess.run([*map(str, words)], capture_output=True, text=True)
+        assert (result.returncode, result.stdout, result.stderr) == (0, f"{target}\n", "")
+
     def test_resume_and_share(self, run, tmp_path):
         clips = [save_clip(tmp_path / f"{name}.mkv", 2, codec="ffv1", sound=False) for name in "abc"]
         out = tmp_path / "out"

@@ -1,6 +1,6 @@
 """Choice and settings of the encoder of a clip."""
 
-from collections.abc import Sequence
+import os
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ ENCODERS = {
 """The encoder for each codec. Other codecs have an encoder of their own name, or can't be written."""
 _EVEN_ONLY = ("libx264", "libx265", "h264_nvenc", "hevc_nvenc", "prores_ks", "libsvtav1")
 """Encoders that need an even width and height if chroma is subsampled."""
+_QUIET = {"libx265": {"x265-params": "log-level=error"}}
+"""Settings of encoders that would print a page about each clip to standard error."""
 _PRESETS = ("preset", "cpu-used")
 """Names that encoders give to the setting that trades speed for size."""
 
@@ -108,7 +110,9 @@ def configure(
     context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
     context.flags |= int(Flags.frame_duration)
     settings = encoder_settings(context, options)
-    context.options = settings
+    context.options = settings | _QUIET.get(context.name, {})
+    if context.name == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # only errors; the encoder has no other setting for it
     try:
         context.open()
     except (av.FFmpegError, ValueError) as error:
@@ -156,6 +160,3 @@ def _chroma_lost(source: av.VideoFormat, target: av.VideoFormat) -> int:
             (source.chroma_height(8), target.chroma_height(8)),
         )
     )
-
-
-__all__: Sequence[str] = ("ENCODERS", "EncoderOptions", "configure", "encoder_settings", "pick_encoder", "pick_format")
