@@ -8,6 +8,7 @@ python scripts/benchmark.py universal  forward pass of the universal generator f
 python scripts/benchmark.py inference  time and memory for photos of 1, 12, 48 and 100 megapixels: kernel, network, JPEG
 python scripts/benchmark.py folder     photos per second for JPEGs of 12 megapixels, against reading and writing alone
 python scripts/benchmark.py start      time of one `lookcast stylize` for a photo of 1 megapixel, and of its parts
+python scripts/benchmark.py video      frames per second for a clip of 1080p, against decoding and encoding alone
 python scripts/benchmark.py reading    rate of reading photos from files and from shards: 12 megapixels, or from FOLDER
 
 --against CHECKOUT compares this checkout with another checkout: the two run in turns, and the ratios are printed.
@@ -33,6 +34,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
+import av
 import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
@@ -56,6 +58,7 @@ from lookcast.generators import BilateralGenerator
 from lookcast.inference.batch import MAX_WORKERS, BatchResult, stylize_files
 from lookcast.inference.jobs import Job, plan_jobs
 from lookcast.inference.stylizer import Stylizer
+from lookcast.inference.video.stylize import ClipSettings, stylize_clip
 from lookcast.ops.bilateral.dispatch import apply_grid, apply_grid_to_pixels
 from lookcast.ops.bilateral.reference import apply_affine, slice_apply
 from lookcast.ops.color import luma
@@ -376,6 +379,68 @@ def _copy_by_vips(jobs: list[Job]) -> None:
         list(pool.map(copy, jobs))
 
 
+def benchmark_video(frames: int) -> None:
+    """Print the rate of stylizing a clip, and of decoding and encoding alone, with the same settings of the encoder."""
+    styled = lookcast.load(device="cpu")
+    styled.set_style(skimage.data.astronaut())
+    print(
+        f"H.264, 1920 x 1080, {frames} frames, x264's defaults; {os.cpu_count()} cores; frames/s, CPU ms/frame, ratio"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        clip, output = Path(folder) / "clip.mp4", Path(folder) / "output.mp4"
+        _save_pan(clip, frames)
+
+        def stylize(steady: str, strength: float = 1.0) -> None:
+            stylize_clip(styled, Job(clip, output), ClipSettings(strength, steady))
+
+        rows: dict[str, Callable[[], None]] = {
+            "decoding and encoding alone": partial(_transcode, clip, output),
+            "--strength 0": partial(stylize, "off", 0.0),
+            "--steady smooth (default)": partial(stylize, "smooth"),
+            "--steady off": partial(stylize, "off"),
+        }
+        stylize("off")  # compiles and warms up
+        figures: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
+        for _ in range(3):  # in turns, so that other work on the machine slows down all rows alike
+            for name, call in rows.items():
+                cpu = _cpu_seconds()
+                seconds = _milliseconds(call) / 1e3
+                figures[name].append((seconds, _cpu_seconds() - cpu))
+        alone = statistics.median(seconds for seconds, _ in figures["decoding and encoding alone"])
+        for name, values in figures.items():
+            seconds, cpu = (statistics.median(column) for column in zip(*values, strict=True))
+            print(f"  {name:50s} {frames / seconds:6.1f}  {cpu / frames * 1e3:6.0f}  {alone / seconds:6.2f}")
+
+
+def _save_pan(path: Path, frames: int) -> None:
+    """Save a clip that pans over a photo of 12 megapixels, with the noise of a sensor."""
+    photo, rng = sample_photo(12), np.random.default_rng(0)
+    bottom, right = photo.shape[0] - 1080, photo.shape[1] - 1920
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "18"})
+        stream.width, stream.height = 1920, 1080
+        for number in range(frames):
+            top, left = bottom * number // (2 * frames), min(right, 6 * number)
+            window = photo[top : top + 1080, left : left + 1920] + rng.normal(0, 2, (1080, 1920, 1))
+            frame = av.VideoFrame.from_ndarray(window.clip(0, 255).astype(np.uint8), "rgb24")
+            container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=1)))
+        container.mux(stream.encode(None))
+
+
+def _transcode(clip: Path, output: Path) -> None:
+    """Decode and encode a clip as `stylize_clip` does, with nothing in between."""
+    with av.open(str(clip)) as source, av.open(str(output), "w") as target:
+        stream = source.streams.video[0]
+        stream.thread_type = "AUTO"
+        encoded = target.add_stream("libx264", rate=stream.average_rate)
+        encoded.width, encoded.height, encoded.pix_fmt = stream.width, stream.height, stream.pix_fmt
+        encoded.codec_context.time_base = encoded.time_base = stream.time_base
+        for frame in source.decode(stream):
+            frame.pict_type = 0
+            target.mux(encoded.encode(frame))
+        target.mux(encoded.encode(None))
+
+
 def benchmark_start(repeats: int) -> None:
     """Print the time of the command, and of shorter programs: Python only, then with imports, then with checkpoint."""
     with tempfile.TemporaryDirectory() as folder:
@@ -499,6 +564,7 @@ BENCHMARKS: dict[str, tuple[Callable[..., None], int]] = {
     "universal": (benchmark_universal, 40),
     "inference": (benchmark_inference, 5),
     "folder": (benchmark_folder, 200),
+    "video": (benchmark_video, 60),
     "start": (benchmark_start, 3),
     "reading": (benchmark_reading, 400),
 }

@@ -6,27 +6,36 @@ import os
 from lookcast.cli.options import add_look, add_overwrite, add_precision, count, parse_intermixed, path, steps, word
 from lookcast.cli.pairing import add_files, add_masks, check_files, check_masks, open_auto_masks
 from lookcast.cli.streams import say, set_up_logging
+from lookcast.cli.video import add_clips, pick_clips, stylize_clips
 
 
 def stylize(argv: list[str]) -> int:
     """Run `lookcast stylize`."""
     args = parse_intermixed(_parser(), argv, "photos")
+    from lookcast.inference.styles import check_strength
+
+    set_up_logging()
+    check_strength(args.strength)
+    check_masks(args)
+    clips = pick_clips(args)
+    code = _stylize_photos(args) if args.photos else 0
+    return max(code, stylize_clips(args, clips, *part_of(args.share))) if clips else code
+
+
+def _stylize_photos(args: argparse.Namespace) -> int:
+    """Stylize photos, and return the exit code."""
     from lookcast.checks import InputError
     from lookcast.inference.batch import stylize_files
     from lookcast.inference.devices import pick_devices
     from lookcast.inference.jobs import pending_jobs, plan_jobs, rank_jobs
     from lookcast.inference.photo_files import FileOptions, read_styles, stylize_file
     from lookcast.inference.refine import open_refine
-    from lookcast.inference.styles import check_strength
     from lookcast.inference.stylizer import load
 
-    set_up_logging()
-    check_strength(args.strength)
-    check_masks(args)
     jobs = plan_jobs(args.photos, args.out, args.content_mask)
     check_files(args, jobs)
     single = len(jobs) == 1
-    rank, processes = _part(args.share)
+    rank, processes = part_of(args.share)
     part = rank_jobs(jobs, rank, processes)
     jobs = pending_jobs(part) if args.resume else part
     files = FileOptions(args.quality, args.subsampling, args.max_pixels, args.lenient)
@@ -51,7 +60,7 @@ def stylize(argv: list[str]) -> int:
     return 1 if failures or damaged else 0
 
 
-def _part(share: str | None) -> tuple[int, int]:
+def part_of(share: str | None) -> tuple[int, int]:
     """Return a pair: the index of this process and the number of processes, which divide the photos among themselves.
 
     The pair comes from `--share` if the option is given, otherwise from the environment variables of torchrun. Without
@@ -76,9 +85,10 @@ def _part(share: str | None) -> tuple[int, int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lookcast stylize",
-        usage="%(prog)s [OPTION ...] PHOTO [PHOTO ...] -o OUT",
-        description="Give photos the look of other photos, or the single look of a checkpoint; EXIF, colour profile "
-        "and transparency are kept. Masks are PNGs in nine colours, one colour for one kind of region in both photos. "
+        usage="%(prog)s [OPTION ...] PHOTO|CLIP [PHOTO|CLIP ...] -o OUT",
+        description="Give photos and clips the look of other photos, or the single look of a checkpoint; EXIF, colour "
+        "profile and transparency are kept, and the sound of clips. Masks are PNGs in nine colours, one "
+        "colour for one kind of region in both photos. "
         "Words after -- are photos, even if they begin with a dash.",
         epilog="Exit code: 0; 1 when some of several photos were skipped or a photo is damaged; 2 for bad input.",
     )
@@ -87,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         type=path,
         metavar="PHOTO",
-        help="photo, or folder of photos (folders inside it do not count)",
+        help="photo or clip, or folder of photos and clips (folders inside it do not count)",
     )
     add_look(parser)
     add_masks(parser)
@@ -121,4 +131,5 @@ def _parser() -> argparse.ArgumentParser:
         help="stylize only part I of N, counted from 0, to use several machines (under torchrun: RANK/WORLD_SIZE)",
     )
     add_overwrite(parser)
+    add_clips(parser)
     return parser

@@ -42,7 +42,7 @@ def plan_jobs(photos: Sequence[Path], out: Path, masks: Path | None = None) -> l
             a photo has no mask, or a target can't be written.
     """
     sources = photos_in(photos)
-    single = len(photos) == 1 and not _is_folder(photos[0])
+    single = len(photos) == 1 and not is_folder(photos[0])
     targets = [_target(source, out, single) for source in sources]
     check_distinct(zip(sources, targets, strict=True))
     if masks is not None:
@@ -57,7 +57,7 @@ def photos_in(paths: Sequence[Path]) -> list[Path]:
     Raises:
         InputError: a folder can't be read or has no photos.
     """
-    return list(chain.from_iterable(_list_folder(path) if _is_folder(path) else [path] for path in paths))
+    return list(chain.from_iterable(_list_folder(path) if is_folder(path) else [path] for path in paths))
 
 
 def check_distinct(written: Iterable[tuple[Path, Path]]) -> None:
@@ -148,6 +148,12 @@ def rank_jobs(jobs: Sequence[Job], rank: int, count: int) -> list[Job]:
     return list(jobs[rank::count])
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; False if the path can't be looked up."""
+    status = _status(path)
+    return status is not None and stat.S_ISDIR(status.st_mode)
+
+
 def _list_folder(folder: Path) -> list[Path]:
     photos = list_photos(folder)
     if not photos:
@@ -156,7 +162,7 @@ def _list_folder(folder: Path) -> list[Path]:
 
 
 def _target(source: Path, out: Path, single: bool) -> Path:
-    if not _is_folder(out) and out.suffix.lower() in {*PHOTO_SUFFIXES, *Image.registered_extensions()}:
+    if not is_folder(out) and out.suffix.lower() in {*PHOTO_SUFFIXES, *Image.registered_extensions()}:
         if not single:
             raise InputError(f"{out}: is named like one photo; several photos or a folder need an output folder")
         check_writable(out)
@@ -167,7 +173,7 @@ def _target(source: Path, out: Path, single: bool) -> Path:
 
 
 def _mask_of(source: Path, masks: Path, single: bool) -> Path:
-    if not _is_folder(masks):
+    if not is_folder(masks):
         if not single:
             raise InputError(f"content-mask: {masks} is one file; several photos need a folder of masks")
         return masks
@@ -181,11 +187,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     """Return (device, inode) of a file, equal for all paths and links to the file; None for a missing file."""
     status = _status(path)
     return None if status is None else (status.st_dev, status.st_ino)
-
-
-def _is_folder(path: Path) -> bool:
-    status = _status(path)
-    return status is not None and stat.S_ISDIR(status.st_mode)
 
 
 def _modified(path: Path) -> float:

@@ -10,11 +10,11 @@ from lookcast.checkpoints import find_checkpoint, load_checkpoint
 from lookcast.checks import InputError
 from lookcast.generators import Generator, GridGenerator, PairGenerator
 from lookcast.inference.devices import bfloat16_is_faster, pick_device, usual_torch
+from lookcast.inference.grids import blend_grid, predict_grid
 from lookcast.inference.masks import Masks, open_mask, place_masks
 from lookcast.inference.refine import open_refine, refine_grid
 from lookcast.inference.styles import EncodedStyle, Style, check_strength, open_style, style_inputs
 from lookcast.ops.bilateral.dispatch import PIXEL_TYPES, apply_grid_to_pixels
-from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.resize import resize_pixels
 from lookcast.photos.adapters import ImageT, open_image
 from lookcast.structures import StyleInput
@@ -62,6 +62,7 @@ class Stylizer:
         generator: the network, on the device and in evaluation mode.
         header: header of the checkpoint.
         device: device of the computation. Images are returned on their original device.
+        styles: the encoded styles that `set_style` has set.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Stylizer:
             generator.encoder.half_precision = precision == "auto" and bfloat16_is_faster(self.device)
         self._side = generator.thumbnail if isinstance(generator, GridGenerator | PairGenerator) else 0
         self._mask_side = generator.mask_side if isinstance(generator, PairGenerator) else 0
-        self._styles: tuple[EncodedStyle, ...] = ()
+        self.styles: tuple[EncodedStyle, ...] = ()
 
     def set_style(self, style: Style, style_mask: Masks | None = None, weights: Sequence[float] | None = None) -> None:
         """Set the default style of `stylize`. Later calls of `stylize` then need not encode the style again.
@@ -93,7 +94,7 @@ class Stylizer:
         Raises:
             InputError: the checkpoint has a single look, or the styles, masks and weights do not match.
         """
-        self._styles = self._encode(style_inputs(style, style_mask, weights))
+        self.styles = self._encode(style_inputs(style, style_mask, weights))
 
     def stylize(
         self,
@@ -144,7 +145,7 @@ class Stylizer:
         if style is None and (style_mask is not None or weights is not None):
             name = "weights" if style_mask is None else "style_mask"
             raise InputError(f"{name}: given without a style photo")
-        styles = self._styles if style is None else self._encode(style_inputs(style, style_mask, weights))
+        styles = self.styles if style is None else self._encode(style_inputs(style, style_mask, weights))
         image = open_image("content", content)
         result: ImageT = image.restore(self.stylize_pixels(image.pixels, content_mask, strength, styles, refine))
         return result
@@ -172,7 +173,7 @@ class Stylizer:
         Raises:
             InputError: a mask does not match its photo, a universal checkpoint has no style, or `refine` is invalid.
         """
-        styles = self._styles if styles is None else styles  # read once, because another thread may call `set_style`
+        styles = self.styles if styles is None else styles  # read once, because another thread may call `set_style`
         if self.generator.takes_style and not styles:
             self.generator.check_style(None, None, None)
         if not self.generator.takes_style and content_mask is not None:
@@ -192,31 +193,14 @@ class Stylizer:
             # The kernel reads `PIXEL_TYPES` directly. Other types are rare and are converted to float32.
             placed = pixels.to(self.device, pixels.dtype if pixels.dtype in PIXEL_TYPES else torch.float32)
             with torch.inference_mode():
-                grid = self._predict_grid(placed, masks, styles).float()
+                thumbnails = torch.cat([resize_pixels(photo, (self._side, self._side)) for photo in placed])
+                grid = predict_grid(self.generator, thumbnails, masks, styles).float()
             if fit is not None:
                 grid = refine_grid(fit, self.generator.encoder, grid.clone(), placed, content_mask, styles)
             with torch.inference_mode():
-                # Except for the clamp, blending the grids equals blending the photos: the output is linear in the grid.
-                batch, _, depth, height, width = grid.shape
-                grid = torch.lerp(identity_grid(batch, depth, height, width, grid.device), grid, strength)
+                grid = blend_grid(grid, strength)
             photos = [apply_grid_to_pixels(*photo) for photo in zip(grid, placed, strict=True)]
             return (torch.stack(photos) if len(photos) > 1 else photos[0][None]).to(pixels)
-
-    def _predict_grid(
-        self, pixels: torch.Tensor, masks: Sequence[torch.Tensor | None], styles: Sequence[EncodedStyle]
-    ) -> torch.Tensor:
-        """Return the weighted mean of the grids of all styles, `(B, 12, D, GH, GW)`: 12 coefficients for each cell."""
-        assert isinstance(self.generator, GridGenerator | PairGenerator)
-        thumbnails = torch.cat([resize_pixels(photo, (self._side, self._side)) for photo in pixels])
-        if isinstance(self.generator, GridGenerator):
-            return self.generator.predict_grid(thumbnails)
-        contents: dict[int, Any] = {}  # statistics of the content for each distinct content mask
-        grids = []
-        for mask, style in zip(masks, styles, strict=True):
-            if id(mask) not in contents:
-                contents[id(mask)] = self.generator.read(thumbnails, mask)
-            grids.append(self.generator.predict_grid(contents[id(mask)], style.statistics) * style.weight)
-        return torch.stack(grids).sum(0)
 
     def _run_on_whole_photo(self, pixels: torch.Tensor, strength: float) -> torch.Tensor:
         """Run a generator that predicts pixels instead of a grid. It computes at full resolution in float32."""

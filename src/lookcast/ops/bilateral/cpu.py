@@ -4,9 +4,9 @@ A kernel reads a photo once and writes the result once, in the type of the photo
 size. It interpolates the grid along y once per row of pixels, and along x and depth once per pixel. There are two
 kernels:
 
-* `_slice_by_block` transforms 8 or 16 pixels at a time. It needs a CPU that permutes vectors by variable indices (x86
+* `slice_by_block` transforms 8 or 16 pixels at a time. It needs a CPU that permutes vectors by variable indices (x86
   from 2013 on). For each of the twelve coefficients, one vector holds the values at all depths of a cell.
-* `_slice_by_pixel` transforms one pixel at a time, which takes two and a half times as long. It serves other CPUs, and
+* `slice_by_pixel` transforms one pixel at a time, which takes two and a half times as long. It serves other CPUs, and
   grids with more depths than a vector has lanes. A vector holds the coefficients of one cell.
 """
 
@@ -35,9 +35,8 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     levels = np.float32(1) if pixels.is_floating_point() else np.int32(torch.iinfo(pixels.dtype).max)
     source = pixels.numpy()
     result: npt.NDArray[Any] = np.empty_like(source)
-    padded, size = _pad(grid, float(levels)), grid.shape[1:]
-    by_block = padded.shape[3] <= LANES
-    cells = _for_blocks(padded) if by_block else _for_pixels(padded)
+    cells, by_block = arrange_cells(grid, float(levels))
+    size = grid.shape[1:]
     arguments: tuple[Any, ...] = (source, result)
     if by_block:  # the kernel needs contiguous rows, from a view of the photo or copied row by row
         packed = source.flags.c_contiguous
@@ -47,12 +46,27 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     bounds = [len(source) * i // threads for i in range(threads + 1)]
 
     def run(band: tuple[int, int]) -> None:
-        (_slice_by_block if by_block else _slice_by_pixel)(cells, *size, *arguments, *band, levels)
+        (slice_by_block if by_block else slice_by_pixel)(cells, *size, *arguments, *band, levels, len(source), 0)
 
     # numba's own threads would not do, because only one Python thread at a time may use them.
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, pairwise(bounds)))
     return torch.from_numpy(result)
+
+
+def arrange_cells(grid: torch.Tensor, levels: float) -> tuple[npt.NDArray[np.float32], bool]:
+    """Arrange a grid `(12, D, GH, GW)` for a kernel.
+
+    Args:
+        grid: the grid.
+        levels: the value of white.
+
+    Returns:
+        The cells, and True if they are for `slice_by_block`, False if they are for `slice_by_pixel`.
+    """
+    padded = _pad(grid, levels)
+    by_block = padded.shape[3] <= LANES
+    return _for_blocks(padded) if by_block else _for_pixels(padded), by_block
 
 
 def _pad(grid: torch.Tensor, levels: float) -> torch.Tensor:
@@ -80,7 +94,7 @@ def _for_pixels(cells: torch.Tensor) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(torch.nn.functional.pad(columns, (0, 1)).flatten(3).numpy())
 
 
-def _compile(function: Callable[..., Any]) -> Any:
+def compile_kernel(function: Callable[..., Any]) -> Any:
     """Compile a function at the first call and cache the machine code for later processes.
 
     numba compiles again after a change of this file, but not after a change of `cpu_llvm`. After every change of
@@ -94,12 +108,15 @@ def _compile(function: Callable[..., Any]) -> Any:
         return njit(**options)(function)
 
 
-@_compile
-def _slice_by_block(  # type: ignore[no-untyped-def]
-    cells, depth, height, width, source, result, packed_source, packed_result, top, bottom, levels
+@compile_kernel
+def slice_by_block(  # type: ignore[no-untyped-def]
+    cells, depth, height, width, source, result, packed_source, packed_result, top, bottom, levels, rows, start
 ):
-    """Transform rows `top` to `bottom` of a photo. `levels` is the value of white, an integer for integer pixels."""
-    rows, columns = source.shape[0], source.shape[1]
+    """Transform rows `top` to `bottom` of a band of a photo with `rows` rows, whose first row is row `start`.
+
+    `levels` is the value of white, an integer for integer pixels.
+    """
+    columns = source.shape[1]
     size = 12 * LANES
     slope = cells.shape[1] * size
     grid = cells.reshape(cells.shape[0], slope)
@@ -110,7 +127,7 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
     red, green, blue = LUMA[0] * depth / levels, LUMA[1] * depth / levels, LUMA[2] * depth / levels
     levels_of_depth = np.int32(max(depth, 2))  # a grid of depth 1 is padded to two equal depths
     for row in range(top, bottom):
-        position = min(max((row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
+        position = min(max((start + row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
         above = min(int(position), cells.shape[0] - 2)
         weight = np.float32(position - above)
         # numba compiles loops over flat arrays to vector code, but not if it must check indices for negative values.
@@ -157,10 +174,12 @@ def _slice_by_block(  # type: ignore[no-untyped-def]
                     result[row, x, channel] = changed[3 * x + channel]
 
 
-@_compile
-def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, levels):  # type: ignore[no-untyped-def]
-    """Transform rows `top` to `bottom` of a photo. `levels` is the value of white, an integer for integer pixels."""
-    rows, columns = source.shape[0], source.shape[1]
+@compile_kernel
+def slice_by_pixel(  # type: ignore[no-untyped-def]
+    cells, depth, height, width, source, result, top, bottom, levels, rows, start
+):
+    """Transform rows `top` to `bottom` of a band; see `slice_by_block`."""
+    columns = source.shape[1]
     levels_of_depth = cells.shape[2]
     size = cells.shape[1] * levels_of_depth * CELL
     flat = cells.reshape(cells.shape[0], size)
@@ -173,7 +192,7 @@ def _slice_by_pixel(cells, depth, height, width, source, result, top, bottom, le
     )
     for row in range(bottom - top):
         y = np.uintp(top + row)  # unsigned, because numba tests signed indices for negative values
-        position = min(max((top + row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
+        position = min(max((start + top + row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
         above = min(int(position), cells.shape[0] - 2)
         weight = np.float32(position - above)
         for i in range(size):
