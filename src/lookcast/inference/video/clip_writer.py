@@ -21,6 +21,9 @@ from lookcast.inference.video.planes import from_pixels
 from lookcast.inference.video.sequence import Still, blank_frame
 from lookcast.inference.video.spare_file import SpareFile
 
+_PROGRESSIVE = 1
+"""FFmpeg's number of the field order of whole frames. 0 is unknown, and larger numbers are orders of fields."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -191,7 +194,8 @@ class ClipWriter:
                 copy_stream_tags(stream, self._stream)
             elif stream.type in ("audio", "subtitle"):
                 self._copies[stream.index] = self._add_copy(stream)
-            elif stream.type != "video" and stream.name != "bin_data":  # QuickTime's track of chapters
+            elif stream.type != "video" and stream.name != "bin_data" and "timecode" not in stream.metadata:
+                # Not for QuickTime's tracks of chapters and of time code, which the container writes anew.
                 logger.warning("%s: the %s stream %d is left out", source.path, stream.type, stream.index)
 
     def _add_video(self, picture: av.VideoFrame, rate: Fraction, options: EncoderOptions) -> av.VideoStream:
@@ -204,6 +208,7 @@ class ClipWriter:
             raise self._cannot_hold(f"the codec of {encoder.name}") from error
         if self._source is not None:
             source, context = self._source.stream, stream.codec_context
+            context.field_order = min(source.codec_context.field_order, _PROGRESSIVE)  # fields have become frames
             context.sample_aspect_ratio = source.sample_aspect_ratio or Fraction(0)
             if "crf" not in {option.name for option in context.supported_options.private}:
                 context.bit_rate = source.codec_context.bit_rate or 0
