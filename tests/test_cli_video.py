@@ -154,8 +154,41 @@ class TestRefuses:
         assert err.startswith(f"lookcast: error: {clip}: is one of the photos to read")
         assert clip.read_bytes() == before
 
+    def test_the_part_after_an_interruption_does_not_replace_an_input(self, run, tmp_path):
+        clip = save_clip(tmp_path / "a.part.mp4", 2)
+        code, _, err = run(clip, "-o", tmp_path / "a.mp4")
+        assert code == 2
+        assert err.startswith(f"lookcast: error: {clip}: is one of the photos to read")
+
+    @pytest.mark.parametrize("source", ["clip", "folder", "pattern"])
+    def test_frames_do_not_replace_inputs(self, run, tmp_path, source):
+        frames = tmp_path / "frames"
+        frames.mkdir()
+        photos = [save_photo(frames / f"{n}.png", name) for n, name in zip((2, 3, 4), NAMES, strict=True)]
+        before = [photo.read_bytes() for photo in photos]
+        given, options = {
+            "clip": (save_clip(tmp_path / "a.mp4", 2), ["--style", photos[0]]),
+            "folder": (frames, []),
+            "pattern": (frames / "%d.png", []),
+        }[source]
+        code, _, err = run(given, *options, "-o", frames / "%d.png")
+        assert code == 2
+        target = frames / "%d.png"
+        assert err == (
+            f"lookcast: error: {target}: a frame could replace {photos[0]}, which is read; --overwrite allows it\n"
+        )
+        assert [photo.read_bytes() for photo in photos] == before
+        # Other names in the same folder replace nothing.
+        assert run(given, "-o", frames / "new_%d.png")[0] == 0
+
 
 class TestSequences:
+    def test_a_name_with_another_percent_sign(self, run, tmp_path):
+        photos = [save_photo(tmp_path / f"100% {n}.png", name) for n, name in zip((1, 2), NAMES[:2], strict=True)]
+        assert run(tmp_path / "100% %d.png", "-o", tmp_path / "out" / "50%_%d.png")[0] == 0
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["50%_1.png", "50%_2.png"]
+        assert all(photo.exists() for photo in photos)
+
     def test_a_pattern_gives_the_look_of_each_photo(self, run, tmp_path):
         photos = [save_photo(tmp_path / f"in_{n:03d}.png", name) for n, name in zip((3, 4, 10), NAMES, strict=True)]
         code, _, err = run(tmp_path / "in_%03d.png", "-o", tmp_path / "out" / "%02d.png")

@@ -4,6 +4,7 @@ import argparse
 import sys
 from fractions import Fraction
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookcast.cli.options import word
@@ -54,7 +55,7 @@ def pick_clips(args: argparse.Namespace) -> "list[Job]":
         InputError: a clip or its output is invalid, or an option does not suit clips or photos.
     """
     from lookcast.checks import InputError
-    from lookcast.inference.video.jobs import plan_clips, split_clips
+    from lookcast.inference.video.jobs import check_frames_kept, part_path, plan_clips, split_clips, writes_images
 
     given = args.photos
     clips, args.photos = split_clips(given, args.out, args.steady is not None)
@@ -67,7 +68,10 @@ def pick_clips(args: argparse.Namespace) -> "list[Job]":
         if getattr(args, name):
             raise InputError(f"{option}: only for photos, and {clips[0]} is a clip")
     jobs = plan_clips(clips, args.out, args.content_mask, given == clips and len(clips) == 1)
-    check_files(args, jobs)
+    parts = [job for job in jobs if not writes_images(job.target)]
+    check_files(args, jobs, [(Path(f"the first part of {job.source}"), part_path(job.target)) for job in parts])
+    if not args.overwrite:
+        check_frames_kept(jobs, [*args.style, *args.style_mask])
     return jobs
 
 

@@ -17,6 +17,7 @@ from lookcast.inference.video.clip_tags import copy_file_tags, copy_stream_tags,
 from lookcast.inference.video.color import codes_of
 from lookcast.inference.video.encoder import EncoderOptions, configure, pick_encoder, pick_format
 from lookcast.inference.video.frames import ClipError, display_matrix, planar, planes_of
+from lookcast.inference.video.jobs import part_path
 from lookcast.inference.video.planes import from_pixels
 from lookcast.inference.video.sequence import Still, blank_frame
 from lookcast.inference.video.spare_file import SpareFile
@@ -54,7 +55,7 @@ def write_clip(
             writer.finish()
         except (KeyboardInterrupt, OSError) as error:
             if writer.finish_part(isinstance(error, KeyboardInterrupt)):
-                part = target.with_name(f"{target.stem}.part{target.suffix}")
+                part = part_path(target)
                 temporary.replace(part)
                 logger.warning("%s: has the first %d frames", part, writer.count)
             raise

@@ -11,20 +11,8 @@ from lookcast.photos.folder import list_photos
 from lookcast.photos.write import PHOTO_SUFFIXES, check_writable
 
 CLIP_SUFFIXES = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".ts",
-    ".m2ts",
-    ".mts",
-    ".mpg",
-    ".mpeg",
-    ".mxf",
-    ".wmv",
-)
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".mxf", ".wmv",
+)  # fmt: skip
 """Suffixes of the files that count as clips."""
 PATTERN = re.compile(r"%(?:0\d)?d")
 """The place of the number in the name of a sequence of images."""
@@ -33,6 +21,47 @@ PATTERN = re.compile(r"%(?:0\d)?d")
 def is_pattern(path: Path) -> bool:
     """Return whether a path names a sequence of images, such as `frames/%05d.png`."""
     return len(PATTERN.findall(path.name)) == 1
+
+
+def writes_images(target: Path) -> bool:
+    """Return whether an output is a sequence of images: a pattern, or the folder of the frames."""
+    return is_pattern(target) or target.suffix.lower() not in CLIP_SUFFIXES
+
+
+def part_path(target: Path) -> Path:
+    """Return the file that gets the first part of a clip if its writing stops: `STEM.part.SUFFIX`."""
+    return target.with_name(f"{target.stem}.part{target.suffix}")
+
+
+def frame_files(frames: Path) -> list[Path]:
+    """Return the files of the frames for which a folder or a pattern stands.
+
+    Raises:
+        InputError: the folder can't be read.
+    """
+    return numbered_files(frames) if is_pattern(frames) else list_photos(frames)
+
+
+def check_frames_kept(jobs: Sequence[Job], read: Sequence[Path]) -> None:
+    """Raise an error if frames that are written as images could replace a file that is read.
+
+    Args:
+        jobs: the clips to read and the outputs to write.
+        read: further files to read, such as style photos.
+
+    Raises:
+        InputError: a frame could replace a file that is read, or a folder can't be read.
+    """
+    for job in jobs:
+        if not writes_images(job.target):
+            continue
+        folder = job.target.parent if is_pattern(job.target) else job.target
+        frames = frame_files(job.source) if is_pattern(job.source) or is_folder(job.source) else []
+        masks = [] if job.mask is None else frame_files(job.mask) if is_folder(job.mask) else [job.mask]
+        for path in (*frames, *masks, *read):
+            named = not is_pattern(job.target) or number_of(path, job.target) is not None
+            if named and is_folder(folder) and is_folder(path.parent) and folder.samefile(path.parent):
+                raise InputError(f"{job.target}: a frame could replace {path}, which is read; --overwrite allows it")
 
 
 def split_clips(paths: Sequence[Path], out: Path, as_frames: bool) -> tuple[list[Path], list[Path]]:
@@ -118,3 +147,29 @@ def _masks_of(clip: Path, masks: Path, single: bool) -> Path:
         if candidate.is_file() or is_folder(candidate):
             return candidate
     raise InputError(f"content-mask: {clip} has no mask, {masks / clip.stem}.png does not exist")
+
+
+def numbered_files(pattern: Path) -> list[Path]:
+    """Return the files that a pattern names, in the order of their numbers.
+
+    Raises:
+        InputError: the folder can't be read.
+    """
+    try:
+        files = [path for path in pattern.parent.iterdir() if path.is_file()]
+    except OSError as error:
+        raise InputError(f"{pattern}: can't be read ({error.strerror})") from error
+    numbers = [(number, path) for path in files if (number := number_of(path, pattern)) is not None]
+    return [path for _, path in sorted(numbers)]
+
+
+def number_of(path: Path, pattern: Path) -> int | None:
+    """Return the number of a file in the name of a pattern; None if the pattern does not name the file."""
+    before, after = PATTERN.split(pattern.name)
+    found = re.fullmatch(re.escape(before) + r"(\d+)" + re.escape(after), path.name)
+    return int(found[1]) if found is not None and numbered(pattern, int(found[1])).name == path.name else None
+
+
+def numbered(pattern: Path, number: int) -> Path:
+    """Return the file of a number in a pattern."""
+    return pattern.with_name(PATTERN.sub(lambda place: place[0] % number, pattern.name))

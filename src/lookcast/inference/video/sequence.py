@@ -1,6 +1,5 @@
 """Sequences of images: the frames of a clip as photo files, numbered by a pattern or all in one folder."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -15,11 +14,10 @@ import torch
 from lookcast.checks import InputError
 from lookcast.inference.video.color import LIMITED, codes_of
 from lookcast.inference.video.frames import ClipError, Frame, planar, planes_of, quarter_turns
-from lookcast.inference.video.jobs import PATTERN, is_pattern
+from lookcast.inference.video.jobs import frame_files, is_pattern, number_of, numbered
 from lookcast.inference.video.planes import to_pixels
 from lookcast.ops.resize import resize_pixels
 from lookcast.photos.color import from_srgb, to_srgb
-from lookcast.photos.folder import list_photos
 from lookcast.photos.photo import Photo, to_8_bits
 from lookcast.photos.read import MAX_PIXELS, check_writable, read_photo
 from lookcast.photos.write import write_photo
@@ -63,7 +61,7 @@ class SequenceReader:
         self, path: Path, side: int = 256, rate: Fraction = DEFAULT_RATE, max_pixels: int = MAX_PIXELS
     ) -> None:
         self.path, self.rate, self._side, self._max_pixels = path, rate, side, max_pixels
-        self._files = numbered_files(path) if is_pattern(path) else list_photos(path)
+        self._files = frame_files(path)
         if not self._files:
             raise ClipError(f"{path}: no files of this pattern")
         self.total = len(self._files)
@@ -158,8 +156,10 @@ class SequenceWriter:
             return self._target / source.name
         number = self.count
         if source is not None and is_pattern(self._source):
-            number = number_of(source, self._source)
-        return self._target.with_name(self._target.name % number)
+            known = number_of(source, self._source)
+            assert known is not None
+            number = known
+        return numbered(self._target, number)
 
 
 @contextmanager
@@ -178,24 +178,3 @@ def blank_frame(template: av.VideoFrame, number: int) -> av.VideoFrame:
     for plane in planes_of(frame):
         plane[:] = neutral
     return frame
-
-
-def numbered_files(pattern: Path) -> list[Path]:
-    """Return the files that a pattern names, in the order of their numbers.
-
-    Raises:
-        ClipError: the folder can't be read.
-    """
-    try:
-        found = [path for path in pattern.parent.iterdir() if number_of(path, pattern) is not None and path.is_file()]
-    except OSError as error:
-        raise ClipError(f"{pattern}: can't be read ({error.strerror})") from error
-    return sorted(found, key=lambda path: number_of(path, pattern))
-
-
-def number_of(path: Path, pattern: Path) -> Any:
-    """Return the number of a file in the name of a pattern; None if the pattern does not name the file."""
-    before, after = PATTERN.split(pattern.name)[0], pattern.name[PATTERN.search(pattern.name).end() :]  # type: ignore[union-attr]
-    found = re.fullmatch(re.escape(before) + r"(\d+)" + re.escape(after), path.name)
-    number = None if found is None else int(found[1])
-    return number if number is not None and pattern.name % number == path.name else None

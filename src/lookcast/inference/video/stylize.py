@@ -18,7 +18,7 @@ from lookcast.inference.video.clip_writer import ClipWriter, write_clip
 from lookcast.inference.video.color import codes_of
 from lookcast.inference.video.encoder import EncoderOptions
 from lookcast.inference.video.frames import Frame, planar, planes_of
-from lookcast.inference.video.jobs import CLIP_SUFFIXES, is_pattern
+from lookcast.inference.video.jobs import is_pattern, writes_images
 from lookcast.inference.video.look import ClipLook, held_grids, turn_grid
 from lookcast.inference.video.pipeline import Grids, read_ahead, with_grids
 from lookcast.inference.video.restyle import restyle
@@ -97,7 +97,7 @@ def _open(look: ClipLook, job: Job, settings: ClipSettings) -> Source:
 
 def _write(job: Job, source: Source, settings: ClipSettings) -> AbstractContextManager[ClipWriter | SequenceWriter]:
     """Return the context of a writer for a clip or for a sequence of images."""
-    if is_pattern(job.target) or (isinstance(source, SequenceReader) and job.target.suffix not in CLIP_SUFFIXES):
+    if writes_images(job.target):
         return write_sequence(job.target, job.source, settings.quality)
     copied = source if isinstance(source, ClipReader) else None
     return write_clip(job.target, source.first, source.rate, copied, settings.encoding)
