@@ -36,8 +36,8 @@ def evaluate(argv: list[str]) -> int:
         source = stylized_outputs(stylizer, args.masks, args.max_side, segmenter, refine)
         checkpoint = stylizer.header
         config |= {"checkpoint": UNIVERSAL if args.checkpoint is None else args.checkpoint, "masks": args.masks}
-        config |= {"auto_masks": args.auto_masks, "max_side": args.max_side, "refine": refine}
-        config |= {"device": str(stylizer.device)}
+        config |= {"auto_masks": args.auto_masks, "max_side": args.max_side, "device": str(stylizer.device)}
+        config |= {"refine": refine}
     encoder, description = open_encoder(args.pairs, args.teacher)
     results, skipped = evaluate_pairs(pairs, source, encoder, args.out)
     report = build_report(results, skipped, config, checkpoint, description)
@@ -57,8 +57,7 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.outputs is None:
         return
     given = {"--max-side": args.max_side, "--device": args.device, "--auto-masks": args.auto_masks}
-    given |= {"--refine": args.refine}
-    given |= {"--no-masks": None if args.masks else True}
+    given |= {"--refine": args.refine, "--no-masks": None if args.masks else True}
     for option, value in given.items():
         if value is not None:
             raise InputError(f"{option}: sets how a checkpoint stylizes, but --outputs are scored unchanged")

@@ -70,8 +70,7 @@ def pick_clips(args: argparse.Namespace) -> "list[Job]":
     jobs = plan_clips(clips, args.out, args.content_mask, given == clips and len(clips) == 1)
     parts = [job for job in jobs if not writes_images(job.target)]
     check_files(args, jobs, [(Path(f"the first part of {job.source}"), part_path(job.target)) for job in parts])
-    if not args.overwrite:
-        check_frames_kept(jobs, [*args.style, *args.style_mask])
+    check_frames_kept(jobs, [] if args.overwrite else [*args.style, *args.style_mask])
     return jobs
 
 

@@ -45,6 +45,8 @@ def frame_files(frames: Path) -> list[Path]:
 def check_frames_kept(jobs: Sequence[Job], read: Sequence[Path]) -> None:
     """Raise an error if frames that are written as images could replace a file that is read.
 
+    Frames are read while others are written, so no option allows it for the frames.
+
     Args:
         jobs: the clips to read and the outputs to write.
         read: further files to read, such as style photos.
@@ -61,7 +63,7 @@ def check_frames_kept(jobs: Sequence[Job], read: Sequence[Path]) -> None:
         for path in (*frames, *masks, *read):
             named = not is_pattern(job.target) or number_of(path, job.target) is not None
             if named and is_folder(folder) and is_folder(path.parent) and folder.samefile(path.parent):
-                raise InputError(f"{job.target}: a frame could replace {path}, which is read; --overwrite allows it")
+                raise InputError(f"{job.target}: a frame could replace {path}, which is read; give another folder")
 
 
 def split_clips(paths: Sequence[Path], out: Path, as_frames: bool) -> tuple[list[Path], list[Path]]:

@@ -72,7 +72,10 @@ def _restyle_by_pixel(  # type: ignore[no-untyped-def]
     cells, depth, grid_height, grid_width, luma, first, second, first_before, second_before,
     across, down, reading, writing, maximum, white, top, bottom,
 ):  # fmt: skip
-    """Change the rows that belong to the chroma rows `top` to `bottom`."""
+    """Change the rows that belong to the chroma rows `top` to `bottom`.
+
+    One kernel with a branch would compile `slice_by_block` too, which not every processor can.
+    """
     height, width = luma.shape
     units = max(1, _ROWS // down)
     source = np.empty((units * down, 3 * width), np.uint16)

@@ -97,8 +97,8 @@ def _for_pixels(cells: torch.Tensor) -> npt.NDArray[np.float32]:
 def compile_kernel(function: Callable[..., Any]) -> Any:
     """Compile a function at the first call and cache the machine code for later processes.
 
-    numba compiles again after a change of this file, but not after a change of `cpu_llvm`. After every change of
-    `cpu_llvm`, run `touch` on this file.
+    numba compiles again after a change of the function's own file, but not after a change of a file from which the
+    function calls. After a change of `cpu_llvm`, run `touch` on this file, and on the files that use its kernels.
     """
     options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
