@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from lookcast.cli.evaluate import evaluate
+from lookcast.cli.explain import explain
 from lookcast.cli.export import export
 from lookcast.cli.fit import fit
 from lookcast.cli.match import match
@@ -33,6 +34,7 @@ COMMANDS = {
     "stylize": Command("give photos the look of a checkpoint", stylize),
     "fit": Command("give one photo the look of another by optimisation, in seconds", fit),
     "evaluate": Command("score a checkpoint on content and style pairs", evaluate),
+    "explain": Command("write a page that shows how a photo got its look", explain),
     "export": Command("write a look for other programs: ONNX, compiled, .cube, HaldCLUT", export),
     "match": Command("find the colour table that makes one photo of another", match),
 }
