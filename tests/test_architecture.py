@@ -29,6 +29,7 @@ ALLOWED = {
     "checkpoints": BOTTOM | {"ops", "encoders", "generators"},
     "ops.bilateral.cpu": BOTTOM | {"ops"},
     "ops.bilateral.cpu_llvm": BOTTOM | {"ops"},
+    "ops.bilateral.cpu_vectors": BOTTOM | {"ops"},
     "fitting": BOTTOM | {"ops", "encoders", "losses"},
     "inference": BOTTOM | {"ops", "encoders", "generators", "segmenters", "photos", "checkpoints", "fitting"},
     "pages": BOTTOM | {"ops", "photos", "inference"},
@@ -54,6 +55,7 @@ LIBRARIES = {
     "ops": {"torch", "kornia", "triton"},
     "ops.bilateral.cpu": {"torch", "numpy", "numba"},
     "ops.bilateral.cpu_llvm": {"numba", "llvmlite"},
+    "ops.bilateral.cpu_vectors": {"numba", "llvmlite"},
     "metrics": {"torch", "kornia"},
 }
 

@@ -149,7 +149,7 @@ class TestOtherProcessors:
     def test_agree_too(self, features, lanes, tmp_path):
         environment = {"NUMBA_CPU_FEATURES": features, "NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
         program = (
-            "import sys, pytest\nfrom lookcast.ops.bilateral.cpu_llvm import LANES\n"
+            "import sys, pytest\nfrom lookcast.ops.bilateral.cpu_vectors import LANES\n"
             f"assert LANES == {lanes}\nsys.exit(pytest.main(['-q', '-x', '-p', 'no:cacheprovider', {__file__!r}]))"
         )
         result = subprocess.run(

@@ -16,7 +16,8 @@ from av.stream import Disposition
 from lookcast.checks import InputError
 from lookcast.inference.video.color import Codes, codes_of
 from lookcast.inference.video.frames import ClipError, Deinterlacer, Frame, planar, planes_of, quarter_turns
-from lookcast.inference.video.planes import thumbnail_of_planes, to_pixels
+from lookcast.inference.video.planes import to_pixels
+from lookcast.inference.video.thumbnail import thumbnail_of_planes
 from lookcast.paths import check_file
 from lookcast.photos.read import MAX_PIXELS
 

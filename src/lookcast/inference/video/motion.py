@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 
+from lookcast.ops.bilateral.cpu import compile_kernel
 from lookcast.ops.color import luma
 from lookcast.ops.resize import shrink_to_side
 
@@ -59,8 +60,10 @@ class Motion(NamedTuple):
 
 def pyramid(thumbnail: torch.Tensor) -> list[torch.Tensor]:
     """Return the luma of a thumbnail `(1, 3, S, S)` at all `SIDES`, `(1, 1, side, side)` each."""
-    image = luma(thumbnail)
-    return [shrink_to_side(image, side) for side in SIDES]
+    images = [luma(thumbnail)]
+    for side in reversed(SIDES):  # each from the larger one, which takes less time than each from the thumbnail
+        images.append(shrink_to_side(images[-1], side))
+    return images[:0:-1]
 
 
 def estimate_motion(before: list[torch.Tensor], after: list[torch.Tensor], start: Motion | None = None) -> Motion:
@@ -85,27 +88,62 @@ def estimate_motion(before: list[torch.Tensor], after: list[torch.Tensor], start
         return Motion()
     motion = start or Motion()
     for old, new in zip(before, after, strict=True):
-        side = new.shape[-1]
-        places = Motion().positions(side, side).to(new)
-        target = new.flatten()
+        old_image, new_image = (image[0, 0].cpu().numpy() for image in (old, new))
+        ridge = RIDGE * new_image.size
         for _ in range(STEPS):
-            where = motion.positions(side, side).to(new)
-            moved = F.grid_sample(old, where[None], align_corners=False, padding_mode="border")
-            down, right = torch.gradient(moved[0, 0], spacing=2 / side)
-            inside = (where.abs().amax(-1) < 1 - 1 / side).flatten()
-            fixed = torch.ones_like(target)
-            spread = (right * places[..., 0] + down * places[..., 1]).flatten()
-            columns = torch.stack([right.flatten(), down.flatten(), spread, moved.flatten(), fixed], 1)
-            error = (target - moved.flatten() - (target - moved.flatten())[inside].mean()).abs()
-            scale = error[inside].mean() + 1e-3
-            weight = inside / (1 + (error / (2 * scale)) ** 2)
-            weighted = columns * weight[:, None]
-            ridge = torch.diag(torch.tensor([RIDGE] * 5).to(new) * len(target))
-            prior = torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0]).to(new)
-            found = torch.linalg.solve(weighted.T @ columns + ridge, weighted.T @ target + ridge @ prior).tolist()
-            gain = max(found[3], 0.2)
-            right_step, down_step, zoom_step = (value / gain for value in found[:3])
-            motion = motion.after(Motion(right_step, down_step, 1 + zoom_step))
+            equations = _normal_equations(old_image, new_image, *motion)
+            equations[range(5), range(5)] += ridge
+            equations[3, 5] += ridge  # the gain is near 1, all other unknowns are near 0
+            right, down, spread, gain, _ = np.linalg.solve(equations[:, :5], equations[:, 5])
+            gain = max(gain, 0.2)
+            motion = motion.after(Motion(right / gain, down / gain, 1 + spread / gain))
             if max(abs(motion.x), abs(motion.y)) > MAX_SHIFT or abs(motion.zoom - 1) > MAX_ZOOM:
                 return Motion()
     return motion
+
+
+@compile_kernel
+def _normal_equations(before, after, x, y, zoom):  # type: ignore[no-untyped-def]
+    """Return the normal equations of one step of `estimate_motion`, `(5, 6)`; the last column is the right side.
+
+    The unknowns are the steps to the right, down and in zoom, each times the gain, then the gain and the offset.
+
+    Args:
+        before: luma of the frame before, `(S, S)`.
+        after: luma of the frame, `(S, S)`.
+        x: shift to the right so far.
+        y: shift down so far.
+        zoom: zoom so far.
+    """
+    side = after.shape[0]
+    places = (np.arange(side) + 0.5) * (2 / side) - 1
+    rows, columns = zoom * places + y, zoom * places + x
+    moved = np.empty((side, side))
+    for i in range(side):
+        down = min(max((rows[i] + 1) * side / 2 - 0.5, 0.0), side - 1.0)
+        top = min(int(down), side - 2)
+        for j in range(side):
+            right = min(max((columns[j] + 1) * side / 2 - 0.5, 0.0), side - 1.0)
+            left = min(int(right), side - 2)
+            upper = before[top, left] + (right - left) * (before[top, left + 1] - before[top, left])
+            lower = before[top + 1, left] + (right - left) * (before[top + 1, left + 1] - before[top + 1, left])
+            moved[i, j] = upper + (down - top) * (lower - upper)
+    inside = [np.flatnonzero(np.abs(where) < 1 - 1 / side) for where in (rows, columns)]
+    (first_row, last_row), (first_column, last_column) = [(where[0], where[-1] + 1) for where in inside]
+    error = after[first_row:last_row, first_column:last_column] - moved[first_row:last_row, first_column:last_column]
+    error = np.abs(error - error.mean())
+    weights = 1 / (1 + (error / (2 * (error.mean() + 1e-3))) ** 2)
+    equations, terms = np.zeros((5, 6)), np.ones(6)
+    for i in range(first_row, last_row):
+        above, below = max(i - 1, 0), min(i + 1, side - 1)
+        for j in range(first_column, last_column):
+            before_j, after_j = max(j - 1, 0), min(j + 1, side - 1)
+            right = (moved[i, after_j] - moved[i, before_j]) / (after_j - before_j) * side / 2
+            down = (moved[below, j] - moved[above, j]) / (below - above) * side / 2
+            terms[0], terms[1], terms[2], terms[3] = right, down, right * places[j] + down * places[i], moved[i, j]
+            terms[5] = after[i, j]
+            weight = weights[i - first_row, j - first_column]
+            for first in range(5):
+                for second in range(6):
+                    equations[first, second] += weight * terms[first] * terms[second]
+    return equations

@@ -56,15 +56,15 @@ def find_shots(thumbnails: Iterable[torch.Tensor]) -> Iterator[Frame]:
     Yields:
         One `Frame` for each thumbnail, in order. At most `CUT_AHEAD` further thumbnails have been read.
     """
-    waiting: deque[torch.Tensor] = deque()
+    waiting: deque[tuple[torch.Tensor, torch.Tensor]] = deque()  # thumbnails, and the same at `CHANGE_SIDE`
     changes = deque([0.0] * CUT_AHEAD)  # from `CUT_AHEAD` frames before the first waiting frame
     small: torch.Tensor | None = None
     shot, dark = 0, False
 
     def next_frame() -> Frame:
         nonlocal shot, dark
-        thumbnail = waiting.popleft()
-        was_dark, dark = dark, brightness(thumbnail) < DARK
+        thumbnail, image = waiting.popleft()
+        was_dark, dark = dark, brightness(image) < DARK
         change = changes[CUT_AHEAD]
         others = max(value for place, value in enumerate(changes) if place != CUT_AHEAD)
         changes.popleft()
@@ -75,7 +75,7 @@ def find_shots(thumbnails: Iterable[torch.Tensor]) -> Iterator[Frame]:
     for thumbnail in thumbnails:
         check_thumbnail(thumbnail)
         last, small = small, shrink_to_side(thumbnail, CHANGE_SIDE)
-        waiting.append(thumbnail)
+        waiting.append((thumbnail, small))
         changes.append(0.0 if last is None else (small - last).abs().mean().item())
         if len(waiting) > CUT_AHEAD:
             yield next_frame()

@@ -21,7 +21,8 @@ import numpy.typing as npt
 import torch
 from numba import njit
 
-from lookcast.ops.bilateral.cpu_llvm import CELL, LANES, transform_block, transform_pixel
+from lookcast.ops.bilateral.cpu_llvm import CELL, transform_block, transform_pixel
+from lookcast.ops.bilateral.cpu_vectors import LANES
 from lookcast.ops.color import LUMA
 
 _BAND = 64
@@ -46,7 +47,7 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     bounds = [len(source) * i // threads for i in range(threads + 1)]
 
     def run(band: tuple[int, int]) -> None:
-        (slice_by_block if by_block else slice_by_pixel)(cells, *size, *arguments, *band, levels, len(source), 0)
+        (slice_by_block if by_block else slice_by_pixel)(cells, *size, *arguments, *band, levels)
 
     # numba's own threads would not do, because only one Python thread at a time may use them.
     with ThreadPoolExecutor(threads) as pool:
@@ -83,22 +84,23 @@ def _pad(grid: torch.Tensor, levels: float) -> torch.Tensor:
 
 
 def _for_blocks(cells: torch.Tensor) -> npt.NDArray[np.float32]:
-    """Pad the depths of the cells with zeros: from `(GH, GW, 12, D)` to `(GH, GW, 12, LANES)`."""
+    """Pad the depths of the cells with zeros: from `(GH, GW, 12, D)` to `(GH, GW, 12 * LANES)`."""
     padded = torch.nn.functional.pad(cells, (0, LANES - cells.shape[3]))
-    return np.ascontiguousarray(padded.numpy())
+    return np.ascontiguousarray(padded.flatten(2).numpy())
 
 
 def _for_pixels(cells: torch.Tensor) -> npt.NDArray[np.float32]:
-    """Reorder the cells to `(GH, GW, D, 16)`: the four columns of a 3x4 transform, each padded to four values."""
+    """Reorder the cells to `(GH, GW, D * 16)`: the four columns of a 3x4 transform, each padded to four values."""
     columns = cells.reshape(*cells.shape[:2], 3, 4, -1).permute(0, 1, 4, 3, 2)
-    return np.ascontiguousarray(torch.nn.functional.pad(columns, (0, 1)).flatten(3).numpy())
+    return np.ascontiguousarray(torch.nn.functional.pad(columns, (0, 1)).flatten(2).numpy())
 
 
 def compile_kernel(function: Callable[..., Any]) -> Any:
     """Compile a function at the first call and cache the machine code for later processes.
 
     numba compiles again after a change of the function's own file, but not after a change of a file from which the
-    function calls. After a change of `cpu_llvm`, run `touch` on this file, and on the files that use its kernels.
+    function calls. After a change of `cpu_llvm` or `cpu_vectors`, run `touch` on this file, and on the files that
+    use its kernels.
     """
     options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
@@ -109,34 +111,49 @@ def compile_kernel(function: Callable[..., Any]) -> Any:
 
 
 @compile_kernel
+def interpolate_cells(cells, position, table):  # type: ignore[no-untyped-def]
+    """Interpolate the cells along y, for one row of pixels.
+
+    Args:
+        cells: the values of the cells, `(GH, GW, size)`.
+        position: position in the grid, in cells. 0 is the centre of the first row of cells.
+        table: the first `GW * size` values receive the cells of this row. For each value, the second half receives the
+            value of the next cell minus this value.
+    """
+    size = cells.shape[2]
+    length = cells.shape[1] * size
+    grid = cells.reshape(cells.shape[0], length)
+    position = min(max(position, 0.0), cells.shape[0] - 1.0)
+    above = min(int(position), cells.shape[0] - 2)
+    weight = np.float32(position - above)
+    # numba compiles loops over flat arrays to vector code, but not if it must check indices for negative values.
+    upper, lower = grid[above], grid[above + 1]
+    for i in range(length):
+        table[i] = upper[i] + weight * (lower[i] - upper[i])
+    here, following, change = table[: length - size], table[size:length], table[length : 2 * length - size]
+    for i in range(length - size):
+        change[i] = following[i] - here[i]
+
+
+@compile_kernel
 def slice_by_block(  # type: ignore[no-untyped-def]
-    cells, depth, height, width, source, result, packed_source, packed_result, top, bottom, levels, rows, start
+    cells, depth, height, width, source, result, packed_source, packed_result, top, bottom, levels
 ):
-    """Transform rows `top` to `bottom` of a band of a photo with `rows` rows, whose first row is row `start`.
+    """Transform rows `top` to `bottom` of a photo.
 
     `levels` is the value of white, an integer for integer pixels.
     """
     columns = source.shape[1]
     size = 12 * LANES
     slope = cells.shape[1] * size
-    grid = cells.reshape(cells.shape[0], slope)
-    values = np.zeros(2 * slope, np.float32)
+    table = np.zeros(2 * slope, np.float32)
     line, changed = np.empty(3 * columns, source.dtype), np.empty(3 * columns, source.dtype)
     rest, rest_changed = np.zeros(3 * LANES, source.dtype), np.empty(3 * LANES, source.dtype)
     step = np.float32(width / columns)
     red, green, blue = LUMA[0] * depth / levels, LUMA[1] * depth / levels, LUMA[2] * depth / levels
     levels_of_depth = np.int32(max(depth, 2))  # a grid of depth 1 is padded to two equal depths
     for row in range(top, bottom):
-        position = min(max((start + row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
-        above = min(int(position), cells.shape[0] - 2)
-        weight = np.float32(position - above)
-        # numba compiles loops over flat arrays to vector code, but not if it must check indices for negative values.
-        upper, lower = grid[above], grid[above + 1]
-        for i in range(slope):
-            values[i] = upper[i] + weight * (lower[i] - upper[i])
-        here, following, change = values[: slope - size], values[size:slope], values[slope : 2 * slope - size]
-        for i in range(slope - size):
-            change[i] = following[i] - here[i]
+        interpolate_cells(cells, (row + 0.5) * height / source.shape[0] - 0.5, table)
         if len(packed_source):
             line, changed = packed_source[row], packed_result[row]
         else:
@@ -155,7 +172,7 @@ def slice_by_block(  # type: ignore[no-untyped-def]
                 along = np.float32((x + 0.5) * width / columns - 0.5 - left)
                 if not narrow:
                     transform_block(
-                        values, left * size, slope, line, 3 * x, changed, 3 * x,
+                        table, left * size, slope, line, 3 * x, changed, 3 * x,
                         along, step, red, green, blue, levels_of_depth, levels,
                     )  # fmt: skip
                     continue
@@ -163,7 +180,7 @@ def slice_by_block(  # type: ignore[no-untyped-def]
                 for i in range(count):
                     rest[i] = line[3 * x + i]
                 transform_block(
-                    values, left * size, slope, rest, 0, rest_changed, 0,
+                    table, left * size, slope, rest, 0, rest_changed, 0,
                     along, step, red, green, blue, levels_of_depth, levels,
                 )  # fmt: skip
                 for i in range(count):
@@ -176,13 +193,12 @@ def slice_by_block(  # type: ignore[no-untyped-def]
 
 @compile_kernel
 def slice_by_pixel(  # type: ignore[no-untyped-def]
-    cells, depth, height, width, source, result, top, bottom, levels, rows, start
+    cells, depth, height, width, source, result, top, bottom, levels
 ):
-    """Transform rows `top` to `bottom` of a band; see `slice_by_block`."""
+    """Transform rows `top` to `bottom` of a photo; see `slice_by_block`."""
     columns = source.shape[1]
-    levels_of_depth = cells.shape[2]
-    size = cells.shape[1] * levels_of_depth * CELL
-    flat = cells.reshape(cells.shape[0], size)
+    levels_of_depth = cells.shape[2] // CELL
+    size = cells.shape[1] * cells.shape[2]
     table = np.zeros(2 * size, np.float32)
     step, half, zero = np.float32(width / columns), np.float32(0.5), np.float32(0)
     red_weight, green_weight, blue_weight = (
@@ -192,13 +208,7 @@ def slice_by_pixel(  # type: ignore[no-untyped-def]
     )
     for row in range(bottom - top):
         y = np.uintp(top + row)  # unsigned, because numba tests signed indices for negative values
-        position = min(max((start + top + row + 0.5) * height / rows - 0.5, 0.0), height - 1.0)
-        above = min(int(position), cells.shape[0] - 2)
-        weight = np.float32(position - above)
-        for i in range(size):
-            table[i] = flat[above, i] + weight * (flat[above + 1, i] - flat[above, i])
-        for i in range(size - levels_of_depth * CELL):
-            table[size + i] = table[i + levels_of_depth * CELL] - table[i]
+        interpolate_cells(cells, (top + row + 0.5) * height / source.shape[0] - 0.5, table)
         # Each interval spans two neighbouring cell centres; the first and the last interval are half a cell wide.
         for cell in range(-1, width):
             first = max(0, int(np.ceil((cell + 0.5) * columns / width - 0.5)))

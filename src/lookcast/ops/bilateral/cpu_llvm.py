@@ -5,86 +5,62 @@ coefficients of affine transforms between grid cells, and apply the result to co
 weight w is `a + w (b - a)`.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
-from llvmlite import binding, ir
-from numba import config, types
+from llvmlite import ir
+from numba import types
 from numba.extending import intrinsic
 
+from lookcast.ops.bilateral.cpu_vectors import FAST, FLOAT, INT, LANES, Vectors
+from lookcast.ops.color import LUMA
 
-def _lanes() -> int:
-    chosen = config.CPU_FEATURES  # numba's setting; None for the features of this processor
-    features = chosen if chosen is not None else binding.get_host_cpu_features().flatten()
-    return 16 if "+avx512f" in features else 8 if "+avx2" in features else 0
-
-
-LANES = _lanes()
-"""Number of pixels that one call of `transform_block` transforms, and the maximum grid depth that `transform_block`
-supports. The number is 0 on processors on which `transform_pixel` is faster."""
 CELL = 16
 """Number of floats per cell for `transform_pixel`: four columns of a 3x4 transform, each padded to four values."""
-_FAST = ("fast",)
-_FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 
 
-class _Vectors:
-    """Vector operations of an LLVM builder under short names."""
+def _transform(
+    v: Vectors, starts: list[Any], channels: list[Any], weights: list[Any], along: Any, step: Any, depth: Any
+) -> list[Any]:
+    """Return the code that transforms `LANES` neighbouring pixels; see `transform_block`.
 
-    def __init__(self, context: Any, builder: Any) -> None:
-        self.context, self.builder = context, builder
-
-    def address(self, kind: Any, array: Any, index: Any) -> Any:
-        """Return the address of an element of an array."""
-        data = self.context.make_array(kind)(self.context, self.builder, array).data
-        return self.builder.gep(data, [index])
-
-    def load(self, address: Any, length: int, element: Any = _FLOAT) -> Any:
-        pointer = self.builder.bitcast(address, ir.VectorType(element, length).as_pointer())
-        return self.builder.load(pointer, align=1)
-
-    def store(self, value: Any, address: Any) -> None:
-        self.builder.store(value, self.builder.bitcast(address, value.type.as_pointer()), align=1)
-
-    def constant(self, values: Iterable[float], element: Any = _FLOAT) -> Any:
-        values = list(values)
-        return ir.Constant(ir.VectorType(element, len(values)), values)
-
-    def pack(self, values: Iterable[Any], element: Any = _FLOAT) -> Any:
-        values = list(values)
-        packed = ir.Constant(ir.VectorType(element, len(values)), ir.Undefined)
-        for lane, value in enumerate(values):
-            packed = self.builder.insert_element(packed, value, ir.Constant(_INT, lane))
-        return packed
-
-    def pick(self, source: Any, lanes: Iterable[int], other: Any = None) -> Any:
-        """Return a vector of the chosen lanes. The lane numbers count through `source`, then through `other`."""
-        other = ir.Constant(source.type, ir.Undefined) if other is None else other
-        return self.builder.shuffle_vector(source, other, self.constant(lanes, _INT))
-
-    def spread(self, value: Any, length: int) -> Any:
-        return self.pick(self.pack([value]), [0] * length)
-
-    def look_up(self, table: Any, index: Any) -> Any:
-        """Return `table[index]` for every lane of `index`. On x86, LLVM compiles the lookup to one permutation."""
-        lanes = [ir.Constant(_INT, lane) for lane in range(index.type.count)]
-        chosen = [self.builder.extract_element(index, lane) for lane in lanes]
-        return self.pack(self.builder.extract_element(table, lane) for lane in chosen)
-
-    def muladd(self, a: Any, b: Any, c: Any) -> Any:
-        return self.builder.fadd(self.builder.fmul(a, b, flags=_FAST), c, flags=_FAST)
-
-    def between(self, a: Any, b: Any, weight: Any) -> Any:
-        return self.muladd(weight, self.builder.fsub(b, a, flags=_FAST), a)
-
-    def clamp(self, value: Any, low: Any, high: Any) -> Any:
-        for sign, limit in (("<", low), (">", high)):
-            if value.type.element == _FLOAT:
-                beyond = self.builder.fcmp_ordered(sign, value, limit, flags=_FAST)
-            else:
-                beyond = self.builder.icmp_signed(sign, value, limit)
-            value = self.builder.select(beyond, limit, value)
-        return value
+    Args:
+        v: the builder.
+        starts: addresses of the two parts of the table, at the first of the two columns of cells.
+        channels: vectors of red, green and blue.
+        weights: weights of the channels in the guide, in cells per level.
+        along: see `transform_block`.
+        step: see `transform_block`.
+        depth: see `transform_block`.
+    """
+    builder, count = v.builder, LANES
+    zero = v.constant([0.0] * count)
+    across = v.muladd(v.constant(map(float, range(count))), v.spread(step, count), v.spread(along, count))
+    across = v.clamp(across, zero, v.constant([1.0] * count))
+    guide = v.constant([-0.5] * count)
+    for channel, weight in zip(channels, weights, strict=True):
+        guide = v.muladd(channel, v.spread(weight, count), guide)
+    last = builder.sub(depth, ir.Constant(INT, 1))
+    guide = v.clamp(guide, zero, v.spread(builder.sitofp(last, FLOAT), count))
+    below_last = v.pick(v.pack([builder.sub(depth, ir.Constant(INT, 2))], INT), [0] * count)
+    # Clamped again as integers, because a NaN guide would index outside the table.
+    level = builder.fptosi(guide, ir.VectorType(INT, count))
+    level = v.clamp(level, v.constant([0] * count, INT), below_last)
+    deep = builder.fsub(guide, builder.sitofp(level, guide.type), flags=FAST)
+    following = builder.add(level, v.constant([1] * count, INT))
+    outputs = []
+    for row in range(3):
+        coefficients = []
+        for number in range(4 * row, 4 * row + 4):
+            values, slopes = (v.load(builder.gep(start, [ir.Constant(INT, number * count)]), count) for start in starts)
+            near, far = (
+                v.muladd(across, v.look_up(slopes, where), v.look_up(values, where)) for where in (level, following)
+            )
+            coefficients.append(v.between(near, far, deep))
+        *factors, output = coefficients
+        for factor, channel in zip(factors, channels, strict=True):
+            output = v.muladd(factor, channel, output)
+        outputs.append(output)
+    return outputs
 
 
 @intrinsic
@@ -120,46 +96,20 @@ def transform_block(  # type: ignore[no-untyped-def]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         table, cell, slope, source, first, result, target, along, step, *weights, depth, white = arguments
-        v, kinds = _Vectors(context, builder), signature.args
+        v, kinds = Vectors(context, builder), signature.args
         element = context.get_data_type(kinds[3].dtype)
         pixels = v.load(v.address(kinds[3], source, first), 3 * count, element)
         channels = [v.pick(pixels, range(channel, 3 * count, 3)) for channel in range(3)]
         if rounded:
-            floats = ir.VectorType(_FLOAT, count)
+            floats = ir.VectorType(FLOAT, count)
             channels = [builder.uitofp(channel, floats) for channel in channels]
-        zero = v.constant([0.0] * count)
-        across = v.muladd(v.constant(map(float, range(count))), v.spread(step, count), v.spread(along, count))
-        across = v.clamp(across, zero, v.constant([1.0] * count))
-        guide = v.constant([-0.5] * count)
-        for channel, weight in zip(channels, weights, strict=True):
-            guide = v.muladd(channel, v.spread(weight, count), guide)
-        last = builder.sub(depth, ir.Constant(_INT, 1))
-        guide = v.clamp(guide, zero, v.spread(builder.sitofp(last, _FLOAT), count))
-        below_last = v.pick(v.pack([builder.sub(depth, ir.Constant(_INT, 2))], _INT), [0] * count)
-        # Clamped again as integers, because a NaN guide would index outside the table.
-        level = builder.fptosi(guide, ir.VectorType(_INT, count))
-        level = v.clamp(level, v.constant([0] * count, _INT), below_last)
-        deep = builder.fsub(guide, builder.sitofp(level, guide.type), flags=_FAST)
-        following = builder.add(level, v.constant([1] * count, _INT))
         starts = [v.address(kinds[0], table, start) for start in (cell, builder.add(cell, slope))]
-        coefficients = []
-        for number in range(12):
-            values, slopes = (
-                v.load(builder.gep(start, [ir.Constant(_INT, number * count)]), count) for start in starts
-            )
-            near, far = (
-                v.muladd(across, v.look_up(slopes, where), v.look_up(values, where)) for where in (level, following)
-            )
-            coefficients.append(v.between(near, far, deep))
-        top = v.spread(builder.sitofp(white, _FLOAT) if rounded else white, count)
+        top = v.spread(builder.sitofp(white, FLOAT) if rounded else white, count)
         outputs = []
-        for row in range(3):
-            *factors, output = coefficients[4 * row : 4 * row + 4]
-            for factor, channel in zip(factors, channels, strict=True):
-                output = v.muladd(factor, channel, output)
+        for output in _transform(v, starts, channels, weights, along, step, depth):
             if rounded:
-                output = builder.fadd(output, v.constant([0.5] * count), flags=_FAST)
-            output = v.clamp(output, zero, top)
+                output = builder.fadd(output, v.constant([0.5] * count), flags=FAST)
+            output = v.clamp(output, v.constant([0.0] * count), top)
             if rounded:
                 output = builder.fptoui(output, ir.VectorType(element, count))
             outputs.append(output)
@@ -167,6 +117,44 @@ def transform_block(  # type: ignore[no-untyped-def]
         third = v.pick(outputs[2], [lane % count for lane in range(2 * count)])
         order = [channel * count + pixel for pixel in range(count) for channel in range(3)]
         v.store(v.pick(pair, order, third), v.address(kinds[5], result, target))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def transform_planar_block(typing_context, table, cell, slope, source, result, first, distance, along, step, depth):  # type: ignore[no-untyped-def]
+    """Transform `LANES` neighbouring pixels of which each channel is a row of float32 values in [0, 1].
+
+    Args:
+        typing_context: context that numba passes.
+        table: see `transform_block`, as `cell`, `slope`, `along`, `step` and `depth`.
+        cell: see above.
+        slope: see above.
+        source: the rows of red, green and blue, one after another.
+        result: the rows to write.
+        first: offset in both of the first red value.
+        distance: distance in both from a red value to the green value of the same pixel, and from green to blue.
+        along: see above.
+        step: see above.
+        depth: see above.
+    """
+    f32 = types.float32
+    signature = types.void(table, types.intp, types.intp, source, result, types.intp, types.intp, f32, f32, types.int32)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        table, cell, slope, source, result, first, distance, along, step, depth = arguments
+        v, kinds = Vectors(context, builder), signature.args
+        places = [first, builder.add(first, distance)]
+        places.append(builder.add(places[1], distance))
+        channels = [v.load(v.address(kinds[3], source, place), LANES) for place in places]
+        scale = builder.sitofp(depth, FLOAT)
+        weights = [builder.fmul(ir.Constant(FLOAT, weight), scale, flags=FAST) for weight in LUMA]
+        starts = [v.address(kinds[0], table, start) for start in (cell, builder.add(cell, slope))]
+        outputs = _transform(v, starts, channels, weights, along, step, depth)
+        for output, place in zip(outputs, places, strict=True):
+            output = v.clamp(output, v.constant([0.0] * LANES), v.constant([1.0] * LANES))
+            v.store(output, v.address(kinds[4], result, place))
         return context.get_dummy_value()
 
     return signature, generate
@@ -201,7 +189,7 @@ def transform_pixel(  # type: ignore[no-untyped-def]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         table, here, there, slope, red, green, blue, along, deep, white = arguments
-        v = _Vectors(context, builder)
+        v = Vectors(context, builder)
 
         def cell(start: Any) -> Any:
             return v.load(v.address(signature.args[0], table, start), CELL)
@@ -211,17 +199,17 @@ def transform_pixel(  # type: ignore[no-untyped-def]
         )
         columns = v.between(near, far, v.spread(deep, CELL))
         # Multiply the four columns by red, green, blue and 1, then sum the columns.
-        colour = v.pick(v.pack([red, green, blue, ir.Constant(_FLOAT, 1.0)]), [lane // 4 for lane in range(CELL)])
-        products = builder.fmul(columns, colour, flags=_FAST)
-        halves = builder.fadd(v.pick(products, range(8)), v.pick(products, range(8, 16)), flags=_FAST)
-        result = builder.fadd(v.pick(halves, range(4)), v.pick(halves, range(4, 8)), flags=_FAST)
+        colour = v.pick(v.pack([red, green, blue, ir.Constant(FLOAT, 1.0)]), [lane // 4 for lane in range(CELL)])
+        products = builder.fmul(columns, colour, flags=FAST)
+        halves = builder.fadd(v.pick(products, range(8)), v.pick(products, range(8, 16)), flags=FAST)
+        result = builder.fadd(v.pick(halves, range(4)), v.pick(halves, range(4, 8)), flags=FAST)
         if rounded:
-            result = builder.fadd(result, v.constant([0.5] * 4), flags=_FAST)
-            white = builder.sitofp(white, _FLOAT)
+            result = builder.fadd(result, v.constant([0.5] * 4), flags=FAST)
+            white = builder.sitofp(white, FLOAT)
         result = v.clamp(result, v.constant([0.0] * 4), v.spread(white, 4))
         if rounded:
-            result = builder.fptosi(result, ir.VectorType(_INT, 4))
-        channels = [builder.extract_element(result, ir.Constant(_INT, lane)) for lane in range(3)]
+            result = builder.fptosi(result, ir.VectorType(INT, 4))
+        channels = [builder.extract_element(result, ir.Constant(INT, lane)) for lane in range(3)]
         return context.make_tuple(builder, signature.return_type, channels)
 
     return signature, generate
