@@ -462,7 +462,14 @@ class TestRejects:
         with pytest.raises(InputError, match=rf"shards\.index: has format {VERSION + 1}, this lookcast reads up to"):
             PhotoShards(copy)
 
-    @pytest.mark.parametrize(("key", "value"), [("records_sha256", "../escaped"), ("kind", "exe"), ("shards", 2**40)])
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            *(("records_sha256", "../escaped"), ("records_sha256", 7), ("kind", "exe"), ("kind", ["npy"])),
+            *(("shards", 2**40), ("shards", 0), ("shards", -1), ("shards", "1"), ("shards", 1.0), ("shards", None)),
+            *(("photos", 7.0), ("photos", "7"), ("photos", True), ("names_bytes", "3"), ("plan", "none")),
+        ],
+    )
     def test_foreign_values(self, copy, key, value):
         """Anybody can write an index with a correct checksum, and the hash of the records becomes a file name."""
         whole = (copy / INDEX).read_bytes()
@@ -474,6 +481,43 @@ class TestRejects:
         front = struct.pack("<4I", VERSION, zlib.crc32(text + table), len(text), 0)
         (copy / INDEX).write_bytes(whole[:16] + front + text + table + whole[header.records_start :])
         with pytest.raises(InputError, match=r"^shards: .*shards\.index: is cut or damaged; copy it again"):
+            PhotoShards(copy)
+
+    def test_foreign_table(self, copy):
+        """The table may state names and photos that contradict the description, with a correct checksum."""
+        whole = (copy / INDEX).read_bytes()
+        start = PhotoShards(copy).header.records_start
+        for column, value in ((0, 6), (0, 8), (0, 2**63), (2, 0), (2, 2**40)):
+            table = bytearray(whole[start - 24 : start])
+            struct.pack_into("<Q", table, 8 * column, value)
+            checksum = struct.pack("<I", zlib.crc32(whole[32 : start - 24] + table))
+            (copy / INDEX).write_bytes(whole[:20] + checksum + whole[24 : start - 24] + table + whole[start:])
+            with pytest.raises(InputError, match=r"^shards: .*shards\.index: is cut or damaged; copy it again"):
+                PhotoShards(copy)
+
+    def test_a_name_is_missing(self, copy):
+        """No checksum covers the names."""
+        names = PhotoShards(copy).header.names_start
+        whole = bytearray((copy / INDEX).read_bytes())
+        whole[whole.index(0, names)] = ord("x")
+        (copy / INDEX).write_bytes(whole)
+        with pytest.raises(PhotoError, match=r"shards\.index: damaged; a shard's names and photos differ in number$"):
+            PhotoShards(copy).name(6)
+
+    def test_an_index_of_endless_depth(self, copy):
+        whole = (copy / INDEX).read_bytes()
+        text = b"[" * 100_000
+        (copy / INDEX).write_bytes(whole[:20] + struct.pack("<3I", 0, len(text), 0) + text)
+        with pytest.raises(InputError, match=r"shards\.index: is cut or damaged"):
+            PhotoShards(copy)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+    @pytest.mark.parametrize("name", [INDEX, "000000.tar"])
+    def test_a_pipe(self, copy, name):
+        """Opening a pipe would wait for ever."""
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+        with pytest.raises(InputError, match=rf"^shards: .*{name}: is a pipe or a device"):
             PhotoShards(copy)
 
     def test_foreign_index(self, copy):

@@ -106,13 +106,16 @@ class PhotoShards:
         """Return the path of a photo's file in the original folder.
 
         Raises:
-            PhotoError: the index can't be read.
+            PhotoError: the index can't be read, or its names are damaged.
         """
         shard = self._shard_of(self._check_number(number))
         first, start = (int(value) for value in self.header.table[shard - 1][[0, 2]]) if shard else (0, 0)
         if self._names[0] != shard:
             data = self.storage.read(INDEX, self.header.names_start + start, int(self.header.table[shard][2]) - start)
-            self._names = shard, [os.fsdecode(name) for name in data.split(b"\0")]
+            names = [os.fsdecode(name) for name in data.split(b"\0")]
+            if len(names) != int(self.header.table[shard][0]) - first:
+                raise PhotoError(f"{self.storage.where(INDEX)}: damaged; a shard's names and photos differ in number")
+            self._names = shard, names
         return self._names[1][number - first]
 
     def _check_number(self, number: int) -> int:

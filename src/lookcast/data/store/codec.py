@@ -1,7 +1,8 @@
 """Encode a photo and its mask to the bytes that a shard holds, and decode these bytes."""
 
 import io
-import struct
+import re
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from lookcast.data.sources.base import DecodedPhoto
 from lookcast.ops.masks import PALETTE
+from lookcast.photos.photo import CODEC_ERRORS
 
 Format = Literal["npy", "jpg", "png"]
 """Format of the encoded pixels.
@@ -19,7 +21,13 @@ Format = Literal["npy", "jpg", "png"]
 MASK_SUFFIX = "mask.png"  # the library webdataset uses the text after the first dot as a column name
 
 _COLORS = bytes(level for _, rgb in PALETTE for level in rgb)
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, struct.error)
+_BROKEN = (*CODEC_ERRORS, Image.DecompressionBombError)
+# The header that `np.save` writes for these pixels. numpy's own reader allocates the claimed size before it reads, and
+# parses the header as Python, which fails with errors of any type.
+_NPY_HEADER = re.compile(
+    rb"\x93NUMPY\x01\0..\{'descr': '\|u1', 'fortran_order': False, 'shape': \(([1-9]\d{0,8}), ([1-9]\d{0,8}), 3\), \} *\n",
+    re.DOTALL,
+)
 
 
 def encode_pixels(pixels: npt.NDArray[np.uint8], format: Format, quality: int) -> bytes:
@@ -50,29 +58,39 @@ def decode(pixels: bytes | memoryview, labels: bytes | memoryview | None, format
         ValueError: the bytes do not come from these functions.
     """
     try:
-        photo = _decode_pixels(pixels, format)
-        mask = None if labels is None else _decode_labels(labels)
+        photo = _decode_npy(pixels) if format == "npy" else _decode_image(pixels, format)
+        mask = None if labels is None else _decode_labels(labels, photo.shape[:2])
     except _BROKEN as error:
         raise ValueError(" ".join(str(error).split())) from error
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-        raise ValueError(f"holds {photo.shape} of {photo.dtype}, expected (H, W, 3) of uint8")
-    if mask is not None and (mask.shape != photo.shape[:2] or mask.max() >= len(PALETTE)):
-        raise ValueError(f"its mask of {mask.shape} with labels up to {mask.max()} does not fit {photo.shape[:2]}")
     return DecodedPhoto(photo, mask)
 
 
-def _decode_pixels(data: bytes | memoryview, format: Format) -> npt.NDArray[np.uint8]:
-    file = io.BytesIO(data)
-    if format == "npy":
-        stored: npt.NDArray[np.uint8] = np.load(file, allow_pickle=False)
-        return stored
+def _decode_npy(data: bytes | memoryview) -> npt.NDArray[np.uint8]:
+    header = _NPY_HEADER.match(data)
+    if header is None:
+        raise ValueError("holds no array of (H, W, 3) of uint8")
+    height, width = int(header[1]), int(header[2])
+    stored = np.frombuffer(data, np.uint8, offset=header.end())
+    if stored.size != height * width * 3:
+        raise ValueError(f"holds {stored.size} bytes of pixels, its header states {height} x {width} x 3")
+    return stored.reshape(height, width, 3).copy()  # a copy, because the bytes can't be written
+
+
+def _decode_image(data: bytes | memoryview, format: Format) -> npt.NDArray[np.uint8]:
     # For such small photos, Pillow is faster than libvips.
-    with Image.open(file, formats=("JPEG" if format == "jpg" else "PNG",)) as image:
+    with Image.open(io.BytesIO(data), formats=("JPEG" if format == "jpg" else "PNG",)) as image:
+        if image.mode != "RGB":
+            raise ValueError(f"has mode {image.mode}, expected RGB")
         return np.array(image)
 
 
-def _decode_labels(data: bytes | memoryview) -> npt.NDArray[np.uint8]:
+def _decode_labels(data: bytes | memoryview, size: Sequence[int]) -> npt.NDArray[np.uint8]:
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         if image.mode != "P":
             raise ValueError(f"its mask has mode {image.mode}, expected a palette (mode P)")
-        return np.array(image)
+        if (image.height, image.width) != tuple(size):
+            raise ValueError(f"its mask has {image.width}x{image.height} pixels, expected {size[1]}x{size[0]}")
+        labels = np.array(image)
+    if labels.max() >= len(PALETTE):
+        raise ValueError(f"its mask has labels up to {labels.max()}, expected at most {len(PALETTE) - 1}")
+    return labels

@@ -22,10 +22,11 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
@@ -182,19 +183,28 @@ def read_header(read: Callable[[int, int], bytes], size: int, where: str) -> Hea
     text = read(_FIXED_BYTES, length)
     try:
         fields = json.loads(text)
-        description = Description(**{key: fields.pop(FILE_KEYS.get(key, key)) for key in Description._fields})
+        values = {key: fields.pop(FILE_KEYS.get(key, key)) for key in Description._fields}
+        description = TypeAdapter(Description).validate_python(values, strict=True)
         table_bytes = _ROW_BYTES * description.shards
-        rest = read(_FIXED_BYTES + length, table_bytes) if table_bytes < size else b""
+        rest = read(_FIXED_BYTES + length, table_bytes) if 0 < table_bytes < size else b""
         table = np.frombuffer(rest, _U64).reshape(-1, 3)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise damaged from error
     header = Header(description, table, _FIXED_BYTES + length + len(rest))
     # The hash becomes a file name in the cache, so it must be nothing but a hash.
-    if description.format not in get_args(Format) or not re.fullmatch("[0-9a-f]{64}", description.records_sha256):
+    if not re.fullmatch("[0-9a-f]{64}", description.records_sha256):
         raise damaged
-    if zlib.crc32(text + rest) != checksum or header.bytes != size:
+    if zlib.crc32(text + rest) != checksum or header.bytes != size or not _is_consistent(header):
         raise damaged
     return header
+
+
+def _is_consistent(header: Header) -> bool:
+    """Return whether the numbers of photos and names in the table rise to those in the description."""
+    photos, _, names = header.table.T
+    last = header.description.photos, header.description.names_bytes
+    rising = all((column[1:] >= column[:-1]).all() for column in (photos, names))
+    return rising and len(photos) > 0 and (int(photos[-1]), int(names[-1])) == last
 
 
 def map_records(path: Path, header: Header, offset: int) -> Records:

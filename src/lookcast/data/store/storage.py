@@ -1,6 +1,7 @@
 """Read byte ranges of files in a folder, which is on this machine or at a URL that fsspec supports."""
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -52,12 +53,15 @@ class LocalStorage:
         """Return the size of a file in bytes.
 
         Raises:
-            InputError: the file is missing.
+            InputError: the file is missing, or is no regular file.
         """
         try:
-            return (self.folder / name).stat().st_size
+            status = (self.folder / name).stat()
         except OSError as error:
             raise InputError(f"shards: {self.where(name)} is missing ({error.strerror})") from error
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise InputError(f"shards: {self.where(name)}: is a pipe or a device, or a folder")
+        return status.st_size
 
     def read(self, name: str, start: int, length: int) -> bytes:
         """Read `length` bytes from the offset `start`, or fewer bytes if the file ends earlier.
