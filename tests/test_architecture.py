@@ -33,6 +33,7 @@ ALLOWED = {
     "inference": BOTTOM | {"ops", "encoders", "generators", "segmenters", "photos", "checkpoints", "fitting"},
     "evaluation": BOTTOM
     | {"ops", "encoders", "generators", "metrics", "photos", "checkpoints", "segmenters", "inference"},
+    "web": BOTTOM | {"", "ops", "generators", "photos", "checkpoints", "segmenters", "fitting", "inference"},
     "data": BOTTOM | {"ops", "segmenters", "photos"},
     "training": BOTTOM
     | {"", "ops", "encoders", "losses", "generators", "metrics", "segmenters", "photos", "data", "checkpoints"}
@@ -47,6 +48,9 @@ ONLY_IN = {
     "pytorch_lightning": {"data", "training", "cli"},
     "wandb": {"training", "cli"},
     "skimage": {"fitting"},
+    "fastapi": {"web"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
 }
 # Rooms that may import only these libraries.
 LIBRARIES = {

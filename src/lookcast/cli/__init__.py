@@ -13,6 +13,7 @@ from lookcast.cli.shard import shard
 from lookcast.cli.streams import flush_stdout, prepare_streams, say
 from lookcast.cli.stylize import stylize
 from lookcast.cli.train import train
+from lookcast.cli.web import web
 
 
 class Command(NamedTuple):
@@ -35,6 +36,7 @@ COMMANDS = {
     "evaluate": Command("score a checkpoint on content and style pairs", evaluate),
     "export": Command("write a look for other programs: ONNX, compiled, .cube, HaldCLUT", export),
     "match": Command("find the colour table that makes one photo of another", match),
+    "web": Command("serve a page to play with looks in the browser", web),
 }
 
 
