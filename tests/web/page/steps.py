@@ -1,6 +1,7 @@
 """Steps of a visitor on the page."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def start(page: Page, photo: Path, style: Path | None = None) -> None:
 def wait_for_result(page: Page) -> None:
     """Wait until the picture of a result is drawn and no further run is on its way."""
     expect(page.locator("#after .whole")).to_be_attached()
-    expect(page.locator("#status")).to_have_text(" s")
+    expect(page.locator("#status")).to_have_text(re.compile(r"\d s$"))
     expect(page.locator("#busy")).to_be_hidden()
 
 

@@ -75,7 +75,7 @@ export class Picture {
     for (const [key, tile] of this.tiles) {
       if (!wanted.has(key)) this.#drop(key, tile);
     }
-    for (const [key, { area, url }] of wanted) this.#place(key, area, url, width, height);
+    for (const [key, { area, url }] of wanted) this.#place(key, area, url);
   }
 
   /** Remove the full-size tiles. */
@@ -88,8 +88,11 @@ export class Picture {
     this.tiles.delete(key);
   }
 
-  /** Load one tile. A tile keeps its old image, for example of another strength, until the new one is there. */
-  async #place(key, area, url, width, height) {
+  /**
+   * Load one tile, and place it so that its pixels are pixels of the screen. A tile keeps its old image, for example of
+   * another strength, until the new one is there.
+   */
+  async #place(key, area, url) {
     const tile = this.tiles.get(key) ?? { url: null, image: null, loading: false };
     tile.url = url;
     this.tiles.set(key, tile);
@@ -102,9 +105,8 @@ export class Picture {
         if (this.tiles.get(key) !== tile) return;
         image.className = "tile";
         image.dataset.url = wanted;
-        for (const [side, value] of Object.entries({
-          left: area.x / width, top: area.y / height, width: area.w / width, height: area.h / height,
-        })) image.style[side] = `${100 * value}%`;
+        const places = { left: area.x, top: area.y, width: area.w, height: area.h };
+        for (const [side, pixels] of Object.entries(places)) image.style[side] = `${pixels / devicePixelRatio}px`;
         this.layer.append(image);
         tile.image?.remove();
         tile.image = image;

@@ -12,7 +12,8 @@ export function openTab(name) {
     $(`tab-${other}`).tabIndex = other === name ? 0 : -1;
   }
   document.body.dataset.tab = name;
-  if (location.hash.slice(1) !== name) history.replaceState(null, "", `#${name}`);
+  // The part after # is no element's id: the browser would start the Tab key there.
+  history.replaceState(null, "", name === NAMES[0] ? location.pathname : `#/${name}`);
 }
 
 /** Connect the tabs. The address keeps the open tab over a reload. */
@@ -27,5 +28,5 @@ export function startTabs() {
       $(`tab-${other}`).focus();
     });
   }
-  openTab(location.hash === "#batch" ? "batch" : "photo");
+  openTab(location.hash === "#/batch" ? "batch" : "photo");
 }
