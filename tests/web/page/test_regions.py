@@ -13,7 +13,7 @@ from tests.web.page.steps import drag, set_slider, start, wait_for_result
 
 pytestmark = pytest.mark.browser
 
-RED = dict(PALETTE)["red"]
+RED, PURPLE = dict(PALETTE)["red"], dict(PALETTE)["purple"]
 
 
 @pytest.fixture
@@ -85,18 +85,21 @@ class TestBrush:
         found = saved(editor)
         canvas = editor.locator("#editor canvas").first
         canvas.focus()
-        canvas.press("5")
-        expect(editor.get_by_label("red", exact=True)).to_be_checked()
+        canvas.press("9")
+        expect(editor.get_by_label("purple", exact=True)).to_be_checked()
         canvas.focus()
         canvas.press("Space")
         height, width = found.shape[:2]
         dab = saved(editor)
-        assert tuple(dab[height // 2, width // 2]) == RED
+        assert tuple(dab[height // 2, width // 2]) == PURPLE
         canvas.focus()
         for _ in range(6):
             canvas.press("Shift+ArrowRight")
         line = saved(editor)
-        assert (line == RED).all(2).sum() > 1.5 * (dab == RED).all(2).sum()
+        found_area, dab_area, line_area = ((mask == PURPLE).all(2).sum() for mask in (found, dab, line))
+        assert found_area == 0
+        # A step is half the radius r, so the line is pi r^2 + 2 r * 6 r / 2 pixels: 2.9 times the dab.
+        assert 2.7 < line_area / dab_area < 3.1
         canvas.focus()
         for _ in range(7):
             canvas.press("Control+z")
@@ -131,7 +134,7 @@ class TestUse:
         editor.keyboard.press("Escape")
         expect(editor.locator("#editor")).to_be_hidden()
         assert np.array_equal(kept(editor), found)
-        expect(editor.get_by_label("Off")).to_be_checked()
+        expect(editor.get_by_role("radio", name="Off")).to_be_checked()
 
     def test_a_wrong_label_file_is_refused_in_the_words_of_the_command_line(self, editor, photos, tmp_path):
         found = saved(editor)
