@@ -65,6 +65,17 @@ class TestErrors:
         expect(page.get_by_role("alert")).to_have_count(0)
         wait_for_result(page)
 
+    def test_a_name_is_text_and_not_markup(self, visit, photos):
+        page = visit()
+        name = "<img src=x onerror=document.title='no'>.jpg"
+        photo = {"name": name, "mimeType": "image/jpeg", "buffer": (photos / "coffee.jpg").read_bytes()}
+        page.set_input_files("#photo-file", photo)
+        expect(page.locator("#photo-facts strong")).to_contain_text("onerror")
+        photo["buffer"] = b"not a photo"
+        page.set_input_files("#look-file", photo)
+        expect(page.get_by_role("alert")).to_contain_text("onerror")
+        assert page.title() == "lookcast"
+
     def test_a_server_that_went_away(self, visit, photos):
         page = visit()
         page.route("**/api/photos*", lambda route: route.abort())

@@ -36,14 +36,17 @@ export async function getFile(path) {
 
 /** POST a JSON body, and return the JSON answer. */
 export const post = (path, body = {}) =>
-  asJson(request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+  asJson(
+    request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
+  );
 
 /** POST the bytes of a file, and return the JSON answer. */
 export const send = (path, file) =>
   asJson(request(path, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file }));
 
 /** PUT the bytes of a file. */
-export const put = (path, file) => request(path, { method: "PUT", headers: { "Content-Type": "image/png" }, body: file });
+export const put = (path, file) =>
+  request(path, { method: "PUT", headers: { "Content-Type": "image/png" }, body: file });
 
 export const remove = (path) => request(path, { method: "DELETE" });
 

@@ -16,18 +16,29 @@ import { startTakeaway } from "./takeaway.js";
 import { startViewer } from "./viewer.js";
 
 for (const start of [
-  startTabs, startViewer, startCompare, startPhotos, startLooks, startOptions, startResult, startTakeaway, startEditor,
+  startTabs,
+  startViewer,
+  startCompare,
+  startPhotos,
+  startLooks,
+  startOptions,
+  startResult,
+  startTakeaway,
+  startEditor,
   startBatches,
-]) start();
+])
+  start();
 
 // A file that misses its place must not replace the page.
 for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
 
 // The server forgets the visit's photos, results and batches; the page starts anew.
-$("forget").addEventListener("click", () => attempt(async () => {
-  await remove("visit");
-  location.reload();
-}));
+$("forget").addEventListener("click", () =>
+  attempt(async () => {
+    await remove("visit");
+    location.reload();
+  }),
+);
 
 const settings = await attempt(() => get("settings"));
 if (settings) {

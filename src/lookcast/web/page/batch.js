@@ -12,7 +12,9 @@ const SUFFIXES = /\.(jpe?g|png|webp|tiff?|heic|heif|avif)$/i;
 let asking = 0;
 let sending = null; // {id, sent, total, failed}: the batch whose photos are on their way
 
-const say = (text) => { $("batch-status").textContent = text; };
+const say = (text) => {
+  $("batch-status").textContent = text;
+};
 
 /** Send photos as a new batch, and start it. */
 export async function addToBatch(files) {
@@ -73,20 +75,32 @@ function words(batch) {
 /** What can be done with a batch in its state. */
 function actions(batch) {
   const button = (textContent, onclick) => make("button", { type: "button", className: "small", textContent, onclick });
-  const discard = button("Discard", () => attempt(async () => {
-    await remove(`batches/${batch.id}`);
-    await ask();
-  }));
+  const discard = button("Discard", () =>
+    attempt(async () => {
+      await remove(`batches/${batch.id}`);
+      await ask();
+    }),
+  );
   if (batch.state === "done") {
     const ready = batch.done > batch.failed.length;
-    const zip = make("a", { className: "button primary", href: zipUrl(batch.id), download: "", textContent: "Download zip" });
+    const zip = make("a", {
+      className: "button primary",
+      href: zipUrl(batch.id),
+      download: "",
+      textContent: "Download zip",
+    });
     return ready ? [zip, discard] : [discard];
   }
   if (batch.state === "waiting") {
-    return [button("Start", () => attempt(async () => {
-      await post(`batches/${batch.id}/start`);
-      await ask();
-    })), discard];
+    return [
+      button("Start", () =>
+        attempt(async () => {
+          await post(`batches/${batch.id}/start`);
+          await ask();
+        }),
+      ),
+      discard,
+    ];
   }
   return [discard];
 }
@@ -95,12 +109,22 @@ function card(batch, number) {
   const label = `Batch ${number}`;
   const bar = make("progress", { max: Math.max(1, batch.total), value: batch.done });
   bar.setAttribute("aria-label", label);
-  const failures = batch.failed.map(({ name, error }) => make("li", {}, make("strong", { textContent: name }), ` ${error}`));
-  return make("li", { className: "batch-card", "data-id": batch.id },
-    make("div", { className: "title" }, make("h3", { textContent: label }), make("span", { className: "quiet", textContent: words(batch) })),
+  const failures = batch.failed.map(({ name, error }) =>
+    make("li", {}, make("strong", { textContent: name }), ` ${error}`),
+  );
+  return make(
+    "li",
+    { className: "batch-card", "data-id": batch.id },
+    make(
+      "div",
+      { className: "title" },
+      make("h3", { textContent: label }),
+      make("span", { className: "quiet", textContent: words(batch) }),
+    ),
     bar,
     make("ul", { className: "failures" }, ...failures),
-    make("p", { className: "pair" }, ...actions(batch)));
+    make("p", { className: "pair" }, ...actions(batch)),
+  );
 }
 
 /** Draw the batches. Only those that have changed are replaced, so that a focused button keeps its focus. */
@@ -108,20 +132,27 @@ function draw(batches) {
   const list = $("batches");
   const known = new Map([...list.children].map((element) => [element.dataset.id, element]));
   const shown = batches.filter((batch) => batch.id !== sending?.id);
-  list.replaceChildren(...shown.map((batch, at) => {
-    const number = at + 1;
-    const version = JSON.stringify([batch.state, batch.done, batch.total, batch.failed, number]);
-    const old = known.get(batch.id);
-    if (old && old.dataset.version === version) {
-      old.querySelector(".quiet").textContent = words(batch);
-      return old;
-    }
-    const focus = old?.contains(document.activeElement) && document.activeElement.textContent;
-    const next = card(batch, number);
-    next.dataset.version = version;
-    if (focus) requestAnimationFrame(() => [...next.querySelectorAll("button, a")].find((item) => item.textContent === focus)?.focus());
-    return next;
-  }).reverse());
+  list.replaceChildren(
+    ...shown
+      .map((batch, at) => {
+        const number = at + 1;
+        const version = JSON.stringify([batch.state, batch.done, batch.total, batch.failed, number]);
+        const old = known.get(batch.id);
+        if (old && old.dataset.version === version) {
+          old.querySelector(".quiet").textContent = words(batch);
+          return old;
+        }
+        const focus = old?.contains(document.activeElement) && document.activeElement.textContent;
+        const next = card(batch, number);
+        next.dataset.version = version;
+        if (focus)
+          requestAnimationFrame(() =>
+            [...next.querySelectorAll("button, a")].find((item) => item.textContent === focus)?.focus(),
+          );
+        return next;
+      })
+      .reverse(),
+  );
 }
 
 /** Ask for the batches of this visit, and again while one is running. */
@@ -136,7 +167,10 @@ async function ask() {
 
 /** Connect the tab. The batches of the visit are on the server, so they survive a reload. */
 export function startBatches() {
-  for (const [button, input] of [["batch-files", "batch-file"], ["batch-folder", "folder-file"]]) {
+  for (const [button, input] of [
+    ["batch-files", "batch-file"],
+    ["batch-folder", "folder-file"],
+  ]) {
     $(button).addEventListener("click", () => $(input).click());
     $(input).addEventListener("change", () => {
       const files = [...$(input).files];

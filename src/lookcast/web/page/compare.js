@@ -23,7 +23,10 @@ function draw() {
   const percent = Math.round(100 * share);
   split.setAttribute("aria-valuenow", percent);
   split.setAttribute("aria-valuetext", `${percent} % before`);
-  for (const [tag, shown] of [["before", side !== "after"], ["after", side !== "before"]]) {
+  for (const [tag, shown] of [
+    ["before", side !== "after"],
+    ["after", side !== "before"],
+  ]) {
     const label = $(`tag-${tag}`);
     label.hidden = !shown || !state.result;
     label.style.top = `${box.y + 12}px`;
@@ -58,8 +61,14 @@ function follow(event) {
 function onKey(event) {
   const step = event.shiftKey ? 0.1 : 0.01;
   const to = {
-    ArrowLeft: share - step, ArrowDown: share - step, ArrowRight: share + step, ArrowUp: share + step,
-    PageDown: share - 0.1, PageUp: share + 0.1, Home: 0, End: 1,
+    ArrowLeft: share - step,
+    ArrowDown: share - step,
+    ArrowRight: share + step,
+    ArrowUp: share + step,
+    PageDown: share - 0.1,
+    PageUp: share + 0.1,
+    Home: 0,
+    End: 1,
   }[event.key];
   if (to === undefined) return;
   event.preventDefault();

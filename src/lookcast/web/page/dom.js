@@ -39,5 +39,5 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(url), 60000); // the browser reads the blob after the click
 }
 
-/** A readable name for an example: its file's name without underscores and hyphens. */
-export const title = (name) => name.replaceAll(/[_-]+/g, " ");
+/** A readable name for an example: "blue_hour" becomes "Blue hour". */
+export const title = (name) => name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");

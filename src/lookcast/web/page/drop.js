@@ -18,14 +18,19 @@ export function acceptDrop(element, take) {
   });
 }
 
-const asFile = (entry) => new Promise((resolve, reject) => { entry.file(resolve, reject); });
+const asFile = (entry) =>
+  new Promise((resolve, reject) => {
+    entry.file(resolve, reject);
+  });
 
 /** A folder's reader hands out at most 100 entries at a time, and none at the end. */
 async function entriesOf(folder) {
   const reader = folder.createReader();
   const all = [];
   for (;;) {
-    const some = await new Promise((resolve, reject) => { reader.readEntries(resolve, reject); });
+    const some = await new Promise((resolve, reject) => {
+      reader.readEntries(resolve, reject);
+    });
     if (!some.length) return all;
     all.push(...some);
   }

@@ -14,8 +14,9 @@ export class Easel {
     this.brush = brush;
     this.cursor = { x: 0, y: 0 };
     this.canvas = make("canvas", { tabIndex: 0 });
-    this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-label", `Regions of ${title}: paint with arrows and Space`);
+    this.canvas.setAttribute("role", "application"); // a screen reader leaves the arrow keys to the brush
+    this.canvas.setAttribute("aria-label", `Regions of ${title}`);
+    this.canvas.setAttribute("aria-describedby", "editor-keys");
     this.ring = make("span", { className: "ring", hidden: true });
     this.map = new LabelMap(this.canvas);
     this.input = make("input", { type: "file", accept: "image/png", hidden: true });
@@ -24,16 +25,35 @@ export class Easel {
       if (this.input.files[0]) this.replace(this.input.files[0]);
       this.input.value = "";
     });
-    this.picture = make("div", { className: "picture" },
-      make("img", { src: previewUrl(`photos/${photo.id}`, PREVIEW), alt: "", draggable: false }), this.canvas, this.ring);
-    const button = (text, label, action) => make("button", {
-      type: "button", className: "small", textContent: text, "aria-label": `${label} of ${title}`, onclick: action,
-    });
-    this.element = make("section", { className: "easel" },
-      make("div", { className: "title" }, make("h3", { textContent: title }), make("span", { className: "spring" }),
+    this.picture = make(
+      "div",
+      { className: "picture" },
+      make("img", { src: previewUrl(`photos/${photo.id}`, PREVIEW), alt: "", draggable: false }),
+      this.canvas,
+      this.ring,
+    );
+    const button = (text, label, action) =>
+      make("button", {
+        type: "button",
+        className: "small",
+        textContent: text,
+        "aria-label": `${label} of ${title}`,
+        onclick: action,
+      });
+    this.element = make(
+      "section",
+      { className: "easel" },
+      make(
+        "div",
+        { className: "title" },
+        make("h3", { textContent: title }),
+        make("span", { className: "spring" }),
         button("Load PNG", "Load the mask", () => this.input.click()),
-        button("Save PNG", "Save the mask", () => this.download())),
-      make("div", { className: "room" }, this.picture), this.input);
+        button("Save PNG", "Save the mask", () => this.download()),
+      ),
+      make("div", { className: "room" }, this.picture),
+      this.input,
+    );
     this.element.setAttribute("aria-label", title);
     acceptDrop(this.element, (data) => this.replace(data.files[0]));
     this.#listen();
@@ -72,9 +92,13 @@ export class Easel {
     const { canvas } = this;
     canvas.addEventListener("pointerdown", (event) => this.#paint(event));
     canvas.addEventListener("pointermove", (event) => this.#show(this.#place(event)));
-    canvas.addEventListener("pointerleave", () => { this.ring.hidden = document.activeElement !== canvas; });
+    canvas.addEventListener("pointerleave", () => {
+      this.ring.hidden = document.activeElement !== canvas;
+    });
     canvas.addEventListener("focus", () => this.#show(this.cursor));
-    canvas.addEventListener("blur", () => { this.ring.hidden = true; });
+    canvas.addEventListener("blur", () => {
+      this.ring.hidden = true;
+    });
     canvas.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
@@ -142,10 +166,12 @@ export class Easel {
     event.preventDefault();
     const step = Math.max(1, this.#radius / 2);
     const from = this.cursor;
-    const to = arrow ? {
-      x: Math.min(this.canvas.width - 1, Math.max(0, from.x + step * arrow[0])),
-      y: Math.min(this.canvas.height - 1, Math.max(0, from.y + step * arrow[1])),
-    } : from;
+    const to = arrow
+      ? {
+          x: Math.min(this.canvas.width - 1, Math.max(0, from.x + step * arrow[0])),
+          y: Math.min(this.canvas.height - 1, Math.max(0, from.y + step * arrow[1])),
+        }
+      : from;
     if (!arrow || event.shiftKey) {
       this.map.begin(this.brush.color);
       this.map.line(from, to, this.#radius);

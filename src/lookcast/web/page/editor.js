@@ -88,16 +88,19 @@ async function close(apply) {
 }
 
 function drawSwatches() {
-  const choice = (value, name, inside) => make("label", { title: name },
-    make("input", { type: "radio", name: "swatch", value, "aria-label": name }), inside);
+  const choice = (value, name, inside) =>
+    make("label", { title: name }, make("input", { type: "radio", name: "swatch", value, "aria-label": name }), inside);
   const swatches = state.settings.mask_colors.map(({ name, rgb }, at) => {
     const dot = make("span", { className: "swatch", textContent: at + 1 });
     dot.style.backgroundColor = `rgb(${rgb.join(" ")})`;
     dot.style.color = rgb[0] * 0.3 + rgb[1] * 0.59 + rgb[2] * 0.11 > 110 ? "#000" : "#fff";
     return choice(String(at), name, dot);
   });
-  $("swatches").replaceChildren($("swatches").querySelector("legend"), ...swatches,
-    choice("eraser", "eraser", make("span", { className: "swatch eraser", textContent: "Eraser" })));
+  $("swatches").replaceChildren(
+    $("swatches").querySelector("legend"),
+    ...swatches,
+    choice("eraser", "eraser", make("span", { className: "swatch eraser", textContent: "Eraser" })),
+  );
   $("swatches").querySelector("input").checked = true;
   brush.color = state.settings.mask_colors[0].rgb;
 }
@@ -117,9 +120,11 @@ export function startEditor() {
   });
   $("undo").addEventListener("click", () => step("undo"));
   $("redo").addEventListener("click", () => step("redo"));
-  $("find-again").addEventListener("click", () => find().then(() => {
-    for (const easel of easels) easel.map.changed = true;
-  }, brush.fail));
+  $("find-again").addEventListener("click", () =>
+    find().then(() => {
+      for (const easel of easels) easel.map.changed = true;
+    }, brush.fail),
+  );
   $("swatches").addEventListener("change", (event) => {
     const { value } = event.target;
     brush.color = value === "eraser" ? null : state.settings.mask_colors[value].rgb;

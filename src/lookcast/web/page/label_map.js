@@ -26,12 +26,21 @@ export class LabelMap {
 
   /** Return the mask as a PNG file. */
   write() {
-    return new Promise((resolve) => { this.canvas.toBlob(resolve, "image/png"); });
+    return new Promise((resolve) => {
+      this.canvas.toBlob(resolve, "image/png");
+    });
   }
 
   /** Start a stroke. `color` is [r, g, b], or null to bring back the mask that was read. */
   begin(color) {
-    this.stroke = { color: color && pack(color), before: this.pixels.slice(), x0: Infinity, y0: Infinity, x1: 0, y1: 0 };
+    this.stroke = {
+      color: color && pack(color),
+      before: this.pixels.slice(),
+      x0: Infinity,
+      y0: Infinity,
+      x1: 0,
+      y1: 0,
+    };
   }
 
   /** Paint a line of round dabs between two points, in pixels of the mask. */
@@ -42,8 +51,12 @@ export class LabelMap {
       const share = step / steps;
       this.#dab(from.x + share * (to.x - from.x), from.y + share * (to.y - from.y), radius);
     }
-    this.#draw(Math.min(from.x, to.x) - radius, Math.min(from.y, to.y) - radius,
-      Math.max(from.x, to.x) + radius, Math.max(from.y, to.y) + radius);
+    this.#draw(
+      Math.min(from.x, to.x) - radius,
+      Math.min(from.y, to.y) - radius,
+      Math.max(from.x, to.x) + radius,
+      Math.max(from.y, to.y) + radius,
+    );
   }
 
   /** Fill one disc, a row at a time. */

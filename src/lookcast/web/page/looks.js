@@ -32,8 +32,13 @@ async function addLooks(files) {
     const photo = await attempt(() => send(uploadPath("photos", file), file));
     if (!photo) continue;
     added.push({
-      key: photo.id, name: photo.name, thumb: previewUrl(`photos/${photo.id}`, 256), id: photo.id, example: null,
-      weight: 1, chosen: true,
+      key: photo.id,
+      name: photo.name,
+      thumb: previewUrl(`photos/${photo.id}`, 256),
+      id: photo.id,
+      example: null,
+      weight: 1,
+      chosen: true,
     });
   }
   if (!added.length) return;
@@ -49,19 +54,33 @@ async function removeLook(look) {
 }
 
 function thumb(look) {
-  const item = make("li", {}, make(
-    "button",
-    {
-      type: "button", className: "thumb", "data-key": look.key, "aria-pressed": String(look.chosen),
-      onclick: () => toggleLook(look.key),
-    },
-    make("img", { src: look.thumb, alt: "", loading: "lazy" }),
-    make("span", { textContent: look.name })));
+  const item = make(
+    "li",
+    {},
+    make(
+      "button",
+      {
+        type: "button",
+        className: "thumb",
+        "data-key": look.key,
+        "aria-pressed": String(look.chosen),
+        onclick: () => toggleLook(look.key),
+      },
+      make("img", { src: look.thumb, alt: "", loading: "lazy" }),
+      make("span", { textContent: look.name }),
+    ),
+  );
   if (!look.example) {
-    item.append(make("button", {
-      type: "button", className: "remove", "aria-label": `Remove ${look.name}`, title: "Remove", textContent: "×",
-      onclick: () => removeLook(look),
-    }));
+    item.append(
+      make("button", {
+        type: "button",
+        className: "remove",
+        "aria-label": `Remove ${look.name}`,
+        title: "Remove",
+        textContent: "×",
+        onclick: () => removeLook(look),
+      }),
+    );
   }
   return item;
 }
@@ -69,7 +88,10 @@ function thumb(look) {
 function drawThumbs() {
   const focused = document.activeElement?.dataset?.key;
   $("looks").replaceChildren(...state.looks.map(thumb));
-  if (focused) $("looks").querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  if (focused)
+    $("looks")
+      .querySelector(`[data-key="${CSS.escape(focused)}"]`)
+      ?.focus();
 }
 
 function drawWeights() {
@@ -79,18 +101,30 @@ function drawWeights() {
   const total = looks.reduce((sum, look) => sum + look.weight, 0);
   const share = (look) => `${Math.round((100 * look.weight) / total)} %`;
   if ([...box.children].map((row) => row.dataset.key).join() === looks.map((look) => look.key).join()) {
-    looks.forEach((look, at) => { box.children[at].querySelector("output").textContent = share(look); });
+    looks.forEach((look, at) => {
+      box.children[at].querySelector("output").textContent = share(look);
+    });
     return; // the sliders stay, because one of them is being moved
   }
-  box.replaceChildren(...looks.map((look, at) => {
-    const id = `weight-${at}`;
-    const slider = make("input", { type: "range", id, min: 1, max: 100, value: 50 * look.weight });
-    slider.addEventListener("input", () => update(look.key, { weight: slider.value / 50 }));
-    fill(slider);
-    return make("div", { "data-key": look.key },
-      make("div", { className: "title" }, make("label", { htmlFor: id, textContent: look.name }),
-        make("output", { htmlFor: id, textContent: share(look) })), slider);
-  }));
+  box.replaceChildren(
+    ...looks.map((look, at) => {
+      const id = `weight-${at}`;
+      const slider = make("input", { type: "range", id, min: 1, max: 100, value: 50 * look.weight });
+      slider.addEventListener("input", () => update(look.key, { weight: slider.value / 50 }));
+      fill(slider);
+      return make(
+        "div",
+        { "data-key": look.key },
+        make(
+          "div",
+          { className: "title" },
+          make("label", { htmlFor: id, textContent: look.name }),
+          make("output", { htmlFor: id, textContent: share(look) }),
+        ),
+        slider,
+      );
+    }),
+  );
 }
 
 /** Connect the list of looks. */
@@ -103,10 +137,17 @@ export function startLooks() {
   });
   acceptDrop($("look"), (data) => addLooks([...data.files]));
   watch(["settings"], () => {
-    change({ looks: state.settings.examples.styles.map((name) => ({
-      key: `example-${name}`, name: title(name), thumb: exampleUrl("styles", name, 256), id: null, example: name,
-      weight: 1, chosen: false,
-    })) });
+    change({
+      looks: state.settings.examples.styles.map((name) => ({
+        key: `example-${name}`,
+        name: title(name),
+        thumb: exampleUrl("styles", name, 256),
+        id: null,
+        example: name,
+        weight: 1,
+        chosen: false,
+      })),
+    });
   });
   let drawn = "";
   watch(["looks"], () => {

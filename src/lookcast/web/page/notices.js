@@ -9,7 +9,12 @@ export function report(error) {
     if (shown.dataset.line === line) return;
   }
   const close = make("button", { type: "button", className: "small", textContent: "Close" });
-  const notice = make("div", { className: "notice", role: "alert", "data-line": line }, make("p", { textContent: line }), close);
+  const notice = make(
+    "div",
+    { className: "notice", role: "alert", "data-line": line },
+    make("p", { textContent: line }),
+    close,
+  );
   close.addEventListener("click", () => notice.remove());
   $("notices").append(notice);
   while ($("notices").children.length > 3) $("notices").firstChild.remove();

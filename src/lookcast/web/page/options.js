@@ -15,7 +15,9 @@ function startStrength() {
 function startRefine() {
   const slider = $("refine");
   fill(slider);
-  slider.addEventListener("input", () => { $("refine-value").textContent = slider.value; });
+  slider.addEventListener("input", () => {
+    $("refine-value").textContent = slider.value;
+  });
   slider.addEventListener("change", () => change({ refine: Number(slider.value) }));
   watch(["settings"], () => {
     slider.max = state.settings.refine_max;
@@ -27,7 +29,9 @@ function startCheckpoint() {
   const menu = $("checkpoint");
   menu.addEventListener("change", () => change({ checkpoint: menu.value }));
   watch(["settings"], () => {
-    menu.replaceChildren(...state.settings.checkpoints.map((name) => make("option", { value: name, textContent: name })));
+    menu.replaceChildren(
+      ...state.settings.checkpoints.map((name) => make("option", { value: name, textContent: name })),
+    );
     change({ checkpoint: menu.value });
   });
 }

@@ -33,8 +33,8 @@ export function open(files) {
   }
 }
 
-/** The look that an example gets if none is chosen. It suits every example. */
-const FIRST_LOOK = "sunset";
+/** The look that an example gets if none is chosen. It suits all of them. */
+const FIRST_LOOK = "winter";
 
 /** Open an example. Without a look, an example of the looks is taken too, so that there is a result at once. */
 async function openExample(name) {
@@ -68,9 +68,19 @@ export function startPhotos() {
   });
   watch(["content"], drawFacts);
   watch(["settings"], () => {
-    $("example-contents").replaceChildren(...state.settings.examples.contents.map((name) => make("li", {}, make(
-      "button", { type: "button", className: "thumb", onclick: () => openExample(name) },
-      make("img", { src: exampleUrl("contents", name, 384), alt: "", loading: "lazy" }),
-      make("span", { textContent: title(name) })))));
+    $("example-contents").replaceChildren(
+      ...state.settings.examples.contents.map((name) =>
+        make(
+          "li",
+          {},
+          make(
+            "button",
+            { type: "button", className: "thumb", onclick: () => openExample(name) },
+            make("img", { src: exampleUrl("contents", name, 384), alt: "", loading: "lazy" }),
+            make("span", { textContent: title(name) }),
+          ),
+        ),
+      ),
+    );
   });
 }

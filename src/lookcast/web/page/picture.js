@@ -42,7 +42,9 @@ export class Picture {
     this.of = of;
     this.strength = strength;
     this.wanted = previewUrl(of, side, strength);
-    return (this.loading ??= this.#follow().finally(() => { this.loading = null; }));
+    return (this.loading ??= this.#follow().finally(() => {
+      this.loading = null;
+    }));
   }
 
   async #follow() {

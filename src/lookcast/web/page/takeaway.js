@@ -23,12 +23,16 @@ let asking = 0;
 /** Show the lines that give the same file, also after a change of the strength or the format. */
 function updateLines() {
   clearTimeout(asking);
-  asking = setTimeout(() => attempt(async () => {
-    const { result } = state;
-    if (!result) return;
-    const lines = await get(pathOf("lines", $("format").value));
-    if (state.result === result) showLines(lines);
-  }), 250);
+  asking = setTimeout(
+    () =>
+      attempt(async () => {
+        const { result } = state;
+        if (!result) return;
+        const lines = await get(pathOf("lines", $("format").value));
+        if (state.result === result) showLines(lines);
+      }),
+    250,
+  );
 }
 
 function showLines(lines) {
@@ -37,17 +41,21 @@ function showLines(lines) {
 
 function startCopies() {
   for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", () => attempt(async () => {
-      const text = $(button.dataset.copy).textContent;
-      try {
-        await navigator.clipboard.writeText(text);
-      } catch {
-        getSelection().selectAllChildren($(button.dataset.copy)); // plain http on another machine has no clipboard
-        throw new Error("the browser does not allow copying; the lines are selected, press Ctrl+C");
-      }
-      button.textContent = "Copied";
-      setTimeout(() => { button.textContent = "Copy"; }, 1500);
-    }));
+    button.addEventListener("click", () =>
+      attempt(async () => {
+        const text = $(button.dataset.copy).textContent;
+        try {
+          await navigator.clipboard.writeText(text);
+        } catch {
+          getSelection().selectAllChildren($(button.dataset.copy)); // plain http on another machine has no clipboard
+          throw new Error("the browser does not allow copying; the lines are selected, press Ctrl+C");
+        }
+        button.textContent = "Copied";
+        setTimeout(() => {
+          button.textContent = "Copy";
+        }, 1500);
+      }),
+    );
   }
 }
 

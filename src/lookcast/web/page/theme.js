@@ -4,7 +4,9 @@
   const themes = ["auto", "light", "dark"];
   const stored = localStorage.getItem("lookcast-theme");
   let theme = themes.includes(stored) ? stored : "auto";
-  const apply = () => { document.documentElement.dataset.theme = theme; };
+  const apply = () => {
+    document.documentElement.dataset.theme = theme;
+  };
   apply();
   addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");

@@ -75,7 +75,10 @@ function sharpen() {
   }
   const box = visible();
   const area = {
-    x: Math.max(0, view.scrollLeft) / scale(), y: Math.max(0, view.scrollTop) / scale(), w: box.w / scale(), h: box.h / scale(),
+    x: Math.max(0, view.scrollLeft) / scale(),
+    y: Math.max(0, view.scrollTop) / scale(),
+    w: box.w / scale(),
+    h: box.h / scale(),
   };
   const side = chosen($("sides"));
   if (side !== "after") before.sharpen(area, content.width, content.height);
