@@ -11,7 +11,7 @@ _AUTH = "LOOKCAST_AUTH"
 
 def web(argv: list[str]) -> int:
     """Run `lookcast web`."""
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     from lookcast.checks import InputError
 
     try:
@@ -39,7 +39,8 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `lookcast web`."""
     parser = argparse.ArgumentParser(
         prog="lookcast web",
         description="Serve a page to play with looks in the browser. It is for this machine only, unless --host says "
