@@ -11,7 +11,7 @@ _AUTH = "LOOKCAST_AUTH"
 
 def web(argv: list[str]) -> int:
     """Run `lookcast web`."""
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     from lookcast.checks import InputError
 
     try:
@@ -25,7 +25,9 @@ def web(argv: list[str]) -> int:
         upload_bytes=args.max_upload << 20, max_pixels=args.max_pixels, visit_seconds=60.0 * args.visit_minutes
     )
     auth = os.environ.get(_AUTH) if args.auth is None else args.auth
-    options = WebOptions(args.host, tuple(args.checkpoint), args.device, auth, tuple(args.name), args.workers, limits)
+    options = WebOptions(
+        args.host, tuple(args.checkpoint), args.device, auth, tuple(args.allow_host), args.workers, limits
+    )
     serve(options, args.port, say)
     return 0
 
@@ -37,7 +39,8 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `lookcast web`."""
     parser = argparse.ArgumentParser(
         prog="lookcast web",
         description="Serve a page to play with looks in the browser. It is for this machine only, unless --host says "
@@ -61,7 +64,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"ask visitors for a password; the variable {_AUTH} does the same and is not seen in lists of processes",
     )
     parser.add_argument(
-        "--name", action="append", default=[], type=word, metavar="HOST", help="name under which the page is reached"
+        "--allow-host",
+        action="append",
+        default=[],
+        type=word,
+        metavar="NAME",
+        help="host name under which the page is reached, such as that of a proxy; may be repeated",
     )
     parser.add_argument("--max-upload", type=count, default=256, metavar="MB", help="largest file (default: 256)")
     parser.add_argument(

@@ -9,7 +9,7 @@ from lookcast.checks import InputError
 from lookcast.generators import Generator, GridGenerator, PairGenerator
 from lookcast.inference.devices import bfloat16_is_faster, pick_device, usual_torch
 from lookcast.inference.grids import blend_grid, predict_grid, stylize_whole
-from lookcast.inference.masks import Masks, open_mask, place_masks
+from lookcast.inference.masks import Masks, open_mask, place_masks, read_masks
 from lookcast.inference.refine import open_refine, refine_grid
 from lookcast.inference.styles import EncodedStyle, open_style
 from lookcast.ops.bilateral.dispatch import PIXEL_TYPES, apply_grid_to_pixels, apply_grid_to_rows
@@ -178,10 +178,12 @@ class PixelStylizer:
         with torch.inference_mode(), usual_torch():
             for style in styles:
                 pixels = open_style(style.photo)
-                mask = style.mask
-                if mask is not None:
-                    mask = open_mask("style_mask", mask, pixels, self.device, self._mask_side)
+                given = read_masks("style_mask", style.mask)
+                assert given is None or isinstance(given, torch.Tensor)
+                mask = None
+                if given is not None:
+                    mask = open_mask("style_mask", given, pixels, self.device, self._mask_side)
                 thumbnail = resize_pixels(pixels[0], (self._side, self._side)).to(self.device)
                 statistics = self.generator.read(thumbnail, mask)
-                encoded.append(EncodedStyle(statistics, mask, style.weight, style._replace(photo=pixels)))
+                encoded.append(EncodedStyle(statistics, mask, style.weight, StyleInput(pixels, given, style.weight)))
         return tuple(encoded)

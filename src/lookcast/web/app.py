@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from lookcast.web import photo_routes, result_routes
+from lookcast.checks import InputError
+from lookcast.web import batch_routes, mask_routes, photo_routes, result_routes
 from lookcast.web.guard import Guard
 from lookcast.web.looks import Looks
 from lookcast.web.options import WebOptions
@@ -35,6 +36,8 @@ def create_app(options: WebOptions | None = None) -> ASGIApp:
         InputError: a checkpoint can't be read, or a setting is invalid.
     """
     options = WebOptions() if options is None else options
+    if options.auth is not None and not all(options.auth.partition(":")[::2]):
+        raise InputError("auth: expected USER:PASSWORD, got a text without one of them")  # the text may be a password
     looks = Looks(options.checkpoints, options.device)
 
     @asynccontextmanager
@@ -52,7 +55,7 @@ def create_app(options: WebOptions | None = None) -> ASGIApp:
     # The pages of FastAPI about an API load scripts from elsewhere, so they are left out.
     app = FastAPI(title="lookcast", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     refuse_in_json(app)
-    for routes in (photo_routes, result_routes):
+    for routes in (photo_routes, mask_routes, result_routes, batch_routes):
         app.include_router(routes.router)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return Guard(app, options, lambda cookie: app.state.service.visits.find(cookie) is not None, COOKIE)

@@ -71,7 +71,7 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._is_own(host):
-            raise Refusal(403, f"host: {host[:80]!r} is not a name of this server; --name allows it")
+            raise Refusal(403, f"host: {host[:80]!r} is not a name of this server; --allow-host allows it")
         self._check_site(scope, headers, host)
         client = self._client(scope, headers)
         if not self._rates.take(client):
@@ -82,7 +82,10 @@ class Guard:
 
     def _is_own(self, host: str) -> bool:
         """Return whether a host is this server. A numeric address always is: only a name can be made to point here."""
-        name = urlsplit(f"//{host}").hostname if host else None
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:  # a bracket without its partner
+            return False
         if name is None:
             return False
         try:
@@ -94,7 +97,7 @@ class Guard:
     def _check_site(self, scope: Scope, headers: Headers, host: str) -> None:
         """Refuse requests that another web site makes: browsers name the site in `Origin` or `Sec-Fetch-Site`."""
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+        foreign = origin is not None and origin.partition("://")[2].lower() != host.lower()
         # A link from another site may open the page itself.
         site = headers.get("sec-fetch-site", "none")
         if foreign or (site not in ("same-origin", "none") and scope["path"].startswith("/api/")):

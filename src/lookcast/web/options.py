@@ -51,7 +51,7 @@ class WebOptions(NamedTuple):
         checkpoints: paths of further checkpoints that visitors may choose, beside the checkpoints that ship.
         device: see `inference.devices.pick_device`.
         auth: `USER:PASSWORD` that visitors must enter; None lets every visitor in.
-        names: names under which the server may be called, beside `localhost` and numeric addresses.
+        names: host names under which the server may be called, beside `localhost` and numeric addresses.
         workers: number of computations at a time; None uses one for each core, at most four.
         limits: see `Limits`.
     """

@@ -48,11 +48,9 @@ async def settings(service: ServiceArgument, visit: VisitOrNew) -> dict[str, obj
 
 
 @router.delete("/visit", status_code=204)
-async def end_visit(service: ServiceArgument, request: Request, visit: OwnVisit) -> None:
+async def end_visit(service: ServiceArgument, visit: OwnVisit) -> None:
     """End the visit, and delete its photos."""
-    task = asyncio.create_task(service.visits.end(visit))  # it waits for this request
-    service.tasks.add(task)
-    task.add_done_callback(service.tasks.discard)
+    service.in_background(service.visits.end(visit))  # it waits for this request
 
 
 @router.post("/photos")

@@ -138,5 +138,4 @@ def encode_preview(preview: Preview) -> tuple[bytes, str]:
 
 def encode_exactly(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Encode pixels `(H, W, 3)` as PNG."""
-    encoded: bytes = imagecodecs.png_encode(np.ascontiguousarray(pixels), _PNG_LEVEL, filter=_PNG_UP)
-    return encoded
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), _PNG_LEVEL, filter=_PNG_UP))

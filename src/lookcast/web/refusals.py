@@ -9,7 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from lookcast.checks import InputError, describe_expected
+from lookcast.checks import EXPECTED_WORDS, InputError, describe_expected
+
+_WORDS = EXPECTED_WORDS | {"int_parsing": "an integer", "float_parsing": "a number"}  # texts in addresses
 
 logger = logging.getLogger("lookcast.web")
 
@@ -61,7 +63,7 @@ def _describe(fault: Any) -> str:
         return f"{name}: unknown argument"
     if fault["type"] == "missing":
         return f"{name}: expected a value, got none"
-    return f"{name}: expected {describe_expected(fault)}, got {repr(fault['input'])[:80]}"
+    return f"{name}: expected {describe_expected(fault, _WORDS)}, got {repr(fault['input'])[:80]}"
 
 
 def _answer(status: int, line: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

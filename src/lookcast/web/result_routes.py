@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.background import BackgroundTask
 
 from lookcast.checks import InputError
 from lookcast.web import results
@@ -14,7 +13,7 @@ from lookcast.web.photo_routes import KEEP, Length, Side, Start, box_of
 from lookcast.web.pixels import encode_exactly, encode_preview
 from lookcast.web.refusals import not_found
 from lookcast.web.results import SUFFIXES, MaskChoice, Result, WantedLook
-from lookcast.web.service import OwnVisit, Service, ServiceArgument, photo_of
+from lookcast.web.service import OwnVisit, Service, ServiceArgument, photo_of, scratch_file
 from lookcast.web.visits import Visit
 
 router = APIRouter(prefix="/api/results")
@@ -142,10 +141,10 @@ async def download(
 ) -> Response:
     """Return the stylized photo as a file, at full size and with its metadata."""
     result = _result_of(visit, key)
-    path = visit.new_file(SUFFIXES[format])
+    path = scratch_file(request, visit, SUFFIXES[format])
     await service.workers.run(request, results.write_full, service.reader, result, path, strength)
     name = f"{results.stem_of(result.content, result.look.styles)}{SUFFIXES[format]}"
-    return FileResponse(path, media_type=f"image/{format}", filename=name, background=BackgroundTask(path.unlink))
+    return FileResponse(path, media_type=f"image/{format}", filename=name)
 
 
 @router.get("/{key}/lut")
@@ -160,10 +159,10 @@ async def lut(
     """Return the look as a colour table for other programs."""
     result = _result_of(visit, key)
     suffix = ".cube" if format == "cube" else ".png"
-    path, stem = visit.new_file(suffix), results.stem_of(result.content, result.look.styles)
-    await service.workers.run(request, results.write_lut, service.reader, result, path, stem, strength)
+    path, stem = scratch_file(request, visit, suffix), results.stem_of(result.content, result.look.styles)
+    await service.workers.run_long(request, results.write_lut, service.reader, result, path, stem, strength)
     media = "text/plain" if format == "cube" else "image/png"
-    return FileResponse(path, media_type=media, filename=f"{stem}{suffix}", background=BackgroundTask(path.unlink))
+    return FileResponse(path, media_type=media, filename=f"{stem}{suffix}")
 
 
 def _result_of(visit: Visit, key: str) -> Result:

@@ -73,6 +73,8 @@ def predict(reader: PhotoReader, looks: Looks, content: StoredPhoto, look: Wante
     """
     start = time.perf_counter()
     pixels = reader.open(content).srgb
+    if look.use_masks is True and all(photo.mask is None for photo in (content, *(style for style, _ in look.styles))):
+        raise InputError(f"masks: {content.name} has no mask, and no style has one")
     stylizer = with_styles(reader, looks, look)
     masks: Any = content.mask if look.use_masks is True else None
     if look.use_masks == "auto":

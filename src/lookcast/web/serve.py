@@ -1,5 +1,6 @@
 """Listening for requests with uvicorn."""
 
+import logging
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -9,6 +10,8 @@ import uvicorn
 from lookcast.checks import InputError
 from lookcast.web.app import create_app
 from lookcast.web.options import WebOptions
+
+logger = logging.getLogger("lookcast.web")
 
 _MAX_CONNECTIONS = 500
 _SECONDS_TO_FINISH = 5
@@ -29,9 +32,12 @@ def serve(options: WebOptions, port: int, say: Callable[[str], None]) -> None:
     with _listen(options.host, port) as listener:
         chosen = listener.getsockname()[1]
         name = f"[{options.host}]" if ":" in options.host else options.host
+        if not is_loopback(options.host) and options.auth is None:
+            logger.warning("whoever reaches %s can use the page; --auth asks for a password", options.host)
         say(f"http://{name}:{chosen}/")
         config = uvicorn.Config(
             app,
+            ws="none",
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -1,9 +1,9 @@
 """The parts of a running server, and the visit of a request."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 
@@ -35,10 +35,16 @@ class Service:
     def __init__(self, options: WebOptions, looks: Looks, folder: Path) -> None:
         self.options, self.looks = options, looks
         self.limits = options.limits
-        self.visits = Visits(folder, options.limits)
         self.workers = Workers(options.workers, options.limits.waiting)
         self.reader = PhotoReader(options.limits)
+        self.visits = Visits(folder, options.limits, lambda photo: self.reader.cache.drop(photo.id))
         self.tasks: set[asyncio.Task[None]] = set()
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine beside the requests, until the server ends."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
 
 def service_of(request: Request) -> Service:
@@ -58,7 +64,16 @@ async def _own_visit(request: Request, service: ServiceArgument) -> AsyncIterato
     try:
         yield visit
     finally:
+        for path in getattr(request.state, "scratch", ()):
+            path.unlink(missing_ok=True)
         visit.users -= 1
+
+
+def scratch_file(request: Request, visit: Visit, suffix: str) -> Path:
+    """Return a path for a file that is deleted after the answer is sent, or after the client has left."""
+    path = visit.new_file(suffix)
+    request.state.scratch = [*getattr(request.state, "scratch", ()), path]
+    return path
 
 
 async def _visit_or_new(request: Request, response: Response, service: ServiceArgument) -> AsyncIterator[Visit]:

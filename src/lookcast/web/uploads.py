@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from lookcast.web.refusals import Refusal
 from lookcast.web.visits import Visit, Visits
@@ -32,6 +33,8 @@ async def receive_file(request: Request, visits: Visits, visit: Visit, suffix: s
             while True:
                 try:
                     part = await asyncio.wait_for(anext(stream, None), _SECONDS)
+                except ClientDisconnect:
+                    raise Refusal(499, "the client has left") from None
                 except TimeoutError:
                     raise Refusal(408, f"upload: no data for {_SECONDS:g} seconds") from None
                 block += part or b""

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,10 +62,11 @@ class Visits:
     Args:
         folder: folder of the visits' folders.
         limits: the limits.
+        forget: function that is called with each photo of a visit that ends.
     """
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
-        self.folder, self.limits = folder, limits
+    def __init__(self, folder: Path, limits: Limits, forget: "Callable[[StoredPhoto], None]") -> None:
+        self.folder, self.limits, self._forget = folder, limits, forget
         self._visits: dict[str, Visit] = {}
 
     def find(self, cookie: str | None) -> Visit | None:
@@ -108,6 +110,8 @@ class Visits:
             batch.stop()
         while visit.users:
             await asyncio.sleep(0.05)
+        for photo in visit.photos.values():
+            self._forget(photo)
         await asyncio.to_thread(shutil.rmtree, visit.folder, ignore_errors=True)
 
     async def end_idle(self) -> None:

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import ParamSpec, TypeVar
 
-import torch
 from fastapi import Request
 
 from lookcast.processes import usable_cores
@@ -19,22 +18,21 @@ _R = TypeVar("_R")
 class Workers:
     """Threads that decode, compute and encode.
 
-    Waiting computations stand in a queue, in the order of their requests. Long computations (refinement and batches)
-    use all threads but one, so that a preview never waits for all of them.
+    Waiting computations stand in a queue, in the order of their requests. One thread more than the number of long
+    computations (refinement, colour tables and batches) exists, so that a preview need not wait until one of them ends.
 
     Args:
-        count: number of threads; None uses one for each core, at most four.
+        count: number of long computations at a time; None uses one for each core, at most four.
         waiting: number of computations that may wait.
     """
 
     def __init__(self, count: int | None, waiting: int) -> None:
-        cores = usable_cores()
-        self.count = min(cores, 4) if count is None else count
+        self.count = min(usable_cores(), 4) if count is None else count
         self._waiting, self._limit = 0, waiting
-        self._free = asyncio.Semaphore(self.count)
-        self._free_for_long = asyncio.Semaphore(max(1, self.count - 1))
-        self._before = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(self.count, "lookcast", torch.set_num_threads, (max(1, cores // self.count),))
+        self._free = asyncio.Semaphore(self.count + 1)
+        self._free_for_long = asyncio.Semaphore(self.count)
+        # torch keeps its number of threads, so that the network sums in the same order as on the command line.
+        self._pool = ThreadPoolExecutor(self.count + 1, "lookcast")
 
     async def run(self, request: Request | None, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Run a function in a thread.
@@ -76,4 +74,3 @@ class Workers:
     def close(self) -> None:
         """Wait for the running computations, and end the threads."""
         self._pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(self._before)  # a worker's setting would apply to threads that start later
