@@ -31,10 +31,20 @@ _BAND = 64
 logger = logging.getLogger(__name__)
 
 
-def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Apply a grid `(12, D, GH, GW)` to a photo `(H, W, 3)`; see `dispatch.apply_grid_to_pixels`."""
+def apply_grid_to_pixels(
+    grid: torch.Tensor, pixels: torch.Tensor, first: int = 0, height: int | None = None
+) -> torch.Tensor:
+    """Apply a grid `(12, D, GH, GW)` to rows `(h, W, 3)` of a photo; see `dispatch.apply_grid_to_pixels`.
+
+    Args:
+        grid: the grid.
+        pixels: the rows.
+        first: number of the first of the rows in the photo.
+        height: height of the photo; None if the rows are the whole photo.
+    """
     levels = np.float32(1) if pixels.is_floating_point() else np.int32(torch.iinfo(pixels.dtype).max)
     source = pixels.numpy()
+    height = len(source) if height is None else height
     result: npt.NDArray[Any] = np.empty_like(source)
     cells, by_block = arrange_cells(grid, float(levels))
     size = grid.shape[1:]
@@ -47,7 +57,7 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     bounds = [len(source) * i // threads for i in range(threads + 1)]
 
     def run(band: tuple[int, int]) -> None:
-        (slice_by_block if by_block else slice_by_pixel)(cells, *size, *arguments, *band, levels)
+        (slice_by_block if by_block else slice_by_pixel)(cells, *size, *arguments, *band, levels, height, first)
 
     # numba's own threads would not do, because only one Python thread at a time may use them.
     with ThreadPoolExecutor(threads) as pool:
@@ -137,9 +147,9 @@ def interpolate_cells(cells, position, table):  # type: ignore[no-untyped-def]
 
 @compile_kernel
 def slice_by_block(  # type: ignore[no-untyped-def]
-    cells, depth, height, width, source, result, packed_source, packed_result, top, bottom, levels
+    cells, depth, height, width, source, result, packed_source, packed_result, top, bottom, levels, rows, start
 ):
-    """Transform rows `top` to `bottom` of a photo.
+    """Transform rows `top` to `bottom` of a band of a photo with `rows` rows, whose first row is row `start`.
 
     `levels` is the value of white, an integer for integer pixels.
     """
@@ -153,7 +163,7 @@ def slice_by_block(  # type: ignore[no-untyped-def]
     red, green, blue = LUMA[0] * depth / levels, LUMA[1] * depth / levels, LUMA[2] * depth / levels
     levels_of_depth = np.int32(max(depth, 2))  # a grid of depth 1 is padded to two equal depths
     for row in range(top, bottom):
-        interpolate_cells(cells, (row + 0.5) * height / source.shape[0] - 0.5, table)
+        interpolate_cells(cells, (start + row + 0.5) * height / rows - 0.5, table)
         if len(packed_source):
             line, changed = packed_source[row], packed_result[row]
         else:
@@ -193,9 +203,9 @@ def slice_by_block(  # type: ignore[no-untyped-def]
 
 @compile_kernel
 def slice_by_pixel(  # type: ignore[no-untyped-def]
-    cells, depth, height, width, source, result, top, bottom, levels
+    cells, depth, height, width, source, result, top, bottom, levels, rows, start
 ):
-    """Transform rows `top` to `bottom` of a photo; see `slice_by_block`."""
+    """Transform rows `top` to `bottom` of a band; see `slice_by_block`."""
     columns = source.shape[1]
     levels_of_depth = cells.shape[2] // CELL
     size = cells.shape[1] * cells.shape[2]
@@ -208,7 +218,7 @@ def slice_by_pixel(  # type: ignore[no-untyped-def]
     )
     for row in range(bottom - top):
         y = np.uintp(top + row)  # unsigned, because numba tests signed indices for negative values
-        interpolate_cells(cells, (top + row + 0.5) * height / source.shape[0] - 0.5, table)
+        interpolate_cells(cells, (start + top + row + 0.5) * height / rows - 0.5, table)
         # Each interval spans two neighbouring cell centres; the first and the last interval are half a cell wide.
         for cell in range(-1, width):
             first = max(0, int(np.ceil((cell + 0.5) * columns / width - 0.5)))
