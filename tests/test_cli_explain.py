@@ -65,7 +65,7 @@ class TestExplain:
         assert run("cat.png", "--style", "cup.png", *masks, "-o", "a.html") == (0, "a.html\n", "")
         text = text_of(files / "a.html")
         assert "regionsgiven masks" in text
-        assert "blue 50 % and 50 %" in text
+        assert "blue: 50 % and 50 %" in text
 
     def test_with_automatic_masks(self, files, run):
         arguments = ("cat.png", "--style", "cup.png", "--auto-masks", "clusters", "--save-masks", "masks")

@@ -127,8 +127,8 @@ class TestRenderExplanation:
         stylizer = Stylizer(universal_look(heads=2, ground_channels=8), {}, "cpu")
         text = text_of(render_explanation(explain(stylizer, CONTENT, STYLE, *half_masks()), FACTS))
         assert "The masks divide both photos" in text
-        assert "red 50 % and 0 % (not in the style: it takes the look of the whole style photo)" in text
-        assert "green 50 % and 100 %" in text
+        assert "red: 50 % and 0 % (not in the style: it takes the look of the whole style photo)" in text
+        assert "green: 50 % and 100 %" in text
         assert "256 × 256 pixels each" in text  # noqa: RUF001
         plain = text_of(render_explanation(found, FACTS))
         assert "the network divides both photos into regions itself" in plain

@@ -42,7 +42,7 @@ STEPS = {
     "learned_shared": ("+ correction shared", "The correction is shared in the same way. This is the result."),
     "look": ("+ the look", "The network predicts all transforms at once. This is the result."),
 }
-"""A dict from the name of each step of `Explanation.steps` to its title and its description."""
+"""A dict from the name of each stage of `Explanation.steps` to its title and its description."""
 
 _TEMPLATES = open_templates(Path(__file__).with_name("templates"))
 
