@@ -68,6 +68,8 @@ from lookcast.photos.read import Photo, read_srgb, write_photo
 from lookcast.structures import Features
 from lookcast.training.run import train
 
+FROM_SCRATCH = ("data=samples", "trainer=cpu", "style=sample:coffee")
+
 
 class StepTimer(pl.Callback):
     """Records the start time of every step of a run, and the seconds that the encoder takes in every step."""
@@ -116,7 +118,7 @@ class Stopwatch:
 
 
 def benchmark_train(steps: int, folder: Path | None) -> None:
-    """Time a step of the quickstart at 256 px; with a folder, time a step on its photos at batch size 16.
+    """Time a step of a look from scratch at 256 px; with a folder, time a step on its photos at batch size 16.
 
     The first part of the table has the parts of a step. They are timed one by one on the same batch, and each part has
     its own backward pass. The second part comes from a real run. There, a step lasts from one batch to the next. The
@@ -127,7 +129,7 @@ def benchmark_train(steps: int, folder: Path | None) -> None:
         overrides += ["callbacks.samples=null", "+callbacks.timer._target_=__main__.StepTimer"]
         if folder is not None:
             overrides += ["data=folder", f"data.photos='{folder}'", "data.batch_size=16"]
-        cfg = compose("train", ["experiment=quickstart", *overrides])
+        cfg = compose("train", [*FROM_SCRATCH, *overrides])
         data, encoder, generator, loss = (instantiate(cfg[k]) for k in ("data", "encoder", "generator", "loss"))
         style = data.val_batch(0, torch.device("cpu")).content
         style_features = encoder(style)
@@ -199,7 +201,7 @@ def benchmark_memory(steps: int, folder: Path | None) -> None:
         overrides += [f"trainer.max_steps={steps}", "trainer.val_check_interval=500", f"run_dir={run_dir}"]
         overrides += ["+callbacks.memory._target_=__main__.MemoryWatch"]
         with _quiet():
-            train(compose("train", ["experiment=quickstart", *overrides]))
+            train(compose("train", [*FROM_SCRATCH, *overrides]))
     print("MiB           training    workers")
     for step, (own, in_workers) in MemoryWatch.memory.items():
         print(f"  step {step:5d}   {own:8.0f} {in_workers:10.0f}")

@@ -1,5 +1,5 @@
 # Create a virtual environment in .venv, or in the folder $LOOKCAST_VENV, and install lookcast into it, editable and
-# with EXTRAS. The other scripts source this file.
+# with EXTRAS (none if empty). The other scripts source this file.
 # usage: source scripts/environment.sh EXTRAS
 venv=${LOOKCAST_VENV:-.venv}
 if [ ! -x "$venv/bin/python" ]; then
@@ -11,9 +11,9 @@ if [ ! -x "$venv/bin/python" ]; then
   "${PYTHON:-python3}" -m venv "$venv"
 fi
 # Skip the installation if neither the dependencies nor the extras have changed since the last one.
-stamp="$venv/.lookcast-$1"
+stamp="$venv/.lookcast-${1:-plain}"
 if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
-  echo "installing lookcast[$1] (PyTorch is large: the first run takes minutes)"
-  "$venv/bin/python" -m pip install --quiet --editable ".[$1]"
+  echo "installing lookcast${1:+[$1]} (PyTorch is large: the first run takes minutes)"
+  "$venv/bin/python" -m pip install --quiet --editable ".${1:+[$1]}"
   touch "$stamp"
 fi

@@ -13,14 +13,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 import lookcast
-from lookcast.atomic import atomic_write
 from lookcast.data.sources.samples import PREFIX, sample_path
+from lookcast.inference.demo import write_sheet
 from lookcast.photos.read import read_srgb
 
-TILE, GAP = (300, 200), 4
 CONTENTS, STYLES = (
     ("sample:china", "sample:flower", "sample:astronaut"),
     ("sample:coffee", "sample:rocket", "sample:chelsea"),
@@ -53,14 +51,7 @@ def main() -> None:
             [None, *styles],
             *([content, *(stylizer.stylize(content, style) for style in styles)] for content in contents),
         ]
-    width, height = TILE[0] + GAP, TILE[1] + GAP
-    sheet = Image.new("RGB", (width * len(rows[0]) - GAP, height * len(rows) - GAP), "white")
-    for row, pictures in enumerate(rows):
-        for column, pixels in enumerate(pictures):
-            if pixels is not None:
-                sheet.paste(ImageOps.fit(Image.fromarray(pixels), TILE), (column * width, row * height))
-    with atomic_write(args.out) as temporary:
-        sheet.save(temporary, quality=88)
+    write_sheet(args.out, rows)
     print(args.out)
 
 

@@ -13,7 +13,7 @@ PACKAGE = Path(lookcast.__file__).parent
 MAX_LINES = 250
 VAGUE = {"utils", "common", "helpers"}
 
-BOTTOM = {"checks", "structures", "atomic", "paths", "processes", "weights"}
+BOTTOM = {"checks", "structures", "atomic", "paths", "processes", "weights", "examples"}
 EVERYTHING = {"everything"}
 # What a room may import besides itself: rooms or single modules. A module belongs to the longest name here that it
 # begins with; "" is the package's own __init__.

@@ -40,6 +40,22 @@ class TestAtomicWrite:
             assert path.read_bytes() == b"old"  # no reader ever sees half of the new file
         assert path.read_bytes() == b"new"
 
+    def test_without_replace_a_file_that_appears_meanwhile_is_kept(self, tmp_path):
+        path = tmp_path / "photo.png"
+        with atomic_write(path, replace=False) as temporary:
+            temporary.write_bytes(b"first")
+        assert (path.read_bytes(), _names(tmp_path)) == (b"first", ["photo.png"])
+        path.unlink()
+
+        def write_late():
+            with atomic_write(path, replace=False) as temporary:
+                temporary.write_bytes(b"late")
+                path.write_bytes(b"other")
+
+        with pytest.raises(InputError, match=r"photo\.png: can't be written \(File exists\)$"):
+            write_late()
+        assert (path.read_bytes(), _names(tmp_path)) == (b"other", ["photo.png"])
+
     @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError(28, "No space left on device")])
     def test_failure_leaves_nothing(self, tmp_path, error):
         def write(path):

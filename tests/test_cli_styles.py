@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from lookcast import cli
-from lookcast.cli.stylize import _parser
+from lookcast.cli.stylize import build_parser
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.masks import read_mask
 from lookcast.photos.read import read_photo
@@ -222,7 +222,7 @@ class TestMasks:
 
 class TestAutoMasks:
     def test_choices_are_the_segmenters(self):
-        actions = {action.dest: action for action in _parser()._actions}
+        actions = {action.dest: action for action in build_parser()._actions}
         assert set(actions["auto_masks"].choices) == set(SEGMENTERS)
 
     @pytest.mark.parametrize("count", [1, 2])

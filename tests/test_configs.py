@@ -30,6 +30,8 @@ from lookcast.training.run import train
 from tests.runs import QUIET, TINY, composed, losses, save_encoder
 from tests.samples import rand
 
+FROM_A_CHECKPOINT = ("quickstart", "single_look", "universal_finish", "universal_truth")
+"""Experiments that start from a checkpoint."""
 CONF = shipped("conf")
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
 RUNS = [name for name in OPTIONS if name.startswith(("experiment/", "debug/"))]
@@ -144,7 +146,8 @@ class TestCompose:
         cfg = composed("experiment=quickstart", "trainer.max_steps=3", "style=x", "data.batch_size=7", "optimizer=adam")
         assert (cfg.trainer.max_steps, cfg.style, cfg.data.batch_size) == (3, "x", 7)
         assert cfg.optimizer._target_ == "torch.optim.Adam"
-        assert cfg.data.photos[0] == "sample:astronaut"
+        assert cfg.data.photos[0] == "sample:city"
+        assert (cfg.init_from, cfg.generator._target_.rsplit(".")[-1]) == ("universal", "BilateralGenerator")
 
     def test_an_experiment_wins_over_the_defaults(self):
         cfg = composed("experiment=painterly", *NEEDED)
@@ -331,7 +334,7 @@ class TestRuns:
             overrides += [*UNIVERSAL, "trainer=cpu"]
         elif choice(name) != "experiment=quickstart":
             overrides += ["data=samples", "trainer=cpu", "style=sample:coffee"]
-        if name in ("experiment/single_look", "experiment/universal_finish", "experiment/universal_truth"):
+        if name.removeprefix("experiment/") in FROM_A_CHECKPOINT:
             overrides.append(f"init_from={save_universal(tmp_path)}")
         if name == "experiment/painterly":
             overrides += ["generator.channels=8", "generator.blocks=1"]

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from lookcast.checks import InputError
-from lookcast.paths import check_file, check_path, shipped
+from lookcast.paths import check_file, check_path, shipped, unused_path
 
 
 class TestShipped:
@@ -61,3 +61,14 @@ class TestCheckPath:
         with pytest.raises(InputError) as error:
             check_path(tmp_path / name, "photos")
         assert str(error.value) == f"photos: {tmp_path / name}: can't be read ({reason})"
+
+
+class TestUnusedPath:
+    def test_known_value(self, tmp_path):
+        path = tmp_path / "photo.tar.jpg"
+        assert unused_path(path) == path
+        path.touch()
+        assert unused_path(path) == tmp_path / "photo.tar-2.jpg"
+        (tmp_path / "photo.tar-2.jpg").mkdir()
+        (tmp_path / "photo.tar-3.jpg").symlink_to(tmp_path / "missing")
+        assert unused_path(path) == tmp_path / "photo.tar-4.jpg"

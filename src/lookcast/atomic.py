@@ -22,13 +22,18 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` if the block succeeds, else delete it.
 
     The first write into a folder also removes the temporary files that dead processes left there; see `remove_stale`.
 
+    Args:
+        path: the file to write.
+        replace: if False, a file that exists is kept, also if another process creates it during the block.
+
     Raises:
-        InputError: the folder can't be created or written, `path` is a folder, or the name is invalid.
+        InputError: the folder can't be created or written, `path` is a folder, or the name is invalid; or `path` exists
+            and `replace` is False.
     """
     path = Path(path)
     try:
@@ -50,6 +55,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp gives access to the owner only
+        if not replace:
+            path.open("x").close()  # claims the name, or fails because it is taken; every file system can do this
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: can't be written ({error.strerror or error})") from error

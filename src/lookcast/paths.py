@@ -1,5 +1,6 @@
 """Folders that ship with lookcast, and checks of paths that a user gives."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -47,6 +48,15 @@ def check_file(path: str | Path, what: str, error: type[InputError] = InputError
     if not stat.S_ISREG(mode):
         raise error(f"{path}: is a pipe or a device, expected a {what} in a regular file")
     return path
+
+
+def unused_path(path: Path) -> Path:
+    """Return `path` if nothing exists there, else the first of `STEM-2.SUFFIX`, `STEM-3.SUFFIX`, ... that is unused."""
+    candidate, number = path, 1
+    while os.path.lexists(candidate):  # also True for a link whose target is missing
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
 
 
 def check_path(path: str | Path, name: str) -> Path:

@@ -41,12 +41,12 @@ class StyleInput(NamedTuple):
 
     Attributes:
         photo: image of any type that `Stylizer.stylize` accepts.
-        mask: mask of the photo: uint8 labels `(H, W)`, or a soft mask `(1, K, h, w)` in [0, 1]; None without masks.
+        mask: mask of the photo in any form that `Stylizer.stylize` accepts; None without masks.
         weight: positive weight in a mix of several styles. The weights may have any sum.
     """
 
     photo: Any
-    mask: torch.Tensor | None = None
+    mask: Any = None
     weight: float = 1.0
 
 

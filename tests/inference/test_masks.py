@@ -79,7 +79,7 @@ class TestOpenMask:
     @pytest.mark.parametrize(
         ("given", "reason"),
         [
-            ("mask.png", "expected a tensor of labels or shares, got str"),
+            ("mask.png", "expected a path, a PIL image, an array or a tensor, got str"),
             (
                 torch.zeros(1, 2, 40, 60, dtype=torch.int64),
                 "expected uint8 labels or .*, got torch.int64",

@@ -118,8 +118,8 @@ class TestOpenImage:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            ("photo.jpg", "expected a PIL image, a numpy array or a torch tensor, got str"),
-            (None, "expected a PIL image, a numpy array or a torch tensor, got NoneType"),
+            ("", "expected a path, got an empty text"),
+            (None, "expected a path, a PIL image, a numpy array or a torch tensor, got NoneType"),
             (np.zeros((2, 3, 4, 3)), r"expected an array of .*, got \(2, 3, 4, 3\)"),
             (np.zeros((3, 4, 2)), r"got \(3, 4, 2\)"),
             (np.zeros((0, 4, 3)), r"got \(0, 4, 3\)"),

@@ -8,7 +8,7 @@ from lookcast.cli.options import SEGMENTERS, steps
 
 def evaluate(argv: list[str]) -> int:
     """Run `lookcast evaluate`."""
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     import logging
 
     from lookcast.checkpoints import UNIVERSAL
@@ -63,7 +63,8 @@ def _check_options(args: argparse.Namespace) -> None:
             raise InputError(f"{option}: sets how a checkpoint stylizes, but --outputs are scored unchanged")
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = argparse.ArgumentParser(
         prog="lookcast evaluate",
         description="Score a checkpoint or ready-made images on pairs of content and style, and write a report.",

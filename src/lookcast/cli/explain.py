@@ -10,7 +10,7 @@ from lookcast.cli.streams import say, set_up_logging
 
 def explain(argv: list[str]) -> int:
     """Run `lookcast explain`."""
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     from lookcast import __version__
     from lookcast.checkpoints import UNIVERSAL
     from lookcast.checks import InputError
@@ -47,7 +47,8 @@ def explain(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = argparse.ArgumentParser(
         prog="lookcast explain",
         description="Write a page that shows how a photo got its look: what the network saw, which part of the style "

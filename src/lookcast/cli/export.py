@@ -13,7 +13,7 @@ TABLES = ("cube", "hald")
 
 def export(argv: list[str]) -> int:
     """Run `lookcast export`."""
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     from lookcast.checkpoints import find_checkpoint
     from lookcast.inference.jobs import check_inputs_kept, check_place, photos_in
     from lookcast.inference.photo_files import read_styles
@@ -67,7 +67,8 @@ def _check_combinations(args: argparse.Namespace) -> None:
         )
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = argparse.ArgumentParser(
         prog="lookcast export",
         description="Write a look for other programs. onnx: for any ONNX runtime; pt2: compiled by PyTorch for this "

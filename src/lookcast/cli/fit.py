@@ -21,7 +21,7 @@ PICTURE = "step_{:04d}.png"
 
 def fit(argv: list[str]) -> int:
     """Run `lookcast fit`."""
-    args = parse_intermixed(_parser(), argv, "content", word)
+    args = parse_intermixed(build_parser(), argv, "content", word)
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from lookcast.checks import InputError
@@ -201,7 +201,8 @@ def _save_look(file: Path, state: "FitState", header: dict[str, Any]) -> None:
     save_checkpoint(file, FittedGenerator.from_grid(state.grid), kept)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = argparse.ArgumentParser(
         prog="lookcast fit",
         usage="%(prog)s CONTENT --style PHOTO [OPTION ...] -o OUT [KEY=VALUE ...]",

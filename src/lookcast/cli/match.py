@@ -18,7 +18,7 @@ LOOK = ".safetensors"
 
 def match(argv: list[str]) -> int:
     """Run `lookcast match`."""
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     from lookcast.checks import InputError
     from lookcast.fitting.heat_map import heat_map
     from lookcast.fitting.match import match_photos
@@ -79,7 +79,8 @@ def _read(path: Path) -> "torch.Tensor":
     return planes / float(np.iinfo(pixels.dtype).max)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = argparse.ArgumentParser(
         prog="lookcast match",
         description="Find the colour table, or the look, that makes AFTER of BEFORE, two photos of one scene: for "

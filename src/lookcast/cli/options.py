@@ -75,7 +75,11 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_intermixed(
-    parser: argparse.ArgumentParser, argv: Sequence[str], positional: str, convert: Callable[[str], Path | str] = path
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str],
+    positional: str,
+    convert: Callable[[str], Path | str] = path,
+    unless: str | None = None,
 ) -> argparse.Namespace:
     """Parse options and positional arguments in any order; after `--`, every argument is positional.
 
@@ -86,11 +90,12 @@ def parse_intermixed(
         argv: the arguments of the command line.
         positional: name of the positional argument.
         convert: function that converts the text of one positional argument to its value.
+        unless: name of the flag that makes the positional argument optional.
     """
     end = list(argv).index("--") if "--" in argv else len(argv)
     args = parser.parse_intermixed_args(argv[:end])
     values = [*getattr(args, positional), *(convert(text) for text in argv[end + 1 :])]
-    if not values:
+    if not values and not (unless and getattr(args, unless)):
         parser.error(f"the following arguments are required: {positional.upper().removesuffix('S')}")
     setattr(args, positional, values)
     return args

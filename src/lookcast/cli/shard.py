@@ -7,7 +7,7 @@ from lookcast.cli.options import path
 
 def shard(argv: list[str]) -> int:
     """Run `lookcast shard`."""
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     import logging
 
     from lookcast.data.store.writer import make_shards
@@ -29,7 +29,8 @@ def shard(argv: list[str]) -> int:
     return 1 if made.left_out else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = argparse.ArgumentParser(
         prog="lookcast shard",
         description="Pack a folder of photos into shards for training: tar files with an index. Training reads "

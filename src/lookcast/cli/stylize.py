@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from lookcast.cli.demo import FOLDER, demo, name_output
 from lookcast.cli.options import add_look, add_overwrite, add_precision, count, parse_intermixed, path, steps, word
 from lookcast.cli.pairing import add_files, add_masks, check_files, check_masks, open_auto_masks
 from lookcast.cli.streams import say, set_up_logging
@@ -11,12 +12,17 @@ from lookcast.cli.video import add_clips, pick_clips, stylize_clips
 
 def stylize(argv: list[str]) -> int:
     """Run `lookcast stylize`."""
-    args = parse_intermixed(_parser(), argv, "photos")
+    args = parse_intermixed(build_parser(), argv, "photos", unless="demo")
     from lookcast.inference.styles import check_strength
 
     set_up_logging()
+    if args.demo:
+        return demo(args)
     check_strength(args.strength)
     check_masks(args)
+    args.replace = args.out is not None
+    if args.out is None:
+        args.out = name_output(args)
     clips = pick_clips(args)
     code = _stylize_photos(args) if args.photos else 0
     return max(code, stylize_clips(args, clips, *part_of(args.share))) if clips else code
@@ -38,7 +44,7 @@ def _stylize_photos(args: argparse.Namespace) -> int:
     rank, processes = part_of(args.share)
     part = rank_jobs(jobs, rank, processes)
     jobs = pending_jobs(part) if args.resume else part
-    files = FileOptions(args.quality, args.subsampling, args.max_pixels, args.lenient)
+    files = FileOptions(args.quality, args.subsampling, args.max_pixels, args.lenient, args.replace)
     refine = open_refine(args.refine)
     stylizers = [load(args.checkpoint, device, args.precision) for device in pick_devices(args.devices)]
     if refine is not None and not stylizers[0].generator.takes_style:
@@ -82,10 +88,11 @@ def part_of(share: str | None) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
     parser = argparse.ArgumentParser(
         prog="lookcast stylize",
-        usage="%(prog)s [OPTION ...] PHOTO|CLIP [PHOTO|CLIP ...] -o OUT",
+        usage="%(prog)s [OPTION ...] PHOTO|CLIP [PHOTO|CLIP ...] [-o OUT]",
         description="Give photos and clips the look of other photos, or the single look of a checkpoint; EXIF, colour "
         "profile and transparency are kept, and the sound of clips. Masks are PNGs in nine colours, one "
         "colour for one kind of region in both photos. "
@@ -101,7 +108,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_look(parser)
     add_masks(parser)
-    parser.add_argument("-o", "--out", type=path, required=True, help="file for one photo, folder for several")
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=path,
+        help="file for one photo, folder for several (default for one photo: a new file PHOTO_STYLE beside it)",
+    )
+    parser.add_argument(
+        "--demo", action="store_true", help=f"stylize the example photos into a new folder, {FOLDER} by default"
+    )
     parser.add_argument(
         "--strength", type=float, default=1.0, metavar="0..1", help="strength of the look (default: 1, full)"
     )

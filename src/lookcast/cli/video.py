@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ from lookcast.cli.pairing import check_files
 from lookcast.cli.streams import say
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from lookcast.inference.jobs import Job
 
 STEADY = ("smooth", "shot", "off")
@@ -37,8 +38,10 @@ def add_clips(parser: argparse.ArgumentParser) -> None:
     clips.add_argument("--rate", type=rate, metavar="FPS", help="frames per second of an image sequence (default: 25)")
 
 
-def rate(text: str) -> Fraction:
+def rate(text: str) -> "Fraction":
     """Convert an argument to frames per second, such as 25, 23.976 or 24000/1001."""
+    from fractions import Fraction  # here, because its import takes 3 ms, and `--help` does not need it
+
     try:
         value = Fraction(text)
     except (ValueError, ZeroDivisionError):

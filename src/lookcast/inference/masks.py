@@ -1,21 +1,56 @@
 """Check the masks that a caller passes, convert them to soft masks, and move them to the device."""
 
 import logging
+import os
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image
 
 from lookcast.checks import InputError, check_shape
 from lookcast.inference.styles import EncodedStyle
 from lookcast.ops.masks import NUM_LABELS, PALETTE, UNLABELLED, check_aspect, labels_to_mask
 from lookcast.ops.regions import MIN_SHARE, absent_labels, check_mask_pair, check_mask_pairing, label_shares
-from lookcast.photos.adapters import check_dense
+from lookcast.paths import check_path
+from lookcast.photos.adapters import check_dense, open_image
+from lookcast.photos.masks import colors_to_labels, read_mask
+from lookcast.photos.photo import to_8_bits
 
 Masks = torch.Tensor | Sequence[torch.Tensor]
+AnyMask = torch.Tensor | str | os.PathLike[str] | Image.Image | npt.NDArray[np.uint8]
+"""A mask as callers may pass it; see `Stylizer.stylize`."""
+AnyMasks = AnyMask | Sequence[AnyMask]
 
 _ROUNDING = 1e-3  # tolerance for soft masks that exceed [0, 1] after resizing
 
 logger = logging.getLogger(__name__)
+
+
+def read_masks(name: str, masks: AnyMasks | None) -> Masks | None:
+    """Convert the masks of a call to tensors. Files and PIL images show nine colours, and arrays hold labels.
+
+    Args:
+        name: name of the argument, for messages.
+        masks: one mask, a list of masks, or None.
+
+    Raises:
+        InputError: a file can't be read, or an image is no mask.
+    """
+    if isinstance(masks, list | tuple):
+        return [_to_tensor(name, mask) for mask in masks]
+    single: Any = masks  # for mypy, a string is a sequence too
+    return None if single is None else _to_tensor(name, single)
+
+
+def _to_tensor(name: str, mask: AnyMask) -> torch.Tensor:
+    if isinstance(mask, str | os.PathLike):
+        return read_mask(check_path(os.fspath(mask), name))
+    if isinstance(mask, Image.Image):
+        return colors_to_labels(name, to_8_bits(open_image(name, mask).pixels[0].numpy()))
+    return torch.from_numpy(mask.copy()) if isinstance(mask, np.ndarray) else mask  # `open_mask` checks the tensor
 
 
 def open_mask(name: str, mask: torch.Tensor, photo: torch.Tensor, device: torch.device, side: int) -> torch.Tensor:
@@ -40,7 +75,7 @@ def open_mask(name: str, mask: torch.Tensor, photo: torch.Tensor, device: torch.
         InputError: the type, shape, range or aspect ratio is invalid, or no pixel has a label.
     """
     if not isinstance(mask, torch.Tensor):
-        raise InputError(f"{name}: expected a tensor of labels or shares, got {type(mask).__name__}")
+        raise InputError(f"{name}: expected a path, a PIL image, an array or a tensor, got {type(mask).__name__}")
     check_dense(name, mask)
     labels = mask.dtype == torch.uint8
     if labels:

@@ -32,12 +32,14 @@ class FileOptions(NamedTuple):
         subsampling: chroma subsampling of JPEG and HEIC; see `write_photo`.
         max_pixels: largest number of pixels of a photo. A larger photo is refused before it is decoded.
         lenient: if True, stylize the readable part of a damaged photo.
+        replace: if False, an output file that exists is kept, and its photo fails.
     """
 
     quality: int = 95
     subsampling: str = "4:4:4"
     max_pixels: int = MAX_PIXELS
     lenient: bool = False
+    replace: bool = True
 
 
 FILE_DEFAULTS = FileOptions()
@@ -141,7 +143,7 @@ def stylize_file(
     else:
         stylized = stylizer.stylize(content, strength=strength, refine=refine, **auto_masks(content, job.source.stem))
     pixels = from_srgb(stylized, content, photo.pixels, photo.icc_profile)
-    write_photo(job.target, photo._replace(pixels=pixels), files.quality, files.subsampling)
+    write_photo(job.target, photo._replace(pixels=pixels), files.quality, files.subsampling, files.replace)
     return photo.damage is not None
 
 

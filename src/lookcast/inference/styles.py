@@ -1,13 +1,16 @@
 """Check the style photos, masks and weights that a caller passes, and combine them into one list."""
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, SupportsFloat
 
 import torch
 
 from lookcast.checks import InputError, describe
+from lookcast.paths import check_path
 from lookcast.photos.adapters import AnyImage, open_image
+from lookcast.photos.read import read_srgb
 from lookcast.structures import StyleInput
 
 Style = AnyImage | StyleInput | Sequence[AnyImage | StyleInput]
@@ -34,7 +37,7 @@ class EncodedStyle(NamedTuple):
 
 def style_inputs(
     style: Style,
-    style_mask: torch.Tensor | Sequence[torch.Tensor] | None = None,
+    style_mask: Any = None,
     weights: Sequence[float] | None = None,
 ) -> list[StyleInput]:
     """Combine style photos, masks and weights into one list. `Stylizer.stylize` describes the arguments.
@@ -84,11 +87,13 @@ def _shares(weights: Sequence[Any]) -> list[float]:
 
 
 def open_style(photo: AnyImage) -> torch.Tensor:
-    """Return the pixels `(1, H, W, 3)` of one style photo.
+    """Return the pixels `(1, H, W, 3)` of one style photo. A photo file is read in 8 bits, as by `read_styles`.
 
     Raises:
-        InputError: `photo` is not an image, or is a batch of images.
+        InputError: `photo` is not an image, is a batch of images, or is a file that can't be read.
     """
+    if isinstance(photo, str | os.PathLike):
+        photo = read_srgb(check_path(os.fspath(photo), "style"))
     pixels = open_image("style", photo).pixels
     if len(pixels) != 1:
         raise InputError(f"style: expected single photos, got a batch of {len(pixels)}; pass several photos as a list")

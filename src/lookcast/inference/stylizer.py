@@ -1,22 +1,24 @@
 """The `Stylizer`, which stylizes photos with the generator of a checkpoint."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
+from PIL.Image import Image
 
 from lookcast.checkpoints import find_checkpoint, load_checkpoint
 from lookcast.checks import InputError
 from lookcast.generators import Generator, GridGenerator, PairGenerator
 from lookcast.inference.devices import bfloat16_is_faster, pick_device, usual_torch
 from lookcast.inference.grids import blend_grid, predict_grid
-from lookcast.inference.masks import Masks, open_mask, place_masks
+from lookcast.inference.masks import AnyMasks, Masks, open_mask, place_masks, read_masks
 from lookcast.inference.refine import open_refine, refine_grid
 from lookcast.inference.styles import EncodedStyle, Style, check_strength, open_style, style_inputs
 from lookcast.ops.bilateral.dispatch import PIXEL_TYPES, apply_grid_to_pixels
 from lookcast.ops.resize import resize_pixels
-from lookcast.photos.adapters import ImageT, open_image
+from lookcast.photos.adapters import AnyImage, ImageT, open_image
 from lookcast.structures import StyleInput
 
 if TYPE_CHECKING:
@@ -83,7 +85,9 @@ class Stylizer:
         self._mask_side = generator.mask_side if isinstance(generator, PairGenerator) else 0
         self.styles: tuple[EncodedStyle, ...] = ()
 
-    def set_style(self, style: Style, style_mask: Masks | None = None, weights: Sequence[float] | None = None) -> None:
+    def set_style(
+        self, style: Style, style_mask: AnyMasks | None = None, weights: Sequence[float] | None = None
+    ) -> None:
         """Set the default style of `stylize`. Later calls of `stylize` then need not encode the style again.
 
         Args:
@@ -96,28 +100,35 @@ class Stylizer:
         """
         self.styles = self._encode(style_inputs(style, style_mask, weights))
 
+    @overload
+    def stylize(self, content: str | PathLike[str], *arguments: Any, **options: Any) -> Image: ...
+
+    @overload
+    def stylize(self, content: ImageT, *arguments: Any, **options: Any) -> ImageT: ...
+
     def stylize(
         self,
-        content: ImageT,
+        content: AnyImage,
         style: Style | None = None,
-        content_mask: Masks | None = None,
-        style_mask: Masks | None = None,
+        content_mask: AnyMasks | None = None,
+        style_mask: AnyMasks | None = None,
         strength: float = 1.0,
         weights: Sequence[float] | None = None,
         refine: "int | LookFit" = 0,
-    ) -> ImageT:
+    ) -> AnyImage:
         """Give a photo the look of a style.
 
         Args:
-            content: PIL image of any mode; numpy array `(H, W)`, `(H, W, 3)` or `(H, W, 4)` of uint8, uint16 or
-                floating point in [0, 1]; torch tensor `(3, H, W)` or `(B, 3, H, W)` of uint8 or floating point in
-                [0, 1].
+            content: path of a photo file; PIL image of any mode; numpy array `(H, W)`, `(H, W, 3)` or `(H, W, 4)` of
+                uint8, uint16 or floating point in [0, 1]; torch tensor `(3, H, W)` or `(B, 3, H, W)` of uint8 or
+                floating point in [0, 1].
             style: style photo for a universal checkpoint; the same types as for `content` are allowed. A list of style
                 photos mixes their looks. A `StyleInput` combines a photo, its mask and its weight. None uses the style
                 that `set_style` has set.
-            content_mask: mask of the content: uint8 labels `(H, W)` or `(B, H, W)`, as `read_mask` returns them, or a
-                soft mask `(B, K, h, w)` in [0, 1], with one channel for each label. The mask needs the aspect ratio of
-                the content. A single mask is used for all styles; a list has one mask for each style.
+            content_mask: mask of the content: path of a PNG in nine colours, or such a PIL image; uint8 labels `(H, W)`
+                or `(B, H, W)`, as `read_mask` returns them, as tensor or array; or a soft mask `(B, K, h, w)` in
+                [0, 1], with one channel for each label. The mask needs the aspect ratio of the content. A single mask
+                is used for all styles; a list has one mask for each style.
             style_mask: mask of the style photo, in the same forms as `content_mask`. The mask needs the aspect ratio of
                 the style photo. For several styles, pass a list with one mask for each style. If a label of the content
                 is absent from a style, the region of this label takes the look of the whole style photo, and the log
@@ -132,12 +143,13 @@ class Stylizer:
         Returns:
             The stylized image, with the type, size, bit depth and device of the content. Integers are rounded to the
             nearest level, and floating-point values lie in [0, 1]. A grey image becomes RGB, because a look adds
-            colour. A PIL image becomes 8-bit RGB, or RGBA with its original alpha (PIL has no 16-bit colour).
+            colour. A PIL image becomes 8-bit RGB, or RGBA with its original alpha (PIL has no 16-bit colour). For a
+            path, the result is such a PIL image, upright, and its `save` keeps the metadata of the file (`FileImage`).
 
         Raises:
-            InputError: the type or range of an image is invalid, the strength is outside [0, 1], a mask does not match
-                its photo, only one of the two photos has a mask, a single-look checkpoint gets a style or `refine`, or
-                a universal checkpoint gets no style.
+            InputError: the type or range of an image is invalid, a file can't be read, the strength is outside [0, 1],
+                a mask does not match its photo, only one of the two photos has a mask, a single-look checkpoint gets a
+                style or `refine`, or a universal checkpoint gets no style.
         """
         strength = check_strength(strength)
         if not self.generator.takes_style:
@@ -146,8 +158,8 @@ class Stylizer:
             name = "weights" if style_mask is None else "style_mask"
             raise InputError(f"{name}: given without a style photo")
         styles = self.styles if style is None else self._encode(style_inputs(style, style_mask, weights))
-        image = open_image("content", content)
-        result: ImageT = image.restore(self.stylize_pixels(image.pixels, content_mask, strength, styles, refine))
+        image, masks = open_image("content", content), read_masks("content_mask", content_mask)
+        result: AnyImage = image.restore(self.stylize_pixels(image.pixels, masks, strength, styles, refine))
         return result
 
     def stylize_pixels(
@@ -218,10 +230,12 @@ class Stylizer:
         with torch.inference_mode(), usual_torch():
             for style in styles:
                 pixels = open_style(style.photo)
-                mask = style.mask
-                if mask is not None:
-                    mask = open_mask("style_mask", mask, pixels, self.device, self._mask_side)
+                given = read_masks("style_mask", style.mask)
+                assert given is None or isinstance(given, torch.Tensor)
+                mask = None
+                if given is not None:
+                    mask = open_mask("style_mask", given, pixels, self.device, self._mask_side)
                 thumbnail = resize_pixels(pixels[0], (self._side, self._side)).to(self.device)
                 statistics = self.generator.read(thumbnail, mask)
-                encoded.append(EncodedStyle(statistics, mask, style.weight, style._replace(photo=pixels)))
+                encoded.append(EncodedStyle(statistics, mask, style.weight, StyleInput(pixels, given, style.weight)))
         return tuple(encoded)

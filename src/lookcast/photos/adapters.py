@@ -1,5 +1,6 @@
-"""Convert PIL images, numpy arrays and torch tensors to pixels, and convert results back to the type of the input."""
+"""Convert files, PIL images, numpy arrays and tensors to pixels, and results back to the type of the input."""
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -9,11 +10,14 @@ import torch
 from PIL import Image
 
 from lookcast.checks import InputError, describe
+from lookcast.paths import check_path
 from lookcast.photos.codecs.modes import to_rgb
 from lookcast.photos.color import from_srgb, to_srgb
+from lookcast.photos.file_image import FileImage, to_file_image
 from lookcast.photos.photo import CODEC_ERRORS, PhotoError
+from lookcast.photos.read import read_photo
 
-AnyImage = Image.Image | npt.NDArray[Any] | torch.Tensor
+AnyImage = str | os.PathLike[str] | Image.Image | npt.NDArray[Any] | torch.Tensor
 ImageT = TypeVar("ImageT", Image.Image, npt.NDArray[Any], torch.Tensor)
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -36,25 +40,32 @@ class OpenedImage(NamedTuple):
 def open_image(name: str, image: AnyImage) -> OpenedImage:
     """Open an image of any type.
 
+    For a photo file, `OpenedImage.pixels` are upright, and `OpenedImage.restore` returns an 8-bit PIL image with the
+    metadata of the file (`FileImage`).
+
     For a grey image, `OpenedImage.restore` returns RGB, because a look adds colour. For the PIL modes I;16 and F, it
     returns 8-bit RGB, because PIL has no 16-bit or floating-point colour. Numpy arrays keep their bit depth. Alpha is
     unchanged.
 
     Args:
         name: name of the argument, for messages.
-        image: PIL image of any mode; numpy array `(H, W)`, `(H, W, 3)` or `(H, W, 4)` of uint8, uint16 or floating
-            point in [0, 1]; torch tensor `(3, H, W)` or `(B, 3, H, W)` of uint8 or floating point in [0, 1].
+        image: path of a photo file; PIL image of any mode; numpy array `(H, W)`, `(H, W, 3)` or `(H, W, 4)` of uint8,
+            uint16 or floating point in [0, 1]; torch tensor `(3, H, W)` or `(B, 3, H, W)` of uint8 or floating point
+            in [0, 1].
 
     Raises:
-        InputError: the image has another type, shape or range, or the PIL image is closed or broken.
+        InputError: the image has another type, shape or range, the file can't be read, or the PIL image is closed or
+            broken.
     """
+    if isinstance(image, str | os.PathLike):
+        return _open_file(name, image)
     if isinstance(image, Image.Image):
         return _open_pil(name, image)
     if isinstance(image, np.ndarray):
         return _open_numpy(name, image)
     if isinstance(image, torch.Tensor):
         return _open_torch(name, image)
-    raise InputError(f"{name}: expected a PIL image, a numpy array or a torch tensor, got {describe(image)}")
+    raise InputError(f"{name}: expected a path, a PIL image, a numpy array or a torch tensor, got {describe(image)}")
 
 
 def check_dense(name: str, tensor: torch.Tensor) -> None:
@@ -90,6 +101,18 @@ def _open_pil(name: str, image: Image.Image) -> OpenedImage:
         result.info = dict(info)
         return result
 
+    return OpenedImage(opened.pixels, restore)
+
+
+def _open_file(name: str, path: str | os.PathLike[str]) -> OpenedImage:
+    photo = read_photo(check_path(os.fspath(path), name))
+    srgb = to_srgb(photo.pixels, photo.icc_profile)
+
+    def restore(pixels: torch.Tensor) -> FileImage:
+        colors = from_srgb(opened.restore(pixels), srgb, photo.pixels, photo.icc_profile)
+        return to_file_image(photo._replace(pixels=colors), os.fspath(path))
+
+    opened = _open_numpy(str(path), srgb)
     return OpenedImage(opened.pixels, restore)
 
 

@@ -52,17 +52,27 @@ def read_mask(path: str | Path, size: tuple[int, int] | None = None, max_pixels:
         PhotoError: the file can't be read, or more than 5 % of the pixels are far from every colour.
         InputError: the aspect ratio of the mask differs from the aspect ratio of the photo.
     """
-    pixels = read_srgb(path, max_pixels)
+    return colors_to_labels(str(path), read_srgb(path, max_pixels), size)
+
+
+def colors_to_labels(name: str, pixels: npt.NDArray[np.uint8], size: tuple[int, int] | None = None) -> torch.Tensor:
+    """Convert the pixels `(H, W, 3)` of a mask in nine colours to labels; see `read_mask`.
+
+    Args:
+        name: name of the mask, for messages.
+        pixels: sRGB pixels of the mask.
+        size: see `read_mask`.
+    """
     own = (pixels.shape[0], pixels.shape[1])
     if size is None:
         size = _bounded(own)
     else:
-        check_aspect(str(path), own, size)
+        check_aspect(name, own, size)
     if size != own:
         # Nearest-neighbour sampling, because a mixture of two colours may equal the colour of a third region.
         pixels = np.array(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST))
     strips = [_nearest_colors(pixels[top : top + _STRIP]) for top in range(0, len(pixels), _STRIP)]
-    _report_far_pixels(path, sum(far for _, far in strips), pixels.shape[0] * pixels.shape[1])
+    _report_far_pixels(name, sum(far for _, far in strips), pixels.shape[0] * pixels.shape[1])
     return torch.cat([labels for labels, _ in strips])
 
 
@@ -100,10 +110,10 @@ def _at_edge(labels: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
     return highest > lowest
 
 
-def _report_far_pixels(path: str | Path, far: int, count: int) -> None:
+def _report_far_pixels(name: str, far: int, count: int) -> None:
     if far < MIN_SHARE * count:
         return
-    line = f"{path}: {far} of {count} pixels ({100 * far / count:.1f} %) are far from each of the nine colours of masks"
+    line = f"{name}: {far} of {count} pixels ({100 * far / count:.1f} %) are far from each of the nine colours of masks"
     if far > MAX_FAR_SHARE * count:
         raise PhotoError(f"{line}; a mask has at most {100 * MAX_FAR_SHARE:g} % such pixels")
     logger.warning("%s; these pixels get the label of the nearest colour", line)

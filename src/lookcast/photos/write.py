@@ -51,7 +51,9 @@ def check_writable(path: str | Path, quality: int = 95, subsampling: str = "4:4:
         enable_heic(path)
 
 
-def write_photo(path: str | Path, photo: Photo, quality: int = 95, subsampling: str = "4:4:4") -> None:
+def write_photo(
+    path: str | Path, photo: Photo, quality: int = 95, subsampling: str = "4:4:4", replace: bool = True
+) -> None:
     """Write a photo atomically. The suffix of the file name determines the format.
 
     PNG and TIFF are lossless and keep 16 bits. HEIC reduces 16 bits to 10, JPEG and WebP reduce 16 bits to 8.
@@ -65,10 +67,12 @@ def write_photo(path: str | Path, photo: Photo, quality: int = 95, subsampling: 
         quality: quality of JPEG, WebP and HEIC, 1 to 100.
         subsampling: chroma subsampling of JPEG and HEIC, one of `SUBSAMPLINGS`. The default is no subsampling, because
             subsampling blurs the colour edges that a look changes. WebP always has 4:2:0.
+        replace: if False, a file that exists is kept, and the function raises an error.
 
     Raises:
         PhotoError: the suffix is unknown, or the photo is larger than the format allows.
-        InputError: the file can't be written, or the quality or the subsampling is invalid.
+        InputError: the file can't be written, or exists and `replace` is False; or the quality or the subsampling is
+            invalid.
     """
     path = Path(path)
     check_writable(path, quality, subsampling)
@@ -84,7 +88,7 @@ def write_photo(path: str | Path, photo: Photo, quality: int = 95, subsampling: 
     except CODEC_ERRORS as error:
         size = f"{photo.pixels.shape[1]}x{photo.pixels.shape[0]}"
         raise PhotoError(f"{path}: {kind} can't hold this photo of {size} pixels ({error})") from error
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path, replace) as temporary, temporary.open("wb") as file:
         file.writelines(parts)
 
 

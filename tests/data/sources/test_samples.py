@@ -4,6 +4,7 @@ import pytest
 import skimage.data
 import torch
 
+from lookcast import examples
 from lookcast.checks import InputError
 from lookcast.data.sources import samples
 from lookcast.data.sources.samples import SAMPLES, Sample, sample_path
@@ -22,11 +23,18 @@ class TestSamplePath:
             torch.from_numpy(read_photo(sample_path("chelsea")).pixels), torch.from_numpy(skimage.data.chelsea())
         )
 
+    def test_example_photos(self):
+        for name, path in (examples.contents() | examples.styles()).items():
+            assert sample_path(name) == path
+        assert not SAMPLES.keys() & (examples.contents() | examples.styles()).keys()
+
     def test_all_differ(self):
         assert len({hashlib.sha256(sample_path(name).read_bytes()).digest() for name in SAMPLES}) == len(SAMPLES)
 
     def test_rejects_unknown_name(self):
-        with pytest.raises(InputError, match=r"^sample:lenna: no such sample; there are astronaut, chelsea"):
+        with pytest.raises(
+            InputError, match=r"^sample:lenna: no such sample; there are city, lake, .*, astronaut, chelsea"
+        ):
             sample_path("lenna")
 
     def test_rejects_missing_package(self, monkeypatch):

@@ -1,12 +1,13 @@
-"""Sample photos from scikit-image and scikit-learn, to try lookcast without other photos.
+"""Sample photos to try lookcast without other photos: the example photos, and photos of two packages.
 
-`pip install lookcast[samples]` installs both packages.
+`pip install lookcast[samples]` installs the packages, scikit-image and scikit-learn.
 """
 
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
+from lookcast import examples
 from lookcast.checks import InputError
 
 PREFIX = "sample:"
@@ -26,7 +27,7 @@ class Sample(NamedTuple):
     terms: str
 
 
-SAMPLES = {
+SAMPLES = {  # besides the photos of `lookcast.examples`
     "astronaut": Sample("skimage.data", "astronaut.png", "NASA, public domain"),
     "chelsea": Sample("skimage.data", "chelsea.png", "Stefan van der Walt, CC0"),
     "coffee": Sample("skimage.data", "coffee.png", "Rachel Michetti, Pikolo Espresso Bar, CC0"),
@@ -44,8 +45,11 @@ def sample_path(name: str) -> Path:
     Raises:
         InputError: the sample does not exist, or its package is not installed.
     """
+    shipped = examples.contents() | examples.styles()
+    if name in shipped:
+        return shipped[name]
     if name not in SAMPLES:
-        raise InputError(f"{PREFIX}{name}: no such sample; there are {', '.join(SAMPLES)}")
+        raise InputError(f"{PREFIX}{name}: no such sample; there are {', '.join((*shipped, *SAMPLES))}")
     sample = SAMPLES[name]
     try:
         path = Path(str(files(sample.package) / sample.file))
