@@ -127,8 +127,8 @@ class TestRenderExplanation:
         stylizer = Stylizer(universal_look(heads=2, ground_channels=8), {}, "cpu")
         text = text_of(render_explanation(explain(stylizer, CONTENT, STYLE, *half_masks()), FACTS))
         assert "The masks divide both photos" in text
-        assert "red 50 % and 0 % (not in the style: it takes the look of the whole style photo)" in text
-        assert "green 50 % and 100 %" in text
+        assert "red: 50 % and 0 % (not in the style: it takes the look of the whole style photo)" in text
+        assert "green: 50 % and 100 %" in text
         assert "256 × 256 pixels each" in text  # noqa: RUF001
         plain = text_of(render_explanation(found, FACTS))
         assert "the network divides both photos into regions itself" in plain
@@ -184,6 +184,11 @@ class TestWriteExplanation:
         write_explanation(tmp_path / "new" / "a.html", found, FACTS)
         assert (tmp_path / "new" / "a.html").read_text(encoding="utf-8") == page
         assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.html"]
+
+    def test_names_that_are_not_utf_8(self, found, tmp_path):
+        name = b"caf\xe9\n.jpg".decode(errors="surrogateescape")
+        write_explanation(tmp_path / "a.html", found, {"photo": name})
+        assert r"How caf\udce9\n.jpg got its look" in (tmp_path / "a.html").read_text(encoding="utf-8")
 
     @pytest.mark.parametrize("name", ["a.jpg", "a", "html"])
     def test_rejects_other_names(self, found, tmp_path, name):

@@ -20,7 +20,7 @@ from lookcast.pages.drawings import (
     region_colors,
     sample_colors,
 )
-from lookcast.pages.html import float_text, jpeg_url, level_text, open_templates, png_url
+from lookcast.pages.html import float_text, jpeg_url, level_text, open_templates, png_url, printable
 
 SUFFIXES = (".html", ".htm")
 MAX_CELLS = 32 * 32 * 16
@@ -42,7 +42,7 @@ STEPS = {
     "learned_shared": ("+ correction shared", "The correction is shared in the same way. This is the result."),
     "look": ("+ the look", "The network predicts all transforms at once. This is the result."),
 }
-"""A dict from the name of each step of `Explanation.steps` to its title and its description."""
+"""A dict from the name of each stage of `Explanation.steps` to its title and its description."""
 
 _TEMPLATES = open_templates(Path(__file__).with_name("templates"))
 
@@ -90,7 +90,7 @@ def render_explanation(explanation: Explanation, facts: Mapping[str, str]) -> st
         raise InputError(f"checkpoint: expected a grid of at most {MAX_CELLS} cells for a page, got {cells}")
     depth, rows, columns = explanation.grid.shape[2:]
     return _TEMPLATES.get_template("explanation.html").render(
-        facts=facts,
+        facts={name: printable(text) for name, text in facts.items()},
         explanation=explanation,
         depth=depth,
         rows=rows,

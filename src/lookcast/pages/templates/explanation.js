@@ -15,7 +15,7 @@ const grounds = openHeat(data.grounds);
 const mix = attention && floats(data.attention.mix);
 const strength = attention && floats(data.attention.strength);
 const openness = grounds && floats(data.grounds.openness);
-const radios = [...document.querySelectorAll("#recipes input")];
+const radios = [...document.querySelectorAll("#transforms input")];
 let row = Math.floor(rows / 2), column = Math.floor(columns / 2), level = 0;
 
 // Coefficient c (0 to 11) of the selected cell at a depth.
@@ -97,7 +97,7 @@ function showCell() {
   document.querySelectorAll("#chips .chip").forEach((chip, n) => {
     chip.style.background = `rgb(${steps[n].slice(3 * cell, 3 * cell + 3).join(" ")})`;
   });
-  document.querySelectorAll("#recipes tbody tr").forEach((line, d) => {
+  document.querySelectorAll("#transforms tbody tr").forEach((line, d) => {
     const at = d * cells + cell;
     const there = shares[at] >= 0.0005;
     line.querySelector(".share").textContent = there ? percent(shares[at]) : "–";
@@ -118,7 +118,7 @@ function showLevel() {
   if (grounds) {
     const at = level * cells + cell;
     drawHeat("grounds", grounds, at);
-    get("open").textContent = `${percent(openness[at])} of its recipe at brightness ${percent((level + 0.5) / depth)} is their mean`;
+    get("open").textContent = `${percent(openness[at])} of its transform at brightness ${percent((level + 0.5) / depth)} is their mean`;
   }
   drawWheel();
 }
@@ -127,7 +127,7 @@ function showLevel() {
 function drawWheel() {
   const at = (color) => {
     const [r, g, b] = color.map((value) => Math.min(1, Math.max(0, value)));
-    return [160 * (r - (g + b) / 2), -160 * Math.sqrt(3) / 2 * (g - b)];
+    return [100 * (r - (g + b) / 2), -100 * Math.sqrt(3) / 2 * (g - b)];  // pure colours lie on the outer circle
   };
   const make = (name, attributes, text = "") => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -137,7 +137,7 @@ function drawWheel() {
   };
   const nodes = [50, 100].map((r) => make("circle", { r, class: "grid", fill: "none" }));
   ["red", "yellow", "green", "cyan", "blue", "magenta"].forEach((name, n) => {
-    nodes.push(make("text", { x: 92 * Math.cos(n * Math.PI / 3), y: -92 * Math.sin(n * Math.PI / 3) + 3 }, name));
+    nodes.push(make("text", { x: 122 * Math.cos(n * Math.PI / 3), y: -112 * Math.sin(n * Math.PI / 3) + 3 }, name));
   });
   for (const color of samples[level]) {
     const [x, y] = at(color), after = recolor(color, level), [u, v] = at(after);
