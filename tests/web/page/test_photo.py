@@ -39,9 +39,11 @@ class TestResult:
         page.locator("#looks .thumb").nth(1).click()
         expect(page.locator("#weights input")).to_have_count(2)
         with page.expect_request(lambda request: request.url.endswith("/results")) as sent:
+            wait_for_result(page)  # of equal weights
+        assert [style["weight"] for style in sent.value.post_data_json["styles"]] == [1, 1]
+        with page.expect_request(lambda request: request.url.endswith("/results")) as sent:
             set_slider(page.locator("#weights input").first, 100)
-        weights = [style["weight"] for style in sent.value.post_data_json["styles"]]
-        assert weights == [2, 1]
+        assert [style["weight"] for style in sent.value.post_data_json["styles"]] == [2, 1]
         expect(page.locator("#weights output").first).to_have_text("67 %")
         wait_for_result(page)
         expect(page.locator("#after .whole")).not_to_have_attribute("src", first)
