@@ -23,7 +23,7 @@ from tests.runs import composed, save_masks, save_photos
 
 PLACEHOLDERS = {
     "PHOTO": "photo.jpg", "STYLE_PHOTO": "style.jpg", "FOLDER": "photos", "OUT_FOLDER": "out", "OUT": "out",
-    "MASKS": "masks_out", "BEFORE": "photo.jpg", "AFTER": "photo.jpg", "PAIRS": "pairs", "OUTPUTS": "outputs",
+    "MASKS": "masks_out", "BEFORE": "photo.jpg", "AFTER": "after.jpg", "PAIRS": "pairs", "OUTPUTS": "outputs",
     "SHARDS": "shards", "FRAMES": "frames", "CLIPS": "clips", "NAME": "name",
     "runs/single_look/DATE/look.safetensors": "look.safetensors",
 }  # fmt: skip
@@ -42,6 +42,7 @@ def save_workspace(folder):
     cat, rocket = skimage.data.chelsea()[60:124, 100:196], skimage.data.rocket()[100:164, 300:396]
     for name in ("photo.jpg", "photos/a.jpg", "photos/b.png", *(f"frames/{n:05d}.png" for n in (1, 2, 3))):
         Image.fromarray(cat).save(folder / name)
+    Image.fromarray((cat * (0.9, 0.7, 0.5)).astype(np.uint8)).save(folder / "after.jpg", quality=95)
     for name in ("style.jpg", "A.jpg", "B.jpg"):
         Image.fromarray(rocket).save(folder / name)
     for name in ("CONTENT.png", "STYLE.png", "A.png", "B.png"):
@@ -77,6 +78,8 @@ def run_lookcast(words, folder):
         shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
     before = state(folder)
     assert cli.main([name, *argv]) == 0, words
+    if name == "doctor":
+        return
     after = state(folder)
     written = [path for path, time in after.items() if before.get(path) != time]
     assert written, words
@@ -85,7 +88,7 @@ def run_lookcast(words, folder):
         assert any(path == output or parent in path.parents for path in written), (words, output)
     if name == "stylize" or (name == "fit" and "--method" not in argv):  # three steps of pixels change little
         for path in written:
-            if path.suffix in {".jpg", ".png"} and "masks_out" not in path.parts:
+            if path.suffix in {".jpg", ".png"} and not {"masks_out", "lookcast-demo"} & set(path.parts):
                 assert_stylized(path)
 
 
