@@ -31,8 +31,9 @@ ALLOWED = {
     "ops.bilateral.cpu_llvm": BOTTOM | {"ops"},
     "fitting": BOTTOM | {"ops", "encoders", "losses"},
     "inference": BOTTOM | {"ops", "encoders", "generators", "segmenters", "photos", "checkpoints", "fitting"},
+    "pages": BOTTOM | {"ops", "photos", "inference"},
     "evaluation": BOTTOM
-    | {"ops", "encoders", "generators", "metrics", "photos", "checkpoints", "segmenters", "inference"},
+    | {"ops", "encoders", "generators", "metrics", "photos", "checkpoints", "segmenters", "inference", "pages"},
     "data": BOTTOM | {"ops", "segmenters", "photos"},
     "training": BOTTOM
     | {"", "ops", "encoders", "losses", "generators", "metrics", "segmenters", "photos", "data", "checkpoints"}

@@ -2,16 +2,15 @@ import json
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 
 import pytest
 
 from lookcast.evaluation.evaluate_pairs import PairResult, Skipped
 from lookcast.evaluation.page import render_page
 from lookcast.evaluation.report_files import build_report, published_methods
+from tests.html_pages import ParsedPage
 
 NASTY = "</title><script>alert(1)</script>{{ report }}{% raw %} \"&'#?%"
-VOID = {"meta", "link", "img", "br"}
 PHOTOS = ("content", "style", "content_mask", "style_mask", "dpst", "output")
 
 
@@ -32,31 +31,10 @@ def report(*results, skipped=(), header=None, **config):
     return build_report(results, skipped, config, header, "the teacher")
 
 
-class Parsed(HTMLParser):
-    """The tags and the text of a page; fails if the tags are not closed in order."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.open, self.tags, self.text = [], [], ""
-        self.feed(page)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-
 class TestRenderPage:
     def test_is_well_formed_and_without_outside_resources(self):
         page = render_page(report(result(), result("b")))
-        tags = Parsed(page).tags
+        tags = ParsedPage(page).tags
         links = [value for _, given in tags for key, value in given.items() if key in ("src", "href")]
         assert len(links) == 1 + 2 * 2 * len(PHOTOS)
         assert all(link == "data:," or link.startswith("pictures/") for link in links)
@@ -68,7 +46,7 @@ class TestRenderPage:
 
     def test_texts_are_escaped(self):
         made = report(result(NASTY), skipped=[Skipped(NASTY, NASTY)], outputs=NASTY)
-        parsed = Parsed(render_page(made))
+        parsed = ParsedPage(render_page(made))
         assert [tag for tag, _ in parsed.tags].count("script") == 1
         # Two in the list of skipped pairs, three as the outputs (title, heading, facts), one heading, three dots.
         assert parsed.text.count("<script>alert(1)</script>") == 2 + 3 + 1 + 3
@@ -97,7 +75,7 @@ class TestRenderPage:
     def test_checkpoint(self):
         header = {"generator": {"name": "bilateral", "arguments": {}}, "metrics": {"val/edge_ssim": 0.875}}
         config = {"checkpoint": "look.safetensors", "masks": True, "device": "cpu", "max_side": None}
-        text = Parsed(render_page(report(result(seconds=1.5), header=header, **config))).text
+        text = ParsedPage(render_page(report(result(seconds=1.5), header=header, **config))).text
         for said in (
             "Evaluation of look.safetensors",
             "1 pair of pairs · stylized with masks where a pair has both · 1.50 s per photo on cpu",
@@ -108,20 +86,20 @@ class TestRenderPage:
             assert said in text
         assert (
             "512 px on the longer side, at most"
-            in Parsed(render_page(report(result(seconds=1.5), header=header, **config | {"max_side": 512}))).text
+            in ParsedPage(render_page(report(result(seconds=1.5), header=header, **config | {"max_side": 512}))).text
         )
 
     def test_validation_figures_of_several_stages(self):
         header = {"metrics": {"stages": [{"val/gram": 0.12345678}, {"val/gram": 3, "val/swd": 1e-7}]}}
         config = {"checkpoint": "x", "masks": False, "device": "cpu"}
-        text = Parsed(render_page(report(result(), header=header, **config))).text
+        text = ParsedPage(render_page(report(result(), header=header, **config))).text
         assert "val/gram0.12353" in text
         assert "val/swd1e-07" in text
         assert "stylized without masks" in text
         config |= {"masks": True, "auto_masks": "clusters"}
         assert (
             "stylized with automatic masks (clusters)"
-            in Parsed(render_page(report(result(), header=header, **config))).text
+            in ParsedPage(render_page(report(result(), header=header, **config))).text
         )
 
     def test_pictures_and_means_come_before_folded_details(self):
@@ -133,11 +111,11 @@ class TestRenderPage:
         assert "val/edge_ssim" in folded[: folded.index("</details>")]
 
     def test_the_masks_of_both_photos_are_shown(self):
-        parsed = Parsed(render_page(report(result())))
+        parsed = ParsedPage(render_page(report(result())))
         assert {"a: content mask", "a: style mask"} <= {given["alt"] for tag, given in parsed.tags if tag == "img"}
 
     def test_published_methods_are_told_apart_from_the_pairs_of_the_report(self):
-        text = " ".join(Parsed(render_page(report(result()))).text.split())
+        text = " ".join(ParsedPage(render_page(report(result()))).text.split())
         assert "Diamonds are means of published methods over the pairs of Deep Photo Style Transfer." in text
         for entry in published_methods():
             assert f"{entry['name']} {entry['figures']['edge_ssim']:.3f}".replace(" ", "") in text.replace(" ", "")
@@ -147,7 +125,7 @@ class TestRenderPage:
         made = report(result("b", 0.5), result("a10", 0.125), result("a9", float("nan")), result("c", 0.25))
         page = render_page(made)
         script = re.search(r"<script>(.*)</script>", page, re.DOTALL)[1]
-        tags = Parsed(page).tags
+        tags = ParsedPage(page).tags
         keys = [given["data-key"] for tag, given in tags if tag == "button"]
         pairs = [
             {key.removeprefix("data-"): value for key, value in given.items()}

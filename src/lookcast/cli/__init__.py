@@ -11,6 +11,8 @@ from lookcast.cli.doctor import build_parser as doctor_parser
 from lookcast.cli.doctor import doctor
 from lookcast.cli.evaluate import build_parser as evaluate_parser
 from lookcast.cli.evaluate import evaluate
+from lookcast.cli.explain import build_parser as explain_parser
+from lookcast.cli.explain import explain
 from lookcast.cli.export import build_parser as export_parser
 from lookcast.cli.export import export
 from lookcast.cli.fit import build_parser as fit_parser
@@ -46,6 +48,7 @@ COMMANDS = {
     "stylize": Command("give photos the look of a style photo or of a checkpoint", stylize, stylize_parser),
     "fit": Command("give one photo the look of another by optimisation, in seconds", fit, fit_parser),
     "evaluate": Command("score a checkpoint on content and style pairs", evaluate, evaluate_parser),
+    "explain": Command("write a page that shows how a photo got its look", explain, explain_parser),
     "export": Command("write a look for other programs: ONNX, compiled, .cube, HaldCLUT", export, export_parser),
     "match": Command("find the colour table that makes one photo of another", match, match_parser),
     "doctor": Command("check this installation, and say how to report a bug", doctor, doctor_parser),

@@ -5,21 +5,14 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from lookcast.evaluation.pair_folder import CONTENT, MAX_SIDE, OUTPUT, STYLE, TRUTH
 from lookcast.evaluation.scatter import BOX, scatter_plot
 from lookcast.evaluation.scoring import MEASURES, show
+from lookcast.pages.html import open_templates
 
 _GREY, _ACCENT = "#868e96", "#e8590c"
 _REFERENCE_COLORS = ("#1c7ed6", "#2f9e44", "#9c36b5", "#0b7285", "#846358")
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("templates")),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = open_templates(Path(__file__).with_name("templates"))
 _TEMPLATES.filters["blank"] = lambda value: "" if value is None else value
 
 

@@ -17,7 +17,7 @@ from lookcast.evaluation.pair_folder import (
     PairFiles,
     PairImages,
 )
-from lookcast.ops.masks import PALETTE
+from lookcast.pages.drawings import overlay
 from lookcast.photos.read import to_pixels
 
 FOLDER = "pictures"
@@ -58,18 +58,3 @@ def write_pictures(
         with atomic_write(report / paths[column]) as temporary:
             Image.fromarray(to_pixels(image)).save(temporary, "JPEG", quality=QUALITY)
     return paths
-
-
-def overlay(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Blend the grey version of a photo with the colours of its labels, half and half.
-
-    Args:
-        image: `(1, 3, H, W)` in [0, 1].
-        mask: one-hot `(1, 9, H, W)`, with the labels in the order of `PALETTE`.
-
-    Returns:
-        `(1, 3, H, W)` in [0, 1].
-    """
-    palette = image.new_tensor([rgb for _, rgb in PALETTE]) / 255
-    colors = torch.einsum("kc,bkhw->bchw", palette, mask.to(image.dtype))
-    return 0.5 * image.mean(1, keepdim=True) + 0.5 * colors

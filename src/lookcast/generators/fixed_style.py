@@ -64,7 +64,9 @@ class FixedStyleGenerator(GridGenerator):
 
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:
         """Predict the grid; see `GridGenerator.predict_grid`."""
+        return self.universal.predict_grid(self.universal.read(content), self.style())
+
+    def style(self) -> PhotoStatistics:
+        """Return the stored statistics of the style photo. Their thumbnail is empty, because it is not stored."""
         unused = self.places.new_zeros(1, 3, 0, 0)  # the generator never reads the thumbnail of the style
-        stored = {name: getattr(self, name) for name in _STORED}
-        style = PhotoStatistics(thumbnail=unused, mask=None, **stored)
-        return self.universal.predict_grid(self.universal.read(content), style)
+        return PhotoStatistics(thumbnail=unused, mask=None, **{name: getattr(self, name) for name in _STORED})

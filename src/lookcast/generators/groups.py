@@ -14,23 +14,32 @@ class Group(NamedTuple):
     Attributes:
         moments: `(B, H, P, K, 10)`: for each attention head, each cell of the content and each region, the colour
             moments of the group.
-        weights: `(B, P, P)`: for each cell of the content, a row with the weights of the photo's cells in the group,
-            averaged over the heads and the regions.
+        head_weights: `(B, H, P, P)`: for each head and each cell of the content, a row with the weights of the photo's
+            cells in the group, averaged over the regions. A row sums to 1; the row of a cell without any label is 0.
     """
 
     moments: torch.Tensor
-    weights: torch.Tensor
+    head_weights: torch.Tensor
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """The mean of `head_weights` over the heads, `(B, P, P)`."""
+        return self.head_weights.mean(1)
 
 
-def group_of(attention: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
-    """Collect the moments of the group that each cell of the content has in a photo.
+def group_of(
+    query: torch.Tensor, key: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor
+) -> Group:
+    """Find, for each cell of the content, its group in a photo, which is the content itself or the style.
 
     Args:
-        attention: `(B, H, P, P)`: for each head and each cell of the content, the weights of the photo's cells.
+        query: queries of the content, `(B, H, P, C)`.
+        key: keys of the photo, `(B, H, P, C)`.
         photo: statistics of the content or style photo.
         mask: regions of the photo, `(B, K, 64, 64)`.
         own: regions of the content, `(B, K, 64, 64)`.
     """
+    attention = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(-1)
     # If all attention fell on cells outside a region, the sums of the region would be 0. Uniform attention is mixed in
     # with a weight of .01, so that the sums stay positive.
     attention = 0.99 * attention + 0.01 / attention.shape[-1]
@@ -41,7 +50,7 @@ def group_of(attention: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor
     shares = shares / shares.sum(-1, keepdim=True).clamp_min(1e-6)
     mass = moments[..., 0].clamp_min(1e-8)
     weights = (shares[:, None] / mass) @ sums[..., 0].transpose(1, 2)[:, None] * attention
-    return Group(moments, weights.mean(1))
+    return Group(moments, weights)
 
 
 def whole_maps(own: torch.Tensor, content: Group, style: Group, floor: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.grounds import GroundSharing
 from lookcast.generators.groups import Group, group_of, whole_maps
+from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import (
     CELLS,
     NUM_FEATURES,
@@ -172,6 +173,10 @@ class UniversalGenerator(PairGenerator):
 
     def predict_grid(self, content: PhotoStatistics, style: PhotoStatistics) -> torch.Tensor:
         """Predict the grid `(B, 12, D, 16, 16)`; see `PairGenerator.predict_grid`."""
+        return self.predict_stages(content, style).grid
+
+    def predict_stages(self, content: PhotoStatistics, style: PhotoStatistics) -> GridStages:
+        """Predict the grid, and return it with the values from which it was made; see `predict_grid`."""
         sharpness = self.sharpness[0 if content.mask is not None else 1].view(-1, 1, 1)
         if content.mask is None or style.mask is None:
             own_mask, style_mask = self._classes(content), self._classes(style)
@@ -211,14 +216,15 @@ class UniversalGenerator(PairGenerator):
             cells = change.transpose(2, 3) @ shares.permute(0, 3, 1, 2).contiguous()  # (B, P, 12, D)
             carried: torch.Tensor = cells.permute(0, 2, 3, 1).reshape(size)
         grounds = None if self.grounds is None else self.grounds(content, regions, sharing[:, 2:])
-        if grounds is not None:
-            carried = grounds.share(carried)
-        draft = self._draft(content, identity + carried, of_content.weights)
+        shared = carried if grounds is None else grounds.share(carried)
+        draft = self._draft(content, identity + shared, of_content.weights)
         reached = torch.relu(self.blocks(context + self.group(draft)))
         learned = full_precision(self.residual(hidden) - self.residual(reached)).reshape(size)
-        if grounds is not None:
-            learned = grounds.share(learned)
-        return identity + carried + learned
+        smooth = learned if grounds is None else grounds.share(learned)
+        return GridStages(
+            own_mask, style_mask, of_content, of_style, head, strength, carried, shared, learned, smooth, grounds,
+            grid=identity + shared + smooth,
+        )  # fmt: skip
 
     @torch.no_grad()
     def _draft(self, content: PhotoStatistics, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -237,14 +243,5 @@ class UniversalGenerator(PairGenerator):
         return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)
 
     def _attend(self, query: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
-        """Find, for each cell of the content, its group in a photo, which is the content itself or the style.
-
-        Args:
-            query: queries of the content, `(B, H, P, C)`.
-            photo: statistics of the content or style photo.
-            mask: regions of the photo, `(B, K, 64, 64)`.
-            own: regions of the content, `(B, K, 64, 64)`.
-        """
-        key = self._split(self.key(with_position(photo.cells)))
-        attention = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(-1)
-        return group_of(attention, photo, mask, own)
+        """Find, for each cell of the content, its group in a photo; see `group_of`."""
+        return group_of(query, self._split(self.key(with_position(photo.cells))), photo, mask, own)

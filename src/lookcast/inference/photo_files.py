@@ -76,6 +76,28 @@ def read_styles(
     return styles
 
 
+def read_content(
+    source: Path, mask: Path | None = None, max_pixels: int = MAX_PIXELS
+) -> tuple[npt.NDArray[Any], torch.Tensor | None]:
+    """Read a photo to stylize, and its mask if it has one.
+
+    Args:
+        source: the photo.
+        mask: mask file of the photo, a PNG in the nine colours of `PALETTE`; None without masks.
+        max_pixels: see `FileOptions`.
+
+    Returns:
+        The sRGB pixels `(H, W, 3)` in the bit depth of the photo, and the labels of the mask.
+
+    Raises:
+        PhotoError: a file can't be read.
+        InputError: the aspect ratio of the mask differs from the aspect ratio of the photo.
+    """
+    photo = read_photo(source, max_pixels)
+    content = to_srgb(photo.pixels, photo.icc_profile)
+    return content, None if mask is None else _read_mask_of(mask, content, max_pixels)
+
+
 def stylize_file(
     stylizer: Stylizer,
     job: Job,

@@ -1,0 +1,1 @@
+"""HTML pages that are single files and request nothing."""
