@@ -34,6 +34,7 @@ ALLOWED = {
     "pages": BOTTOM | {"ops", "photos", "inference"},
     "evaluation": BOTTOM
     | {"ops", "encoders", "generators", "metrics", "photos", "checkpoints", "segmenters", "inference", "pages"},
+    "web": BOTTOM | {"", "ops", "generators", "photos", "checkpoints", "segmenters", "fitting", "inference"},
     "data": BOTTOM | {"ops", "segmenters", "photos"},
     "training": BOTTOM
     | {"", "ops", "encoders", "losses", "generators", "metrics", "segmenters", "photos", "data", "checkpoints"}
@@ -48,6 +49,9 @@ ONLY_IN = {
     "pytorch_lightning": {"data", "training", "cli"},
     "wandb": {"training", "cli"},
     "skimage": {"fitting"},
+    "fastapi": {"web"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
 }
 # Rooms that may import only these libraries.
 LIBRARIES = {

@@ -25,6 +25,8 @@ from lookcast.cli.streams import flush_stdout, prepare_streams, say
 from lookcast.cli.stylize import build_parser as stylize_parser
 from lookcast.cli.stylize import stylize
 from lookcast.cli.train import train
+from lookcast.cli.web import build_parser as web_parser
+from lookcast.cli.web import web
 
 
 class Command(NamedTuple):
@@ -52,6 +54,7 @@ COMMANDS = {
     "export": Command("write a look for other programs: ONNX, compiled, .cube, HaldCLUT", export, export_parser),
     "match": Command("find the colour table that makes one photo of another", match, match_parser),
     "doctor": Command("check this installation, and say how to report a bug", doctor, doctor_parser),
+    "web": Command("serve a page to play with looks in the browser", web, web_parser),
 }
 
 

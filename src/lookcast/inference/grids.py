@@ -1,11 +1,11 @@
-"""Prediction of bilateral grids from thumbnails, and their strength."""
+"""Prediction of bilateral grids from thumbnails, and their strength; stylization without a grid."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from lookcast.generators import GridGenerator, PairGenerator
+from lookcast.generators import Generator, GridGenerator, PairGenerator
 from lookcast.inference.styles import EncodedStyle
 from lookcast.ops.bilateral.reference import identity_grid
 
@@ -45,3 +45,23 @@ def blend_grid(grid: torch.Tensor, strength: float) -> torch.Tensor:
     """
     batch, _, depth, height, width = grid.shape
     return torch.lerp(identity_grid(batch, depth, height, width, grid.device), grid, strength)
+
+
+def stylize_whole(generator: Generator, pixels: torch.Tensor, strength: float, device: torch.device) -> torch.Tensor:
+    """Run a generator that predicts pixels instead of a grid. It computes at full resolution in float32.
+
+    Args:
+        generator: the network.
+        pixels: see `Stylizer.stylize_pixels`.
+        strength: see `Stylizer.stylize`.
+        device: the device of the generator.
+
+    Returns:
+        Stylized pixels, with the shape, type and device of `pixels`.
+    """
+    levels = 1 if pixels.is_floating_point() else torch.iinfo(pixels.dtype).max
+    content = pixels.permute(0, 3, 1, 2).to(device, torch.float32) / levels
+    with torch.inference_mode():
+        output = generator(content).image
+    values = torch.lerp(content, output, strength).clamp(0, 1) * levels
+    return (values if levels == 1 else values.round()).permute(0, 2, 3, 1).to(pixels)

@@ -10,16 +10,11 @@ from PIL.Image import Image
 
 from lookcast.checkpoints import find_checkpoint, load_checkpoint
 from lookcast.checks import InputError
-from lookcast.generators import Generator, GridGenerator, PairGenerator
-from lookcast.inference.devices import bfloat16_is_faster, pick_device, usual_torch
-from lookcast.inference.grids import blend_grid, predict_grid
-from lookcast.inference.masks import AnyMasks, Masks, open_mask, place_masks, read_masks
-from lookcast.inference.refine import open_refine, refine_grid
-from lookcast.inference.styles import EncodedStyle, Style, check_strength, open_style, style_inputs
-from lookcast.ops.bilateral.dispatch import PIXEL_TYPES, apply_grid_to_pixels
-from lookcast.ops.resize import resize_pixels
+from lookcast.inference.devices import pick_device, usual_torch
+from lookcast.inference.masks import AnyMasks, read_masks
+from lookcast.inference.pixel_stylizer import PixelStylizer
+from lookcast.inference.styles import Style, check_strength, style_inputs
 from lookcast.photos.adapters import AnyImage, ImageT, open_image
-from lookcast.structures import StyleInput
 
 if TYPE_CHECKING:
     from lookcast.fitting.look_fit import LookFit
@@ -47,7 +42,7 @@ def load(
         return Stylizer(generator, header, chosen, precision)
 
 
-class Stylizer:
+class Stylizer(PixelStylizer):
     """Stylization of photos with a trained generator.
 
     Stylizing does not change the state of a `Stylizer`, so several threads may use the same `Stylizer`.
@@ -66,24 +61,6 @@ class Stylizer:
         device: device of the computation. Images are returned on their original device.
         styles: the encoded styles that `set_style` has set.
     """
-
-    def __init__(
-        self,
-        generator: Generator,
-        header: dict[str, Any],
-        device: str | torch.device = "auto",
-        precision: str = "auto",
-    ) -> None:
-        if precision not in ("auto", "float32"):
-            raise InputError(f"precision: expected auto or float32, got {precision!r}")
-        self.device = pick_device(device)
-        self.generator = generator.to(self.device).eval()
-        self.header = header
-        if generator.needs_encoder:
-            generator.encoder.half_precision = precision == "auto" and bfloat16_is_faster(self.device)
-        self._side = generator.thumbnail if isinstance(generator, GridGenerator | PairGenerator) else 0
-        self._mask_side = generator.mask_side if isinstance(generator, PairGenerator) else 0
-        self.styles: tuple[EncodedStyle, ...] = ()
 
     def set_style(
         self, style: Style, style_mask: AnyMasks | None = None, weights: Sequence[float] | None = None
@@ -161,81 +138,3 @@ class Stylizer:
         image, masks = open_image("content", content), read_masks("content_mask", content_mask)
         result: AnyImage = image.restore(self.stylize_pixels(image.pixels, masks, strength, styles, refine))
         return result
-
-    def stylize_pixels(
-        self,
-        pixels: torch.Tensor,
-        content_mask: Masks | None = None,
-        strength: float = 1.0,
-        styles: Sequence[EncodedStyle] | None = None,
-        refine: "int | LookFit" = 0,
-    ) -> torch.Tensor:
-        """Stylize a tensor of pixels, without the conversions and range checks of `stylize`.
-
-        Args:
-            pixels: content `(B, H, W, 3)` in any memory layout: uint8, uint16, or floating point in [0, 1].
-            content_mask: see `stylize`.
-            strength: see `stylize`.
-            styles: encoded styles; None uses the styles that `set_style` has set.
-            refine: see `stylize`.
-
-        Returns:
-            Stylized pixels `(B, H, W, 3)`, with the type and device of `pixels`.
-
-        Raises:
-            InputError: a mask does not match its photo, a universal checkpoint has no style, or `refine` is invalid.
-        """
-        styles = self.styles if styles is None else styles  # read once, because another thread may call `set_style`
-        if self.generator.takes_style and not styles:
-            self.generator.check_style(None, None, None)
-        if not self.generator.takes_style and content_mask is not None:
-            self.generator.check_style(None, content_mask, None)
-        fit = open_refine(refine)
-        if fit is not None and not self.generator.takes_style:
-            raise InputError("refine: needs a checkpoint that takes a style photo")
-        # The result is made outside of inference mode, so that callers may use it in training.
-        with torch.no_grad(), usual_torch():
-            masks: Sequence[torch.Tensor | None] = [None] * len(styles)
-            if content_mask is not None or any(style.mask is not None for style in styles):
-                masks = place_masks(content_mask, styles, pixels, self.device, self._mask_side)
-            if strength == 0:
-                return pixels.clone()
-            if not isinstance(self.generator, GridGenerator | PairGenerator):
-                return self._run_on_whole_photo(pixels, strength)
-            # The kernel reads `PIXEL_TYPES` directly. Other types are rare and are converted to float32.
-            placed = pixels.to(self.device, pixels.dtype if pixels.dtype in PIXEL_TYPES else torch.float32)
-            with torch.inference_mode():
-                thumbnails = torch.cat([resize_pixels(photo, (self._side, self._side)) for photo in placed])
-                grid = predict_grid(self.generator, thumbnails, masks, styles).float()
-            if fit is not None:
-                grid = refine_grid(fit, self.generator.encoder, grid.clone(), placed, content_mask, styles)
-            with torch.inference_mode():
-                grid = blend_grid(grid, strength)
-            photos = [apply_grid_to_pixels(*photo) for photo in zip(grid, placed, strict=True)]
-            return (torch.stack(photos) if len(photos) > 1 else photos[0][None]).to(pixels)
-
-    def _run_on_whole_photo(self, pixels: torch.Tensor, strength: float) -> torch.Tensor:
-        """Run a generator that predicts pixels instead of a grid. It computes at full resolution in float32."""
-        levels = 1 if pixels.is_floating_point() else torch.iinfo(pixels.dtype).max
-        content = pixels.permute(0, 3, 1, 2).to(self.device, torch.float32) / levels
-        with torch.inference_mode():
-            output = self.generator(content).image
-        values = torch.lerp(content, output, strength).clamp(0, 1) * levels
-        return (values if levels == 1 else values.round()).permute(0, 2, 3, 1).to(pixels)
-
-    def _encode(self, styles: Sequence[StyleInput]) -> tuple[EncodedStyle, ...]:
-        self.generator.check_style(styles, None, None)
-        assert isinstance(self.generator, PairGenerator)
-        encoded = []
-        with torch.inference_mode(), usual_torch():
-            for style in styles:
-                pixels = open_style(style.photo)
-                given = read_masks("style_mask", style.mask)
-                assert given is None or isinstance(given, torch.Tensor)
-                mask = None
-                if given is not None:
-                    mask = open_mask("style_mask", given, pixels, self.device, self._mask_side)
-                thumbnail = resize_pixels(pixels[0], (self._side, self._side)).to(self.device)
-                statistics = self.generator.read(thumbnail, mask)
-                encoded.append(EncodedStyle(statistics, mask, style.weight, StyleInput(pixels, given, style.weight)))
-        return tuple(encoded)

@@ -76,9 +76,35 @@ def export_cube(
     if not photos:
         raise InputError("photos: a table is fitted to photos, expected at least one")
     pairs = [_stylized(stylizer, photo, style) for photo in photos]
+    return export_pairs(path, pairs, size, title, stylizer.header.get("licence"))
+
+
+def export_pairs(
+    path: str | Path,
+    pairs: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    size: int | None = None,
+    title: str | None = None,
+    licence: object = None,
+) -> CubeLoss:
+    """Fit a colour table to photos that are stylized already, and write it; see `export_cube`.
+
+    Args:
+        path: see `export_cube`.
+        pairs: the photos before and after, each `(1, 3, H, W)` in [0, 1].
+        size: see `export_cube`.
+        title: see `export_cube`.
+        licence: terms of use of the look; None if there are none.
+
+    Returns:
+        The errors of the written table on the photos.
+
+    Raises:
+        InputError: the suffix or the size is not supported, or the file can't be written.
+    """
+    size = check_table(path, size)
     sources, targets = zip(*(_colors(*pair) for pair in pairs), strict=True)
     lut = resampled(fit_lut(torch.cat(sources), torch.cat(targets), size_to_fit(size)), size)
-    write_table(path, lut, size, title, stylizer.header.get("licence"))
+    write_table(path, lut, size, title, licence)
     return CubeLoss(*torch.tensor([_loss(lut, *pair) for pair in pairs]).mean(0).tolist())
 
 

@@ -30,10 +30,20 @@ _BAND = 64
 logger = logging.getLogger(__name__)
 
 
-def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Apply a grid `(12, D, GH, GW)` to a photo `(H, W, 3)`; see `dispatch.apply_grid_to_pixels`."""
+def apply_grid_to_pixels(
+    grid: torch.Tensor, pixels: torch.Tensor, first: int = 0, height: int | None = None
+) -> torch.Tensor:
+    """Apply a grid `(12, D, GH, GW)` to rows `(h, W, 3)` of a photo; see `dispatch.apply_grid_to_pixels`.
+
+    Args:
+        grid: the grid.
+        pixels: the rows.
+        first: number of the first of the rows in the photo.
+        height: height of the photo; None if the rows are the whole photo.
+    """
     levels = np.float32(1) if pixels.is_floating_point() else np.int32(torch.iinfo(pixels.dtype).max)
     source = pixels.numpy()
+    height = len(source) if height is None else height
     result: npt.NDArray[Any] = np.empty_like(source)
     cells, by_block = arrange_cells(grid, float(levels))
     size = grid.shape[1:]
@@ -46,7 +56,7 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     bounds = [len(source) * i // threads for i in range(threads + 1)]
 
     def run(band: tuple[int, int]) -> None:
-        (slice_by_block if by_block else slice_by_pixel)(cells, *size, *arguments, *band, levels, len(source), 0)
+        (slice_by_block if by_block else slice_by_pixel)(cells, *size, *arguments, *band, levels, height, first)
 
     # numba's own threads would not do, because only one Python thread at a time may use them.
     with ThreadPoolExecutor(threads) as pool:

@@ -73,6 +73,35 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     return values if pixels.is_floating_point() else values.round().to(pixels.dtype)
 
 
+def apply_grid_to_rows(grid: torch.Tensor, pixels: torch.Tensor, top: int, bottom: int) -> torch.Tensor:
+    """Return the rows `top` to `bottom` of `apply_grid_to_pixels(grid, pixels)`, with equal values.
+
+    On a CPU, the other rows are not computed.
+
+    Args:
+        grid: see `apply_grid_to_pixels`.
+        pixels: see `apply_grid_to_pixels`; the whole photo.
+        top: the first row, from 0.
+        bottom: the row after the last one, at most H.
+
+    Returns:
+        `(bottom - top, W, 3)`, of the type of `pixels`.
+
+    Raises:
+        ShapeError: a tensor does not have the stated shape.
+        InputError: the pixels have an unsupported type, or the rows are not inside the photo.
+    """
+    check_shape("pixels", pixels, ("H", "W", 3))
+    if not 0 <= top < bottom <= len(pixels):
+        raise InputError(f"top, bottom: expected rows in 0 to {len(pixels)}, got {top} to {bottom}")
+    if pixels.device.type != "cpu" or pixels.dtype not in PIXEL_TYPES:
+        return apply_grid_to_pixels(grid, pixels)[top:bottom]
+    from lookcast.ops.bilateral import cpu as bilateral_cpu
+
+    check_shape("grid", grid, (COEFFICIENTS, "D", "GH", "GW"))
+    return bilateral_cpu.apply_grid_to_pixels(grid, pixels[top:bottom], top, len(pixels))
+
+
 def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     """Compute `ops.bilateral.reference.slice_apply` with products and sums only, for export.
 

@@ -1,0 +1,96 @@
+"""The checkpoints that visitors may choose, by name."""
+
+import threading
+from pathlib import Path
+
+import torch
+
+from lookcast.checkpoints import KIND, UNIVERSAL
+from lookcast.checks import InputError
+from lookcast.generators import GridGenerator, PairGenerator
+from lookcast.inference.stylizer import Stylizer, load
+from lookcast.paths import check_file, shipped
+from lookcast.segmenters import ClusterSegmenter
+from lookcast.weights import CheckpointError, read_header
+
+
+class Looks:
+    """The checkpoints of a server. A visitor chooses one by its name, never by a path.
+
+    Args:
+        paths: further checkpoints, beside those that ship with lookcast.
+        device: see `inference.devices.pick_device`.
+
+    Attributes:
+        names: the names; the first one is the default.
+
+    Raises:
+        InputError: a file is no checkpoint, or two checkpoints have the same name.
+    """
+
+    def __init__(self, paths: tuple[str, ...], device: str) -> None:
+        self._device = device
+        self._files: dict[str, Path] = {}
+        own = [check_file(path, "checkpoint", CheckpointError) for path in paths]
+        for path in own:
+            read_header(path, KIND)
+        for path in [*own, *_shipped_looks()]:
+            if path.stem in self._files:
+                raise InputError(
+                    f"--checkpoint: two checkpoints are named {path.stem}: {self._files[path.stem]}, {path}"
+                )
+            self._files[path.stem] = path
+        self.names = list(self._files)
+        self._loaded: dict[str, Stylizer] = {}
+        self._lock = threading.Lock()
+        self._segmenter: ClusterSegmenter | None = None
+
+    def path(self, name: str) -> Path | None:
+        """Return the file of a checkpoint that the user passed; None for one that ships with lookcast."""
+        path = self._files[name]
+        return None if path.parent == shipped("checkpoints") else path
+
+    def open(self, name: str | None) -> Stylizer:
+        """Return the stylizer of a checkpoint; None stands for the default.
+
+        Raises:
+            InputError: the name is unknown, or the checkpoint predicts pixels instead of a grid.
+        """
+        name = self.names[0] if name is None else name
+        if name not in self._files:
+            raise InputError(f"checkpoint: expected one of {', '.join(self.names)}, got {name[:80]!r}")
+        with self._lock:
+            if name not in self._loaded:
+                stylizer = load(self._files[name], self._device)
+                if not isinstance(stylizer.generator, GridGenerator | PairGenerator):
+                    raise InputError(f"checkpoint: {name} predicts pixels; the page needs one that predicts a grid")
+                self._loaded[name] = stylizer
+            return self._loaded[name]
+
+    def open_segmenter(self) -> ClusterSegmenter:
+        """Return the segmenter of automatic masks."""
+        with self._lock:
+            if self._segmenter is None:
+                self._segmenter = ClusterSegmenter()
+            return self._segmenter
+
+    def warm_up(self) -> None:
+        """Load the default checkpoint, and stylize a few pixels, so that the first visitor need not wait for it."""
+        stylizer = self.open(None)
+        pixels = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+        if stylizer.generator.takes_style:
+            stylizer.stylize(pixels[0].numpy(), pixels[0].numpy())
+        else:
+            stylizer.stylize_pixels(pixels)
+
+
+def _shipped_looks() -> list[Path]:
+    """Return the generators among the shipped checkpoints, the universal one first."""
+    files = []
+    for path in sorted(shipped("checkpoints").glob("*.safetensors"), key=lambda path: (path.stem != UNIVERSAL, path)):
+        try:
+            read_header(path, KIND)
+        except CheckpointError:  # another kind of checkpoint, such as the encoder
+            continue
+        files.append(path)
+    return files

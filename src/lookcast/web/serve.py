@@ -1,0 +1,65 @@
+"""Listening for requests with uvicorn."""
+
+import logging
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import uvicorn
+
+from lookcast.checks import InputError
+from lookcast.web.app import create_app
+from lookcast.web.options import WebOptions
+
+logger = logging.getLogger("lookcast.web")
+
+_MAX_CONNECTIONS = 500
+_SECONDS_TO_FINISH = 5
+
+
+def serve(options: WebOptions, port: int, say: Callable[[str], None]) -> None:
+    """Serve the page until the process is interrupted.
+
+    Args:
+        options: the settings.
+        port: port to listen on; 0 chooses a free one.
+        say: function that prints the page's address.
+
+    Raises:
+        InputError: a setting is invalid, or the address can't be used.
+    """
+    app = create_app(options)
+    with _listen(options.host, port) as listener:
+        chosen = listener.getsockname()[1]
+        name = f"[{options.host}]" if ":" in options.host else options.host
+        if not is_loopback(options.host) and options.auth is None:
+            logger.warning("whoever reaches %s can use the page; --auth asks for a password", options.host)
+        say(f"http://{name}:{chosen}/")
+        config = uvicorn.Config(
+            app,
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # a client could forge its address
+            limit_concurrency=_MAX_CONNECTIONS,
+            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InputError(f"--host {host} --port {port}: can't be used ({error.strerror or error})") from error
+    return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address is reached from this machine only."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,132 @@
+import io
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookcast.cli import main
+from tests.web.conftest import encoded, opened
+from tests.web.servers import memory_of, running_server
+
+
+def draw(number):
+    """Return the bytes of a photo that no other client has, and its pixels."""
+    pixels = np.random.default_rng(number).integers(0, 256, (60, 80, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue(), pixels
+
+
+def visit(address, number):
+    """Go through one visit. Return the statuses of its requests, and the ids of its photo and result."""
+    data, pixels = draw(number)
+    box = {"x": 0, "y": 0, "w": 640, "h": 480}
+    with httpx.Client(base_url=address, timeout=200) as client:
+        answers = [client.get("/api/settings")]
+        answers.append(client.post("/api/photos", params={"name": f"{number}.png"}, content=data))
+        photo = answers[-1].json()["id"]
+        answers.append(client.post("/api/photos", params={"name": "style.jpg"}, content=encoded("coffee")))
+        style = answers[-1].json()["id"]
+        answers.append(client.post("/api/results", json={"content": photo, "styles": [{"id": style}]}))
+        result = answers[-1].json()["id"]
+        strengths = (0.25, 0.5, 0.75, 1)
+        answers += [client.get(f"/api/results/{result}/preview", params={"strength": part}) for part in strengths]
+        answers.append(client.get(f"/api/results/{result}/crop", params={**box, "strength": 0}))
+        assert np.array_equal(opened(answers[-1]), pixels)
+        answers.append(client.get(f"/api/results/{result}/download", params={"format": "png"}))
+        assert not np.array_equal(opened(answers[-1]), pixels)
+        answers.append(client.delete("/api/visit"))
+    return {answer.status_code for answer in answers}, photo, result
+
+
+class TestManyClients:
+    def test_all_are_served_and_see_their_own_photo(self, checkpoint, tmp_path):
+        (tmp_path / "temporary").mkdir()
+        options = "--checkpoint", str(checkpoint)
+        with running_server(*options, folder=tmp_path / "temporary") as (address, process):
+            visit(address, 100)
+            before = memory_of(process.pid, "VmHWM") if sys.platform == "linux" else 0
+            with ThreadPoolExecutor(20) as pool:
+                found = list(pool.map(lambda number: visit(address, number), range(20)))
+            assert {status for statuses, _, _ in found for status in statuses} == {200, 204}
+            assert len({photo for _, photo, _ in found} | {result for _, _, result in found}) == 40
+            if sys.platform == "linux":
+                # A photo takes 0.9 MB, and at most three are computed at a time, each with some copies.
+                assert memory_of(process.pid, "VmHWM") - before < 150
+            with httpx.Client(base_url=address) as client:
+                client.get("/api/settings")
+                for _, photo, result in found:
+                    assert client.get(f"/api/photos/{photo}/preview").status_code == 404
+                    assert client.get(f"/api/results/{result}/preview").status_code == 404
+
+
+class TestStop:
+    @pytest.mark.parametrize("stop", ["terminate", "interrupt"])
+    def test_nothing_is_left(self, checkpoint, tmp_path, stop):
+        with running_server("--checkpoint", str(checkpoint), stop=stop, folder=tmp_path) as (address, process):
+            httpx.post(f"{address}/api/photos", params={"name": "a.jpg"}, content=encoded(), timeout=60)
+            assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
+        assert process.returncode in (0, -15, -2, 130)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_next_server_removes_what_a_killed_one_left(self, checkpoint, tmp_path):
+        options = "--checkpoint", str(checkpoint)
+        with running_server(*options, stop="kill", folder=tmp_path) as (address, _):
+            httpx.post(f"{address}/api/photos", params={"name": "a.jpg"}, content=encoded(), timeout=60)
+        left = list(tmp_path.rglob("*"))
+        assert len([path for path in left if path.is_file() and path.suffix != ".lock"]) == 1
+        with running_server(*options, folder=tmp_path) as (address, _):
+            assert httpx.get(f"{address}/api/settings", timeout=60).status_code == 200
+            assert not [path for path in left if path.exists()]
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestCommand:
+    @pytest.mark.parametrize(
+        ("options", "line"),
+        [
+            (["--checkpoint", "none.safetensors"], "none.safetensors: no such checkpoint"),
+            (["--auth", "anna"], "auth: expected USER:PASSWORD"),
+            (["--host", "256.1.1.1"], "--host 256.1.1.1 --port 8750: can't be used"),
+            (["--device", "tpu"], "device: 'tpu' is none of auto, cpu, cuda, mps"),
+        ],
+        ids=str,
+    )
+    def test_rejects(self, capsys, options, line):
+        assert main(["web", *options]) == 2
+        assert capsys.readouterr().err.startswith(f"lookcast: error: {line}")
+
+    def test_port_in_use(self, capsys):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            assert main(["web", "--port", port]) == 2
+        assert f"--host 127.0.0.1 --port {port}: can't be used" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("port", ["-1", "65536", "x", ""])
+    def test_rejects_ports(self, capsys, port):
+        with pytest.raises(SystemExit) as caught:
+            main(["web", "--port", port])
+        assert caught.value.code == 2
+        assert "--port" in capsys.readouterr().err
+
+    def test_without_the_extra(self):
+        program = "import sys; sys.modules['fastapi'] = None; from lookcast.cli import main; sys.exit(main(['web']))"
+        found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+        line = "lookcast: error: lookcast web needs the package fastapi: pip install 'lookcast[web]'\n"
+        assert (found.returncode, found.stderr) == (2, line)
+
+    def test_listens_on_this_machine_only(self, checkpoint):
+        with running_server("--checkpoint", str(checkpoint)) as (address, _):
+            port = int(address.rpartition(":")[2])
+            table = Path("/proc/net/tcp")
+            if not table.exists():
+                pytest.skip("only Linux lists open ports here")
+            listening = [line.split()[1] for line in table.read_text().splitlines()[1:] if line.split()[3] == "0A"]
+            hosts = {place.split(":")[0] for place in listening if int(place.split(":")[1], 16) == port}
+            assert hosts == {"0100007F"}
