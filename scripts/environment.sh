@@ -1,8 +1,13 @@
 # Create a virtual environment in .venv, or in the folder $LOOKCAST_VENV, and install lookcast into it, editable and
-# with EXTRAS (none if empty). The other scripts source this file.
+# with EXTRAS (none if empty). Then $venv is the folder, and $bin is the folder of its programs. The other scripts source
+# this file.
 # usage: source scripts/environment.sh EXTRAS
 venv=${LOOKCAST_VENV:-.venv}
-if [ ! -x "$venv/bin/python" ]; then
+case "$(uname -s)" in
+  MINGW* | MSYS* | CYGWIN*) bin=$venv/Scripts ;;
+  *) bin=$venv/bin ;;
+esac
+if [ ! -x "$bin/python" ]; then
   "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "lookcast needs Python 3.11 or newer; set PYTHON to such an interpreter" >&2
     exit 2
@@ -14,6 +19,6 @@ fi
 stamp="$venv/.lookcast-${1:-plain}"
 if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
   echo "installing lookcast${1:+[$1]} (PyTorch is large: the first run takes minutes)"
-  "$venv/bin/python" -m pip install --quiet --editable ".${1:+[$1]}"
+  "$bin/python" -m pip install --quiet --editable ".${1:+[$1]}"
   touch "$stamp"
 fi

@@ -3,12 +3,21 @@
 # `scripts/test.sh -m nightly` runs the tests that take minutes: compiled networks, sweeps, torchrun, killed processes.
 # `scripts/test.sh --processors [...]` runs the tests six times: with the vector instructions of this processor and of
 # two kinds of older processors, each with one thread and with two threads. All tests must pass every time.
+# `scripts/test.sh --lowest [...]` runs the tests with the oldest releases of all dependencies that pyproject.toml allows,
+# in an environment of its own, .venv-lowest. uv installs them; it downloads about 3 GB for PyTorch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh dev
-"$venv/bin/ruff" check .
-"$venv/bin/ruff" format --check .
-"$venv/bin/mypy"
+if [ "${1:-}" = --lowest ]; then
+  shift
+  lowest=.venv-lowest
+  "$bin/python" -m pip install --quiet "uv>=0.5"
+  "$bin/uv" venv --quiet --allow-existing --python "$bin/python" "$lowest"
+  "$bin/uv" pip install --quiet --python "$lowest" --resolution lowest-direct --editable ".[dev]"
+  bin=$lowest/${bin##*/}
+else
+  bash scripts/check.sh # the linters check the source, not the dependencies, so --lowest leaves them out
+fi
 
 # run_tests VARIABLES THREADS PYTEST_ARGUMENTS...
 # With one thread, two test files run at a time, because many tests wait for processes that they have started. With two
@@ -19,7 +28,7 @@ run_tests() {
   shift 2
   # shellcheck disable=SC2086 # one argument for each variable
   env $variables OMP_NUM_THREADS="$threads" NUMBA_NUM_THREADS="$threads" \
-    "$venv/bin/python" -m pytest -n "$((2 / threads))" --dist loadfile "$@"
+    "$bin/python" -m pytest -n "$((2 / threads))" --dist loadfile "$@"
 }
 
 if [ "${1:-}" != --processors ]; then

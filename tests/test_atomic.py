@@ -208,6 +208,29 @@ class TestRemoveStale:
         assert _names(tmp_path / "below") == [stale.name]
         assert remove_stale(tmp_path) == []
 
+    def test_a_zombie_is_dead(self, tmp_path, begin):
+        killed, stale = begin(tmp_path / "a.png")
+        killed.kill()
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays in the table of processes
+        os.kill(killed.pid, 0)
+        assert remove_stale(tmp_path) == [stale]
+
+    def test_a_process_with_the_id_of_this_one(self, tmp_path):
+        """A restarted container gives its processes the ids of the processes that it replaces."""
+        with atomic_write(tmp_path / "a.png") as alive:
+            alive.write_bytes(b"in part")
+            before = alive.name.removesuffix(".png")
+            stale = tmp_path / f"{before[:-16]}01234567{before[-8:]}.png"
+            stale.write_bytes(b"in part")
+            assert remove_stale(tmp_path) == [stale]
+            assert alive.exists()
+
+    def test_a_process_id_that_no_system_gives(self, tmp_path, begin):
+        killed, stale = begin(tmp_path / "a.png")
+        impossible = stale.with_name(stale.name.replace(f"-{killed.pid}-", "-9999999999-"))
+        impossible.write_bytes(b"in part")
+        assert remove_stale(tmp_path) == [impossible]
+
     def test_the_first_write_into_a_folder_removes_them(self, tmp_path, begin):
         killed, stale = begin(tmp_path / "a.png")
         killed.kill()

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import secrets
 import socket
 import tempfile
 import threading
@@ -13,9 +14,12 @@ from pathlib import Path
 
 from lookcast.checks import InputError
 
-_TEMPORARY = re.compile(r"\.lookcast-([0-9a-f]{8})-([0-9]{1,10})-[^-.]+(?:\.[^.]*)?$")
+_TEMPORARY = re.compile(r"\.lookcast-([0-9a-f]{8})-([0-9]{1,10})-([^-.]+)(?:\.[^.]*)?$")
 # Bytes of the target's stem and suffix that a temporary file's name keeps, because a name may have only 255 bytes.
 _MAX_STEM, _MAX_SUFFIX = 40, 32
+
+# A part of the names of this process's temporary files. A restarted container gives its processes the same ids again.
+_TOKEN = secrets.token_hex(4)
 
 _swept: set[str] = set()
 _lock = threading.Lock()
@@ -43,7 +47,7 @@ def atomic_write(path: str | Path, replace: bool = True) -> Iterator[Path]:
         # image writers choose the format by the suffix.
         stem, suffix = os.fsencode(path.stem)[:_MAX_STEM], path.suffix
         handle, name = tempfile.mkstemp(
-            prefix=f".{os.fsdecode(stem)}.lookcast-{_machine()}-{os.getpid()}-",
+            prefix=f".{os.fsdecode(stem)}.lookcast-{_machine()}-{os.getpid()}-{_TOKEN}",
             suffix=suffix if len(os.fsencode(suffix)) <= _MAX_SUFFIX else "",
             dir=path.parent,
         )
@@ -80,7 +84,7 @@ def remove_stale(folder: str | Path) -> list[Path]:
             if (
                 found
                 and found[1] == _machine()
-                and not _is_alive(int(found[2]))
+                and not _is_alive(int(found[2]), found[3])
                 and entry.is_file(follow_symlinks=False)
             ):
                 with suppress(OSError):  # another process may have deleted it
@@ -116,14 +120,24 @@ def _check_target(path: Path) -> None:
         raise OSError("it is a folder")
 
 
-def _is_alive(pid: int) -> bool:
+def _is_alive(pid: int, name: str) -> bool:
+    """Return whether the process that made a temporary file still runs.
+
+    Args:
+        pid: id of the process.
+        name: the part of the file's name that follows the id.
+    """
+    if pid == os.getpid():
+        return name.startswith(_TOKEN)
+    import psutil  # here, because few runs find such a file
+
     try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
+        # A killed process stays in the table, as a zombie, until its parent asks for its exit code.
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except (psutil.NoSuchProcess, OverflowError):  # OverflowError: the number is no possible process id
         return False
-    except PermissionError:  # the process belongs to another user
+    except psutil.AccessDenied:  # the process belongs to another user
         return True
-    return True
 
 
 @cache

@@ -3,7 +3,8 @@
 import os
 import signal
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# Windows has no SIGUSR1.
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 """Signals that stop a training run. Ctrl-C sends SIGINT, a process manager sends SIGTERM, and a scheduler sends SIGUSR1
 shortly before the time limit. Terminals and schedulers send the signals to all processes of a run."""
 

@@ -65,7 +65,7 @@ def leave(stop: Preempted) -> int:
         InputError: SLURM refuses to requeue the job.
     """
     job = slurm_job(os.environ)
-    if stop.signum != signal.SIGUSR1 or job is None:
+    if job is None or stop.signum != signal.SIGUSR1:  # no SLURM job runs on Windows, which has no SIGUSR1
         return 128 + stop.signum
     rank_zero_only(requeue)(job)
     return 0

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import fsspec
@@ -39,6 +40,7 @@ class LocalStorage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         # The cache limits the number of open files. A file that leaves it is closed when no read is in progress.
+        self._position = Lock()
         self._open = lru_cache(MAX_OPEN)(lambda name: (self.folder / name).open("rb", buffering=0))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -66,8 +68,12 @@ class LocalStorage:
             PhotoError: the file can't be read.
         """
         try:
-            # pread, because forked processes share the position of an open file.
-            return os.pread(self._open(name).fileno(), length, start)
+            file = self._open(name)
+            if hasattr(os, "pread"):  # forked processes share the position of an open file, which pread does not use
+                return os.pread(file.fileno(), length, start)
+            with self._position:  # Windows
+                file.seek(start)
+                return file.read(length)
         except OSError as error:
             raise PhotoError(f"{self.where(name)}: can't be read ({error.strerror})") from error
 

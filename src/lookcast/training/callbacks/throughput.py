@@ -1,6 +1,5 @@
 """Measurement of the speed of a run, and of the time spent waiting for data."""
 
-import resource
 import sys
 import time
 
@@ -137,5 +136,11 @@ class _DataWait:
 
 def _max_host_memory() -> int:
     """Return the maximum memory that this process has used, in bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # here, because Windows has no such module
+
     maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return maximum if sys.platform == "darwin" else maximum * 1024
