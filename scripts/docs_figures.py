@@ -22,7 +22,7 @@ import lookcast
 from lookcast import examples
 from lookcast.atomic import atomic_write
 from lookcast.fitting.look_fit import FitState, LookFit
-from lookcast.generators.groups import Group
+from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import CELLS, cell_sums
 from lookcast.generators.universal import UniversalGenerator
 from lookcast.inference.stylizer import Stylizer
@@ -74,16 +74,12 @@ def show(axes: Sequence[Axes], pictures: dict[str, np.ndarray]) -> None:
         axis.set_title(title)
 
 
-def predict(stylizer: Stylizer, content: np.ndarray, style: np.ndarray) -> tuple[torch.Tensor, list[Group]]:
-    """Return the grid `(12, D, 16, 16)` of a pair, and the groups of its cells: in the content, then in the style."""
-    generator, groups = stylizer.generator, []
+def predict(stylizer: Stylizer, content: np.ndarray, style: np.ndarray) -> GridStages:
+    """Return the stages of the prediction for a pair, without masks."""
+    generator = stylizer.generator
     assert isinstance(generator, UniversalGenerator)
-    attend = generator._attend
-    generator._attend = lambda *args: groups.append(attend(*args)) or groups[-1]  # type: ignore[method-assign]
     with torch.inference_mode():
-        grid = generator.predict_grid(*(generator.read(to_tensor(pixels)) for pixels in (content, style)))
-    del generator._attend  # type: ignore[misc]
-    return grid[0], groups
+        return generator.predict_stages(*(generator.read(to_tensor(pixels)) for pixels in (content, style)))
 
 
 def looks(stylizer: Stylizer) -> Image.Image:
@@ -105,7 +101,7 @@ def looks(stylizer: Stylizer) -> Image.Image:
 def grid(stylizer: Stylizer) -> Figure:
     """What each cell makes of a grey pixel with the luma of the cell. Cells that no pixel uses are pale."""
     content, style = (photo(name) for name in PAIR)
-    cells, _ = predict(stylizer, content, style)
+    cells = predict(stylizer, content, style).grid[0]
     depth = cells.shape[1]
     grey = (torch.arange(depth) + 0.5) / depth
     maps = cells.view(3, 4, *cells.shape[1:])
@@ -136,7 +132,7 @@ def guide(stylizer: Stylizer) -> Figure:
 def attention(stylizer: Stylizer) -> Figure:
     """The parts of the style photo to which three cells of the content attend."""
     content, style = (photo(name) for name in PAIR)
-    _, (_, of_style) = predict(stylizer, content, style)
+    attended = predict(stylizer, content, style).attention()[0]
     figure, axes = panels(4, 0.68)
     show(axes[0], {"photo with three cells": content} | {f"attention of cell {n}": style for n in "ABC"})
     height, width = content.shape[:2]
@@ -147,7 +143,7 @@ def attention(stylizer: Stylizer) -> Figure:
         patch = mpl.patches.Rectangle(box, width / CELLS, height / CELLS, fill=False, edgecolor=color, linewidth=2)
         axes[0, 0].add_patch(patch)
         axes[0, 0].text(box[0] + 1.4 * width / CELLS, box[1] + height / CELLS, name, color=color, weight="bold")
-        weights = of_style.weights[0, row * CELLS + column].view(CELLS, CELLS)
+        weights = attended[row * CELLS + column].view(CELLS, CELLS)
         light = Image.fromarray((weights / weights.max()).sqrt().numpy())  # the root also shows small weights
         light = 0.85 * np.array(light.resize(style.shape[1::-1], Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
         grey = 0.2 + 0.65 * style.mean(-1, keepdims=True) / 255

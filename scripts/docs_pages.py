@@ -1,4 +1,4 @@
-"""Hook of MkDocs that makes two pages: `tour.md` from the notebook, and `modules.md` from the docstrings of the modules."""
+"""Hook of MkDocs that makes two pages: `tour.md` from the notebook, and `modules.md` from the modules' docstrings."""
 
 import ast
 import json

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write a sheet with every content in every style, such as the first picture of the README.
+"""Write a sheet with every content in every style, such as the picture of docs/fit.md.
 
-    python scripts/look_sheet.py -o docs/universal.jpg
+    python scripts/look_sheet.py -o sheet.jpg
     python scripts/look_sheet.py --contents A.jpg B.jpg --styles C.jpg D.jpg --checkpoint look.safetensors -o sheet.png
     python scripts/look_sheet.py --refine 0 10 60 -o docs/fit.jpg
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 import lookcast
 from lookcast import cli
+from tests.markdown import FENCE, LANGUAGES, PAGES, ROOT, anchors, blocks, commands, links, prose, spans
 from tests.page_commands import PLACEHOLDERS, assert_stylized, check_script, is_slow, run, save_workspace
-from tests.pages import FENCE, LANGUAGES, PAGES, ROOT, anchors, blocks, commands, links, prose, spans
 from tests.runs import composed
 
 
@@ -39,8 +39,19 @@ def done():
 
 MADE = {"docs/tour.md", "docs/modules.md"}
 """Pages that `scripts/docs_pages.py` makes when the site is built."""
-FOREIGN = {"--cfg", "--logdir", "--strict", "--help", "--signal", "--lowest", "--processors", "--against", "--version"}
-"""Flags of Hydra, TensorBoard, MkDocs, SLURM and of the project's scripts."""
+FOREIGN = {
+    "--cfg",
+    "--logdir",
+    "--shell",
+    "--strict",
+    "--help",
+    "--signal",
+    "--lowest",
+    "--processors",
+    "--against",
+    "--version",
+}
+"""Flags of Hydra, TensorBoard, argcomplete, MkDocs, SLURM and of the project's scripts."""
 SHELL_PAGES = [name for name, text in PAGES.items() if blocks(text, "bash")]
 PYTHON_PAGES = [name for name, text in PAGES.items() if blocks(text, "python")]
 
@@ -54,7 +65,7 @@ class TestBlocks:
     def test_commands(self, page, inside, done, capsys):
         for words in commands(PAGES[page]):
             if is_slow(words):
-                cli.export._parser().parse_args([PLACEHOLDERS.get(word, word) for word in words[2:]])
+                cli.COMMANDS["export"].build_parser().parse_args([PLACEHOLDERS.get(word, word) for word in words[2:]])
             elif tuple(words) not in done:
                 run(words, inside)
                 done.add(tuple(words))
