@@ -11,20 +11,20 @@ for ((number = 2; ; number++)); do # never write over an earlier quickstart
   mkdir "$out" 2>/dev/null && break
   out=quickstart-$number
 done
-photo=$("$venv/bin/python" -c 'from lookcast import examples; print(examples.contents()["lake"])')
+photo=$("$bin/python" -c 'from lookcast import examples; print(examples.contents()["lake"])')
 start=$SECONDS
 
 echo "1 of 4: the shipped look, on example photos"
-"$venv/bin/lookcast" stylize --demo -o "$out/demo"
+"$bin/lookcast" stylize --demo -o "$out/demo"
 echo
 echo "2 of 4: specialise the shipped look to one style photo"
-"$venv/bin/lookcast" train experiment=quickstart hydra.run.dir="$out/run" "$@"
+"$bin/lookcast" train experiment=quickstart hydra.run.dir="$out/run" "$@"
 echo
 echo "3 of 4: stylize a photo that was not trained on"
-"$venv/bin/lookcast" stylize "$photo" --checkpoint "$out/run/look.safetensors" -o "$out/lake.jpg"
+"$bin/lookcast" stylize "$photo" --checkpoint "$out/run/look.safetensors" -o "$out/lake.jpg"
 echo
 echo "4 of 4: a page that shows everything"
-"$venv/bin/python" scripts/quickstart_page.py "$out"
+"$bin/python" scripts/quickstart_page.py "$out"
 echo
 echo "done in $((SECONDS - start)) s; open $PWD/$out/index.html"
 echo "next, for your own photos:  source $venv/bin/activate"

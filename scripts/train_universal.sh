@@ -16,13 +16,13 @@ stage() { # FOLDER EXPERIMENT OVERRIDES...
   local folder=$1 experiment=$2
   shift 2
   [ ! -e "$folder/look.safetensors" ] || return 0
-  "$venv/bin/lookcast" train "experiment=$experiment" style="'$photos'" data.photos="'$photos'" run_dir="'$folder'" "$@"
+  "$bin/lookcast" train "experiment=$experiment" style="'$photos'" data.photos="'$photos'" run_dir="'$folder'" "$@"
 }
 stage "$run/first" universal "$@"
 stage "$run/second" universal_finish init_from="'$run/first/look.safetensors'" "$@"
 stage "$run/third" universal_finish init_from="'$run/second/look.safetensors'" seed=1 trainer.max_steps=3000 \
   optimizer.lr=6e-4 loss.photorealism_weight=430 loss.smoothness_weight=2.3 "$@"
-"$venv/bin/python" scripts/average_checkpoints.py "$run"/{first,second,third}/look.safetensors \
+"$bin/python" scripts/average_checkpoints.py "$run"/{first,second,third}/look.safetensors \
   --shares 0.08,0.368,0.552 -o "$run/average.safetensors"
 stage "$run/fourth" universal_truth init_from="'$run/average.safetensors'" "$@"
 cp "$run/fourth/look.safetensors" "$run/universal.safetensors"
