@@ -1,5 +1,6 @@
 """Steps of a visitor on the page."""
 
+import base64
 import io
 import re
 from pathlib import Path
@@ -37,6 +38,23 @@ def drag(page: Page, start_at: tuple[float, float], end_at: tuple[float, float],
     page.mouse.down()
     page.mouse.move(*end_at, steps=steps)
     page.mouse.up()
+
+
+def drop(page: Page, place: str, *files: Path) -> None:
+    """Drop files on an element."""
+    named = [(file.name, base64.b64encode(file.read_bytes()).decode()) for file in files]
+    data = page.evaluate_handle(
+        """(named) => {
+            const data = new DataTransfer();
+            for (const [name, text] of named) {
+                const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+                data.items.add(new File([bytes], name));
+            }
+            return data;
+        }""",
+        named,
+    )
+    page.locator(place).dispatch_event("drop", {"dataTransfer": data})
 
 
 def set_slider(slider: Locator, value: float) -> None:

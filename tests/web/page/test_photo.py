@@ -12,7 +12,7 @@ import lookcast
 from lookcast.inference.jobs import Job
 from lookcast.inference.photo_files import read_styles, stylize_file
 from tests.photo_files import png16
-from tests.web.page.steps import drag, pixels_of, set_slider, start, wait_for_result
+from tests.web.page.steps import drag, drop, pixels_of, set_slider, start, wait_for_result
 
 pytestmark = pytest.mark.browser
 
@@ -50,8 +50,10 @@ class TestResult:
 
     def test_own_look_replaces_the_examples_and_can_be_removed(self, visit, photos):
         page = visit()
-        start(page, photos / "coffee.jpg")
-        page.set_input_files("#look-file", photos / "rocket.jpg")
+        drop(page, "#photo", photos / "coffee.jpg")
+        page.locator("#looks .thumb").first.click()
+        wait_for_result(page)
+        drop(page, "#look", photos / "rocket.jpg")
         chosen = page.locator("#looks [aria-pressed=true]")
         expect(chosen).to_have_text("rocket.jpg")
         page.get_by_role("button", name="Remove rocket.jpg").click()
@@ -93,18 +95,24 @@ class TestDownload:
         stylize_file(stylizer, Job(photos / source, target), strength / 100)
         assert download.value.path().read_bytes() == target.read_bytes()
 
-    def test_colour_tables(self, visit, photos):
+    def test_cube(self, visit, photos):
         page = visit()
         start(page, photos / "coffee.jpg", photos / "rocket.jpg")
-        with page.expect_download() as cube:
+        with page.expect_download() as download:
             page.locator("#cube").click()
-        lines = cube.value.path().read_text().splitlines()
-        assert cube.value.suggested_filename == "coffee_rocket.cube"
+        assert download.value.suggested_filename == "coffee_rocket.cube"
+        lines = download.value.path().read_text().splitlines()
         assert "LUT_3D_SIZE 33" in lines
         assert sum(bool(re.fullmatch(r"\S+ \S+ \S+", line)) for line in lines[-(33**3) :]) == 33**3
-        with page.expect_download() as hald:
+
+    @pytest.mark.nightly
+    def test_haldclut(self, visit, photos):
+        page = visit()
+        start(page, photos / "coffee.jpg", photos / "rocket.jpg")
+        with page.expect_download() as download:
             page.locator("#hald").click()
-        assert Image.open(hald.value.path()).size == (512, 512)  # level 8
+        assert download.value.suggested_filename == "coffee_rocket.png"
+        assert Image.open(download.value.path()).size == (512, 512)  # level 8
 
     def test_lines_follow_strength_and_format(self, visit, photos):
         page = visit(permissions=["clipboard-read", "clipboard-write"])

@@ -4,7 +4,7 @@ import { get, post, remove, send, uploadPath, zipUrl } from "./api.js";
 import { $, make } from "./dom.js";
 import { acceptDrop, filesOf } from "./drop.js";
 import { attempt, report } from "./notices.js";
-import { mix, state, watch } from "./store.js";
+import { hasOwnLook, mix, state, watch } from "./store.js";
 
 const EVERY = 700; // milliseconds between two questions about the progress
 const SUFFIXES = /\.(jpe?g|png|webp|tiff?|heic|heif|avif)$/i;
@@ -24,7 +24,7 @@ export async function addToBatch(files) {
     return;
   }
   const looks = mix();
-  if (!looks.length) {
+  if (!looks.length && !hasOwnLook()) {
     report(new Error("look: choose one or more looks on the panel, then add the photos"));
     return;
   }

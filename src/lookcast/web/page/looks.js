@@ -3,7 +3,7 @@
 import { exampleUrl, post, previewUrl, remove, send, uploadPath } from "./api.js";
 import { $, fill, make, title } from "./dom.js";
 import { attempt } from "./notices.js";
-import { change, mix, state, watch } from "./store.js";
+import { change, hasOwnLook, mix, state, watch } from "./store.js";
 import { acceptDrop } from "./drop.js";
 
 const find = (key) => state.looks.find((look) => look.key === key);
@@ -150,7 +150,8 @@ export function startLooks() {
     });
   });
   let drawn = "";
-  watch(["looks"], () => {
+  watch(["looks", "checkpoint"], () => {
+    $("own-look").hidden = !hasOwnLook();
     const shape = state.looks.map((look) => `${look.key} ${look.chosen}`).join();
     if (shape !== drawn) drawThumbs();
     drawn = shape;

@@ -46,7 +46,7 @@ function startMasks() {
   });
   // Corrected regions belong to one photo and one look. Others would not fit them.
   let pair = "";
-  watch(["content", "looks"], () => {
+  watch(["content", "looks", "checkpoint"], () => {
     const now = [state.content?.id, ...mix().map((look) => look.id)].join();
     $("edit-masks").disabled = !state.content || mix().length !== 1;
     $("edit-hint").hidden = !$("edit-masks").disabled;

@@ -3,7 +3,7 @@
 import { post } from "./api.js";
 import { $ } from "./dom.js";
 import { clear, report } from "./notices.js";
-import { change, maskChoice, mix, state, watch } from "./store.js";
+import { change, hasOwnLook, maskChoice, mix, state, watch } from "./store.js";
 
 const PAUSE = 150; // milliseconds without a change before the network runs, for sliders
 
@@ -15,7 +15,7 @@ let last = "";
 /** The body of the request, or null while there is no photo or no look. */
 function inputs() {
   const looks = mix();
-  if (!state.content || !looks.length) return null;
+  if (!state.content || (!looks.length && !hasOwnLook())) return null;
   return {
     content: state.content.id,
     styles: looks.map(({ id, weight }) => ({ id, weight })),

@@ -28,8 +28,11 @@ export function change(patch) {
   }
 }
 
+/** Whether the checkpoint has a look of its own, so that it takes no style photo. */
+export const hasOwnLook = () => Boolean(state.settings?.single_looks?.includes(state.checkpoint));
+
 /** The looks that are part of the mix. */
-export const mix = () => state.looks.filter((look) => look.chosen);
+export const mix = () => (hasOwnLook() ? [] : state.looks.filter((look) => look.chosen));
 
 /** The value of `use_masks` in requests. */
 export const maskChoice = () => ({ off: false, auto: "auto", own: true })[state.masks];
