@@ -8,6 +8,7 @@ python scripts/benchmark.py universal  forward pass of the universal generator f
 python scripts/benchmark.py inference  time and memory for photos of 1, 12, 48 and 100 megapixels: kernel, network, JPEG
 python scripts/benchmark.py folder     photos per second for JPEGs of 12 megapixels, against reading and writing alone
 python scripts/benchmark.py start      time of one `lookcast stylize` for a photo of 1 megapixel, and of its parts
+python scripts/benchmark.py web        times of `lookcast web` with a photo of 12 megapixels: start, results, strength, zoom
 python scripts/benchmark.py video      frames per second for a clip of 1080p, against decoding and encoding alone
 python scripts/benchmark.py reading    rate of reading photos from files and from shards: 12 megapixels, or from FOLDER
 
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import av
+import httpx
 import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
@@ -64,6 +66,7 @@ from lookcast.ops.bilateral.reference import apply_affine, slice_apply
 from lookcast.ops.color import luma
 from lookcast.ops.resize import resize_pixels
 from lookcast.paths import shipped
+from lookcast.photos.codecs.jpeg import encode_jpeg
 from lookcast.photos.read import Photo, read_srgb, write_photo
 from lookcast.structures import Features
 from lookcast.training.run import train
@@ -466,6 +469,61 @@ def benchmark_start(repeats: int) -> None:
             print(f"  {name:20s} {min(seconds):5.2f} s, first run {seconds[0]:5.2f} s")
 
 
+def benchmark_web(repeats: int) -> None:
+    """Print times of `lookcast web`, and the seconds of CPU that the server takes. The client is on this machine."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from tests.web.servers import running_server
+
+    seconds: dict[str, list[tuple[float, float]]] = {}
+
+    def timed(name: str, pid: int, call: Callable[[], httpx.Response]) -> httpx.Response:
+        cpu, start = _cpu_of(pid), time.perf_counter()
+        answer = call()
+        seconds.setdefault(name, []).append((time.perf_counter() - start, _cpu_of(pid) - cpu))
+        return answer.raise_for_status()
+
+    photo = b"".join(encode_jpeg(sample_photo(12), 95, "4:4:4"))
+    for _ in tqdm(range(repeats), unit="server", disable=None):
+        start = time.perf_counter()
+        with running_server() as (address, process), httpx.Client(base_url=f"{address}/api/", timeout=300) as client:
+            client.get("../").raise_for_status()
+            style = client.get("settings").raise_for_status().json()["examples"]["styles"][0]
+            opened = time.perf_counter() - start, _cpu_of(process.pid)
+            seconds.setdefault("start until the page is there", []).append(opened)
+            for name in ("first result: upload, style, result, preview", "second result, the same way"):
+                preview = timed(name, process.pid, partial(_web_result, client, photo, style))
+            result = preview.request.url.path.rpartition("/")[0]
+            for strength in np.linspace(0.05, 0.95, 10):
+                query: dict[str, float] = {"side": 1024, "strength": float(strength)}
+                again = partial(client.get, f"{result}/preview", params=query)
+                timed("another strength: preview of 1024 px", process.pid, again)
+            query = {"x": 1000, "y": 700, "w": 1024, "h": 768}
+            crop = partial(client.get, f"{result}/crop", params=query)
+            timed("zoom: 1024 x 768 pixels at full size", process.pid, crop)
+            timed("download at full size, JPEG", process.pid, partial(client.get, f"{result}/download"))
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}; median seconds, and seconds of CPU of the server")
+    for name, times in seconds.items():
+        wall, cpu = np.median(times, 0)
+        print(f"  {name:50s} {wall:7.3f} {cpu:7.2f}")
+
+
+def _web_result(client: httpx.Client, photo: bytes, style: str) -> httpx.Response:
+    """Upload a photo, choose an example style, and return the preview of the result."""
+    uploads = (
+        client.post("photos", params={"name": "a.jpg"}, content=photo),
+        client.post("photos/example", params={"name": style, "kind": "styles"}),
+    )
+    content, chosen = (answer.raise_for_status().json()["id"] for answer in uploads)
+    answer = client.post("results", json={"content": content, "styles": [{"id": chosen}]})
+    return client.get(f"results/{answer.raise_for_status().json()['id']}/preview", params={"side": 1024})
+
+
+def _cpu_of(pid: int) -> float:
+    """Return the seconds of CPU that a process has taken (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def benchmark_reading(photos: int, folder: Path | None) -> None:
     """Time two worker processes that read photos in random order, as in training. All files are in the page cache.
 
@@ -568,6 +626,7 @@ BENCHMARKS: dict[str, tuple[Callable[..., None], int]] = {
     "folder": (benchmark_folder, 200),
     "video": (benchmark_video, 60),
     "start": (benchmark_start, 3),
+    "web": (benchmark_web, 3),
     "reading": (benchmark_reading, 400),
 }
 
