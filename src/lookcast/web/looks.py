@@ -7,7 +7,7 @@ import torch
 
 from lookcast.checkpoints import KIND, UNIVERSAL
 from lookcast.checks import InputError
-from lookcast.generators import GridGenerator, PairGenerator
+from lookcast.generators import GENERATORS, GridGenerator, PairGenerator
 from lookcast.inference.stylizer import Stylizer, load
 from lookcast.paths import check_file, shipped
 from lookcast.segmenters import ClusterSegmenter
@@ -23,6 +23,7 @@ class Looks:
 
     Attributes:
         names: the names; the first one is the default.
+        single_looks: the names of those that have a single look, so that they take no style photo.
 
     Raises:
         InputError: a file is no checkpoint, or two checkpoints have the same name.
@@ -41,6 +42,7 @@ class Looks:
                 )
             self._files[path.stem] = path
         self.names = list(self._files)
+        self.single_looks = [name for name, path in self._files.items() if not _takes_style(path)]
         self._loaded: dict[str, Stylizer] = {}
         self._lock = threading.Lock()
         self._segmenter: ClusterSegmenter | None = None
@@ -82,6 +84,12 @@ class Looks:
             stylizer.stylize(pixels[0].numpy(), pixels[0].numpy())
         else:
             stylizer.stylize_pixels(pixels)
+
+
+def _takes_style(path: Path) -> bool:
+    described = read_header(path, KIND).get("generator")
+    kind = GENERATORS.get(described.get("name")) if isinstance(described, dict) else None
+    return kind is None or kind.takes_style  # `load` refuses a file of an unknown kind
 
 
 def _shipped_looks() -> list[Path]:
