@@ -67,9 +67,7 @@ class TestResult:
         page.set_input_files("#photo-file", save_photo(tmp_path / "cat.jpg"))
         wait_for_result(page)
         expect(page.locator("#own-look")).to_be_visible()
-        expect(page.locator("#command")).to_have_text(
-            "lookcast stylize cat.jpg --checkpoint own.safetensors -o cat.jpg"
-        )
+        expect(page.locator("#command")).to_contain_text("--checkpoint own.safetensors")
         page.locator("#more summary").click()
         page.select_option("#checkpoint", "universal")
         expect(page.locator("#status")).to_have_text("Choose a look")
