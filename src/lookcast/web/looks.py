@@ -24,6 +24,7 @@ class Looks:
 
     Attributes:
         names: the names; the first one is the default.
+        single_looks: the names of those that have a single look, so that they take no style photo.
 
     Raises:
         InputError: a file is no checkpoint, or its generator predicts pixels instead of a grid; two checkpoints have
@@ -34,8 +35,6 @@ class Looks:
         self._device = pick_device(device)
         self._files: dict[str, Path] = {}
         own = [check_file(path, "checkpoint", CheckpointError) for path in paths]
-        for path in own:
-            _check_generator(path)
         for path in [*own, *_shipped_looks()]:
             if path.stem in self._files:
                 raise InputError(
@@ -43,6 +42,7 @@ class Looks:
                 )
             self._files[path.stem] = path
         self.names = list(self._files)
+        self.single_looks = [name for name, path in self._files.items() if not _takes_style(path)]
         self._loaded: dict[str, Stylizer] = {}
         self._lock = threading.Lock()
         self._segmenter: ClusterSegmenter | None = None
@@ -83,17 +83,20 @@ class Looks:
             stylizer.stylize_pixels(pixels)
 
 
-def _check_generator(path: Path) -> None:
-    """Check that a checkpoint's generator predicts grids, by its header only. A grid can be sliced at any strength.
+def _takes_style(path: Path) -> bool:
+    """Return whether the generator of a checkpoint takes a style photo. Only the header of the file is read.
 
     Raises:
-        InputError: the file is no checkpoint, or holds another generator.
+        InputError: the file is no checkpoint, or its generator predicts pixels. Only a grid can be sliced again.
     """
     described = read_header(path, KIND).get("generator")
     name = described.get("name") if isinstance(described, dict) else None
     kind = GENERATORS.get(name) if isinstance(name, str) else None
-    if kind is not None and not issubclass(kind, GridGenerator | PairGenerator):
+    if kind is None:
+        return True  # `load` refuses the file
+    if not issubclass(kind, GridGenerator | PairGenerator):
         raise InputError(f"{path}: a generator {name!r} predicts pixels; the page needs one that predicts a grid")
+    return kind.takes_style
 
 
 def _shipped_looks() -> list[Path]:

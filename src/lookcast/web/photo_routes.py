@@ -41,6 +41,7 @@ async def settings(service: ServiceArgument, visit: VisitOrNew) -> dict[str, obj
             "batch_photos": limits.batch_photos,
         },
         "checkpoints": service.looks.names,
+        "single_looks": service.looks.single_looks,
         "mask_colors": [{"name": name, "rgb": rgb} for name, rgb in PALETTE],
         "refine_max": limits.refine,
         "examples": {"contents": sorted(examples.contents()), "styles": sorted(examples.styles())},
