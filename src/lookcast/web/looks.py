@@ -88,7 +88,7 @@ class Looks:
 
 def _takes_style(path: Path) -> bool:
     described = read_header(path, KIND).get("generator")
-    kind = GENERATORS.get(described.get("name")) if isinstance(described, dict) else None
+    kind = GENERATORS.get(str(described.get("name"))) if isinstance(described, dict) else None
     return kind is None or kind.takes_style  # `load` refuses a file of an unknown kind
 
 
