@@ -143,7 +143,7 @@ async def download(
     result = _result_of(visit, key)
     path = scratch_file(request, visit, SUFFIXES[format])
     await service.workers.run(request, results.write_full, service.reader, result, path, strength)
-    name = f"{results.stem_of(result.content, result.look.styles)}{SUFFIXES[format]}"
+    name = f"{results.stem_of(result)}{SUFFIXES[format]}"
     return FileResponse(path, media_type=f"image/{format}", filename=name)
 
 
@@ -159,7 +159,7 @@ async def lut(
     """Return the look as a colour table for other programs."""
     result = _result_of(visit, key)
     suffix = ".cube" if format == "cube" else ".png"
-    path, stem = scratch_file(request, visit, suffix), results.stem_of(result.content, result.look.styles)
+    path, stem = scratch_file(request, visit, suffix), results.stem_of(result)
     await service.workers.run_long(request, results.write_lut, service.reader, result, path, stem, strength)
     media = "text/plain" if format == "cube" else "image/png"
     return FileResponse(path, media_type=media, filename=f"{stem}{suffix}")
