@@ -67,7 +67,9 @@ def main() -> None:
         for thread in threads:
             thread.join()
         bar.close()
-        left = _files(Path(folder))
+        end = time.monotonic() + 10  # the last visits are deleted just after their last answers
+        while (left := _files(Path(folder))) and time.monotonic() < end:
+            time.sleep(0.1)
     seconds = rows[-1][0]
     quarters = [[mb for at, mb in rows if first <= 4 * at / seconds <= first + 1] for first in (1, 3)]
     growth = float(np.mean(quarters[1]) - np.mean(quarters[0]))

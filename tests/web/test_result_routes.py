@@ -10,6 +10,7 @@ from lookcast.cli import main
 from lookcast.inference.stylizer import load
 from lookcast.photos.read import read_photo
 from lookcast.web.pixels import Preview, encode_preview
+from tests.looks import save_look
 from tests.photo_files import ADOBE_RGB, exif, png16
 from tests.web.conftest import Browser, encoded, opened
 
@@ -290,3 +291,19 @@ class TestAddResult:
         content, style = browser.upload(encoded()), browser.upload(STYLE)
         ids = [browser.stylize(content, style)["id"] for _ in range(3)]
         assert [browser.get(f"/api/results/{key}/preview").status_code for key in ids] == [404, 200, 200]
+
+
+class TestSingleLook:
+    def test_needs_no_style(self, serve, tmp_path):
+        path = save_look(tmp_path / "own.safetensors")
+        browser = Browser(serve(checkpoints=[path]))
+        content = browser.upload(encoded())
+        result = browser.stylize(content)
+        assert result["command"] == "lookcast stylize photo.jpg --checkpoint own.safetensors -o photo_own.jpg"
+        found = opened(browser.get(f"/api/results/{result['id']}/download", params={"format": "png"}))
+        photo = Image.open(io.BytesIO(encoded()))
+        assert np.array_equal(found, np.asarray(load(path, "cpu").stylize(photo)))
+        style = browser.upload(STYLE)
+        answer = browser.post("/api/results", json={"content": content, "styles": [{"id": style}]})
+        assert answer.status_code == 400
+        assert "style" in answer.json()["error"]

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lookcast.cli import main
+from tests.looks import save_look
 from tests.web.conftest import encoded, opened
 from tests.web.servers import memory_of, running_server
 
@@ -96,6 +97,7 @@ class TestCommand:
         ("options", "line"),
         [
             (["--checkpoint", "none.safetensors"], "none.safetensors: no such checkpoint"),
+            (["--checkpoint", __file__], f"{__file__}: "),
             (["--auth", "anna"], "auth: expected USER:PASSWORD"),
             (["--host", "256.1.1.1"], "--host 256.1.1.1 --port 8750: can't be used"),
             (["--device", "tpu"], "device: 'tpu' is none of auto, cpu, cuda, mps"),
@@ -105,6 +107,17 @@ class TestCommand:
     def test_rejects(self, capsys, options, line):
         assert main(["web", *options]) == 2
         assert capsys.readouterr().err.startswith(f"lookcast: error: {line}")
+
+    def test_rejects_a_checkpoint_without_grid(self, capsys, tmp_path):
+        path = save_look(tmp_path / "look.safetensors", "transform")
+        assert main(["web", "--checkpoint", str(path)]) == 2
+        line = f"{path}: a generator 'transform' predicts pixels; the page needs one that predicts a grid"
+        assert capsys.readouterr().err == f"lookcast: error: {line}\n"
+
+    def test_rejects_two_checkpoints_of_one_name(self, capsys, tmp_path):
+        path = save_look(tmp_path / "universal.safetensors")
+        assert main(["web", "--checkpoint", str(path)]) == 2
+        assert "--checkpoint: two checkpoints are named universal: " in capsys.readouterr().err
 
     def test_port_in_use(self, capsys):
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -78,7 +78,8 @@ class TestEnd:
         one, other = two
         photo, kept = one.upload(encoded()), other.upload(encoded())
         service = one.client.app._app.state.service
-        assert one.delete("/api/visit").status_code == 204
+        answer = one.delete("/api/visit")
+        assert (answer.status_code, answer.headers["clear-site-data"]) == (204, '"cache", "cookies"')
         deadline = time.monotonic() + 10
         while len(files(tmp_path)) > 1 and time.monotonic() < deadline:
             time.sleep(0.02)

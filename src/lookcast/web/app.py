@@ -62,7 +62,10 @@ def create_app(options: WebOptions | None = None) -> ASGIApp:
 
 
 async def _warm_up(service: Service) -> None:
-    await service.workers.run(None, service.looks.warm_up)
+    try:
+        await service.workers.run(None, service.looks.warm_up)
+    except Exception:  # each request for a result gets the same error as its answer
+        logger.exception("the checkpoint %s can't be used", service.looks.names[0])
 
 
 async def _end_idle_visits(service: Service) -> None:

@@ -36,7 +36,7 @@ def command_line(looks: Looks, result: Result, strength: float = 1.0, suffix: st
         words += ["--strength", f"{strength:g}"]
     if (checkpoint := _checkpoint(looks, result)) is not None:
         words += ["--checkpoint", checkpoint]
-    words += ["-o", f"{_plain(stem_of(result.content, look.styles))}{suffix}"]
+    words += ["-o", f"{_plain(stem_of(result))}{suffix}"]
     return shlex.join(words)
 
 
@@ -50,7 +50,7 @@ def python_lines(looks: Looks, result: Result, strength: float = 1.0, suffix: st
     weights = [weight for _, weight in look.styles]
     mixed = len(set(weights)) > 1
     masks = [mask_name(style) for style, _ in look.styles] if look.use_masks is True else []
-    target = f"{_plain(stem_of(result.content, look.styles))}{suffix}"
+    target = f"{_plain(stem_of(result))}{suffix}"
     checkpoint = _checkpoint(looks, result)
     options = [f"strength={strength:g}"] if strength != 1 else []
     options += [f"refine={look.refine}"] if look.refine else []

@@ -7,7 +7,8 @@ import torch
 
 from lookcast.checkpoints import KIND, UNIVERSAL
 from lookcast.checks import InputError
-from lookcast.generators import GridGenerator, PairGenerator
+from lookcast.generators import GENERATORS, GridGenerator, PairGenerator
+from lookcast.inference.devices import pick_device
 from lookcast.inference.stylizer import Stylizer, load
 from lookcast.paths import check_file, shipped
 from lookcast.segmenters import ClusterSegmenter
@@ -23,17 +24,17 @@ class Looks:
 
     Attributes:
         names: the names; the first one is the default.
+        single_looks: the names of those that have a single look, so that they take no style photo.
 
     Raises:
-        InputError: a file is no checkpoint, or two checkpoints have the same name.
+        InputError: a file is no checkpoint, or its generator predicts pixels instead of a grid; two checkpoints have
+            the same name; or this machine does not have the device.
     """
 
     def __init__(self, paths: tuple[str, ...], device: str) -> None:
-        self._device = device
+        self._device = pick_device(device)
         self._files: dict[str, Path] = {}
         own = [check_file(path, "checkpoint", CheckpointError) for path in paths]
-        for path in own:
-            read_header(path, KIND)
         for path in [*own, *_shipped_looks()]:
             if path.stem in self._files:
                 raise InputError(
@@ -41,6 +42,7 @@ class Looks:
                 )
             self._files[path.stem] = path
         self.names = list(self._files)
+        self.single_looks = [name for name, path in self._files.items() if not _takes_style(path)]
         self._loaded: dict[str, Stylizer] = {}
         self._lock = threading.Lock()
         self._segmenter: ClusterSegmenter | None = None
@@ -54,17 +56,14 @@ class Looks:
         """Return the stylizer of a checkpoint; None stands for the default.
 
         Raises:
-            InputError: the name is unknown, or the checkpoint predicts pixels instead of a grid.
+            InputError: the name is unknown, or the file can't be loaded.
         """
         name = self.names[0] if name is None else name
         if name not in self._files:
             raise InputError(f"checkpoint: expected one of {', '.join(self.names)}, got {name[:80]!r}")
         with self._lock:
             if name not in self._loaded:
-                stylizer = load(self._files[name], self._device)
-                if not isinstance(stylizer.generator, GridGenerator | PairGenerator):
-                    raise InputError(f"checkpoint: {name} predicts pixels; the page needs one that predicts a grid")
-                self._loaded[name] = stylizer
+                self._loaded[name] = load(self._files[name], self._device)
             return self._loaded[name]
 
     def open_segmenter(self) -> ClusterSegmenter:
@@ -82,6 +81,22 @@ class Looks:
             stylizer.stylize(pixels[0].numpy(), pixels[0].numpy())
         else:
             stylizer.stylize_pixels(pixels)
+
+
+def _takes_style(path: Path) -> bool:
+    """Return whether the generator of a checkpoint takes a style photo. Only the header of the file is read.
+
+    Raises:
+        InputError: the file is no checkpoint, or its generator predicts pixels. Only a grid can be sliced again.
+    """
+    described = read_header(path, KIND).get("generator")
+    name = described.get("name") if isinstance(described, dict) else None
+    kind = GENERATORS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        return True  # `load` refuses the file
+    if not issubclass(kind, GridGenerator | PairGenerator):
+        raise InputError(f"{path}: a generator {name!r} predicts pixels; the page needs one that predicts a grid")
+    return kind.takes_style
 
 
 def _shipped_looks() -> list[Path]:

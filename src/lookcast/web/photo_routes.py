@@ -41,6 +41,7 @@ async def settings(service: ServiceArgument, visit: VisitOrNew) -> dict[str, obj
             "batch_photos": limits.batch_photos,
         },
         "checkpoints": service.looks.names,
+        "single_looks": service.looks.single_looks,
         "mask_colors": [{"name": name, "rgb": rgb} for name, rgb in PALETTE],
         "refine_max": limits.refine,
         "examples": {"contents": sorted(examples.contents()), "styles": sorted(examples.styles())},
@@ -48,8 +49,9 @@ async def settings(service: ServiceArgument, visit: VisitOrNew) -> dict[str, obj
 
 
 @router.delete("/visit", status_code=204)
-async def end_visit(service: ServiceArgument, visit: OwnVisit) -> None:
-    """End the visit, and delete its photos."""
+async def end_visit(service: ServiceArgument, visit: OwnVisit, response: Response) -> None:
+    """End the visit, and delete its photos, also those in the browser's cache."""
+    response.headers["Clear-Site-Data"] = '"cache", "cookies"'
     service.in_background(service.visits.end(visit))  # it waits for this request
 
 

@@ -1,5 +1,6 @@
 """Addresses of results, their pictures and their files."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -141,9 +142,12 @@ async def download(
 ) -> Response:
     """Return the stylized photo as a file, at full size and with its metadata."""
     result = _result_of(visit, key)
-    path = scratch_file(request, visit, SUFFIXES[format])
-    await service.workers.run(request, results.write_full, service.reader, result, path, strength)
-    name = f"{results.stem_of(result.content, result.look.styles)}{SUFFIXES[format]}"
+
+    def write(path: Path) -> None:
+        results.write_full(service.reader, result, path, strength)
+
+    path = await scratch_file(request, service, visit, SUFFIXES[format], write)
+    name = f"{results.stem_of(result)}{SUFFIXES[format]}"
     return FileResponse(path, media_type=f"image/{format}", filename=name)
 
 
@@ -158,9 +162,12 @@ async def lut(
 ) -> Response:
     """Return the look as a colour table for other programs."""
     result = _result_of(visit, key)
-    suffix = ".cube" if format == "cube" else ".png"
-    path, stem = scratch_file(request, visit, suffix), results.stem_of(result.content, result.look.styles)
-    await service.workers.run_long(request, results.write_lut, service.reader, result, path, stem, strength)
+    suffix, stem = ".cube" if format == "cube" else ".png", results.stem_of(result)
+
+    def write(path: Path) -> None:
+        results.write_lut(service.reader, result, path, stem, strength)
+
+    path = await scratch_file(request, service, visit, suffix, write, long=True)
     media = "text/plain" if format == "cube" else "image/png"
     return FileResponse(path, media_type=media, filename=f"{stem}{suffix}")
 

@@ -1,7 +1,6 @@
 """Results: a photo with the grid that the network predicted. Pictures of any strength are sliced from the grid."""
 
 import time
-from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -24,6 +23,8 @@ from lookcast.web.photos import PhotoReader, StoredPhoto
 from lookcast.web.pixels import Preview
 from lookcast.web.visits import new_id
 
+_NAMED_STYLES = 3
+"""Number of styles whose names are part of a file name."""
 MaskChoice = bool | Literal["auto"]
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp"}
 """The suffix of a downloaded file for each name of a format."""
@@ -155,6 +156,7 @@ def _slice(result: Result, pixels: Any, strength: float) -> Any:
     return result.stylizer.apply_grid(result.grid, torch.from_numpy(pixels)[None], strength)[0].numpy()
 
 
-def stem_of(content: StoredPhoto, styles: Sequence[tuple[StoredPhoto, float]]) -> str:
-    """Return the stem of a result's file name: the stems of the photo and of the styles."""
-    return "_".join(Path(photo.name).stem for photo in (content, *(style for style, _ in styles[:3])))
+def stem_of(result: Result) -> str:
+    """Return the stem of a result's file name: the stem of the photo, then those of the styles or the checkpoint."""
+    looks = [Path(style.name).stem for style, _ in result.look.styles[:_NAMED_STYLES]] or [result.look.checkpoint]
+    return "_".join([Path(result.content.name).stem, *looks])

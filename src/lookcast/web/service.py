@@ -1,7 +1,7 @@
 """The parts of a running server, and the visit of a request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ from lookcast.web.looks import Looks
 from lookcast.web.options import WebOptions
 from lookcast.web.photos import PhotoReader, StoredPhoto
 from lookcast.web.refusals import Refusal, not_found
+from lookcast.web.uploads import forget_file
 from lookcast.web.visits import COOKIE, Visit, Visits
 from lookcast.web.workers import Workers
 
@@ -65,14 +66,31 @@ async def _own_visit(request: Request, service: ServiceArgument) -> AsyncIterato
         yield visit
     finally:
         for path in getattr(request.state, "scratch", ()):
-            path.unlink(missing_ok=True)
+            if path.exists():  # it was written
+                forget_file(visit, path)
         visit.users -= 1
 
 
-def scratch_file(request: Request, visit: Visit, suffix: str) -> Path:
-    """Return a path for a file that is deleted after the answer is sent, or after the client has left."""
+async def scratch_file(
+    request: Request, service: Service, visit: Visit, suffix: str, write: Callable[[Path], None], long: bool = False
+) -> Path:
+    """Write a file that is deleted after the answer is sent, or after the client has left.
+
+    Until then, its bytes count towards the visit.
+
+    Args:
+        request: the request.
+        service: the service.
+        visit: the visit of the request.
+        suffix: suffix of the file's name.
+        write: function that writes the file. It runs in a thread.
+        long: whether it takes seconds; see `Workers.run_long`.
+    """
+    service.visits.check_room(visit, 0)
     path = visit.new_file(suffix)
     request.state.scratch = [*getattr(request.state, "scratch", ()), path]
+    await (service.workers.run_long if long else service.workers.run)(request, write, path)
+    visit.stored += path.stat().st_size
     return path
 
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from lookcast.checks import ShapeError
+from lookcast.checks import InputError, ShapeError
 from lookcast.ops.bilateral import reference as bilateral
-from lookcast.ops.bilateral.dispatch import apply_grid, slice_apply_by_depth
+from lookcast.ops.bilateral.dispatch import apply_grid, apply_grid_to_pixels, apply_grid_to_rows, slice_apply_by_depth
 from lookcast.ops.color import luma
 from tests.samples import rand, randn
 
@@ -49,3 +49,22 @@ class TestApplyGrid:
     def test_rejects_what_does_not_fit(self):
         with pytest.raises(ShapeError, match=r"^image: expected shape"):
             apply_grid(randn(1, 12, 4, 3, 3), rand(1, 4, 8, 9))
+
+
+class TestApplyGridToRows:
+    @pytest.mark.parametrize("cells", [(8, 16, 16), (20, 3, 4)])  # 20 depths: the kernel for single pixels
+    @pytest.mark.parametrize("rows", [(0, 70), (0, 1), (69, 70), (5, 66)])
+    @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32], ids=str)
+    def test_equals_the_rows_of_the_whole(self, cells, rows, dtype):
+        grid, photo = randn(12, *cells, dtype=torch.float32), rand(70, 41, 3, dtype=torch.float32)
+        if not dtype.is_floating_point:
+            photo = (photo * torch.iinfo(dtype).max).round().to(dtype)
+        whole = apply_grid_to_pixels(grid, photo)
+        assert torch.equal(apply_grid_to_rows(grid, photo, *rows), whole[slice(*rows)])
+        turned = photo.flip(1).transpose(0, 1).contiguous().transpose(0, 1)  # another memory layout
+        assert torch.equal(apply_grid_to_rows(grid, turned, *rows), apply_grid_to_pixels(grid, turned)[slice(*rows)])
+
+    @pytest.mark.parametrize("rows", [(-1, 3), (3, 3), (4, 3), (0, 71)])
+    def test_rejects_rows_outside(self, rows):
+        with pytest.raises(InputError, match=r"^top, bottom: expected rows in 0 to 70, got"):
+            apply_grid_to_rows(randn(12, 4, 3, 3, dtype=torch.float32), torch.zeros(70, 4, 3), *rows)

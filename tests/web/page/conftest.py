@@ -17,6 +17,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from lookcast.web.app import create_app
 from lookcast.web.options import Limits, WebOptions
+from tests.looks import save_look
 from tests.photo_files import exif
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -48,9 +49,11 @@ def address():
 
 
 @pytest.fixture(scope="session")
-def strict_address():
-    """A server that takes only small photos."""
-    yield from serve(WebOptions(device="cpu", limits=Limits(upload_bytes=200_000, max_pixels=100_000)))
+def strict_address(tmp_path_factory):
+    """A server that takes only small photos, and whose first checkpoint has a single look."""
+    own = save_look(tmp_path_factory.mktemp("looks") / "own.safetensors")
+    limits = Limits(upload_bytes=200_000, max_pixels=100_000)
+    yield from serve(WebOptions(device="cpu", checkpoints=(str(own),), limits=limits))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 import lookcast
 from lookcast.inference.jobs import Job
 from lookcast.inference.photo_files import read_styles, stylize_file
-from tests.photo_files import png16
+from tests.photo_files import png16, save_photo
 from tests.web.page.steps import drag, drop, pixels_of, set_slider, start, wait_for_result
 
 pytestmark = pytest.mark.browser
@@ -61,6 +61,17 @@ class TestResult:
         expect(page.locator("#status")).to_have_text("Choose a look")
         expect(page.locator("#after img")).to_have_count(0)
         expect(page.locator("#download")).to_be_disabled()
+
+    def test_a_checkpoint_with_a_single_look_needs_no_style(self, visit, strict_address, tmp_path):
+        page = visit(at=strict_address)
+        page.set_input_files("#photo-file", save_photo(tmp_path / "cat.jpg"))
+        wait_for_result(page)
+        expect(page.locator("#own-look")).to_be_visible()
+        expect(page.locator("#command")).to_contain_text("--checkpoint own.safetensors")
+        page.locator("#more summary").click()
+        page.select_option("#checkpoint", "universal")
+        expect(page.locator("#status")).to_have_text("Choose a look")
+        expect(page.locator("#own-look")).to_be_hidden()
 
     def test_refine_and_checkpoint_are_part_of_the_request(self, visit, photos):
         page = visit()

@@ -110,7 +110,7 @@ function card(batch, number) {
   const bar = make("progress", { max: Math.max(1, batch.total), value: batch.done });
   bar.setAttribute("aria-label", label);
   const failures = batch.failed.map(({ name, error }) =>
-    make("li", {}, make("strong", { textContent: name }), ` ${error}`),
+    make("li", { textContent: error.includes(name) ? error : `${name}: ${error}` }),
   );
   return make(
     "li",
