@@ -118,7 +118,8 @@ class TestNames:
     def test_named_files_exist(self, page):
         package = Path(lookcast.__file__).parent
         for span in spans(prose(PAGES[page])):
-            if re.fullmatch(r"(\w+/)+\w+\.(py|yaml|sh|sbatch|md|json|safetensors)", span):
+            made = span.startswith("reports/")  # scripts/dependencies.sh writes these files
+            if not made and re.fullmatch(r"(\w+/)+\w+\.(py|yaml|sh|sbatch|md|json|safetensors)", span):
                 assert any((folder / span).is_file() for folder in (ROOT, package)), span
 
     @pytest.mark.parametrize("page", [page for page in PAGES if "data." in PAGES[page]])
