@@ -17,8 +17,8 @@ class TestGlobalTransfer:
         style = (rng.normal(90, 9, (80, 50, 3)) @ [[1, 0, 0.2], [0.3, 1, 0], [0, 0.2, 0.7]]).astype(np.uint8)
         output = SCRIPT["global_transfer"](content, style)
         (mean, covariance), (mean_s, covariance_s) = (SCRIPT["moments"](photo) for photo in (output, style))
-        # The output is the exact colour x plus a rounding error e of at most h = half a level. So the means differ by at
-        # most h. The covariances differ by cov(x, e) + cov(e, x) + cov(e, e), at most 2 sd(x) h + h^2, and by FLOOR.
+        # The output is the exact colour x plus a rounding error e of at most h = half a level. So the means differ
+        # by at most h. The covariances differ by cov(x, e) + cov(e, x) + cov(e, e), at most 2 sd(x) h + h^2, and FLOOR.
         half, spread = 0.5 / 255, covariance_s.diagonal().max() ** 0.5
         np.testing.assert_allclose(mean, mean_s, atol=half)
         np.testing.assert_allclose(covariance, covariance_s, atol=2 * spread * half + half**2 + SCRIPT["FLOOR"])
