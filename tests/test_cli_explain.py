@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from PIL import Image
 
 import lookcast
 from lookcast import cli
@@ -93,6 +94,20 @@ class TestExplain:
         output = apply_grid_to_pixels(grid, torch.from_numpy(content)).numpy()
         stylizer = lookcast.load(files / "u.safetensors")
         assert np.array_equal(output, stylizer.stylize(content, read_photo(files / "cup.png").pixels))
+
+    @pytest.mark.parametrize(
+        ("size", "mode"), [((1, 1), "RGB"), ((4000, 3), "L"), ((3, 4000), "RGBA"), ((17, 16), "1")]
+    )
+    def test_odd_photos(self, files, run, size, mode):
+        Image.new(mode, size, 1).save(files / "odd.png")
+        save_universal(files / "u.safetensors")
+        for content, style in (("odd.png", "cup.png"), ("cup.png", "odd.png")):
+            arguments = (content, "--style", style, "--checkpoint", "u.safetensors", "-o", "a.html")
+            assert run(*arguments) == (0, "a.html\n", "")
+            data = json.loads(re.search(r"const data = (.*);", (files / "a.html").read_text(encoding="utf-8"))[1])
+            shares = np.frombuffer(base64.b64decode(data["shares"]), "<f4").reshape(8, -1)
+            assert np.abs(shares.sum(0) - 1).max() < 1e-5  # means of at most 600 float32 values
+            assert np.isfinite(np.frombuffer(base64.b64decode(data["grid"]), "<f4")).all()
 
     @pytest.mark.parametrize(
         ("arguments", "reason"),

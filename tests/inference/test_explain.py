@@ -12,7 +12,10 @@ from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.bilateral.dispatch import apply_grid, apply_grid_to_pixels
 from lookcast.ops.bilateral.reference import identity_grid, slice_grid
 from lookcast.ops.color import luma
+from lookcast.ops.masks import PALETTE
 from lookcast.ops.resize import resize_image
+from lookcast.photos.photo import Photo
+from lookcast.photos.read import write_photo
 from lookcast.structures import StyleInput
 from tests.looks import MeanColor, Negative, baked_look, look, universal_look
 from tests.samples import photo, rand
@@ -80,6 +83,16 @@ class TestExplain:
         stylizer.set_style(STYLE)
         assert torch.equal(explain(stylizer, CONTENT).grid, plain.grid)
 
+    def test_files(self, universal, tmp_path):
+        for name, image, mask in (("content", CONTENT, MASKS[0]), ("style", STYLE, MASKS[1])):
+            write_photo(tmp_path / f"{name}.png", Photo(image))
+            colors = np.array([rgb for _, rgb in PALETTE], np.uint8)[mask.numpy()]
+            write_photo(tmp_path / f"{name}_mask.png", Photo(colors))
+        files = [tmp_path / f"{name}.png" for name in ("content", "style", "content_mask", "style_mask")]
+        expected = explain(universal, CONTENT, STYLE, *MASKS)
+        assert torch.equal(explain(universal, *files).grid, expected.grid)
+        assert torch.equal(explain(universal, *map(str, files)).preview, expected.preview)
+
     def test_a_fixed_style_shows_the_colors_that_it_stores(self):
         style = torch.from_numpy(STYLE).permute(2, 0, 1)[None].float() / 255
         stylizer = Stylizer(baked_look(style), {}, "cpu")
@@ -122,7 +135,8 @@ class TestExplain:
             (universal_look(), {"style": STYLE, "content_mask": MASKS[0]}, "style_mask: missing, but content_mask"),
             (universal_look(), {"style": StyleInput(STYLE, MASKS[1])}, "content_mask: missing, but style_mask"),
             (universal_look(), {"style": STYLE[0, 0]}, "style: "),
-            (universal_look(), {"style": STYLE, "content": "a.jpg"}, "content: expected a PIL image"),
+            (universal_look(), {"style": STYLE, "content": "no.jpg"}, "no.jpg: no such photo"),
+            (universal_look(), {"style": STYLE, "content": 5}, "content: expected "),
             (universal_look(), {"style": STYLE, "content": torch.zeros(2, 3, 8, 8)}, "content: expected one photo to"),
         ],
     )

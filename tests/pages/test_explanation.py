@@ -185,6 +185,11 @@ class TestWriteExplanation:
         assert (tmp_path / "new" / "a.html").read_text(encoding="utf-8") == page
         assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.html"]
 
+    def test_names_that_are_not_utf_8(self, found, tmp_path):
+        name = b"caf\xe9\n.jpg".decode(errors="surrogateescape")
+        write_explanation(tmp_path / "a.html", found, {"photo": name})
+        assert r"How caf\udce9\n.jpg got its look" in (tmp_path / "a.html").read_text(encoding="utf-8")
+
     @pytest.mark.parametrize("name", ["a.jpg", "a", "html"])
     def test_rejects_other_names(self, found, tmp_path, name):
         with pytest.raises(InputError, match=r"explain writes a page; its name ends with \.html"):

@@ -48,7 +48,7 @@ def explain(argv: list[str]) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `lookcast explain`."""
+    """Return the parser of the command."""
     parser = argparse.ArgumentParser(
         prog="lookcast explain",
         description="Write a page that shows how a photo got its look: what the network saw, which part of the style "

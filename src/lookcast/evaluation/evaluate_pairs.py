@@ -18,7 +18,6 @@ from lookcast.evaluation.pair_folder import (
     OUTPUT,
     PairFiles,
     photos_by_name,
-    printable,
     read_pair,
     shrink,
     to_compare,
@@ -26,6 +25,7 @@ from lookcast.evaluation.pair_folder import (
 from lookcast.evaluation.pictures import write_pictures
 from lookcast.evaluation.scoring import Figures, Scorer
 from lookcast.inference.stylizer import Stylizer
+from lookcast.pages.html import printable
 from lookcast.photos.masks import read_mask
 from lookcast.photos.read import PhotoError, read_srgb
 from lookcast.segmenters import Segmenter

@@ -1,6 +1,5 @@
 """Find pairs of content and style in a folder, and read a pair at the size at which images are compared."""
 
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from PIL import Image
 from lookcast.checks import InputError
 from lookcast.ops.masks import check_aspect, labels_to_mask
 from lookcast.ops.resize import resize_image
+from lookcast.pages.html import printable
 from lookcast.photos.masks import read_mask
 from lookcast.photos.read import PHOTO_SUFFIXES, PhotoError, read_srgb, to_tensor
 
@@ -151,16 +151,6 @@ def photos_by_name(folder: Path) -> dict[str, Path]:
                 raise InputError(f"{folder}: {photos[name].name} and {file.name} are both called {name!r}")
             photos[name] = file
     return photos
-
-
-def printable(text: str) -> str:
-    r"""Escape control characters, line breaks, and bytes that are not UTF-8.
-
-    Example:
-        >>> print(printable("cat\n"), printable(b"\xff".decode(errors="surrogateescape")), printable("ä"))
-        cat\n \udcff ä
-    """
-    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
 
 
 def read_pair(files: PairFiles) -> PairImages:

@@ -16,9 +16,10 @@ from lookcast.atomic import atomic_write
 from lookcast.checks import InputError
 from lookcast.evaluation.evaluate_pairs import PairResult, Skipped
 from lookcast.evaluation.page import render_page
-from lookcast.evaluation.pair_folder import CONTENT, OUTPUT, printable
+from lookcast.evaluation.pair_folder import CONTENT, OUTPUT
 from lookcast.evaluation.pictures import FOLDER
 from lookcast.evaluation.scoring import MEASURES, mean_figures, show
+from lookcast.pages.html import printable
 
 JSON, CSV, PAGE = "report.json", "report.csv", "report.html"
 

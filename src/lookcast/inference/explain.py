@@ -11,7 +11,7 @@ from lookcast.generators import FittedGenerator, FixedStyleGenerator, GridGenera
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import PhotoStatistics, depth_shares
 from lookcast.inference.devices import usual_torch
-from lookcast.inference.masks import Masks, place_masks
+from lookcast.inference.masks import AnyMasks, place_masks, read_masks
 from lookcast.inference.styles import Style
 from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.bilateral.dispatch import apply_grid
@@ -87,8 +87,8 @@ def explain(
     stylizer: Stylizer,
     content: AnyImage,
     style: Style | None = None,
-    content_mask: Masks | None = None,
-    style_mask: Masks | None = None,
+    content_mask: AnyMasks | None = None,
+    style_mask: AnyMasks | None = None,
 ) -> Explanation:
     """Explain how a checkpoint gives a photo its look.
 
@@ -123,7 +123,8 @@ def explain(
         thumbnail = resize_pixels(pixels[0], (generator.thumbnail, generator.thumbnail)).to(stylizer.device)
         mask = None
         if isinstance(generator, PairGenerator):
-            (mask,) = place_masks(content_mask, styles, pixels, stylizer.device, generator.mask_side)
+            masks = read_masks("content_mask", content_mask)
+            (mask,) = place_masks(masks, styles, pixels, stylizer.device, generator.mask_side)
         preview = _preview(pixels[0])
         style_preview = None if not styles or styles[0].source is None else _preview(styles[0].source.photo[0])
         if isinstance(generator, UniversalGenerator):

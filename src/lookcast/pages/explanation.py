@@ -20,7 +20,7 @@ from lookcast.pages.drawings import (
     region_colors,
     sample_colors,
 )
-from lookcast.pages.html import float_text, jpeg_url, level_text, open_templates, png_url
+from lookcast.pages.html import float_text, jpeg_url, level_text, open_templates, png_url, printable
 
 SUFFIXES = (".html", ".htm")
 MAX_CELLS = 32 * 32 * 16
@@ -90,7 +90,7 @@ def render_explanation(explanation: Explanation, facts: Mapping[str, str]) -> st
         raise InputError(f"checkpoint: expected a grid of at most {MAX_CELLS} cells for a page, got {cells}")
     depth, rows, columns = explanation.grid.shape[2:]
     return _TEMPLATES.get_template("explanation.html").render(
-        facts=facts,
+        facts={name: printable(text) for name, text in facts.items()},
         explanation=explanation,
         depth=depth,
         rows=rows,

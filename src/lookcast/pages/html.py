@@ -2,6 +2,7 @@
 
 import base64
 import io
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ def open_templates(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def printable(text: str) -> str:
+    r"""Escape control characters, line breaks, and bytes that are not UTF-8.
+
+    Example:
+        >>> print(printable("cat\n"), printable(b"\xff".decode(errors="surrogateescape")), printable("ä"))
+        cat\n \udcff ä
+    """
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
 
 
 def jpeg_url(image: torch.Tensor) -> str:
