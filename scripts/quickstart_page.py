@@ -90,7 +90,7 @@ def _values(folder: Path, look: Path, header: dict[str, Any]) -> dict[str, Any]:
             ("without masks", _uri(demo / "without_masks.jpg")),
             ("with automatic masks", _uri(demo / "with_masks.jpg")),
         ],
-        "specialised": _slider("lake, not trained on", contents["lake"], folder / "lake.jpg"),
+        "specialised": _slider("lake", contents["lake"], folder / "lake.jpg"),
         "style": _uri(style),
         "figures": [
             ("style distance, share of the untouched photos", "100 %", f"{100 * distance / untouched:.0f} %"),

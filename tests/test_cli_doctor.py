@@ -1,5 +1,8 @@
 import importlib.metadata
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -84,3 +87,21 @@ class TestVersions:
         assert doctor_checks.check_extras() == (
             "installed: tests; not installed: future (pip install 'lookcast[NAME]')"
         )
+
+
+class TestBrokenInstallation:
+    def test_a_library_that_cannot_be_imported_is_named(self, tmp_path):
+        (tmp_path / "torch.py").write_text("raise ImportError('operator torchvision::nms does not exist')")
+        paths = [str(tmp_path), *sys.path]
+        result = subprocess.run(
+            [sys.executable, "-m", "lookcast.cli", "doctor"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            capture_output=True,
+            text=True,
+        )
+        assert (result.returncode, result.stderr) == (1, "")
+        lines = result.stdout.splitlines()
+        assert "broken  kernel      ImportError: operator torchvision::nms does not exist" in lines
+        assert "broken  devices     ImportError: operator torchvision::nms does not exist" in lines
+        assert [line.split()[0] for line in lines if line.split()[1] in ("versions", "extras")] == ["ok", "ok"]
+        assert lines[-1].startswith("to report a bug, ")

@@ -49,6 +49,13 @@ class TestClips:
         assert after.packets == before.packets
         assert np.abs(after.frames[3][0].astype(float) - before.frames[3][0]).mean() > 5
 
+    def test_without_out_a_clip_gets_a_new_name(self, run, tmp_path):
+        clip = save_clip(tmp_path / "a.mkv", 2, codec="ffv1", sound=False)
+        (tmp_path / "a_look.mkv").write_bytes(b"mine")
+        assert run(clip, "--strength", "0") == (0, f"{tmp_path / 'a_look-2.mkv'}\n", "")
+        assert len(read_clip(tmp_path / "a_look-2.mkv").frames) == 2
+        assert (tmp_path / "a_look.mkv").read_bytes() == b"mine"
+
     def test_clips_and_a_folder_of_clips_and_photos(self, run, tmp_path):
         folder = tmp_path / "in"
         folder.mkdir()

@@ -12,7 +12,11 @@ import pytest
 from lookcast import cli, examples
 from lookcast.checkpoints import save_checkpoint
 from lookcast.checks import InputError
+from lookcast.training.run import train
 from tests.looks import look
+from tests.runs import QUIET, composed
+
+pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
 
 ROOT = Path(__file__).parents[1]
 METRICS = {"val/style_distance_untouched": 1.0, "val/style_distance": 0.1934, "val/edge_ssim": 0.9176}
@@ -32,7 +36,7 @@ def folder(tmp_path, script):
     """The files that the page reads, in a folder with a name that HTML and shells must escape."""
     folder = tmp_path / "quick & <start>"
     (folder / "run").mkdir(parents=True)
-    header = {"lookcast": "9.9", "metrics": METRICS, "steps": 60, "training": {"style": "sample:sunset"}}
+    header = {"lookcast": "9.9", "metrics": METRICS, "steps": 60, "training": {"style": "sample:blue_hour"}}
     save_checkpoint(folder / "run" / "look.safetensors", look(), header)
     photo = examples.contents()["lake"]
     names = [f"demo/with_masks/{content}_{style}.jpg" for content, style in script.PAIRS]
@@ -118,3 +122,16 @@ class TestWritePage:
             [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True, timeout=120
         )
         assert result.stdout.count('class="compare" style="--x: 50%;"') == len(script.PAIRS) + 1
+
+
+@pytest.mark.nightly
+class TestLook:
+    """The look that the quickstart trains; TestWritePage and tests/test_configs.py are the faster tests."""
+
+    @pytest.mark.parametrize("seed", [0, 1, 2])
+    def test_it_is_close_to_the_style_and_keeps_the_structure(self, tmp_path, seed):
+        result = train(composed("experiment=quickstart", f"seed={seed}", f"run_dir={tmp_path / 'run'}"))
+        metrics = result.metrics
+        assert result.held_out
+        assert metrics["val/style_distance"] <= 0.3 * metrics["val/style_distance_untouched"]
+        assert metrics["val/edge_ssim"] >= 0.9

@@ -1,4 +1,4 @@
-"""`lookcast stylize --demo`, and the output of `lookcast stylize` without `-o`."""
+"""`lookcast stylize --demo`."""
 
 import argparse
 import shlex
@@ -46,29 +46,3 @@ def demo(args: argparse.Namespace) -> int:
     say(f"photos: {folder}")
     say(f"next:   lookcast stylize PHOTO --style {shlex.quote(str(examples.styles()['sunset']))}")
     return 0
-
-
-def name_output(args: argparse.Namespace) -> Path:
-    """Return the output of a call without `-o`: a new file `PHOTO_STYLE` beside the photo or the clip.
-
-    The file has the suffix of the photo if photos with this suffix can be written, else `.jpg`. If the file exists, a
-    number is added. A checkpoint with a single look stands in for the style photo.
-
-    Raises:
-        InputError: there are several photos, or the input is a folder or a sequence of images.
-    """
-    from lookcast.checkpoints import find_checkpoint
-    from lookcast.checks import InputError
-    from lookcast.inference.jobs import is_folder
-    from lookcast.inference.video.jobs import CLIP_SUFFIXES, is_pattern
-    from lookcast.paths import unused_path
-    from lookcast.photos.write import PHOTO_SUFFIXES
-
-    if len(args.photos) > 1 or is_folder(args.photos[0]) or is_pattern(args.photos[0]):
-        raise InputError("-o: several photos, a folder or a sequence of images need -o OUT")
-    if args.resume:
-        raise InputError("--resume: needs -o, because a call without -o always writes a new file")
-    (photo,) = args.photos
-    looks = [style.stem for style in args.style] or [find_checkpoint(args.checkpoint).stem]
-    suffix = photo.suffix if photo.suffix.lower() in (*PHOTO_SUFFIXES, *CLIP_SUFFIXES) else ".jpg"
-    return unused_path(photo.with_name(f"{'_'.join((photo.stem, *looks))}{suffix}"))

@@ -2,8 +2,9 @@
 
 import argparse
 import os
+from pathlib import Path
 
-from lookcast.cli.demo import FOLDER, demo, name_output
+from lookcast.cli.demo import FOLDER, demo
 from lookcast.cli.options import add_look, add_overwrite, add_precision, count, parse_intermixed, path, steps, word
 from lookcast.cli.pairing import add_files, add_masks, check_files, check_masks, open_auto_masks
 from lookcast.cli.streams import say, set_up_logging
@@ -22,7 +23,7 @@ def stylize(argv: list[str]) -> int:
     check_masks(args)
     args.replace = args.out is not None
     if args.out is None:
-        args.out = name_output(args)
+        args.out = _name_output(args)
     clips = pick_clips(args)
     code = _stylize_photos(args) if args.photos else 0
     return max(code, stylize_clips(args, clips, *part_of(args.share))) if clips else code
@@ -64,6 +65,32 @@ def _stylize_photos(args: argparse.Namespace) -> int:
     share = f" (part {rank} of {processes})" if processes > 1 else ""
     say(f"{len(jobs) - len(failures)} of {len(part)} photos written to {args.out}{there}{share}")
     return 1 if failures or damaged else 0
+
+
+def _name_output(args: argparse.Namespace) -> Path:
+    """Return the output of a call without `-o`: a new file `PHOTO_STYLE` beside the photo or the clip.
+
+    The file has the suffix of the photo if photos with this suffix can be written, else `.jpg`. If the file exists, a
+    number is added. A checkpoint with a single look stands in for the style photo.
+
+    Raises:
+        InputError: there are several photos, or the input is a folder or a sequence of images.
+    """
+    from lookcast.checkpoints import find_checkpoint
+    from lookcast.checks import InputError
+    from lookcast.inference.jobs import is_folder
+    from lookcast.inference.video.jobs import CLIP_SUFFIXES, is_pattern
+    from lookcast.paths import unused_path
+    from lookcast.photos.write import PHOTO_SUFFIXES
+
+    if len(args.photos) > 1 or is_folder(args.photos[0]) or is_pattern(args.photos[0]):
+        raise InputError("-o: several photos, a folder or a sequence of images need -o OUT")
+    if args.resume:
+        raise InputError("--resume: needs -o, because a call without -o always writes a new file")
+    (photo,) = args.photos
+    looks = [style.stem for style in args.style] or [find_checkpoint(args.checkpoint).stem]
+    suffix = photo.suffix if photo.suffix.lower() in (*PHOTO_SUFFIXES, *CLIP_SUFFIXES) else ".jpg"
+    return unused_path(photo.with_name(f"{'_'.join((photo.stem, *looks))}{suffix}"))
 
 
 def part_of(share: str | None) -> tuple[int, int]:
