@@ -8,7 +8,7 @@ python scripts/benchmark.py universal  forward pass of the universal generator f
 python scripts/benchmark.py inference  time and memory for photos of 1, 12, 48 and 100 megapixels: kernel, network, JPEG
 python scripts/benchmark.py folder     photos per second for JPEGs of 12 megapixels, against reading and writing alone
 python scripts/benchmark.py start      time of one `lookcast stylize` for a photo of 1 megapixel, and of its parts
-python scripts/benchmark.py web        times of `lookcast web` for a photo of 12 megapixels: start, first result, strength, zoom
+python scripts/benchmark.py web        times of `lookcast web` with a photo of 12 megapixels: start, results, strength, zoom
 python scripts/benchmark.py video      frames per second for a clip of 1080p, against decoding and encoding alone
 python scripts/benchmark.py reading    rate of reading photos from files and from shards: 12 megapixels, or from FOLDER
 
