@@ -20,9 +20,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 from tqdm import tqdm
 
@@ -84,7 +86,10 @@ class Folder:
         """Stop a process while it writes a photo; give up after `MAX_DELAY`, or if the process ends."""
         deadline = time.monotonic() + MAX_DELAY
         while process.poll() is None and time.monotonic() < deadline:
-            if self.temporaries(process):
+            with suppress(psutil.NoSuchProcess):
+                # The open files of a process are listed faster than a folder of many photos.
+                if not any(".lookcast-" in file.path for file in psutil.Process(process.pid).open_files()):
+                    continue
                 process.send_signal(signal.SIGSTOP)
                 if self.temporaries(process):
                     return

@@ -2,7 +2,6 @@ import json
 import os
 import pickle
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -203,6 +202,7 @@ class TestLoadCheckpoint:
     def test_rejects_sizes_without_allocating_them(self, tmp_path, name, arguments):
         path = save_universal(tmp_path / "look.safetensors")
         rewrite(path, lambda header: {**header, "generator": {"name": name, "arguments": arguments}})
+        resource = pytest.importorskip("resource")  # Windows has no such module
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.refuse(path, r"expected an integer from \d+ to \d+, got ")
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
@@ -212,6 +212,7 @@ class TestLoadCheckpoint:
         path = save_look(tmp_path / "look.safetensors")
         described = {"name": "bilateral", "arguments": {"channels": 1024, "blocks": 64, "height": 2, "width": 2}}
         rewrite(path, lambda header: {**header, "generator": described})
+        resource = pytest.importorskip("resource")  # Windows has no such module
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.refuse(path, "lacks the weight|has shape")
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB

@@ -1,8 +1,6 @@
 import os
-import pty
 import subprocess
 import sys
-import termios
 import time
 
 import numpy as np
@@ -230,6 +228,7 @@ class TestStylize:
     @pytest.mark.parametrize("count", [1, 3])
     def test_progress_bar_for_several_photos(self, tmp_path, checkpoint, count):
         photos = [save_photo(tmp_path / f"{number}.png") for number in range(count)]
+        pty, termios = (pytest.importorskip(name) for name in ("pty", "termios"))  # Windows has no such modules
         terminal, end = pty.openpty()
         termios.tcsetwinsize(end, (24, 100))
         argv = ["stylize", *photos, "--checkpoint", checkpoint, "-o", tmp_path / "out", "--device", "cpu"]

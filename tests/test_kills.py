@@ -13,6 +13,7 @@ from tests.looks import save_look
 SCRIPT = Path(__file__).parents[1] / "scripts" / "kill_and_resume.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no such signals")
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.nightly)])
 def test_every_photo_is_written_once(tmp_path, seed):

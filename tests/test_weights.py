@@ -1,6 +1,5 @@
 import io
 import json
-import resource
 import zipfile
 
 import pytest
@@ -279,6 +278,7 @@ class TestLoadWeights:
         with (tmp_path / "a.safetensors").open("wb") as file:  # a sparse file
             file.write(len(text).to_bytes(8, "little") + text)
             file.truncate(8 + len(text) + size)
+        resource = pytest.importorskip("resource")  # Windows has no such module
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with pytest.raises(CheckpointError, match=said):
             load_weights(nn.Linear(3, 4), tmp_path / "a.safetensors")

@@ -18,6 +18,9 @@ pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUI
 
 LENGTH = ("trainer.max_steps=6", "trainer.val_check_interval=4")
 
+if not hasattr(signal, "SIGUSR1"):
+    pytest.skip("Windows has no SIGUSR1", allow_module_level=True)
+
 
 def load(path):
     return torch.load(path, weights_only=True)

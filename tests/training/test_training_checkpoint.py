@@ -1,6 +1,5 @@
 """A killed run resumes, and ends like an uninterrupted run."""
 
-import resource
 import signal
 
 import pytest
@@ -181,6 +180,7 @@ class TestFullDisk:
         run("trainer.max_steps=2", *length, *keep)
         folder = tmp_path / "run" / "checkpoints"
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        resource = pytest.importorskip("resource")  # Windows has no such module
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))  # as if the disk were full
         try:

@@ -8,6 +8,7 @@ import sys
 import tarfile
 import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -253,6 +254,14 @@ class TestWorkers:
         read = list(DataLoader(_Pixels(source), batch_size=None, num_workers=2, multiprocessing_context="fork"))
         assert np.array_equal(read[0].numpy(), first.pixels)
         assert len(read) == 7
+
+    def test_threads_of_a_system_without_pread(self, made, monkeypatch):
+        expected = [PhotoShards(made).read(number).pixels for number in range(7)]
+        monkeypatch.delattr(os, "pread")
+        source, numbers = PhotoShards(made), [*range(7)] * 20
+        with ThreadPoolExecutor(8) as pool:
+            for number, photo in zip(numbers, pool.map(source.read, numbers), strict=True):
+                assert np.array_equal(photo.pixels, expected[number])
 
     def test_limits_the_number_of_open_files(self, two_shards, monkeypatch):
         monkeypatch.setattr(storage, "MAX_OPEN", 2)

@@ -1,9 +1,7 @@
 import logging
 import os
-import pty
 import re
 import sys
-import termios
 import threading
 from contextlib import suppress
 
@@ -83,6 +81,7 @@ class Terminal:
     """A terminal of 80 columns in place of stdout and stderr."""
 
     def __init__(self, monkeypatch):
+        pty, termios = (pytest.importorskip(name) for name in ("pty", "termios"))  # Windows has no such modules
         self.master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (24, 80))
         monkeypatch.setenv("TERM", "xterm")

@@ -73,7 +73,8 @@ class LocalStorage:
                 return os.pread(file.fileno(), length, start)
             with self._position:  # Windows
                 file.seek(start)
-                return file.read(length)
+                data: bytes = file.read(length)
+                return data
         except OSError as error:
             raise PhotoError(f"{self.where(name)}: can't be read ({error.strerror})") from error
 
