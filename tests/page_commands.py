@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from itertools import product
 
@@ -30,6 +31,8 @@ PLACEHOLDERS = {
 }  # fmt: skip
 WRITES = {"-o", "--save-look", "--heatmap", "--save-masks"}
 """Options that name an output."""
+FAST_SCRIPTS = {"scripts/global_transfer.py"}
+"""Scripts that run; the others train, install or measure for minutes, and are checked only."""
 SLOW = {"onnx", "pt2"}
 """Formats of `lookcast export` that take a minute; a nightly test runs them."""
 
@@ -159,6 +162,8 @@ def run(words, folder):
         check_install(rest[1:])
     elif program in {"bash", "python"}:
         check_script(rest)
+        if rest[0] in FAST_SCRIPTS:
+            subprocess.run([sys.executable, ROOT / rest[0], *(PLACEHOLDERS.get(w, w) for w in rest[1:])], check=True)
     elif program == "sbatch":
         script = next(word for word in rest if not word.startswith("-"))
         assert (ROOT / script).is_file(), words

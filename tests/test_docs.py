@@ -118,7 +118,8 @@ class TestNames:
     def test_named_files_exist(self, page):
         package = Path(lookcast.__file__).parent
         for span in spans(prose(PAGES[page])):
-            if re.fullmatch(r"(\w+/)+\w+\.(py|yaml|sh|sbatch|md|json|safetensors)", span):
+            made = span.startswith("reports/")  # scripts/dependencies.sh writes these files
+            if not made and re.fullmatch(r"(\w+/)+\w+\.(py|yaml|sh|sbatch|md|json|safetensors)", span):
                 assert any((folder / span).is_file() for folder in (ROOT, package)), span
 
     @pytest.mark.parametrize("page", [page for page in PAGES if "data." in PAGES[page]])
@@ -189,7 +190,7 @@ class TestFigures:
         assert Image.open(tmp_path / "attention.webp").width > 1000
 
     def test_every_figure_is_there(self):
-        shown = {link for text in PAGES.values() for link in links(text) if link.endswith(".webp")}
+        shown = {link for text in PAGES.values() for link in links(text) if "figures/" in link}
         drawn = {path.stem for path in (ROOT / "docs/figures").glob("*.webp")}
         assert {Path(link).stem for link in shown} == drawn
 
