@@ -488,7 +488,7 @@ class TestStylizeRefuses:
         line = f"{photo / 'b.png'}: can't be written, because {photo} is no folder"
         refuse(photo, "-o", photo / "b.png", reason=line)
 
-    @pytest.mark.parametrize("argv", [["a.jpg"], ["-o", "out"], ["a.jpg", "-o", "out", "--strenght", "1"]])
+    @pytest.mark.parametrize("argv", [[], ["-o", "out"], ["a.jpg", "-o", "out", "--strenght", "1"]])
     def test_usage(self, capsys, argv):
         with pytest.raises(SystemExit) as caught:
             cli.main(["stylize", *argv])

@@ -257,7 +257,9 @@ class TestUniversalLook:
             universal.stylize(PHOTO, strength=strength)
 
     def test_rejects_a_style_of_another_kind(self, universal):
-        with pytest.raises(InputError, match=r"^style: expected a PIL image"):
+        with pytest.raises(InputError, match=r"^style: expected a path, a PIL image, .*, got int$"):
+            universal.set_style(5)
+        with pytest.raises(InputError, match=r"^style\.jpg: no such photo$"):
             universal.set_style("style.jpg")
 
     def test_rejects_a_batch_of_styles(self, universal):
