@@ -1,3 +1,4 @@
+import math
 from itertools import pairwise
 
 import pytest
@@ -52,13 +53,13 @@ class TestOff:
 
 class TestSmooth:
     def test_one_grid_for_each_frame(self):
-        for count in (0, 1, 2, KEY, KEY + 1, 3 * KEY + 2, 30):
+        for count in (0, 1, 2, KEY, KEY + 1, 2 * KEY + 2, len(ONE)):
             assert len(list(steady_grids(ONE[:count], look_of))) == count
 
     def test_few_predictions(self):
         predict = Restless()
         list(steady_grids(ONE, predict))
-        assert predict.calls == 5
+        assert predict.calls == math.ceil(len(ONE) / KEY)
 
     def test_reads_few_frames_ahead(self):
         read, most = [], 0

@@ -92,9 +92,10 @@ class Canvas(NamedTuple):
     def read(self, pose: Motion) -> torch.Tensor:
         """Return the cells of a frame from its pose, `(1, 12 D + 4, GH, GW)`: grid, mean colour, and weight up to 1."""
         rows, columns = (side // EXTENT for side in self.weight.shape)
-        places = self.pose.inverse().after(pose).positions(rows, columns).to(self.values)
-        cells = torch.cat([self.values, self.weight.clamp(max=1)[None, None]], 1)
-        return F.grid_sample(cells, places[None] / EXTENT, align_corners=False, padding_mode="border")
+        places = self.pose.inverse().after(pose).positions(rows, columns).to(self.values)[None] / EXTENT
+        weight = self.weight.clamp(max=1)[None, None]
+        cells = [F.grid_sample(x, places, align_corners=False, padding_mode="border") for x in (self.values, weight)]
+        return torch.cat(cells, 1)
 
     def _around(self, pose: Motion) -> "Canvas":
         """Return a canvas that contains a frame; this canvas if possible, otherwise a canvas around the frame."""

@@ -1,5 +1,6 @@
 """Colour of clips: affine maps between the codes of a frame and R'G'B', and the refusal of other encodings."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import av
@@ -52,19 +53,15 @@ def codes_of(frame: av.VideoFrame) -> Codes:
     """
     check_transfer(frame.color_trc)
     depth = max(component.bits for component in frame.format.components)
+    full = frame.color_range == FULL or frame.format.name.startswith("yuvj")
     if frame.format.is_rgb:
-        return _affine(np.eye(3)[[1, 2, 0]], depth, True, False)  # FFmpeg has R'G'B' in full range only
+        return _codes(None, depth, full)
     matrix = frame.colorspace
     if matrix == _UNSPECIFIED:
         matrix = _BT601_NTSC if frame.height <= _SD_HEIGHT else _BT709
     if matrix not in _WEIGHTS:
         raise InputError(f"has the colour matrix {matrix} of H.273; those of BT.601, BT.709 and BT.2020 are read")
-    red, blue = _WEIGHTS[matrix]
-    luma = np.array([red, 1 - red - blue, blue])
-    chroma_blue = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
-    chroma_red = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
-    full = frame.color_range == FULL or frame.format.name.startswith("yuvj")
-    return _affine(np.stack([luma, chroma_blue, chroma_red]), depth, full, True)
+    return _codes(matrix, depth, full)
 
 
 def check_transfer(transfer: int) -> None:
@@ -80,6 +77,18 @@ def check_transfer(transfer: int) -> None:
         )
     if transfer in _OTHER_TRANSFERS:
         raise InputError(f"has a {_OTHER_TRANSFERS[transfer]} transfer function; grade it for a display first")
+
+
+@lru_cache(maxsize=16)
+def _codes(matrix: int | None, depth: int, full: bool) -> Codes:
+    """Return the maps for codes of `depth` bits, by FFmpeg's number of the matrix; None for G', B' and R'."""
+    if matrix is None:
+        return _affine(np.eye(3)[[1, 2, 0]], depth, True, False)  # FFmpeg has R'G'B' in full range only
+    red, blue = _WEIGHTS[matrix]
+    luma = np.array([red, 1 - red - blue, blue])
+    chroma_blue = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
+    chroma_red = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
+    return _affine(np.stack([luma, chroma_blue, chroma_red]), depth, full, True)
 
 
 def _affine(matrix: npt.NDArray[np.float64], depth: int, full: bool, has_chroma: bool) -> Codes:

@@ -87,14 +87,15 @@ def estimate_motion(before: list[torch.Tensor], after: list[torch.Tensor], start
     if min(before[-1].std(), after[-1].std()) < MIN_SPREAD:
         return Motion()
     motion = start or Motion()
+    prior = np.eye(5, 6)
+    prior[3, 5] = 1  # the gain is near 1, all other unknowns are near 0
     for old, new in zip(before, after, strict=True):
         old_image, new_image = (image[0, 0].cpu().numpy() for image in (old, new))
         ridge = RIDGE * new_image.size
         for _ in range(STEPS):
             equations = _normal_equations(old_image, new_image, *motion)
-            equations[range(5), range(5)] += ridge
-            equations[3, 5] += ridge  # the gain is near 1, all other unknowns are near 0
-            right, down, spread, gain, _ = np.linalg.solve(equations[:, :5], equations[:, 5])
+            equations += ridge * prior
+            right, down, spread, gain, _ = np.linalg.solve(equations[:, :5], equations[:, 5]).tolist()
             gain = max(gain, 0.2)
             motion = motion.after(Motion(right / gain, down / gain, 1 + spread / gain))
             if max(abs(motion.x), abs(motion.y)) > MAX_SHIFT or abs(motion.zoom - 1) > MAX_ZOOM:

@@ -68,6 +68,9 @@ def chroma_factors(planes: list[Plane]) -> tuple[int, int]:
 def in_bands(run: Callable[[int, int], None], rows: int, rows_per_unit: int) -> None:
     """Call `run(top, bottom)` for bands of rows in parallel; a unit stands for `rows_per_unit` rows of pixels."""
     threads = max(1, min(torch.get_num_threads(), rows * rows_per_unit // _BAND))
+    if threads == 1:
+        run(0, rows)
+        return
     bounds = [rows * i // threads for i in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda band: run(*band), pairwise(bounds)))
