@@ -492,7 +492,7 @@ def benchmark_web(repeats: int) -> None:
             seconds.setdefault("start until the page is there", []).append(opened)
             for name in ("first result: upload, style, result, preview", "second result, the same way"):
                 preview = timed(name, process.pid, partial(_web_result, client, photo, style))
-            result = preview.request.url.path.rpartition("/")[0]
+            result = f"results/{preview.request.url.path.split('/')[-2]}"
             for strength in np.linspace(0.05, 0.95, 10):
                 query: dict[str, float] = {"side": 1024, "strength": float(strength)}
                 again = partial(client.get, f"{result}/preview", params=query)
