@@ -104,6 +104,23 @@ def run_with_kills(argv: list[str], out: Folder, errors: Path, photos: int, kill
     """
     parts = [[*argv, "--resume", "--share", f"{part}/{PROCESSES}"] for part in range(PROCESSES)]
     running = [start(part, errors) for part in parts]
+    try:
+        return _kill(running, parts, out, errors, photos, kills, draws)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def _kill(
+    running: list[subprocess.Popen[bytes]],
+    parts: list[list[str]],
+    out: Folder,
+    errors: Path,
+    photos: int,
+    kills: int,
+    draws: random.Random,
+) -> int:
     left = 0
     for kill in tqdm(range(kills), unit="kill", disable=None):
         remaining = photos - out.photos()
@@ -123,12 +140,12 @@ def run_with_kills(argv: list[str], out: Folder, errors: Path, photos: int, kill
         code = running[victim].wait(TIMEOUT)
         # After Ctrl-C, the command ends with 130. Before Python runs the command, the signal ends the process.
         if code not in (0, -signum, 128 + signum):
-            sys.exit(f"exit code {code} after {signum.name}; see {errors}")
+            sys.exit(f"{errors.read_text(encoding='utf-8')}\nexit code {code} after {signum.name}")
         left += len(out.temporaries(running[victim]))
         running[victim] = start(parts[victim], errors)
     for process in running:
         if code := process.wait(TIMEOUT):
-            sys.exit(f"exit code {code} of a process that was not killed; see {errors}")
+            sys.exit(f"{errors.read_text(encoding='utf-8')}\nexit code {code} of a process that was not killed")
     return left
 
 
