@@ -15,6 +15,7 @@ from lookcast.weights import CheckpointError, load_weights, read_header, save_we
 KIND = "generator"
 UNIVERSAL = "universal"
 """Name of the shipped checkpoint that is loaded by default."""
+_MAX_REASON = 400  # characters of a message that quotes the header of a file
 
 __all__ = ["KIND", "UNIVERSAL", "CheckpointError", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
 
@@ -103,8 +104,7 @@ def load_checkpoint(path: str | Path) -> tuple[Generator, dict[str, Any]]:
         with torch.device("meta"):  # allocates no memory before the weights are checked
             generator = GENERATORS[name](**encoder, **arguments)
     except (TypeError, InputError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: arguments that the {name} generator does not take ({reason})") from error
+        raise CheckpointError(f"{path}: arguments that the {name} generator does not take ({_plain(error)})") from error
     load_weights(generator, path)
     return generator.eval(), header
 
@@ -116,4 +116,10 @@ def _load_encoder(weights: Any, path: Path) -> CompactEncoder:
     try:
         return CompactEncoder(weights)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: its encoder can't be loaded ({error})") from error
+        raise CheckpointError(f"{path}: its encoder can't be loaded ({_plain(error)})") from error
+
+
+def _plain(error: Exception) -> str:
+    """Return a message that quotes the header of a file as one short line, which can't control a terminal."""
+    line = " ".join(str(error).split())[:_MAX_REASON]
+    return "".join(character if character.isprintable() else "?" for character in line)

@@ -69,14 +69,34 @@ def check_shape(name: str, tensor: torch.Tensor, expected: Sequence[int | str]) 
         raise ShapeError(name, f"({', '.join(map(str, expected))})", tensor.shape)
 
 
+def check_floating(name: str, tensor: torch.Tensor, expected: str = "floating point") -> None:
+    """Raise an error unless a tensor is floating point and has elements.
+
+    A mean over no elements would be NaN, and differences of unsigned integers would wrap around.
+    """
+    if not tensor.is_floating_point():
+        raise InputError(f"{name}: expected {expected}, got {tensor.dtype}")
+    if 0 in tensor.shape:
+        raise InputError(f"{name}: expected at least one element, got the shape {tuple(tensor.shape)}")
+
+
 def check_image(name: str, image: torch.Tensor) -> None:
-    """Raise an error unless an image is floating point `(B, 3, H, W)`.
+    """Raise an error unless an image is floating point `(B, 3, H, W)`, with at least one pixel.
 
     The values are not checked, because reading the values would stall a GPU.
     """
     check_shape(name, image, ("B", 3, "H", "W"))
-    if not image.is_floating_point():
-        raise InputError(f"{name}: expected floating point in [0, 1], got {image.dtype}")
+    check_floating(name, image, "floating point in [0, 1]")
+
+
+def check_image_pair(first: str, image: torch.Tensor, second: str, other: torch.Tensor, min_side: int = 1) -> None:
+    """Raise an error unless two images have the same shape, with at least `min_side` pixels per side."""
+    check_image(first, image)
+    check_image(second, other)
+    if image.shape != other.shape:
+        raise ShapeError(second, str(tuple(image.shape)), other.shape)
+    if min(image.shape[-2:]) < min_side:
+        raise ShapeError(first, f"(B, 3, H >= {min_side}, W >= {min_side})", image.shape)
 
 
 def check_mask(name: str, mask: torch.Tensor, image: torch.Tensor) -> None:

@@ -11,10 +11,10 @@ from lookcast.encoders.vgg import VGG19Network
 from lookcast.fitting.losses import grid_loss, pixel_loss
 from lookcast.fitting.pixel_fit import PixelFit
 from lookcast.ops.bilateral.dispatch import apply_grid
-from lookcast.ops.bilateral.reference import identity_grid
+from lookcast.ops.bilateral.reference import apply_affine, identity_grid
 from lookcast.ops.local_affine import matting_energy
 from lookcast.ops.resize import resize_image
-from lookcast.ops.smoothing import apply_models, smooth_local_affine
+from lookcast.ops.smoothing import smooth_local_affine
 from lookcast.paths import shipped
 from lookcast.structures import StyleInput
 from tests.samples import photo
@@ -62,7 +62,7 @@ class TestPixelFit:
         assert smooth.grid.shape == (1, 12, 1, 64, 96)
         models = smooth_local_affine(CONTENT, image_of(raw).clamp(0, 1), 3, 0.05)
         # Float32: slicing computes the position of a pixel to a millionth of a cell.
-        assert (image_of(smooth) - apply_models(models, CONTENT)).abs().max() < 1e-4
+        assert (image_of(smooth) - apply_affine(models, CONTENT)).abs().max() < 1e-4
         assert (image_of(smooth) - CONTENT).abs().mean() > 0.01
 
     def test_starts_from_the_content(self, encoder):

@@ -58,7 +58,7 @@ class TestFitColorGrid:
     def test_rejects(self):
         with pytest.raises(ShapeError, match=r"^target"):
             fit_color_grid(rand(4, 3), rand(5, 3), 4, 1e-6)
-        with pytest.raises(InputError, match=r"^source: expected colours, got none$"):
+        with pytest.raises(InputError, match=r"^source: expected at least one element, got the shape \(0, 3\)$"):
             fit_color_grid(rand(0, 3), rand(0, 3), 4, 1e-6)
         with pytest.raises(InputError, match=r"^depth: expected an integer from 1 to 1024, got 0$"):
             fit_color_grid(rand(4, 3), rand(4, 3), 0, 1e-6)

@@ -132,7 +132,7 @@ class TestFitLut:
     def test_rejects_what_does_not_fit(self):
         with pytest.raises(ShapeError, match=r"^target: expected shape"):
             fit_lut(rand(4, 3), rand(5, 3))
-        with pytest.raises(InputError, match=r"^source: expected colours, got none"):
+        with pytest.raises(InputError, match=r"^source: expected at least one element, got the shape \(0, 3\)"):
             fit_lut(rand(0, 3), rand(0, 3))
         with pytest.raises(InputError, match=r"^size: expected 2 or more, got 1"):
             fit_lut(rand(4, 3), rand(4, 3), 1)

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from lookcast.checks import InputError, ShapeError
+from lookcast.ops.bilateral.reference import apply_affine
 from lookcast.ops.local_affine import matting_energy
-from lookcast.ops.smoothing import apply_models, smooth_local_affine
+from lookcast.ops.smoothing import smooth_local_affine
 from tests.reference import smoothing as reference
 from tests.samples import photo, rand, randn, recolor
 
@@ -19,12 +20,12 @@ class TestSmoothLocalAffine:
         output = recolor(CONTENT) + 0.05 * randn(1, 3, 14, 17)
         models = smooth_local_affine(CONTENT, output, radius, edge, 1e-4)
         expected = reference.smooth_local_affine(CONTENT[0].numpy(), output[0].numpy(), radius, edge, 1e-4)
-        torch.testing.assert_close(apply_models(models, CONTENT)[0], torch.from_numpy(expected), rtol=0, atol=1e-9)
+        torch.testing.assert_close(apply_affine(models, CONTENT)[0], torch.from_numpy(expected), rtol=0, atol=1e-9)
 
     def test_affine_output_stays(self):
         # Random colours determine the map of each window, up to the regularisation.
         content = rand(1, 3, 12, 13)
-        smoothed = apply_models(smooth_local_affine(content, recolor(content), 4, 0.5, 1e-7), content)
+        smoothed = apply_affine(smooth_local_affine(content, recolor(content), 4, 0.5, 1e-7), content)
         torch.testing.assert_close(smoothed, recolor(content), rtol=0, atol=1e-4)
 
     def test_removes_noise_but_keeps_the_edge(self):
@@ -33,7 +34,7 @@ class TestSmoothLocalAffine:
         content = torch.cat([0.2 * content, 0.8 + 0.2 * content], 3)
         wanted = torch.cat([1 - content[..., :60], 0.5 * content[..., 60:]], 3)
         noisy = wanted + 0.05 * randn(*content.shape)
-        smoothed = apply_models(smooth_local_affine(content, noisy), content)
+        smoothed = apply_affine(smooth_local_affine(content, noisy), content)
         assert (smoothed - wanted).abs().mean() < 0.35 * (noisy - wanted).abs().mean()
         assert matting_energy(content, smoothed) < 0.1 * matting_energy(content, noisy)
         jump = (smoothed - wanted)[..., 58:62].abs().mean()
@@ -41,16 +42,16 @@ class TestSmoothLocalAffine:
 
     def test_float32_is_close_to_float64(self):
         output = recolor(CONTENT) + 0.05 * randn(1, 3, 14, 17)
-        exact = apply_models(smooth_local_affine(CONTENT, output, 3, 0.1, 1e-4), CONTENT)
+        exact = apply_affine(smooth_local_affine(CONTENT, output, 3, 0.1, 1e-4), CONTENT)
         single = CONTENT.float(), output.float()
         # The entries of A are at most |V| / sqrt(eps) = 100 times the rounding of V - b, which is 6e-8, in each of nine
         # pixels; the sums over the windows average the errors.
-        assert (apply_models(smooth_local_affine(*single, 3, 0.1, 1e-4), single[0]) - exact).abs().max() < 1e-4
+        assert (apply_affine(smooth_local_affine(*single, 3, 0.1, 1e-4), single[0]) - exact).abs().max() < 1e-4
 
     def test_flat_photo(self):
         flat = torch.full((1, 3, 6, 7), 0.4)
         output = torch.full((1, 3, 6, 7), 0.7)
-        torch.testing.assert_close(apply_models(smooth_local_affine(flat, output, 2), flat), output)
+        torch.testing.assert_close(apply_affine(smooth_local_affine(flat, output, 2), flat), output)
 
     def test_rejects_shapes(self):
         with pytest.raises(ShapeError, match=r"^output"):
@@ -69,13 +70,3 @@ class TestSmoothLocalAffine:
     def test_rejects_numbers(self, options, message):
         with pytest.raises(InputError, match=f"^{message}$"):
             smooth_local_affine(CONTENT, CONTENT, **options)
-
-
-class TestApplyModels:
-    def test_known_value(self):
-        identity = torch.eye(3, 4, dtype=torch.float64).flatten().view(1, 12, 1, 1).expand(1, 12, 14, 17)
-        assert torch.equal(apply_models(identity, CONTENT), CONTENT)
-        image = rand(1, 3, 2, 2)
-        models = rand(1, 12, 2, 2, seed=1)
-        expected = models[0, :, 1, 0].view(3, 4) @ torch.cat([image[0, :, 1, 0], torch.ones(1, dtype=torch.float64)])
-        torch.testing.assert_close(apply_models(models, image)[0, :, 1, 0], expected)

@@ -4,13 +4,12 @@ import argparse
 from pathlib import Path
 
 from lookcast.cli.options import SEGMENTERS, steps
+from lookcast.cli.streams import set_up_logging
 
 
 def evaluate(argv: list[str]) -> int:
     """Run `lookcast evaluate`."""
     args = build_parser().parse_args(argv)
-    import logging
-
     from lookcast.checkpoints import UNIVERSAL
     from lookcast.evaluation.evaluate_pairs import evaluate_pairs, ready_outputs, stylized_outputs
     from lookcast.evaluation.pair_folder import find_pairs, photos_by_name
@@ -19,7 +18,7 @@ def evaluate(argv: list[str]) -> int:
     from lookcast.inference.stylizer import load
     from lookcast.segmenters import open_segmenter
 
-    logging.basicConfig(format="lookcast: %(message)s")
+    set_up_logging()
     _check_options(args)
     pairs = find_pairs(args.pairs, args.limit, ignore=[] if args.outputs is None else [args.outputs])
     sources = [file for pair in pairs for file in pair.files]

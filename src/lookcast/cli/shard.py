@@ -3,16 +3,15 @@
 import argparse
 
 from lookcast.cli.options import path
+from lookcast.cli.streams import set_up_logging
 
 
 def shard(argv: list[str]) -> int:
     """Run `lookcast shard`."""
     args = build_parser().parse_args(argv)
-    import logging
-
     from lookcast.data.store.writer import make_shards
 
-    logging.basicConfig(format="lookcast: %(message)s")
+    set_up_logging()
     made, size = make_shards(
         args.folder,
         args.out,

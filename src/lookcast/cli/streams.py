@@ -22,13 +22,16 @@ def prepare_streams() -> None:
 def set_up_logging() -> None:
     """Send warnings to standard error, one line each.
 
-    Warnings of libvips are hidden, because libvips reports damage without the file's name. lookcast reports the same
+    Messages of libvips and Pillow are hidden, because they report damage without the file's name. lookcast reports the
     damage with the file's name.
     """
     import logging
+    import warnings
 
     logging.basicConfig(format="lookcast: %(message)s")
     logging.getLogger("pyvips").setLevel(logging.ERROR)
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def say(line: str) -> None:

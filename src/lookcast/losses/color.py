@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from kornia.color import rgb_to_lab
 from torch import nn
 
+from lookcast.checks import check_image
 from lookcast.ops.masks import resize_mask
 from lookcast.ops.precision import full_precision, full_type, no_autocast
 from lookcast.ops.regions import check_mask_pair, fall_back, mean_over_labels
@@ -94,6 +95,7 @@ class ColorLoss(nn.Module):
 
         There are L quantiles for each of the R directions. The share of a region is its part of the photo.
         """
+        check_image("image", image)
         size = (self.side, self.side)
         # Sample single pixels, because averages over several pixels would reduce the spread of the colours.
         pixels = rgb_to_lab(F.interpolate(image, size, mode="nearest")).flatten(2)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from lookcast.checks import check_floating
+from lookcast.ops.precision import full_precision
 from lookcast.structures import Features
 
 
@@ -26,6 +28,14 @@ class ContentLoss(nn.Module):
         self.taps = tuple(taps)
 
     def forward(self, output: Features, content: Features) -> torch.Tensor:
-        """Return the loss, a scalar, for features of two images of the same size."""
-        terms = [(output[tap] - content[tap]).square().mean() for tap in self.taps]
+        """Return the loss, a scalar, for features of two images of the same size.
+
+        Raises:
+            InputError: features are empty or not floating point.
+        """
+        for tap in self.taps:
+            check_floating(f"output[{tap!r}]", output[tap])
+            check_floating(f"content[{tap!r}]", content[tap])
+        # float16 holds no squares above 65504.
+        terms = [(full_precision(output[tap]) - content[tap]).square().mean() for tap in self.taps]
         return torch.stack(terms).mean()

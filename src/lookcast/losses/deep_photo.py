@@ -11,6 +11,7 @@ from lookcast.losses.color import ColorLoss, ColorTargets
 from lookcast.losses.flatness import flatness_excess
 from lookcast.losses.smoothness import gamut_excess, grid_smoothness
 from lookcast.losses.style import SegmentedStyleLoss
+from lookcast.ops.precision import full_precision
 from lookcast.ops.regions import check_mask_pair
 from lookcast.structures import Features, LossTerms, Stylization
 
@@ -156,7 +157,7 @@ class DeepPhotoLoss(nn.Module):
         truth: torch.Tensor | None = None,
     ) -> LossTerms:
         """Compute the terms and their weighted sum for targets that were computed before; see `forward`."""
-        stylized, grid = output.image, output.grid
+        stylized, grid = full_precision(output.image), output.grid
         weights = self.weights if truth is None else self.weights_with_truth
         terms = {name: stylized.new_zeros(()) for name in LossTerms._fields if name != "total"}
         if weights.content > 0:

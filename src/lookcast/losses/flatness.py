@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from lookcast.checks import check_image_pair
 from lookcast.ops.precision import full_precision, no_autocast
 
 FLAT_SPREAD = 5.0
@@ -24,7 +25,12 @@ def flatness_excess(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor
 
     Returns:
         Scalar.
+
+    Raises:
+        ShapeError: the shapes differ, or a side is shorter than 2 pixels.
+        InputError: an image is empty or not floating point.
     """
+    check_image_pair("content", content, "output", output, 2)
     with no_autocast(content):
         before, after = (_variance(full_precision(image)) for image in (content, output))
         spread = before.clamp_min(1e-10).sqrt() * 255

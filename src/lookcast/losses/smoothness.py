@@ -2,7 +2,8 @@
 
 import torch
 
-from lookcast.checks import check_shape
+from lookcast.checks import check_floating, check_shape
+from lookcast.ops.precision import full_precision
 
 
 def grid_smoothness(grid: torch.Tensor) -> torch.Tensor:
@@ -16,8 +17,11 @@ def grid_smoothness(grid: torch.Tensor) -> torch.Tensor:
 
     Raises:
         ShapeError: `grid` is not a bilateral grid.
+        InputError: `grid` is empty or not floating point.
     """
     check_shape("grid", grid, ("B", 12, "D", "GH", "GW"))
+    check_floating("grid", grid)
+    grid = full_precision(grid)
     terms = [grid.diff(dim=dim).square().mean() for dim in (2, 3, 4) if grid.shape[dim] > 1]
     return torch.stack(terms).sum() if terms else grid.new_zeros(())
 
@@ -32,5 +36,10 @@ def gamut_excess(image: torch.Tensor) -> torch.Tensor:
 
     Returns:
         Scalar.
+
+    Raises:
+        InputError: `image` is empty or not floating point.
     """
+    check_floating("image", image)
+    image = full_precision(image)
     return (image - image.clamp(0, 1)).square().mean()

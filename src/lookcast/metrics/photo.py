@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from kornia.filters import spatial_gradient
 from kornia.metrics import ssim
 
-from lookcast.checks import ShapeError, check_image
+from lookcast.checks import ShapeError, check_image_pair
 from lookcast.metrics.style import lab
 from lookcast.ops.color import luma
 from lookcast.ops.precision import full_precision, no_autocast
@@ -40,7 +40,7 @@ def edge_ssim(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     Reference:
         Wang et al. 2004 (SSIM); Xia et al. 2020 (SSIM of edges).
     """
-    _check_two("content", content, "output", output, WINDOW)
+    check_image_pair("content", content, "output", output, WINDOW)
     # In half precision, the gradients would have only two digits.
     content, output = (full_precision(image) for image in (content, output))
     with no_autocast(content):
@@ -67,7 +67,7 @@ def affine_residual(content: torch.Tensor, output: torch.Tensor) -> torch.Tensor
     Raises:
         ShapeError: the shapes differ, or a side is shorter than a window.
     """
-    _check_two("content", content, "output", output, FINE_WINDOW)
+    check_image_pair("content", content, "output", output, FINE_WINDOW)
     variance, residual = _unexplained(content, output, FINE_WINDOW, FINE_RIDGE)
     return residual.sum((1, 2, 3)) / variance.sum((1, 2, 3)).clamp_min(1e-9)
 
@@ -137,7 +137,7 @@ def color_difference(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     Raises:
         ShapeError: the shapes differ.
     """
-    _check_two("output", output, "truth", truth, 1)
+    check_image_pair("output", output, "truth", truth, 1)
     difference: torch.Tensor = (lab(output) - lab(truth)).norm(dim=1).mean((1, 2))
     return difference
 
@@ -157,7 +157,7 @@ def psnr(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     Raises:
         ShapeError: the shapes differ.
     """
-    _check_two("output", output, "truth", truth, 1)
+    check_image_pair("output", output, "truth", truth, 1)
     return -10 * (output - truth).square().mean((1, 2, 3)).log10()
 
 
@@ -177,23 +177,14 @@ def color_ssim(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     Reference:
         Wang et al. 2004.
     """
-    _check_two("output", output, "truth", truth, WINDOW)
+    check_image_pair("output", output, "truth", truth, WINDOW)
     similarity: torch.Tensor = ssim(output, truth, window_size=WINDOW, padding="valid")
     return similarity.mean((1, 2, 3))
 
 
-def _check_two(first: str, image: torch.Tensor, second: str, other: torch.Tensor, min_side: int) -> None:
-    check_image(first, image)
-    check_image(second, other)
-    if image.shape != other.shape:
-        raise ShapeError(second, str(tuple(image.shape)), other.shape)
-    if min(image.shape[-2:]) < min_side:
-        raise ShapeError(first, f"(B, 3, H >= {min_side}, W >= {min_side})", image.shape)
-
-
 def _coarse(content: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Resize both images by area, so that the longer side has `COARSE_SIDE` pixels."""
-    _check_two("content", content, "output", output, 1)
+    check_image_pair("content", content, "output", output, 1)
     scale = COARSE_SIDE / max(content.shape[-2:])
     size = tuple(round(side * scale) for side in content.shape[-2:])
     if min(size) < COARSE_WINDOW:

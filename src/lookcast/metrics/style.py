@@ -3,7 +3,7 @@
 import torch
 from kornia.color import rgb_to_linear_rgb
 
-from lookcast.checks import InputError, check_image, check_mask, check_shape
+from lookcast.checks import InputError, check_floating, check_image, check_mask, check_shape
 from lookcast.ops.gram import gram_matrix, relative_distance
 from lookcast.ops.masks import resize_mask
 from lookcast.ops.precision import full_precision, full_type, no_autocast
@@ -101,6 +101,7 @@ def sliced_wasserstein(
     """
     check_image("output", output)
     check_shape("style", style, (output.shape[0] if style.shape[0] != 1 else 1, 3, "H", "W"))
+    check_floating("style", style)
     check_mask_pair(content_mask, style_mask)
     if content_mask is not None and style_mask is not None:
         check_mask("content_mask", content_mask, output)
@@ -130,7 +131,7 @@ def feature_distance(output: Features, content: Features) -> torch.Tensor:
         `(B,)` in [0, 4].
 
     Raises:
-        InputError: the taps or shapes differ.
+        InputError: the taps or shapes differ, or the features are no floating point or empty.
 
     Reference:
         Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018, eq. 1.
@@ -138,7 +139,9 @@ def feature_distance(output: Features, content: Features) -> torch.Tensor:
     _check_taps(output, content)
     distances = []
     for tap, features in output.items():
+        check_floating(f"output[{tap!r}]", features)
         check_shape(f"content[{tap!r}]", content[tap], features.shape)
+        check_floating(f"content[{tap!r}]", content[tap])
         first, second = (maps / maps.norm(dim=1, keepdim=True).clamp_min(1e-10) for maps in (features, content[tap]))
         distances.append((first - second).square().sum(1).mean((1, 2)))
     return torch.stack(distances).mean(0)

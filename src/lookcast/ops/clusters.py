@@ -3,8 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from lookcast.checks import InputError, check_shape
-from lookcast.ops.precision import full_precision, no_autocast
+from lookcast.checks import InputError, check_floating, check_shape
+from lookcast.ops.precision import full_precision, full_type, no_autocast
 
 
 def kmeans(
@@ -42,6 +42,7 @@ def kmeans(
     """
     check_shape("points", points, ("B", "N", "C"))
     check_shape("weights", weights, points.shape[:2])
+    check_floating("points", points)
     if not 1 <= num_clusters <= points.shape[1]:
         raise InputError(f"num_clusters: expected 1 to {points.shape[1]}, the number of points, got {num_clusters}")
     if num_iterations < 0:
@@ -94,6 +95,8 @@ def joint_kmeans(
     """
     check_shape("content", content, ("B", "N", "C"))
     check_shape("style", style, (content.shape[0], "M", content.shape[2]))
+    check_floating("content", content)
+    check_floating("style", style)
     weights = [photo.new_full(photo.shape[:2], 0.5 / photo.shape[1]) for photo in (content, style)]
     points = torch.cat([content, style], 1)
     return kmeans(points, torch.cat(weights, 1), num_clusters, num_iterations, num_restarts, generator)
@@ -113,8 +116,11 @@ def nearest_center(points: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     """
     check_shape("points", points, ("B", "N", "C"))
     check_shape("centers", centers, (points.shape[0], "K", points.shape[2]))
+    check_floating("points", points)
+    check_floating("centers", centers)
     with torch.no_grad(), no_autocast(points):
-        points = points.to(centers.dtype)
+        dtype = full_type(points, centers)
+        points, centers = points.to(dtype), centers.to(dtype)
         middle = centers.mean(1, keepdim=True)
         return _distances(points - middle, (centers - middle)[:, None])[:, :, 0].argmin(-1)
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from lookcast.checks import InputError, check_integer, check_shape
+from lookcast.checks import check_floating, check_integer, check_shape
 from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.color import LUMA
 
@@ -32,13 +32,13 @@ def fit_color_grid(source: torch.Tensor, target: torch.Tensor, depth: int, gradi
 
     Raises:
         ShapeError: `source` or `target` is not `(N, 3)`.
-        InputError: there are no pairs, or the depth is out of range.
+        InputError: there are no pairs, the colours are no floating point, or the depth is out of range.
     """
     check_shape("source", source, ("N", 3))
     check_shape("target", target, (source.shape[0], 3))
+    check_floating("source", source)
+    check_floating("target", target)
     check_integer("depth", depth, 1, 1024)
-    if not len(source):
-        raise InputError("source: expected colours, got none")
     # Between two levels, a pair has eight unknowns for each channel: 3 + 1 coefficients of the level below and of the
     # level above. Gap g lies between the levels g - 1 and g; the outermost gaps have a single level.
     products = source.new_zeros(depth + 1, 64, dtype=torch.float64)

@@ -2,7 +2,7 @@
 
 import torch
 
-from lookcast.checks import InputError, check_shape
+from lookcast.checks import InputError, check_floating, check_shape
 from lookcast.ops.masks import resize_mask
 from lookcast.ops.precision import full_precision, no_autocast
 
@@ -28,11 +28,13 @@ def gram_matrix(features: torch.Tensor, mask: torch.Tensor | None = None) -> tor
 
     Raises:
         ShapeError: `features` or `mask` has the wrong number of dimensions, or the batch sizes differ.
+        InputError: `features` or `mask` is no floating point, or is empty.
 
     Reference:
         Luan et al. 2017, eq. 3a-3b.
     """
     check_shape("features", features, ("B", "C", "h", "w"))
+    check_floating("features", features)
     features = full_precision(features)
     cells = features.flatten(2)  # (B, C, h w): a view, in either memory format
     with no_autocast(features):
@@ -72,6 +74,8 @@ def relative_distance(gram: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """
     if gram.shape[-2:] != target.shape[-2:]:
         raise InputError(f"gram: expected matrices of {tuple(target.shape[-2:])}, got {tuple(gram.shape[-2:])}")
+    check_floating("gram", gram)
+    check_floating("target", target)
     # The square root has an infinite slope at 0. The added 1e-12 makes the gradient of a perfect match 0.
     difference = (gram - target).square().sum((-2, -1)).add(1e-12).sqrt()
     return difference / target.square().sum((-2, -1)).sqrt().clamp_min(1e-6)

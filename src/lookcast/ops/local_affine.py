@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from kornia.filters import guided_blur
 from torch.autograd.function import FunctionCtx
 
-from lookcast.checks import InputError, ShapeError, check_image
+from lookcast.checks import InputError, ShapeError, check_image_pair
 from lookcast.ops.cholesky import Lower, cholesky_3x3
 from lookcast.ops.precision import full_type, no_autocast
 
@@ -45,9 +45,7 @@ def matting_energy(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-
         Levin, Lischinski, Weiss, "A Closed-Form Solution to Natural Image Matting", PAMI 2008, eq. 12-13;
         Luan et al. 2017, eq. 2.
     """
-    _check_pair(content, output)
-    if min(content.shape[-2:]) < WINDOW:
-        raise ShapeError("content", f"(B, 3, H >= {WINDOW}, W >= {WINDOW})", content.shape)
+    check_image_pair("content", content, "output", output, WINDOW)
     if not eps > 0:
         raise InputError(f"eps: expected a positive number, got {eps}")
     dtype = full_type(content, output)
@@ -87,7 +85,7 @@ def guided_residual(
     Reference:
         He, Sun, Tang, "Guided Image Filtering", PAMI 2013; He and Sun, "Fast Guided Filter", arXiv 1505.00996.
     """
-    _check_pair(content, output)
+    check_image_pair("content", content, "output", output)
     if kernel_size < 3 or kernel_size % 2 == 0:
         raise InputError(f"kernel_size: expected an odd number of at least 3, got {kernel_size}")
     if not eps >= 1e-5:
@@ -103,13 +101,6 @@ def guided_residual(
     with no_autocast(content):
         explained = guided_blur(content, output, kernel_size, eps, subsample=subsample, separable=True)
     return (output - explained).square().mean((1, 2, 3))
-
-
-def _check_pair(content: torch.Tensor, output: torch.Tensor) -> None:
-    check_image("content", content)
-    check_image("output", output)
-    if content.shape != output.shape:
-        raise ShapeError("output", str(tuple(content.shape)), output.shape)
 
 
 def _centred_windows(image: torch.Tensor) -> list[torch.Tensor]:
@@ -157,7 +148,11 @@ def window_models(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-7
 
     Returns:
         `(B, 12, H - 2, W - 2)`: for each window, the 3x4 matrix (A, b), row-major.
+
+    Raises:
+        ShapeError: the shapes differ, or the image is smaller than a window.
     """
+    check_image_pair("content", content, "output", output, WINDOW)
     affine = _fit_windows(_centred_windows(content), _centred_windows(output), eps).permute(2, 0, 1, 3, 4)
     before, after = (F.avg_pool2d(image, WINDOW, 1) for image in (content, output))
     offset = after - (affine * before[:, None]).sum(2)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from lookcast.checks import InputError, check_image, check_shape
+from lookcast.checks import InputError, check_floating, check_image, check_shape
 from lookcast.ops.color import LUMA
+from lookcast.ops.precision import full_type
 
 _CORNERS = tuple((blue, green, red) for blue in (0, 1) for green in (0, 1) for red in (0, 1))
 _CHUNK = 1 << 16  # pairs whose 8 x 8 products are computed at once
@@ -106,18 +107,20 @@ def fit_lut(
         clamp: whether to clamp the table to [0, 1].
 
     Returns:
-        `(S, S, S, 3)` in the format of `apply_lut`.
+        `(S, S, S, 3)` in the format of `apply_lut`, float32 at least.
 
     Raises:
         ShapeError: `source` or `target` is not `(N, 3)`.
-        InputError: there are no pairs, or the size is below 2.
+        InputError: there are no pairs, the colours are no floating point, or the size is below 2.
     """
     check_shape("source", source, ("N", 3))
     check_shape("target", target, (source.shape[0], 3))
-    if not len(source):
-        raise InputError("source: expected colours, got none")
+    check_floating("source", source)
+    check_floating("target", target)
     if size < 2:
         raise InputError(f"size: expected 2 or more, got {size}")
+    dtype = full_type(source, target)
+    source, target = source.to(dtype), target.to(dtype)
     sizes = [size]
     while sizes[0] > _COARSEST and sizes[0] % 2:
         sizes.insert(0, (sizes[0] + 1) // 2)

@@ -6,7 +6,8 @@ The K values of a labelled pixel sum to 1. All values of an unlabelled pixel are
 import torch
 import torch.nn.functional as F
 
-from lookcast.checks import InputError, check_image, check_shape
+from lookcast.checks import InputError, check_floating, check_image, check_shape
+from lookcast.ops.precision import full_precision
 
 PALETTE = (
     ("blue", (0, 0, 255)),
@@ -43,6 +44,7 @@ def labels_to_mask(labels: torch.Tensor, size: tuple[int, int] | torch.Size | No
 
     Raises:
         ShapeError: `labels` has the wrong number of dimensions.
+        InputError: `labels` is empty, or a side of the mask is below 1.
     """
     check_shape("labels", labels, ("B", "H", "W"))
     size = labels.shape[1:] if size is None else size
@@ -65,9 +67,10 @@ def colors_to_mask(colors: torch.Tensor) -> torch.Tensor:
         ShapeError: `colors` is not an image.
     """
     check_image("colors", colors)
-    palette = torch.tensor([rgb for _, rgb in PALETTE], device=colors.device, dtype=colors.dtype) / 255
+    exact = full_precision(colors)  # half precision would confuse colours that are equally near
+    palette = torch.tensor([rgb for _, rgb in PALETTE], device=colors.device, dtype=exact.dtype) / 255
     # Loop over the colours, because all differences at once would take 27 planes of the image's size.
-    distance = torch.stack([(colors - color.view(3, 1, 1)).square().sum(1) for color in palette], 1)
+    distance = torch.stack([(exact - color.view(3, 1, 1)).square().sum(1) for color in palette], 1)
     one_hot = F.one_hot(distance.argmin(1), NUM_LABELS)
     return one_hot.permute(0, 3, 1, 2).to(colors.dtype)
 
@@ -86,13 +89,11 @@ def mask_to_colors(mask: torch.Tensor) -> torch.Tensor:
 
     Raises:
         ShapeError: the mask has the wrong number of dimensions.
-        InputError: the mask has more than nine labels, or is not floating point.
+        InputError: the mask has more than nine labels, is not floating point, or is empty.
     """
-    check_shape("mask", mask, ("B", "K", "H", "W"))
-    if not 1 <= mask.shape[1] <= NUM_LABELS:
+    check_soft_mask("mask", mask)
+    if mask.shape[1] > NUM_LABELS:
         raise InputError(f"mask: has {mask.shape[1]} labels, there are colours for 1 to {NUM_LABELS}")
-    if not mask.is_floating_point():
-        raise InputError(f"mask: expected floating point in [0, 1], got {mask.dtype}")
     palette = torch.tensor([rgb for _, rgb in PALETTE], device=mask.device, dtype=mask.dtype) / 255
     return palette[mask.argmax(1)].permute(0, 3, 1, 2).contiguous()
 
@@ -108,13 +109,30 @@ def resize_mask(mask: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch
 
     Returns:
         `(B, K, h, w)`, with soft values at the edges of regions.
+
+    Raises:
+        ShapeError: the mask has the wrong number of dimensions.
+        InputError: the mask is not floating point or is empty, or a side is below 1.
     """
-    check_shape("mask", mask, ("B", "K", "H", "W"))
+    check_soft_mask("mask", mask)
     height, width = size
-    rows, columns = mask.shape[-2] // max(height, 1), mask.shape[-1] // max(width, 1)
+    if min(height, width) < 1:
+        raise InputError(f"size: expected at least 1 x 1, got {height} x {width}")
+    rows, columns = mask.shape[-2] // height, mask.shape[-1] // width
     if mask.shape[-2:] == (rows * height, columns * width):  # average pooling is several times as fast
         return mask if (rows, columns) == (1, 1) else F.avg_pool2d(mask, (rows, columns))
     return F.interpolate(mask, (height, width), mode="area")
+
+
+def check_soft_mask(name: str, mask: torch.Tensor) -> None:
+    """Refuse a mask that is not `(B, K, H, W)` in floating point, or that is empty.
+
+    Raises:
+        ShapeError: the mask has the wrong number of dimensions.
+        InputError: the mask is not floating point, or is empty.
+    """
+    check_shape(name, mask, ("B", "K", "H", "W"))
+    check_floating(name, mask, "floating point in [0, 1]")
 
 
 def check_aspect(name: str, mask_size: tuple[int, int], image_size: tuple[int, int]) -> None:

@@ -5,7 +5,8 @@ Masks come in pairs. A label that is absent from the style uses the statistics o
 
 import torch
 
-from lookcast.checks import InputError, check_shape
+from lookcast.checks import InputError, check_floating
+from lookcast.ops.masks import check_soft_mask
 
 MIN_SHARE = 0.005
 """Minimum share of a photo that a label must cover to count as present."""
@@ -40,21 +41,20 @@ def check_mask_pair(content_mask: torch.Tensor | None, style_mask: torch.Tensor 
 
     Raises:
         ShapeError: a mask does not have four dimensions.
-        InputError: only one mask is given, the numbers of labels differ, or a mask is not floating point.
+        InputError: only one mask is given, the numbers of labels differ, or a mask is empty or not floating point.
     """
     check_mask_pairing(content_mask, style_mask)
     if content_mask is None or style_mask is None:
         return
     for name, mask in (("content_mask", content_mask), ("style_mask", style_mask)):
-        check_shape(name, mask, ("B", "K", "H", "W"))
-        if not mask.is_floating_point():
-            raise InputError(f"{name}: expected floating point in [0, 1], got {mask.dtype}")
+        check_soft_mask(name, mask)
     if content_mask.shape[1] != style_mask.shape[1]:
         raise InputError(f"style_mask: has {style_mask.shape[1]} labels, content_mask has {content_mask.shape[1]}")
 
 
 def label_shares(mask: torch.Tensor) -> torch.Tensor:
     """Return the share of the photo that each label covers, `(B, K)`, from a mask `(B, K, H, W)`."""
+    check_soft_mask("mask", mask)
     return mask.mean((-2, -1))
 
 
@@ -105,5 +105,7 @@ def mean_over_labels(values: torch.Tensor, content_shares: torch.Tensor) -> torc
     Returns:
         `(B,)`; 0 for a photo without a present label.
     """
+    check_floating("values", values)
+    check_floating("content_shares", content_shares)
     weights = content_shares * (content_shares >= MIN_SHARE)
     return (values * weights).sum(1) / weights.sum(1).clamp_min(MIN_SHARE)

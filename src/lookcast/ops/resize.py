@@ -5,7 +5,8 @@ from functools import reduce
 import torch
 import torch.nn.functional as F
 
-from lookcast.checks import check_image, check_shape
+from lookcast.checks import InputError, check_floating, check_image, check_shape
+from lookcast.ops.precision import full_precision
 
 _BAND = 256
 """Number of rows that `resize_pixels` converts to floating point at a time."""
@@ -14,8 +15,25 @@ _BAND = 256
 def resize_image(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Resize an image `(B, C, H, W)` to `(B, C, height, width)` by bilinear interpolation with antialiasing.
 
-    The result has the type of the image.
+    The result has the type of the image. A CPU computes half precision in float32.
+
+    Raises:
+        InputError: the image has other dimensions, is empty, or is neither uint8 nor floating point; or a new side is
+            below 1.
     """
+    check_shape("image", image, ("B", "C", "H", "W"))
+    if image.dtype != torch.uint8 or 0 in image.shape:
+        check_floating("image", image)
+    if min(height, width) < 1:
+        raise InputError(f"size: expected at least 1 x 1, got {height} x {width}")
+    narrow = 1 in (width, image.shape[-1])
+    if image.device.type == "cpu" and (narrow or image.dtype in (torch.float16, torch.bfloat16)):
+        # torch 2.14 has no kernel for half precision here. For an old or new width of 1, its kernels for uint8 and for
+        # the memory format channels_last give wrong values, or fail. Its kernel for float planes is right.
+        planes = full_precision(image).flatten().view(-1, 1, *image.shape[-2:])
+        resized = F.interpolate(planes, (height, width), mode="bilinear", antialias=True)
+        resized = resized.view(*image.shape[:2], height, width)
+        return (resized.round() if image.dtype == torch.uint8 else resized).to(image.dtype)
     return F.interpolate(image, (height, width), mode="bilinear", antialias=True)
 
 
@@ -48,8 +66,14 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
     Returns:
         `(1, 3, height, width)` float32 in [0, 1].
+
+    Raises:
+        ShapeError: `pixels` has another shape.
+        InputError: `pixels` is empty or of another type, or a new side is below 1.
     """
     check_shape("pixels", pixels, ("H", "W", 3))
+    if not pixels.is_floating_point() and pixels.dtype not in (torch.uint8, torch.uint16):
+        raise InputError(f"pixels: expected uint8, uint16 or floating point, got {pixels.dtype}")
     image = pixels.permute(2, 0, 1)[None]
     if pixels.dtype == torch.uint8:
         return resize_image(image, *size).float() / 255
@@ -61,7 +85,15 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def shrink_to_side(x: torch.Tensor, side: int) -> torch.Tensor:
-    """Shrink a map `(B, C, S, S)` to `(B, C, side, side)` by block averages. S must be a multiple of `side`."""
+    """Shrink a map `(B, C, S, S)` to `(B, C, side, side)` by block averages. S must be a multiple of `side`.
+
+    Raises:
+        InputError: the map has another shape, is empty or not floating point, or S is no multiple of `side`.
+    """
+    check_shape("x", x, ("B", "C", x.shape[-1], x.shape[-1]))
+    check_floating("x", x)
+    if side < 1 or x.shape[-1] % side:
+        raise InputError(f"side: expected a divisor of {x.shape[-1]}, got {side}")
     factor = x.shape[-1] // side
     if factor == 1:
         return x

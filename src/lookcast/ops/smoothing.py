@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from kornia.filters import joint_bilateral_blur
 
-from lookcast.checks import InputError, ShapeError, check_image, check_integer
+from lookcast.checks import InputError, check_image_pair, check_integer
 from lookcast.ops.local_affine import WINDOW, window_models
 from lookcast.ops.precision import full_type, no_autocast
 
@@ -33,7 +33,8 @@ def smooth_local_affine(
             large entries, which amplify the grain of a larger photo to which they are applied.
 
     Returns:
-        `(B, 12, H, W)`: the 3x4 matrices (A, b), row-major. The smoothed output is `A I + b` at each pixel.
+        `(B, 12, H, W)`: the 3x4 matrices (A, b), row-major. The smoothed output is `A I + b` at each pixel
+            (`bilateral.reference.apply_affine`).
 
     Raises:
         ShapeError: the shapes differ, or the image is smaller than a window.
@@ -42,12 +43,7 @@ def smooth_local_affine(
     Reference:
         Luan et al. 2017, the last step of the authors' code, which uses radius 15 and edge .01.
     """
-    check_image("content", content)
-    check_image("output", output)
-    if content.shape != output.shape:
-        raise ShapeError("output", str(tuple(content.shape)), output.shape)
-    if min(content.shape[-2:]) < WINDOW:
-        raise ShapeError("content", f"(B, 3, H >= {WINDOW}, W >= {WINDOW})", content.shape)
+    check_image_pair("content", content, "output", output, WINDOW)
     check_integer("radius", radius, 1, 1000)
     for name, value in (("edge", edge), ("eps", eps)):
         if not value > 0:
@@ -59,9 +55,3 @@ def smooth_local_affine(
         size, spread = 2 * radius + 1, radius / 3
         smoothed: torch.Tensor = joint_bilateral_blur(models, content, size, edge, (spread, spread), "replicate", "l2")
     return smoothed
-
-
-def apply_models(models: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Apply affine maps `(B, 12, H, W)`, one for each pixel, to an image `(B, 3, H, W)`."""
-    matrix = models.reshape(len(models), 3, 4, *models.shape[2:])
-    return (matrix[:, :, :3] * image[:, None]).sum(2) + matrix[:, :, 3]

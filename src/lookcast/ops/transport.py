@@ -2,7 +2,7 @@
 
 import torch
 
-from lookcast.checks import ShapeError
+from lookcast.checks import ShapeError, check_floating, check_image
 from lookcast.ops.cholesky import Lower, cholesky_3x3
 
 # Rows: luma and two opponent axes, in the order in which `knothe_rosenblatt` maps the axes.
@@ -24,7 +24,12 @@ def color_moments(image: torch.Tensor) -> torch.Tensor:
 
     Returns:
         `(B, 10, H, W)`: 1, the three opponent components (luma first), and the six products of two components.
+
+    Raises:
+        ShapeError: `image` has another shape.
+        InputError: `image` is empty or not floating point.
     """
+    check_image("image", image)
     red, green, blue = image.unbind(1)
     # Plane by plane, because a product by a 3x3 matrix would run as a million tiny products.
     color = [r * red + g * green + b * blue for r, g, b in TO_OPPONENT]
@@ -55,6 +60,7 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
 
     Raises:
         ShapeError: the last dimension of `content` or `style` is not 10.
+        InputError: `content` or `style` is empty or not floating point.
 
     Reference:
         Pitié and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based colour transfer",
@@ -63,6 +69,7 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
     for name, moments in (("content", content), ("style", style)):
         if moments.shape[-1] != NUM_MOMENTS:
             raise ShapeError(name, f"(..., {NUM_MOMENTS})", moments.shape)
+        check_floating(name, moments)
     basis = torch.tensor(TO_OPPONENT, dtype=content.dtype, device=content.device)
     inverse = torch.tensor(FROM_OPPONENT, dtype=content.dtype, device=content.device)
     mean_c, (c00, c10, c11, c20, c21, c22) = _mean_and_factor(content, floor)

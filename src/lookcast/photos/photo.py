@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ImageCms
+from PIL import Image, ImageCms
 
 from lookcast.checks import InputError
 
@@ -15,7 +15,7 @@ Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 CODEC_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError),
-    *(struct.error, zlib.error, ImageCms.PyCMSError),
+    *(struct.error, zlib.error, ImageCms.PyCMSError, Image.DecompressionBombError),
 )
 """Errors that Pillow, imagecodecs, simplejpeg and pillow-heif raise when decoding or encoding fails. `codecs.vips`
 translates the errors of libvips to `PhotoError`."""

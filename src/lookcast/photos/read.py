@@ -94,7 +94,7 @@ def to_tensor(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise InputError(f"pixels: expected (H, W, 3) of uint8, got {pixels.shape} of {pixels.dtype}")
-    planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    planes = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
     return planes.to(torch.float32, memory_format=torch.contiguous_format) / 255
 
 
@@ -143,7 +143,11 @@ def _open(path: Path) -> Image.Image:
     with _PILLOW_LIMIT:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path)
+            image = Image.open(path)
+            if image.format == "EPS":  # Pillow would run Ghostscript
+                image.close()
+                raise PhotoError(f"{path}: is EPS, a program that draws; expected a photo")
+            return image
         except UnidentifiedImageError:
             if not header.startswith(TIFF_SIGNATURES):
                 raise

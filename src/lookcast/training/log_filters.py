@@ -42,6 +42,7 @@ def quieten() -> None:
     outside = () if "SLURM_JOB_ID" in os.environ else (_NO_SLURM_JOB,)  # the user wants a run outside of a SLURM job
     for message in (*_NOT_NEEDED, *outside):
         warnings.filterwarnings("ignore", message=message)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # they name no file; lookcast does
     for handler in logging.root.handlers:  # the filter of a logger does not see the records of child loggers
         if not any(isinstance(known, OnceFilter) for known in handler.filters):
             handler.addFilter(OnceFilter("lookcast.photos"))

@@ -12,9 +12,10 @@ from PIL import Image
 from lookcast.data.store.codec import decode, encode_labels, encode_pixels
 
 PIXELS = np.arange(7 * 9 * 3, dtype=np.uint8).reshape(7, 9, 3)
+BYTES = PIXELS.tobytes()
 
 
-def npy(header, data=PIXELS.tobytes()):
+def npy(header, data=BYTES):
     text = header.encode().ljust(117) + b"\n"
     return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text + data
 
@@ -68,7 +69,7 @@ class TestNpy:
         ],
     )
     def test_rejects(self, data):
-        with pytest.raises(ValueError, match="^holds "):
+        with pytest.raises(ValueError, match=r"^holds "):
             decode(data, None, "npy")
 
 

@@ -25,7 +25,8 @@ _BROKEN = (*CODEC_ERRORS, Image.DecompressionBombError)
 # The header that `np.save` writes for these pixels. numpy's own reader allocates the claimed size before it reads, and
 # parses the header as Python, which fails with errors of any type.
 _NPY_HEADER = re.compile(
-    rb"\x93NUMPY\x01\0..\{'descr': '\|u1', 'fortran_order': False, 'shape': \(([1-9]\d{0,8}), ([1-9]\d{0,8}), 3\), \} *\n",
+    rb"\x93NUMPY\x01\0..\{'descr': '\|u1', 'fortran_order': False, "
+    rb"'shape': \(([1-9]\d{0,8}), ([1-9]\d{0,8}), 3\), \} *\n",
     re.DOTALL,
 )
 

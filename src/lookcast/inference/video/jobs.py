@@ -69,8 +69,9 @@ def check_frames_kept(jobs: Sequence[Job], read: Sequence[Path]) -> None:
 def split_clips(paths: Sequence[Path], out: Path, as_frames: bool) -> tuple[list[Path], list[Path]]:
     """Divide the inputs of a run into clips and photos.
 
-    A file is a clip by its suffix. A folder stands for the clips and the photos directly in it; if `out` is a clip or
-    the pattern of a sequence, the photos of a folder are the frames of one clip.
+    A file is a clip by its suffix. An existing photo is a photo, even if its name is a pattern. A folder stands for the
+    clips and the photos directly in it; if `out` is a clip or the pattern of a sequence, the photos of a folder are the
+    frames of one clip.
 
     Args:
         paths: files, folders, and patterns of sequences.
@@ -94,8 +95,13 @@ def split_clips(paths: Sequence[Path], out: Path, as_frames: bool) -> tuple[list
                 clips += inside
                 photos += [path] if has_photos or not inside else []
         else:
-            (clips if _is_clip(path) else photos).append(path)
+            is_photo = not _is_clip(path) or _is_photo_named_like_a_pattern(path)
+            (photos if is_photo else clips).append(path)
     return clips, photos
+
+
+def _is_photo_named_like_a_pattern(path: Path) -> bool:
+    return path.suffix.lower() not in CLIP_SUFFIXES and os.path.isfile(path)  # noqa: PTH113 (no error for long names)
 
 
 def plan_clips(clips: Sequence[Path], out: Path, masks: Path | None, single: bool) -> list[Job]:

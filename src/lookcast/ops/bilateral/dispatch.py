@@ -2,9 +2,10 @@
 
 import torch
 
-from lookcast.checks import InputError, check_image, check_shape
+from lookcast.checks import InputError, check_floating, check_image, check_shape
 from lookcast.ops.bilateral.reference import COEFFICIENTS, cell_position, slice_apply, tent_matrix, tent_weight
 from lookcast.ops.color import luma
+from lookcast.ops.precision import full_precision
 
 PIXEL_TYPES = (torch.uint8, torch.uint16, torch.float32)
 
@@ -12,8 +13,9 @@ PIXEL_TYPES = (torch.uint8, torch.uint16, torch.float32)
 def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     """Apply a grid to an image, with the luma of the image as the guide.
 
-    The result equals `ops.bilateral.reference.slice_apply(grid, luma(image), image)`. Generators call this function
-    in training and inference. On a GPU, the forward pass and the backward pass are one fused kernel each.
+    The result equals `ops.bilateral.reference.slice_apply(grid, luma(image), image)`. The luma is float32 at
+    least, because half precision can't resolve the depth. Generators call this function in training and inference. On a
+    GPU, the forward pass and the backward pass are one fused kernel each.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -33,7 +35,7 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
         if bilateral_cuda.supports(grid, image):
             return bilateral_cuda.apply_grid(grid, image)
-    return slice_apply(grid, luma(image), image)
+    return slice_apply(grid, luma(full_precision(image)), image)
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
@@ -52,12 +54,15 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
 
     Raises:
         ShapeError: a tensor does not have the stated shape.
-        InputError: the pixels have an unsupported type.
+        InputError: the pixels have an unsupported type, or a tensor is empty.
     """
     check_shape("grid", grid, (COEFFICIENTS, "D", "GH", "GW"))
     check_shape("pixels", pixels, ("H", "W", 3))
     if pixels.dtype not in PIXEL_TYPES:
         raise InputError(f"pixels: expected uint8, uint16 or float32, got {pixels.dtype}")
+    check_floating("grid", grid)
+    if 0 in pixels.shape:
+        raise InputError(f"pixels: expected at least one pixel, got the shape {tuple(pixels.shape)}")
     if pixels.device.type == "cpu":
         from lookcast.ops.bilateral import cpu as bilateral_cpu  # imported here, because numba takes .5 s to import
 
@@ -120,7 +125,12 @@ def slice_apply_by_depth(grid: torch.Tensor, guide: torch.Tensor, image: torch.T
 
     Returns:
         `(B, 3, H, W)`, not clamped.
+
+    Raises:
+        InputError: a tensor is empty or not floating point.
     """
+    for name, tensor in (("grid", grid), ("guide", guide), ("image", image)):
+        check_floating(name, tensor)
     depth, grid_height, grid_width = grid.shape[-3:]
     height, width = image.shape[-2:]
     rows = tent_matrix(height, grid_height, grid) @ grid.flatten(1, 2)

@@ -7,7 +7,7 @@ HDRNet (Gharbi et al. 2017, arXiv 1707.02880).
 import torch
 import torch.nn.functional as F
 
-from lookcast.checks import ShapeError, check_image, check_shape
+from lookcast.checks import ShapeError, check_floating, check_image, check_shape
 from lookcast.ops.precision import full_type, no_autocast
 
 COEFFICIENTS = 12
@@ -56,9 +56,12 @@ def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
 
     Raises:
         ShapeError: a tensor does not have the stated shape, or the batch sizes differ.
+        InputError: a tensor is empty or not floating point.
     """
     check_shape("grid", grid, ("B", "C", "D", "GH", "GW"))
     check_shape("guide", guide, (grid.shape[0], 1, "H", "W"))
+    check_floating("grid", grid)
+    check_floating("guide", guide)
     # Half precision can't resolve the positions of neighbouring pixels in a photo.
     dtype = full_type(grid, guide)
     grid, guide = grid.to(dtype), guide.to(dtype)
@@ -121,6 +124,7 @@ def apply_affine(coefficients: torch.Tensor, image: torch.Tensor) -> torch.Tenso
     """
     check_image("image", image)
     check_shape("coefficients", coefficients, (image.shape[0], COEFFICIENTS, *image.shape[-2:]))
+    check_floating("coefficients", coefficients)
     rows = coefficients.reshape(image.shape[0], 3, 4, *image.shape[-2:])
     return (rows[:, :, :3] * image[:, None]).sum(2) + rows[:, :, 3]
 

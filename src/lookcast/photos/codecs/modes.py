@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from lookcast.photos.icc import PERCEPTUAL, SRGB, ProfileError, grey_to_srgb, read_profile, transform
-from lookcast.photos.photo import CODEC_ERRORS, Pixels, logger, to_8_bits, to_16_bits
+from lookcast.photos.photo import CODEC_ERRORS, PhotoError, Pixels, logger, to_8_bits, to_16_bits
 
 _BAND = 1 << 20  # number of pixels that are converted at a time; Pillow stores an RGB pixel in four bytes
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
@@ -38,9 +38,13 @@ def to_rgb(image: Image.Image, name: str) -> DecodedPixels:
         name: name of the image, for messages.
 
     Raises:
-        PhotoError: integers lie outside 0..65535, or floating-point values outside [0, 1].
+        PhotoError: integers lie outside 0..65535, floating-point values lie outside [0, 1], or the decoded size differs
+            from the stated size.
     """
+    width, height = image.size
     image.load()
+    if image.width * image.height != width * height:  # an icon holds a picture with a size of its own
+        raise PhotoError(f"{name}: broken, it states the size {width}x{height} and another size")
     numbers = image.mode.startswith("I") or image.mode == "F"
     if numbers:
         _check_range(image, name)
