@@ -99,7 +99,7 @@ class TestFit:
         photo, style = files
         seen = []
         monkeypatch.setattr(
-            "lookcast.inference.stylizer.bfloat16_is_faster", lambda device: seen.append(device) or True
+            "lookcast.inference.pixel_stylizer.bfloat16_is_faster", lambda device: seen.append(device) or True
         )
         for precision in ("auto", "float32"):
             options = ("--precision", precision, "-o", tmp_path / f"{precision}.png", *SMALL)

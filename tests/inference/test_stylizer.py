@@ -12,7 +12,7 @@ from PIL import Image
 import lookcast
 from lookcast.checkpoints import CheckpointError
 from lookcast.checks import InputError, ShapeError
-from lookcast.inference import stylizer as stylizer_module
+from lookcast.inference import pixel_stylizer
 from lookcast.inference.stylizer import Stylizer, load
 from lookcast.metrics.photo import edge_ssim
 from lookcast.ops.masks import PALETTE
@@ -279,7 +279,7 @@ class TestPrecision:
     def test_bfloat16_agrees_with_float32(self, name, monkeypatch):
         style, outputs = getattr(skimage.data, name)(), []
         for fast in (True, False):
-            monkeypatch.setattr(stylizer_module, "bfloat16_is_faster", lambda _, fast=fast: fast)
+            monkeypatch.setattr(pixel_stylizer, "bfloat16_is_faster", lambda _, fast=fast: fast)
             stylizer = load(SHIPPED, "cpu")
             assert stylizer.generator.encoder.half_precision == fast
             outputs.append(stylizer.stylize(skimage.data.chelsea(), style).astype(int))
@@ -288,7 +288,7 @@ class TestPrecision:
         assert 0 < difference.mean() < 0.3
 
     def test_float32_asks_no_machine(self, monkeypatch):
-        monkeypatch.setattr(stylizer_module, "bfloat16_is_faster", lambda _: True)
+        monkeypatch.setattr(pixel_stylizer, "bfloat16_is_faster", lambda _: True)
         assert not load(SHIPPED, "cpu", "float32").generator.encoder.half_precision
 
     def test_rejects_another(self):

@@ -1,13 +1,10 @@
 """The page of `lookcast explain` in Chromium: clicks and keys, accessibility, and no request."""
 
-import os
-import shutil
-
 import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from lookcast.generators.statistics import CELLS
 from lookcast.inference.explain import explain
@@ -15,32 +12,14 @@ from lookcast.inference.stylizer import Stylizer
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.pages.drawings import sample_colors
 from lookcast.pages.explanation import write_explanation
+from tests.browser import PATIENCE
 from tests.looks import look, universal_look
 from tests.samples import photo
 
 pytestmark = pytest.mark.browser
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync", "--force-color-profile=srgb"]
-PATIENCE = 30_000  # milliseconds; the machine may have other work
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 CONTENT, STYLE = (photo(name, whole=True).float() for name in ("chelsea", "coffee"))
-
-expect.set_options(timeout=PATIENCE)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        message = "Chromium is missing: apt-get install chromium"
-        assert not os.environ.get("CI"), message
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,14 @@ def applied_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
     return dispatch.apply_grid(grid[None], pixels.permute(2, 0, 1)[None])[0].clamp(0, 1).permute(1, 2, 0)
 
 
+def applied_to_rows(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """The lower half of the rows."""
+    top = len(pixels) // 2
+    if pixels.dtype != torch.float64:
+        return dispatch.apply_grid_to_rows(grid, pixels, top, len(pixels))
+    return applied_to_pixels(grid, pixels)[top:]
+
+
 style_term = style.SegmentedStyleLoss("ab", max_cells=9)
 PAIR = draws.two_images("content", "output", 3, 20)
 RIDGE = draws.two_images("content", "output", 3, 20, eps=0.125)
@@ -147,6 +155,7 @@ OPS = {
     "apply_grid": Case(dispatch.apply_grid, draws.grid_and_image, 64),
     "slice_apply_by_depth": Case(dispatch.slice_apply_by_depth, draws.grid_guide_image, 64),
     "apply_grid_to_pixels": Case(applied_to_pixels, draws.grid_and_pixels, 64),
+    "apply_grid_to_rows": Case(applied_to_rows, draws.grid_and_pixels, 64),
 }
 LOSSES = {
     "ColorLoss": Case(color_loss, draws.output_and_style, 1024),

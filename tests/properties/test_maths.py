@@ -19,7 +19,7 @@ WITHOUT_TENSORS = {
     *("full_type", "full_precision", "no_autocast"),  # tested by every case
     *("ColorTargets", "StyleTargets", "style_targets"),  # parts of the losses
 }
-KERNELS = {"cpu", "cpu_llvm", "cuda", "triton"}
+KERNELS = {"cpu", "cpu_llvm", "cpu_vectors", "cuda", "triton"}
 """Modules that `dispatch` calls after its checks."""
 
 

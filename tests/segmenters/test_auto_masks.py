@@ -150,8 +150,8 @@ class TestAutoMasks:
             AutoMasks(segmenter, [COFFEE])(torch.zeros(2, 3, 20, 20))
 
     def test_rejects_a_style_of_another_kind(self, segmenter):
-        with pytest.raises(InputError, match=r"^style: expected a PIL image"):
-            AutoMasks(segmenter, ["style.jpg"])
+        with pytest.raises(InputError, match=r"^style: expected a path, a PIL image"):
+            AutoMasks(segmenter, [3])
 
 
 class TestSavedMasks:

@@ -115,7 +115,7 @@ class TestClusterSegmenter:
             segmenter.segment_pair(photos[0], rand(1, 4, 16, 16))
         with pytest.raises(InputError, match="style: expected floating point"):
             segmenter.segment_pair(photos[0], torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
-        with pytest.raises(InputError, match="content: has no pixels"):
+        with pytest.raises(InputError, match="content: expected at least one element"):
             segmenter.segment_pair(rand(1, 3, 0, 16), photos[1])
 
 

@@ -1,5 +1,7 @@
 """Runs that start from a checkpoint: a universal one is specialised to a style photo, others are trained further."""
 
+import logging
+
 import pytest
 import torch
 from PIL import Image
@@ -142,6 +144,8 @@ class TestSingleLook:
 
     def test_main_rejects_in_one_line(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
+        # Hydra adds a handler for the log of the run, whose folder is removed.
+        monkeypatch.setattr(logging.root, "handlers", list(logging.root.handlers))
         with pytest.raises(InputError, match=r"^init_from: sunset: no checkpoint of this name") as caught:
             main(["experiment=single_look", "init_from=sunset", "style=sample:coffee", f"run_dir={tmp_path / 'run'}"])
         assert "\n" not in str(caught.value)

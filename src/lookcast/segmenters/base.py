@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from lookcast.checks import InputError, check_image, check_shape
+from lookcast.checks import check_image, check_shape
 from lookcast.segmenters.label_maps import label_map, merge_smallest, one_hot_pair, shares
 
 
@@ -90,5 +90,3 @@ def check_pair(content: torch.Tensor, style: torch.Tensor) -> None:
     for name, image in (("content", content), ("style", style)):
         check_image(name, image)
         check_shape(name, image, (1, 3, "H", "W"))
-        if not image.numel():
-            raise InputError(f"{name}: has no pixels, its shape is {tuple(image.shape)}")

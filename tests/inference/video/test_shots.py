@@ -73,7 +73,7 @@ class TestFindShots:
 
     @pytest.mark.parametrize("shape", [(3, 64, 64), (2, 3, 64, 64), (1, 3, 64, 128), (1, 3, 65, 65), (1, 3, 0, 0)])
     def test_rejects_shapes(self, shape):
-        with pytest.raises(InputError, match="thumbnail: expected shape"):
+        with pytest.raises(InputError, match=r"thumbnail: expected (shape|at least one element)"):
             list(find_shots([torch.zeros(shape)]))
 
 

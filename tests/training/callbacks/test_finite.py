@@ -108,7 +108,7 @@ class TestSkippedSteps:
         # The initial scale is too large: float16 gradients overflow, the scaler skips and halves it. Later comes a NaN.
         plugin = {
             "_target_": "pytorch_lightning.plugins.MixedPrecision", "precision": "16-mixed", "device": "cpu",
-            "scaler": {"_target_": "torch.amp.GradScaler", "device": "cpu", "init_scale": 16384},
+            "scaler": {"_target_": "torch.amp.GradScaler", "device": "cpu", "init_scale": 4194304},
         }  # fmt: skip
         half = ("trainer.precision=null", f"+trainer.plugins={plugin}".replace("'", ""))
         result = run("trainer.max_steps=14", "scheduler=constant", *half, *broken(12, 13))

@@ -1,11 +1,8 @@
 """The page in Chromium, with its server in this process.
 
-A visitor may reach the server only: every other request is aborted, and the test fails. The tests are skipped where
-Chromium is missing, unless the variable CI is set.
+A visitor may reach the server only: every other request is aborted, and the test fails.
 """
 
-import os
-import shutil
 import threading
 from urllib.parse import urlsplit
 
@@ -13,19 +10,13 @@ import pytest
 import skimage.data
 import uvicorn
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from lookcast.web.app import create_app
 from lookcast.web.options import Limits, WebOptions
+from tests.browser import PATIENCE
 from tests.looks import save_look
 from tests.photo_files import exif
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync", "--force-color-profile=srgb"]
-PATIENCE = 120_000  # milliseconds; the machine may have much other work
-
-expect.set_options(timeout=PATIENCE)
 
 
 def serve(options):
@@ -54,19 +45,6 @@ def strict_address(tmp_path_factory):
     own = save_look(tmp_path_factory.mktemp("looks") / "own.safetensors")
     limits = Limits(upload_bytes=200_000, max_pixels=100_000)
     yield from serve(WebOptions(device="cpu", checkpoints=(str(own),), limits=limits))
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        message = "Chromium is missing: apt-get install chromium"
-        assert not os.environ.get("CI"), message
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
