@@ -88,6 +88,10 @@ class TestVersions:
             "installed: tests; not installed: future (pip install 'lookcast[NAME]')"
         )
 
+    def test_photos_without_the_library_of_heic(self, needed):
+        needed("no-such-library; extra == 'heic'")
+        assert doctor_checks.check_photo_files() == "reads and writes jpg, jpeg, png, webp, tif, tiff"
+
 
 class TestBrokenInstallation:
     def test_a_library_that_cannot_be_imported_is_named(self, tmp_path):

@@ -12,7 +12,6 @@ from packaging.requirements import Requirement
 DISTRIBUTION = "lookcast"
 _SHOWN = ("torch", "torchvision", "numpy", "numba", "pillow", "pytorch-lightning")
 _SIZE = (67, 93)  # odd, so that the vectorised part and the rest of a row are both checked
-_EXTRA_OF_FORMAT = {".heic": "heic"}
 
 
 class BrokenError(Exception):
@@ -134,14 +133,15 @@ def check_photo_files() -> str:
     """Write a photo in each format and read it again."""
     import numpy as np
 
+    from lookcast.photos.codecs.heic import HEIC_SUFFIXES
     from lookcast.photos.read import PHOTO_SUFFIXES, Photo, read_photo, write_photo
 
     values = np.linspace(0, 255, 3 * _SIZE[0] * _SIZE[1]).reshape(*_SIZE, 3).astype(np.uint8)
     read = []
+    without_heic = any(_fault(needed) for needed in _requirements("heic"))
     with tempfile.TemporaryDirectory() as folder:
         for suffix in PHOTO_SUFFIXES:
-            extra = _EXTRA_OF_FORMAT.get(suffix)
-            if extra is not None and any(_fault(needed) for needed in _requirements(extra)):
+            if suffix in HEIC_SUFFIXES and without_heic:
                 continue
             path = Path(folder) / f"photo{suffix}"
             write_photo(path, Photo(values))
