@@ -21,17 +21,6 @@ def checkpoint(tmp_path):
     return save_look(tmp_path / "look.safetensors")
 
 
-@pytest.fixture
-def run(capsys, checkpoint):
-    """`lookcast stylize` in this process: exit code, stdout, stderr."""
-
-    def stylize(*arguments):
-        code = cli.main(["stylize", "--checkpoint", str(checkpoint), "--device", "cpu", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return stylize
-
-
 def shell(*arguments, **options):
     return subprocess.run(
         [sys.executable, "-m", "lookcast.cli", *map(str, arguments)], capture_output=True, text=True, **options

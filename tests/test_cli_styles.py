@@ -26,17 +26,6 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def run(capsys, checkpoint):
-    """`lookcast stylize` in this process: exit code, stdout, stderr."""
-
-    def stylize(*arguments):
-        code = cli.main(["stylize", "--checkpoint", str(checkpoint), "--device", "cpu", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return stylize
-
-
-@pytest.fixture
 def photo(tmp_path):
     return save_photo(tmp_path / "photo.png")
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from lookcast.cli.options import add_overwrite, count, path, word
+from lookcast.cli.options import add_max_pixels, add_overwrite, path, word
 from lookcast.cli.pairing import add_masks, check_files, check_masks, open_auto_masks
 from lookcast.cli.streams import say, set_up_logging
 
@@ -67,13 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_masks(parser)
     parser.add_argument("-o", "--out", type=path, required=True, metavar="FILE", help="the page, a name with .html")
     parser.add_argument("--device", default="auto", type=word, help="auto (default), cpu, cuda, cuda:1, mps")
-    parser.add_argument(
-        "--max-pixels",
-        type=count,
-        default=200_000_000,
-        metavar="N",
-        help="refuse photos whose header claims more pixels (default: 200000000)",
-    )
+    add_max_pixels(parser)
     add_overwrite(parser)
     parser.set_defaults(weights=None)
     return parser

@@ -59,6 +59,17 @@ def add_look(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_max_pixels(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--max-pixels`, the limit of a photo's size."""
+    parser.add_argument(
+        "--max-pixels",
+        type=count,
+        default=200_000_000,
+        metavar="N",
+        help="refuse photos whose header claims more pixels (default: 200000000)",
+    )
+
+
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
     """Add the option `--overwrite`, which allows overwriting input files."""
     parser.add_argument("--overwrite", action="store_true", help="allow overwriting an input file")

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookcast.cli.options import SEGMENTERS, count, path
+from lookcast.cli.options import SEGMENTERS, add_max_pixels, path
 
 if TYPE_CHECKING:
     from lookcast.inference.jobs import Job
@@ -56,13 +56,7 @@ def add_files(parser: argparse.ArgumentParser) -> None:
         default="4:4:4",
         help="chroma subsampling of JPEG: 4:4:4 (default), 4:2:2 or 4:2:0 (small files)",
     )
-    parser.add_argument(
-        "--max-pixels",
-        type=count,
-        default=200_000_000,
-        metavar="N",
-        help="refuse photos whose header claims more pixels (default: 200000000)",
-    )
+    add_max_pixels(parser)
     parser.add_argument(
         "--lenient", action="store_true", help="stylize the readable part of a damaged photo, with a line on stderr"
     )
