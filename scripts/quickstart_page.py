@@ -12,7 +12,6 @@ import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from lookcast import examples
@@ -20,6 +19,7 @@ from lookcast.atomic import atomic_write
 from lookcast.checkpoints import KIND
 from lookcast.checks import InputError
 from lookcast.data.sources.folder import find_photos
+from lookcast.pages.html import open_templates
 from lookcast.weights import read_header
 
 PAIRS = (("city", "sunset"), ("lake", "blue_hour"), ("city", "night"), ("people", "autumn"))
@@ -64,12 +64,10 @@ def write_page(folder: Path) -> Path:
         values = _values(folder, look, header)
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: no such file; did scripts/quickstart.sh end?") from error
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    template = open_templates(Path(__file__).parent).get_template("quickstart_page.html")
     page = folder / "index.html"
     with atomic_write(page) as temporary:
-        temporary.write_text(templates.get_template("quickstart_page.html").render(values), encoding="utf-8")
+        temporary.write_text(template.render(values), encoding="utf-8")
     return page
 
 

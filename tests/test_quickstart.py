@@ -86,7 +86,7 @@ class TestWritePage:
         assert "http" not in re.sub(r"data:[^\"]*", "", text)
         page = Page(text)
         assert all(image["src"].startswith("data:image/jpeg;base64,") for image in page.all("img"))
-        assert not page.all("link")
+        assert [link["href"] for link in page.all("link")] == ["data:,"]  # no icon is asked for
         assert all("src" not in attributes for attributes in page.all("script"))
 
     def test_everything_has_a_name(self, script, folder):
