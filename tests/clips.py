@@ -6,6 +6,8 @@ from typing import NamedTuple
 import av
 import numpy as np
 
+from lookcast.processes import keep_scheduling
+
 SIZE = (48, 64)
 
 
@@ -20,6 +22,7 @@ def picture(number, size=SIZE, pixel_format="yuv420p", seed=0):
     return frame.reformat(format=pixel_format, dst_colorspace=1, dst_color_range=1)
 
 
+@keep_scheduling()  # SVT-AV1 would raise this process to real-time priority
 def save_clip(
     path,
     count=12,
@@ -117,6 +120,7 @@ def plane_of(plane, frame):
     return np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width].copy()
 
 
+@keep_scheduling()
 def reencode(path, codec, options=None):
     """The planes of a clip after decoding and encoding alone, with the encoder's own defaults."""
     with av.open(str(path)) as source, av.open(str(path.with_name(f"plain_{path.name}")), "w") as target:

@@ -1,10 +1,12 @@
 import os
 import signal
+import sys
+import threading
 
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from lookcast.processes import ignore_stop_signals
+from lookcast.processes import ignore_stop_signals, keep_scheduling
 from lookcast.training import preemption
 
 
@@ -37,3 +39,38 @@ def test_a_signal_ends_a_worker_that_does_not_ignore_it():
     loader = DataLoader(ProcessIds([signal.SIGUSR1]), batch_size=None, num_workers=1)
     with pytest.raises(RuntimeError, match="DataLoader worker"):
         list(loader)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these policies")
+def test_keep_scheduling():
+    """The thread that runs the block, and threads that it starts, get their policy back; older threads keep theirs."""
+    release, found = threading.Event(), {}
+
+    def change(name):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        found[name] = threading.get_native_id()
+        changed.release()
+        release.wait(60)
+
+    def block():
+        with keep_scheduling():
+            change_here = threading.Thread(target=change, args=("started inside",))
+            change_here.start()
+            changed.acquire()
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            assert os.sched_getscheduler(found["started inside"]) == os.SCHED_BATCH
+        policies["block"] = os.sched_getscheduler(0)
+        for name, thread in found.items():
+            policies[name] = os.sched_getscheduler(thread)
+
+    changed, policies = threading.Semaphore(0), {}
+    older = threading.Thread(target=change, args=("started before",))
+    older.start()
+    changed.acquire()
+    runs = threading.Thread(target=block)
+    runs.start()
+    runs.join(60)
+    release.set()
+    own = os.sched_getscheduler(0)
+    assert own != os.SCHED_BATCH
+    assert policies == {"block": own, "started inside": own, "started before": os.SCHED_BATCH}

@@ -1,7 +1,10 @@
 """Stylizing of clips from file to file."""
 
+import os
 import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import imageio_ffmpeg
@@ -12,6 +15,7 @@ from lookcast.checks import InputError
 from lookcast.inference.jobs import Job
 from lookcast.inference.stylizer import Stylizer
 from lookcast.inference.video.clip import ClipOptions
+from lookcast.inference.video.clip_writer import ClipWriter
 from lookcast.inference.video.encoder import EncoderOptions
 from lookcast.inference.video.frames import ClipError
 from lookcast.inference.video.stylize import ClipSettings, stylize_clip
@@ -60,6 +64,20 @@ class TestStrengthZero:
         for ours, theirs in zip(output.frames, plain.frames, strict=True):
             for a, b in zip(ours, theirs, strict=True):
                 assert np.array_equal(a, b)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these policies")
+    def test_av1_does_not_change_the_scheduling(self, run, tmp_path, monkeypatch):
+        """SVT-AV1 would make the threads of a process of root real-time threads."""
+        clip, policies, finish = save_clip(tmp_path / "a.mp4", codec="libsvtav1"), set(), ClipWriter.finish
+
+        def observed(writer):  # the encoder is still open
+            threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+            policies.update(map(os.sched_getscheduler, threads))
+            finish(writer)
+
+        monkeypatch.setattr(ClipWriter, "finish", observed)
+        run(clip, PLAIN)
+        assert policies == {os.sched_getscheduler(0)} == {os.SCHED_OTHER}
 
     @pytest.mark.parametrize(("name", "codec", "pixel_format"), CODECS)
     def test_everything_else_is_kept(self, run, tmp_path, name, codec, pixel_format):

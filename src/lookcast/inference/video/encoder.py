@@ -8,6 +8,7 @@ import av
 from av.codec.context import Flags
 
 from lookcast.checks import InputError
+from lookcast.processes import keep_scheduling
 
 ENCODERS = {
     "h264": "libx264",
@@ -114,7 +115,8 @@ def configure(
     if context.name == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # only errors; the encoder has no other setting for it
     try:
-        context.open()
+        with keep_scheduling():
+            context.open()
     except (av.FFmpegError, ValueError) as error:
         told = ", ".join(f"{key} {value}" for key, value in settings.items()) or "its own settings"
         raise InputError(
