@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Set everything up, then run linter, type checker and tests. Arguments go to pytest: scripts/test.sh -k gram
 # `scripts/test.sh -m nightly` runs the tests that take minutes: compiled networks, sweeps, torchrun, killed processes.
-# `scripts/test.sh -m browser` runs the tests of pages in Chromium.
 # `scripts/test.sh --processors [...]` runs the tests six times: with the vector instructions of this processor and of
 # two kinds of older processors, each with one thread and with two threads. All tests must pass every time.
 # `scripts/test.sh --lowest [...]` runs the tests with the oldest releases of all dependencies that pyproject.toml allows,
