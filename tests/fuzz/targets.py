@@ -1,4 +1,7 @@
-"""The readers that are fuzzed. A reader returns a result, or raises an `InputError` of one line that names the file."""
+"""The readers that are fuzzed, and the requests to `lookcast web`.
+
+A reader returns a result, or raises an `InputError` of one line that names the file.
+"""
 
 import json
 import struct
@@ -21,6 +24,7 @@ from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.photos.masks import read_mask
 from lookcast.photos.read import read_photo
 from lookcast.weights import save_weights
+from tests.fuzz import requests
 from tests.looks import baked_look, save_look, save_universal
 from tests.photo_files import DISPLAY_P3, IPTC, XMP, exif, png16
 from tests.runs import save_mask
@@ -37,24 +41,24 @@ class Target(NamedTuple):
 
     Attributes:
         seeds: function that writes valid files into an empty folder, and returns their bytes.
-        read: function that reads bytes, with a folder for temporary files.
+        read: function that reads bytes, with a folder for temporary files. It may return the line of a refusal.
         repair: function that corrects the checksums and lengths of changed bytes, so that changes reach deep code.
     """
 
     seeds: Callable[[Path], list[bytes]]
-    read: Callable[[bytes, Path], None]
+    read: Callable[[bytes, Path], str | None]
     repair: Callable[[bytes], bytes]
 
 
 def run(name: str, data: bytes, folder: Path) -> str | None:
-    """Read bytes by a target. Return None for a result, or the message of the `InputError`.
+    """Read bytes by a target. Return None for a result, or the line of the `InputError` or of the refusal.
 
     Raises:
         AssertionError: the message has several lines or does not name the file, or a file is left behind.
     """
     target = TARGETS[name]
     try:
-        target.read(data, folder)
+        return target.read(data, folder)
     except InputError as error:
         message = str(error)
         assert len(message.splitlines()) == 1, message
@@ -64,7 +68,6 @@ def run(name: str, data: bytes, folder: Path) -> str | None:
     finally:
         for path in folder.iterdir():
             path.unlink()
-    return None
 
 
 def _contents(paths: list[Path]) -> list[bytes]:
@@ -218,5 +221,6 @@ TARGETS = {
     "checkpoint": Target(_checkpoint_seeds, _read_checkpoint, repair_safetensors),
     "mask": Target(_mask_seeds, _read_mask, repair_png),
     "photo": Target(_photo_seeds, _read_photo, repair_png),
+    "requests": Target(requests.seeds, requests.read, lambda data: data),
     "shards": Target(_shard_seeds, _read_shards, repair_shards),
 }

@@ -1,15 +1,17 @@
-"""The readers on their seeds, on changed seeds, and on the inputs that once broke a reader."""
+"""The targets on their seeds, on changed seeds, and on the inputs that once broke a target."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
 
+from lookcast.web import batch_routes, mask_routes, photo_routes, result_routes
 from tests.fuzz.targets import TARGETS, run
 
 FINDINGS = sorted((Path(__file__).parent / "findings").iterdir())
 COUNT = 150
-"""Number of changed files for each reader. Ten thousand of them were read once."""
+"""Number of changed inputs for each target. Ten thousand of them were read once."""
 VALUES = (bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"9999999", b"-1", b"null", b"[]", b"1e999", b"NaN", b'""')
 
 
@@ -61,3 +63,17 @@ def test_repair_keeps_valid_files(target, tmp_path):
 @pytest.mark.parametrize("path", FINDINGS, ids=lambda path: path.name)
 def test_findings(path, tmp_path):
     run(path.name.split("-")[0], path.read_bytes(), tmp_path)
+
+
+def test_seeds_of_requests_reach_every_address(tmp_path):
+    seeds = b"\n".join(TARGETS["requests"].seeds(tmp_path)).decode("latin-1").replace("{", "").replace("}", "")
+    sent = re.findall(r"^([A-Z]+) ([^?\s]+)", seeds, re.MULTILINE)
+    routers = (photo_routes, mask_routes, result_routes, batch_routes)
+    routes = [(method, route) for module in routers for route in module.router.routes for method in route.methods]
+    assert len(routes) > 20
+    missing = [
+        f"{method} {route.path}"
+        for method, route in routes
+        if not any(method == name and route.path_regex.match(path) for name, path in sent)
+    ]
+    assert not missing

@@ -1,4 +1,6 @@
 import io
+import os
+import platform
 import socket
 import subprocess
 import sys
@@ -92,6 +94,30 @@ def _listening(port):
     return {host for host, number in places if int(number, 16) == port}
 
 
+GAPS = """
+import os, sys
+import numpy as np
+from lookcast.web.serve import give_back_large_arrays
+from tests.web.servers import memory_of
+if sys.argv[1] == "give back":
+    give_back_large_arrays()
+np.ones(30 << 20, np.uint8)  # glibc now takes smaller arrays from the heap
+before = memory_of(os.getpid())
+arrays = [np.ones(3 << 20, np.uint8) for _ in range(100)]
+del arrays[:-1]
+print(memory_of(os.getpid()) - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc keeps freed arrays")
+class TestGiveBackLargeArrays:
+    @pytest.mark.parametrize(("mode", "few"), [("give back", True), ("keep", False)])
+    def test_memory_after_freeing(self, mode, few):
+        """Of 100 arrays of 3 MB, only the last one is left. By default, the heap keeps the gaps before it."""
+        found = subprocess.run([sys.executable, "-c", GAPS, mode], capture_output=True, text=True, timeout=100)
+        assert (float(found.stdout) < 10) == few, found
+
+
 class TestCommand:
     @pytest.mark.parametrize(
         ("options", "line"),
@@ -131,6 +157,16 @@ class TestCommand:
             main(["web", "--port", port])
         assert caught.value.code == 2
         assert "--port" in capsys.readouterr().err
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="GNU OpenMP prints its settings")
+    def test_openmp_waits_without_a_core(self):
+        program = "from lookcast.cli import main; main(['web', '--device', 'tpu'])"
+        settings = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        settings["OMP_DISPLAY_ENV"] = "true"
+        found = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env=settings, timeout=100
+        )
+        assert "OMP_WAIT_POLICY = 'PASSIVE'" in found.stderr
 
     def test_without_the_extra(self):
         program = "import sys; sys.modules['fastapi'] = None; from lookcast.cli import main; sys.exit(main(['web']))"

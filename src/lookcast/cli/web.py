@@ -12,6 +12,9 @@ _AUTH = "LOOKCAST_AUTH"
 def web(argv: list[str]) -> int:
     """Run `lookcast web`."""
     args = build_parser().parse_args(argv)
+    # Several computations share the cores. By default, a thread of one of them would keep a core busy while it waits
+    # for another thread that gets no core: colour tables took five times as long. OpenMP reads this when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from lookcast.checks import InputError
 
     try:

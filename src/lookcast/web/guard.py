@@ -27,6 +27,8 @@ _HEADERS = {
     "x-frame-options": "DENY",
 }
 _SMALL_BODY = 64 << 10
+_DIGITS = 18
+"""Largest number of digits of a length. `int` refuses thousands of digits."""
 _MAX_CLIENTS = 10_000
 _FAILED_LOGIN = 10.0
 """Number of requests for which a wrong password counts, so that few passwords can be tried per second."""
@@ -59,6 +61,8 @@ class Guard:
         if scope["type"] != "http":
             return  # no web sockets
         send = _with_headers(send, scope["path"].startswith("/api/"))
+        # Answers are sent whole: a part of a file would take as much time to make, and errors in `Range` are no JSON.
+        scope = {**scope, "headers": [header for header in scope["headers"] if header[0] != b"range"]}
         try:
             self._check(scope)
             receive = self._limited(scope, receive)
@@ -125,9 +129,13 @@ class Guard:
         path, method = scope["path"], scope["method"]
         is_file = (method == "POST" and path.endswith("/photos")) or (method == "PUT" and path.endswith("/mask"))
         limit = self._options.limits.upload_bytes if is_file else _SMALL_BODY
-        refusal = Refusal(413, f"upload: more than the limit of {limit} bytes; --max-upload changes the limit")
+        refusal = Refusal(413, f"request: the body has more than the limit of {limit} bytes")
+        if is_file:
+            refusal = Refusal(413, f"upload: more than the limit of {limit} bytes; --max-upload changes the limit")
         length = Headers(scope=scope).get("content-length", "0")
-        if not length.isdecimal() or int(length) > limit:
+        if not length.isdecimal():
+            raise Refusal(400, f"content-length: expected a number of bytes, got {length[:80]!r}")
+        if len(length) > _DIGITS or int(length) > limit:
             raise refusal
         received = 0
 
@@ -175,6 +183,8 @@ def _with_headers(send: Send, is_api: bool) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers[name] = value
+            if "accept-ranges" in headers:
+                headers["accept-ranges"] = "none"
             headers.setdefault("cache-control", "no-store" if is_api else "no-cache")
         await send(message)
 

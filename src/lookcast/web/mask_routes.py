@@ -28,7 +28,7 @@ _COLORS = np.array([rgb for _, rgb in PALETTE], np.uint8)
 class PairChoice(BaseModel):
     """The body of `POST masks/auto`: ids of a content and of a style photo."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     content: str
     style: str
 

@@ -84,7 +84,8 @@ class PhotoReader:
 
     def example_preview(self, path: Path, side: int) -> tuple[bytes, str]:
         """Return a photo that ships with lookcast, encoded in a size for the screen."""
-        return encode_preview(make_preview(self._decode(path), side))
+        with naming(path, path.name):
+            return encode_preview(make_preview(self._decode(path), side))
 
     def _decode(self, path: Path) -> Opened:
         photo = read_photo(path, self.limits.max_pixels)

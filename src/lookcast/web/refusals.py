@@ -11,7 +11,10 @@ from starlette.exceptions import HTTPException
 
 from lookcast.checks import EXPECTED_WORDS, InputError, describe_expected
 
-_WORDS = EXPECTED_WORDS | {"int_parsing": "an integer", "float_parsing": "a number"}  # texts in addresses
+_WORDS = EXPECTED_WORDS | {
+    **{"int_parsing": "an integer", "int_parsing_size": "an integer", "float_parsing": "a number"},  # in addresses
+    **dict.fromkeys(("model_type", "model_attributes_type"), "a JSON object"),
+}
 
 logger = logging.getLogger("lookcast.web")
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from lookcast.checks import InputError
+from lookcast.checks import check_integer
 from lookcast.web import results
 from lookcast.web.lines import command_line, python_lines
 from lookcast.web.photo_routes import KEEP, Length, Side, Start, box_of
@@ -25,7 +25,7 @@ Strength = Annotated[float, Query(ge=0, le=1)]
 class StyleChoice(BaseModel):
     """A style photo of the visit, and its weight."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     id: str
     weight: float = 1.0
 
@@ -33,7 +33,7 @@ class StyleChoice(BaseModel):
 class LookChoice(BaseModel):
     """The body of a request for a look: see `results.WantedLook`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     styles: list[StyleChoice] = Field(default_factory=list, max_length=16)
     use_masks: MaskChoice = False
     refine: int = Field(0, ge=0)
@@ -46,8 +46,7 @@ class LookChoice(BaseModel):
             Refusal: a photo is not in this visit.
             InputError: there are too many steps.
         """
-        if self.refine > service.limits.refine:
-            raise InputError(f"refine: expected an integer from 0 to {service.limits.refine}, got {self.refine}")
+        check_integer("refine", self.refine, 0, service.limits.refine)
         styles = tuple((photo_of(visit, style.id), style.weight) for style in self.styles)
         checkpoint = service.looks.names[0] if self.checkpoint is None else self.checkpoint
         return WantedLook(styles, self.use_masks, self.refine, checkpoint)

@@ -25,7 +25,7 @@ from lookcast.web.visits import new_id
 
 _NAMED_STYLES = 3
 """Number of styles whose names are part of a file name."""
-MaskChoice = bool | Literal["auto"]
+MaskChoice = Literal[True, False, "auto"]
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp"}
 """The suffix of a downloaded file for each name of a format."""
 

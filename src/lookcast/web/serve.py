@@ -1,6 +1,8 @@
 """Listening for requests with uvicorn."""
 
+import ctypes
 import logging
+import platform
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -15,6 +17,8 @@ logger = logging.getLogger("lookcast.web")
 
 _MAX_CONNECTIONS = 500
 _SECONDS_TO_FINISH = 5
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
+_LARGE = 1 << 20
 
 
 def serve(options: WebOptions, port: int, say: Callable[[str], None]) -> None:
@@ -28,6 +32,7 @@ def serve(options: WebOptions, port: int, say: Callable[[str], None]) -> None:
     Raises:
         InputError: a setting is invalid, or the address can't be used.
     """
+    give_back_large_arrays()
     app = create_app(options)
     with _listen(options.host, port) as listener:
         chosen = listener.getsockname()[1]
@@ -46,6 +51,17 @@ def serve(options: WebOptions, port: int, say: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=_SECONDS_TO_FINISH,
         )
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def give_back_large_arrays() -> None:
+    """Let this process return arrays of 1 MB and more to the system as soon as they are freed.
+
+    By default, glibc raises this size to 32 MB once larger arrays have been freed. Smaller ones then come from heaps of
+    the threads, and a heap can't shrink below its last array that is in use. With 20 visitors, such gaps grew to 1.1 GB
+    in three minutes. The allocators of other systems return large arrays by default.
+    """
+    if platform.libc_ver()[0] == "glibc" and not ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE):
+        raise OSError("mallopt: M_MMAP_THRESHOLD can't be set")
 
 
 def _listen(host: str, port: int) -> socket.socket:
