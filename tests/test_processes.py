@@ -2,11 +2,12 @@ import os
 import signal
 import sys
 import threading
+from concurrent.futures import CancelledError
 
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from lookcast.processes import ignore_stop_signals, keep_scheduling
+from lookcast.processes import deferred_interrupt, ignore_stop_signals, keep_scheduling
 from lookcast.training import preemption
 
 
@@ -74,3 +75,87 @@ def test_keep_scheduling():
     own = os.sched_getscheduler(0)
     assert own != os.SCHED_BATCH
     assert policies == {"block": own, "started inside": own, "started before": os.SCHED_BATCH}
+
+
+class TestDeferredInterrupt:
+    @pytest.fixture(autouse=True)
+    def handler(self):
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores SIGINT
+        yield
+        after = signal.signal(signal.SIGINT, before)
+        assert after is signal.default_int_handler
+
+    def test_the_block_is_finished_first(self):
+        steps = []
+
+        def run():
+            with deferred_interrupt() as check:
+                check()
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)  # a second Ctrl-C is deferred too
+                with pytest.raises(CancelledError):
+                    check()
+                steps.append("end")
+
+        with pytest.raises(KeyboardInterrupt):
+            run()
+        assert steps == ["end"]
+
+    def test_without_ctrl_c(self):
+        with deferred_interrupt() as check:
+            check()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    def test_an_error_of_the_block(self):
+        with pytest.raises(ValueError, match="mine"), deferred_interrupt():
+            raise ValueError("mine")
+
+    def test_ctrl_c_wins_over_an_error_of_the_block(self):
+        def run():
+            with deferred_interrupt():
+                signal.raise_signal(signal.SIGINT)
+                raise ValueError("mine")
+
+        with pytest.raises(KeyboardInterrupt):
+            run()
+
+    def test_an_inner_block_leaves_it_to_the_outer_one(self):
+        steps = []
+
+        def run():
+            with deferred_interrupt() as check:
+                with deferred_interrupt():
+                    signal.raise_signal(signal.SIGINT)
+                steps.append("after the inner block")
+                with pytest.raises(CancelledError):
+                    check()
+
+        with pytest.raises(KeyboardInterrupt):
+            run()
+        assert steps == ["after the inner block"]
+
+    @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])
+    def test_another_handler_is_kept(self, handler):
+        signal.signal(signal.SIGINT, handler)
+        try:
+            with deferred_interrupt() as check:
+                assert signal.getsignal(signal.SIGINT) is handler
+                signal.raise_signal(signal.SIGINT)
+                check()
+            assert signal.getsignal(signal.SIGINT) is handler
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def test_another_thread(self):
+        ended = []
+
+        def work():
+            with deferred_interrupt() as check:
+                check()
+                ended.append(signal.getsignal(signal.SIGINT))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        assert ended == [signal.default_int_handler]

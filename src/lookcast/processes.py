@@ -1,9 +1,11 @@
-"""The number of usable cores, the scheduling of threads, and the signals that stop a training run."""
+"""Usable cores, the scheduling of threads, and the signals that stop a command or a training run."""
 
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -54,3 +56,43 @@ def keep_scheduling() -> Iterator[None]:
 
 def _threads() -> set[int]:
     return {int(thread.name) for thread in Path("/proc/self/task").iterdir()}
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Callable[[], None]]:
+    """Defer the `KeyboardInterrupt` of Ctrl-C to the end of a block that starts threads and waits for them.
+
+    Otherwise, Python raises `KeyboardInterrupt` between any two steps of the main thread, for example when `threading`
+    or `concurrent.futures` has just taken a lock. The lock is then never released, the other threads wait for it for
+    ever, and Python waits for these threads before it exits.
+
+    Nothing is deferred outside the main thread, because only the main thread gets a `KeyboardInterrupt`, or if Ctrl-C
+    has another handler, such as that of an outer block.
+
+    Yields:
+        A function for the threads, which raises `CancelledError` after Ctrl-C.
+
+    Raises:
+        KeyboardInterrupt: at the end of the block, after Ctrl-C in the block; also if the block raises an error.
+    """
+    interrupted = False
+
+    def note(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+
+    def check() -> None:
+        if interrupted:
+            raise CancelledError
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield check
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if interrupted:
+            raise KeyboardInterrupt

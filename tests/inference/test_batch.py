@@ -1,7 +1,11 @@
 import logging
 import os
+import re
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -130,6 +134,16 @@ class TestStylizeFiles:
         assert 6 <= len(states) < 200  # all steps of one photo would be 10,000
         assert not list(tmp_path.glob("out/*"))
         assert endless.on_step is interrupt
+
+    @pytest.mark.slow
+    def test_ctrl_c_at_any_moment_ends_the_run(self, tmp_path):
+        program = [sys.executable, "-m", "tests.inference.interrupts", str(tmp_path)]
+        result = subprocess.run(program, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+        assert result.returncode == 0, result.stderr
+        found = re.fullmatch(r"(\d+) of (\d+) moments\n", result.stdout)
+        interrupted, moments = map(int, found.groups())
+        assert interrupted > 100
+        assert interrupted > moments / 2  # the threads take turns differently each time
 
     @pytest.mark.parametrize("workers", [0, -2])
     def test_rejects_no_worker(self, universal, workers):

@@ -122,6 +122,10 @@ TRAIN = tuple(
         ("lr=1", "lr"), ("optimizer.lrr=1", "lrr"), ("optimizer=sgd9", "sgd9"), ("data", "data"), ("data=", "data"),
         ("~module.nothing", "nothing"), ("+optimizer.lr=1", "optimizer.lr"), ("--verbose", "--verbose"),
         ("module=[", "module"), ("experiment=none", "none"),
+        *((word, f"{word}: expected KEY=VALUE") for word in ("=3", "=", "+=3", "++=3", "~", "~=3", " =3", "@x=3", "x")),
+        *((word, f"{word}: expected KEY=VALUE") for word in ("a b=3", "a..b=3", ".a=3", "é=3")),
+        ("a=", "'a'"), ("~a=", "'a'"), ("a@=3", "a@=3"), ("a=3=4", "a=3=4"), ("~~a", "~~a"),
+        ("optimizer=3", "optimizer=3"),
     )
 )  # fmt: skip
 COMMANDS = {

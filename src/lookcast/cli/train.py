@@ -75,7 +75,9 @@ def train(argv: list[str]) -> int:
             raise
         refused.insert(0, elsewhere or error)
     if refused:
-        raise refused[0] if isinstance(refused[0], InputError) else InputError(one_line(refused[0]))
+        if isinstance(refused[0], InputError):
+            raise refused[0]
+        raise InputError(one_line(refused[0], [word for word in argv if not word.startswith("-")]))
     return 0
 
 
@@ -86,11 +88,12 @@ def _arguments(argv: list[str]) -> list[str]:
     the overrides, and `place_run` sets the run folder.
 
     Raises:
-        InputError: Hydra does not know a flag, or an argument is not an override.
+        InputError: Hydra does not know a flag, or an argument is no override, or names no key.
     """
     from hydra._internal.utils import get_args_parser
 
     from lookcast.checks import InputError
+    from lookcast.training.hydra_errors import key_of
     from lookcast.training.renamed import rename_override
     from lookcast.training.run_folder import place_run
 
@@ -103,7 +106,7 @@ def _arguments(argv: list[str]) -> list[str]:
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]  # argparse would also print the usage
     for word in parser.parse_args(arguments).overrides:
-        if "=" not in word and not word.startswith("~"):
+        if not key_of(word) or ("=" not in word and not word.startswith("~")):
             raise InputError(f"{word}: expected KEY=VALUE; see lookcast train --help")
     return arguments
 

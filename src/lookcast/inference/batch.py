@@ -1,10 +1,9 @@
 """Stylization of many photo files in parallel threads, so that reading, computing and writing overlap."""
 
 import sys
-from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from copy import copy
-from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,7 +16,7 @@ from lookcast.inference.photo_files import FILE_DEFAULTS, FileOptions, stylize_f
 from lookcast.inference.refine import open_refine
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.read import PhotoError
-from lookcast.processes import usable_cores
+from lookcast.processes import deferred_interrupt, usable_cores
 
 if TYPE_CHECKING:  # these packages import all of kornia, which most photos do not need
     from lookcast.fitting.look_fit import FitState, LookFit
@@ -75,43 +74,44 @@ def stylize_files(
         raise InputError(f"--jobs: expected at least 1 photo at a time, got {workers}")
     failures: dict[int, PhotoError] = {}
     damaged = 0
-    interrupted = Event()
-    fit = _until(interrupted, open_refine(refine))
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, cores // workers),))
-    try:
-        numbers: dict[Future[bool], int] = {}
-        for number, job in enumerate(jobs):
-            stylizer = stylizers[number % len(stylizers)]
-            numbers[pool.submit(stylize_file, stylizer, job, strength, auto_masks, files, fit or 0)] = number
-        with logging_redirect_tqdm():
-            for future in tqdm(as_completed(numbers), total=len(jobs), unit="photo", disable=None):
-                try:
-                    damaged += future.result()
-                except PhotoError as error:
-                    failures[numbers[future]] = error
-                    tqdm.write(f"lookcast: skipped: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        interrupted.set()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # otherwise the setting of a worker would apply to all threads that start later
+    with deferred_interrupt() as check_interrupt:
+        fit = _until(check_interrupt, open_refine(refine))
+
+        def run(stylizer: Stylizer, job: Job) -> bool:
+            check_interrupt()
+            return stylize_file(stylizer, job, strength, auto_masks, files, fit or 0)
+
+        try:
+            numbers: dict[Future[bool], int] = {}
+            for number, job in enumerate(jobs):
+                numbers[pool.submit(run, stylizers[number % len(stylizers)], job)] = number
+            with logging_redirect_tqdm():
+                for future in tqdm(as_completed(numbers), total=len(jobs), unit="photo", disable=None):
+                    try:
+                        damaged += future.result()
+                    except PhotoError as error:
+                        failures[numbers[future]] = error
+                        tqdm.write(f"lookcast: skipped: {error}", file=sys.stderr)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            # Otherwise the setting of a worker would apply to all threads that start later.
+            torch.set_num_threads(threads)
     return BatchResult([failures[number] for number in sorted(failures)], damaged)
 
 
-def _until(interrupted: Event, fit: "LookFit | None") -> "LookFit | None":
-    """Return a copy of a fit that raises an error after the step in which an event is set.
+def _until(check_interrupt: Callable[[], None], fit: "LookFit | None") -> "LookFit | None":
+    """Return a copy of a fit that calls a function after each step.
 
-    The error keeps the caller from writing a photo whose refinement is incomplete.
+    The error that the function raises keeps the caller from writing a photo whose refinement is incomplete.
     """
     if fit is None:
         return None
     fit, on_step = copy(fit), fit.on_step
 
     def check(state: "FitState") -> bool | None:
-        if interrupted.is_set():
-            raise CancelledError
+        check_interrupt()
         return None if on_step is None else on_step(state)
 
     fit.on_step = check

@@ -15,7 +15,7 @@ from lookcast.atomic import atomic_write
 from lookcast.inference.batch import MAX_WORKERS
 from lookcast.inference.stylizer import Stylizer
 from lookcast.photos.read import Photo, read_srgb, write_photo
-from lookcast.processes import usable_cores
+from lookcast.processes import deferred_interrupt, usable_cores
 from lookcast.segmenters import open_segmenter
 from lookcast.segmenters.auto_masks import AutoMasks
 
@@ -86,8 +86,15 @@ def _map_in_threads(
     """Return the output of each pair, with one thread for each core. The photos are too small to use several cores."""
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(min(usable_cores(), MAX_WORKERS), initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        return list(tqdm(pool.map(stylize, pairs), title, len(pairs), unit="photo", disable=None))
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # otherwise the setting of a worker would apply to all threads that start later
+    with deferred_interrupt() as check_interrupt:
+
+        def run(pair: tuple[str, str]) -> Pixels:
+            check_interrupt()
+            return stylize(pair)
+
+        try:
+            return list(tqdm(pool.map(run, pairs), title, len(pairs), unit="photo", disable=None))
+        finally:
+            pool.shutdown(cancel_futures=True)
+            # Otherwise the setting of a worker would apply to all threads that start later.
+            torch.set_num_threads(threads)

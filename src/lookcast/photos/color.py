@@ -17,6 +17,7 @@ import numpy.typing as npt
 from lookcast.checks import InputError
 from lookcast.photos.icc import LEVELS, SRGB, Profile, read_profile, transform
 from lookcast.photos.photo import CODEC_ERRORS, Pixels, to_8_bits
+from lookcast.processes import deferred_interrupt
 
 _BAND = 1 << 16  # number of pixels that are converted at a time; their floats fit in the cache
 _TABLE_BAND = 1 << 22  # number of pixels per call of littlecms; every call prepares a table
@@ -223,5 +224,5 @@ def _in_bands(work: Callable[[slice], None], count: int) -> None:
     if len(bands) == 1:  # one band needs no threads
         work(bands[0])
         return
-    with ThreadPoolExecutor() as pool:
+    with deferred_interrupt(), ThreadPoolExecutor() as pool:
         list(pool.map(work, bands))

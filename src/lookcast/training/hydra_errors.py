@@ -1,6 +1,7 @@
 """One-line messages for errors of Hydra, its plugins and the operating system."""
 
 import re
+from collections.abc import Sequence
 
 from lookcast.checks import InputError
 from lookcast.training.renamed import old_names
@@ -13,8 +14,13 @@ _PLUGINS = (
 `pip install 'lookcast[extra]'` installs the plugin."""
 
 
-def one_line(error: Exception) -> str:
-    """Return an error's message as one line without Hydra's hints. If an override is wrong, the line names it."""
+def one_line(error: Exception, overrides: Sequence[str] = ()) -> str:
+    """Return an error's message as one line without Hydra's hints. If an override is wrong, the line names it.
+
+    Args:
+        error: the error.
+        overrides: all overrides. The line names them if Hydra's message names the key of none of them.
+    """
     if isinstance(error, OSError) and error.errno is not None:  # Hydra's error for a missing config has no errno
         return f"{error.filename or 'the run folder'}: can't be written ({error.strerror})"
     text = str(error)
@@ -30,9 +36,23 @@ def one_line(error: Exception) -> str:
     for old, new in old_names(text):
         line += f"; {old} is now {new}"
     override = getattr(error, "override", None)
+    if override and line.startswith("LexerNoViableAltException"):
+        return f"{override}: expected KEY=VALUE; a key has letters, digits, '_', '.' and '/'"
     if override and override not in line:
         return f"{override}: {line}; a value with special characters needs inner quotes: 'KEY=\"VALUE\"'"
+    if overrides and not any(key_of(word) in line for word in overrides):
+        return f"{' '.join(overrides)}: {line}"
     return line
+
+
+def key_of(override: str) -> str:
+    """Return the key of an override; empty if it has none.
+
+    Example:
+        >>> key_of("+optimizer@other=adam")
+        'optimizer'
+    """
+    return override.lstrip("+~").partition("=")[0].partition("@")[0].strip()
 
 
 def _join(text: str) -> str:

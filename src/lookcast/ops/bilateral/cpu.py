@@ -24,6 +24,7 @@ from numba import njit
 from lookcast.ops.bilateral.cpu_llvm import CELL, transform_block, transform_pixel
 from lookcast.ops.bilateral.cpu_vectors import LANES
 from lookcast.ops.color import LUMA
+from lookcast.processes import deferred_interrupt
 
 _BAND = 64
 """Minimum number of rows per thread."""
@@ -60,7 +61,7 @@ def apply_grid_to_pixels(
         (slice_by_block if by_block else slice_by_pixel)(cells, *size, *arguments, *band, levels, height, first)
 
     # numba's own threads would not do, because only one Python thread at a time may use them.
-    with ThreadPoolExecutor(threads) as pool:
+    with deferred_interrupt(), ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, pairwise(bounds)))
     return torch.from_numpy(result)
 
