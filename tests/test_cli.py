@@ -291,6 +291,7 @@ class TestStylizeMany:
             run(tmp_path / "in", "-o", out, "--resume")[1] == f"0 of 8 photos written to {out}, 8 were there already\n"
         )
 
+    @pytest.mark.nightly
     def test_kill_and_resume(self, tmp_path, checkpoint):
         names = ["a b.png", "\u00e9t\u00e9.png", "two\nlines.png", *[f"{i}.png" for i in range(60)]]
         photos = [save_photo(tmp_path / "in" / name) for name in names]

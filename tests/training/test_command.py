@@ -20,11 +20,19 @@ class TestShell:
         ("arguments", "reason"),
         [
             (("trainer.max_stepz=3",), r"Could not override 'trainer\.max_stepz'"),
-            (("trainer=cpuu",), r"In 'train': Could not find 'trainer/cpuu' .*: auto cpu ddp gpu$"),
-            (("data=samples",), r"style: no style photo; say style=PHOTO$"),
+            pytest.param(
+                ("trainer=cpuu",),
+                r"In 'train': Could not find 'trainer/cpuu' .*: auto cpu ddp gpu$",
+                marks=pytest.mark.nightly,
+            ),
+            pytest.param(("data=samples",), r"style: no style photo; say style=PHOTO$", marks=pytest.mark.nightly),
             (("style=sample:coffee", "data.photos=nowhere"), r"data\.photos: nowhere does not exist$"),
-            (("data=samples", "style=sample:coffee", "seed=-1"), r"seed: expected at least 0, got -1$"),
-            (("foo",), r"foo: expected KEY=VALUE; see lookcast train --help$"),
+            pytest.param(
+                ("data=samples", "style=sample:coffee", "seed=-1"),
+                r"seed: expected at least 0, got -1$",
+                marks=pytest.mark.nightly,
+            ),
+            pytest.param(("foo",), r"foo: expected KEY=VALUE; see lookcast train --help$", marks=pytest.mark.nightly),
             (("--nope",), r"train: unrecognized arguments: --nope; see lookcast train --help$"),
         ],
     )
@@ -63,6 +71,7 @@ class TestShell:
         for hint in ("generator: bilateral, transform", "run_dir=FOLDER", "--cfg job", "-m (sweep"):
             assert hint in result.stdout
 
+    @pytest.mark.nightly
     def test_sweep(self, shell, tmp_path):
         result = shell("-m", *TINY, "hydra.sweep.dir=sweep", "optimizer.lr=1e-3,2e-3")
         assert result.returncode == 0
