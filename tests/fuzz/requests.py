@@ -67,7 +67,7 @@ def seeds(folder: Path) -> list[bytes]:
         b"PUT /api/photos/{style}/mask\n\n" + mask,
         b"GET /api/photos/{content}/mask",
         b"DELETE /api/photos/{content}/mask",
-        b"POST /api/masks/auto" + kind + b'{"content": "{content}", "style": "{style}"}',
+        b"POST /api/masks/auto" + kind + b'{"content": "{content}", "styles": ["{style}"]}',
         b"POST /api/results" + kind + _LOOK + b'"content": "{content}", "refine": 1, "checkpoint": "tiny"}',
         b"POST /api/results" + kind + _LOOK + b'"content": "{content}", "use_masks": "auto"}',
         b"POST /api/results" + kind + _LOOK + b'"content": "{content}", "use_masks": true}',
