@@ -129,7 +129,7 @@ def _visit(address: str, draw: random.Random, megapixels: float, statuses: Count
         kind = draw.choice(["jpeg", "png", "tiff", "webp"])
         ask("GET", f"results/{result}/download?format={kind}&strength=0.7")
         if draw.random() < 0.2:
-            ask("POST", "masks/auto", json={"content": content, "style": styles[0]})
+            ask("POST", "masks/auto", json={"content": content, "styles": styles})
             ask("GET", f"photos/{content}/mask")
         if draw.random() < 0.1:
             ask("GET", f"results/{result}/lut?format=cube")

@@ -67,7 +67,7 @@ def seeds(folder: Path) -> list[bytes]:
         b"PUT /api/photos/{style}/mask\n\n" + mask,
         b"GET /api/photos/{content}/mask",
         b"DELETE /api/photos/{content}/mask",
-        b"POST /api/masks/auto" + kind + b'{"content": "{content}", "style": "{style}"}',
+        b"POST /api/masks/auto" + kind + b'{"content": "{content}", "styles": ["{style}"]}',
         b"POST /api/results" + kind + _LOOK + b'"content": "{content}", "refine": 1, "checkpoint": "tiny"}',
         b"POST /api/results" + kind + _LOOK + b'"content": "{content}", "use_masks": "auto"}',
         b"POST /api/results" + kind + _LOOK + b'"content": "{content}", "use_masks": true}',
@@ -122,6 +122,8 @@ class _Server:
         self._guard = create_app(WebOptions(checkpoints=(str(checkpoint),), device="cpu", workers=1, limits=_LIMITS))
         lifespan = self._guard._app.router.lifespan_context(self._guard._app)  # type: ignore[attr-defined]
         self._loop.run_until_complete(lifespan.__aenter__())
+        # A process that forks during an import leaves a lock to its child that nobody releases.
+        self._loop.run_until_complete(self._loaded())
         atexit.register(self._loop.run_until_complete, lifespan.__aexit__(None, None, None))
         self._service: Service = self._guard._app.state.service  # type: ignore[attr-defined]
         self._secrets = [
@@ -129,6 +131,9 @@ class _Server:
             for path in (self._folder, self._service.visits.folder, Path(lookcast.__file__).parent, sys.prefix)
         ]
         (self._folder / "photo").write_bytes(_photo("PNG"))
+
+    async def _loaded(self) -> None:
+        await asyncio.wait([task for task in asyncio.all_tasks() if "_warm_up" in repr(task.get_coro())])
 
     def visit(self, data: bytes) -> str | None:
         return self._loop.run_until_complete(self._visit(data))

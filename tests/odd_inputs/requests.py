@@ -153,8 +153,8 @@ BODIES = [
         for kind in ("text/plain", "multipart/form-data; boundary=x", "", "x" * 3000)
         for request in body("request: expected a JSON object, got ", b'{"content": "{content}"}', kind=kind)
     ),
-    ("POST", "/api/masks/auto", {"json": {"content": "{content}"}}, 422, "style: expected a value, got none"),
-    ("POST", "/api/masks/auto", {"json": {"content": "{content}", "style": "{foreign}"}}, 404, NO_PHOTO),
+    ("POST", "/api/masks/auto", {"json": {"content": "{content}"}}, 422, "styles: expected a value, got none"),
+    ("POST", "/api/masks/auto", {"json": {"content": "{content}", "styles": ["{foreign}"]}}, 404, NO_PHOTO),
     ("POST", "/api/batches", {"json": {"strength": "0.5"}}, 422, "strength: expected a number, got '0.5'"),
     ("POST", "/api/batches", {"json": {"strength": 1.01}}, 422, "strength: expected at most 1.0, got 1.01"),
     ("POST", "/api/batches", {"json": {"content": "{content}"}}, 422, "content: unknown argument"),

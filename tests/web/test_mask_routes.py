@@ -2,8 +2,10 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from lookcast.web.mask_routes import _relabelled
 from tests.web.conftest import encoded, opened
 
 COLORS = [(0, 0, 255), (0, 255, 0), (128, 128, 128)]
@@ -54,29 +56,36 @@ class TestPutMask:
 
 
 class TestAutoMasks:
-    def test_finds_the_regions_of_both_photos(self, browser):
-        """Two photos of a bright and a dark half: the halves correspond."""
+    def test_finds_the_regions_of_all_photos(self, browser):
+        """Photos of a bright and a dark half: the halves correspond."""
         noise = np.random.default_rng(0).normal(0, 6, (128, 192, 3))
         ids = []
-        for turned in (False, True):
-            ramp = np.where(np.arange(128)[:, None, None] < 64, [180, 200, 250], [70, 50, 20]) + noise
-            pixels = ramp.clip(0, 255).astype(np.uint8)
+        for step, dark in ((1, [70, 50, 20]), (-1, [70, 50, 20]), (1, [60, 55, 30])):
+            ramp = np.where(np.arange(128)[:, None, None] < 64, [180, 200, 250], dark) + noise
             file = io.BytesIO()
-            Image.fromarray(pixels[:, ::-1] if turned else pixels).save(file, "PNG")
+            Image.fromarray(ramp.clip(0, 255).astype(np.uint8)[:, ::step]).save(file, "PNG")
             ids.append(browser.upload(file.getvalue()))
-        answer = browser.post("/api/masks/auto", json={"content": ids[0], "style": ids[1]})
+        answer = browser.post("/api/masks/auto", json={"content": ids[0], "styles": ids[1:]})
         assert answer.status_code == 200
-        found = [opened(browser.get(answer.json()[name])) for name in ("content", "style")]
-        assert [picture.shape for picture in found] == [(128, 192, 3)] * 2
+        found = [opened(browser.get(address)) for address in (answer.json()["content"], *answer.json()["styles"])]
+        assert [picture.shape for picture in found] == [(128, 192, 3)] * 3
         top, bottom = (
             np.unique(half.reshape(-1, 3), axis=0, return_counts=True) for half in (found[0][:56], found[0][72:])
         )
         main = [colors[counts.argmax()].tolist() for colors, counts in (top, bottom)]
         assert main[0] != main[1]
-        assert (found[1][:56] == main[0]).all(2).mean() > 0.9
-        assert (found[1][72:] == main[1]).all(2).mean() > 0.9
+        for style in found[1:]:
+            assert (style[:56] == main[0]).all(2).mean() > 0.9
+            assert (style[72:] == main[1]).all(2).mean() > 0.9
+
+    def test_labels_of_a_further_style_follow_the_content(self):
+        wanted = torch.tensor([[0, 0, 0, 1, 1, 2]], dtype=torch.uint8)
+        content = torch.tensor([[1, 1, 3, 3, 3, 3]], dtype=torch.uint8)
+        style = torch.tensor([[1, 3], [0, 8]], dtype=torch.uint8)  # the content has neither 0 nor 8
+        # Region 1 covers region 0, region 3 covers region 1 most, and 3 is the first label that `wanted` lacks.
+        assert _relabelled(style, content, wanted).tolist() == [[0, 1], [3, 3]]
 
     def test_rejects(self, browser):
         photo = browser.upload(encoded())
-        answer = browser.post("/api/masks/auto", json={"content": photo, "style": "none"})
+        answer = browser.post("/api/masks/auto", json={"content": photo, "styles": ["none"]})
         assert (answer.status_code, answer.json()["error"]) == (404, "photo: no such photo in this visit")

@@ -1,9 +1,11 @@
+import http.client
 import io
 import os
 import platform
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -85,6 +87,19 @@ class TestServe:
             assert httpx.get(f"{address}/api/settings", timeout=60).status_code == 200
             assert not [path for path in left if path.exists()]
         assert list(tmp_path.iterdir()) == []
+
+    def test_keeps_idle_connections(self, checkpoint):
+        """Clients that reuse a connection within seconds must not meet a server that closes it."""
+        with running_server("--checkpoint", str(checkpoint)) as (address, _):
+            host, port = address.removeprefix("http://").split(":")
+            connection = http.client.HTTPConnection(host, int(port), timeout=60)
+            connection.connect()
+            first = connection.sock
+            for pause in (0, 6):  # uvicorn's default is 5 s
+                time.sleep(pause)
+                connection.request("GET", "/app.js")
+                assert connection.getresponse().read()
+                assert connection.sock is first
 
 
 def _listening(port):

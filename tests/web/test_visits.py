@@ -19,14 +19,14 @@ class TestOtherVisits:
         result = one.stylize(content, style)["id"]
         batch = one.post("/api/batches", json={"styles": [{"id": style}]}).json()["id"]
         box = "x=0&y=0&w=4&h=4"
-        one.post("/api/masks/auto", json={"content": content, "style": style})
+        one.post("/api/masks/auto", json={"content": content, "styles": [style]})
         return [
             ("GET", f"photos/{content}/preview", None),
             ("GET", f"photos/{content}/crop?{box}", None),
             ("GET", f"photos/{content}/mask", None),
             ("DELETE", f"photos/{content}/mask", None),
             ("PUT", f"photos/{content}/mask", b"x"),
-            ("POST", "masks/auto", {"content": content, "style": style}),
+            ("POST", "masks/auto", {"content": content, "styles": [style]}),
             ("POST", "results", {"content": content, "styles": [{"id": style}]}),
             ("GET", f"results/{result}/preview", None),
             ("GET", f"results/{result}/crop?{box}", None),

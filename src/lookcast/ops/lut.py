@@ -1,6 +1,5 @@
 """Three-dimensional colour lookup tables: trilinear lookup, and a fit of a table to pairs of colours."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,10 +10,9 @@ from lookcast.ops.color import LUMA
 from lookcast.ops.precision import full_type
 
 _CORNERS = tuple((blue, green, red) for blue in (0, 1) for green in (0, 1) for red in (0, 1))
-_CHUNK = 1 << 16  # pairs whose 8 x 8 products are computed at once
 _COARSEST = 9  # the fit starts with a table of about this size
 _COARSE = 17  # size of the largest table that is solved up to the tolerance
-_TOLERANCE = 1e-5  # relative tolerance of the residual
+_TOLERANCE = 1e-6  # relative tolerance of the residual: errors of .002 in 8-bit levels
 _FINE_STEPS = 50  # steps for finer tables: colours far from any pair converge slowly, but the coarse table fits them
 
 
@@ -95,8 +93,8 @@ def fit_lut(
     every size.
 
     Averaging the pairs of several photos may give a grey a lower luma than a darker grey. The fit then gives the two
-    greys the same luma. The solver uses conjugate gradients and never builds the matrix. It solves for coarse tables
-    first, then for fine tables.
+    greys the same luma. The solver uses conjugate gradients on one CPU core and never builds the matrix. It solves for
+    coarse tables first, then for fine tables.
 
     Args:
         source: source colours, `(N, 3)` RGB in [0, 1].
@@ -119,8 +117,8 @@ def fit_lut(
     check_floating("target", target)
     if size < 2:
         raise InputError(f"size: expected 2 or more, got {size}")
-    dtype = full_type(source, target)
-    source, target = source.to(dtype), target.to(dtype)
+    dtype, device = full_type(source, target), source.device
+    source, target = source.to("cpu", dtype), target.to("cpu", dtype)
     sizes = [size]
     while sizes[0] > _COARSEST and sizes[0] % 2:
         sizes.insert(0, (sizes[0] + 1) // 2)
@@ -132,27 +130,26 @@ def fit_lut(
         table = _solve(pairs, table, side, gradient, bending)
         change = table.T.view(1, 3, side, side, side)
     table = _solve(_with_rising_greys(pairs, table, size), table, size, gradient, bending)
-    lut = identity_lut(size, source.dtype, source.device) + table.view(size, size, size, 3)
+    lut = (identity_lut(size, source.dtype) + table.view(size, size, size, 3)).to(device)
     return lut.clamp(0, 1) if clamp else lut
 
 
 def _by_cell(source: torch.Tensor, change: torch.Tensor, size: int) -> _Pairs:
+    from lookcast.ops import lut_solver  # imported here, because numba takes .5 s to import
+
     position = source.clamp(0, 1) * (size - 1)
     corner = position.floor().clamp_max(size - 2)
     along = position - corner
     base = ((corner[:, 2] * size + corner[:, 1]) * size + corner[:, 0]).long()
     cells, member = torch.unique(base, return_inverse=True)
-    offsets = torch.tensor([(blue * size + green) * size + red for blue, green, red in _CORNERS], device=source.device)
+    offsets = torch.tensor([(blue * size + green) * size + red for blue, green, red in _CORNERS])
     nodes = cells[:, None] + offsets
-    (red0, green0, blue0), (red1, green1, blue1) = (1 - along).unbind(1), along.unbind(1)
-    reds, greens, blues = (red0, red1), (green0, green1), (blue0, blue1)
-    weights = torch.stack([blues[blue] * greens[green] * reds[red] for blue, green, red in _CORNERS], 1)
-    products = source.new_zeros(len(cells), 64)
-    for part in torch.split(torch.arange(len(source), device=source.device), _CHUNK):
-        products.index_add_(0, member[part], (weights[part, :, None] * weights[part, None]).flatten(1))
-    sums = source.new_zeros(size**3, 3)
-    sums.index_add_(0, nodes[member].flatten(), (weights[..., None] * change[:, None]).flatten(0, 1))
-    return _Pairs(nodes, products.view(-1, 8, 8) / len(source), sums / len(source))
+    shape = len(cells), 8
+    products, by_corner = (torch.zeros(*shape, count, dtype=torch.float64) for count in (8, 3))
+    lut_solver.add_pairs(*(x.numpy() for x in (along, change, member, products, by_corner)))
+    products, by_corner = ((x / len(source)).to(source.dtype) for x in (products, by_corner))
+    sums = source.new_zeros(size**3, 3).index_add_(0, nodes.flatten(), by_corner.flatten(0, 1))
+    return _Pairs(nodes, products, sums)
 
 
 def _with_rising_greys(pairs: _Pairs, table: torch.Tensor, size: int) -> _Pairs:
@@ -188,48 +185,18 @@ def _isotonic(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 
 def _solve(pairs: _Pairs, start: torch.Tensor, size: int, gradient: float, bending: float) -> torch.Tensor:
-    """Solve for the change of the table `(S^3, 3)` by conjugate gradients, preconditioned by the diagonal."""
+    """Solve for the change of the table `(S^3, 3)`; see `lut_solver.solve`."""
+    from lookcast.ops import lut_solver
+
     step = 1 / (size - 1)
     # int |D'|^2 is the sum of (difference / step)^2 step^3.
     # int |D''|^2 is the sum of (second difference / step^2)^2 step^3.
-    apply = _normal_equations(pairs, size, gradient * step, bending / step)
+    slope, curve = gradient * step, bending / step
     # Away from the borders of the cube, the squared difference filters of the three axes add 6 and 18 to the diagonal.
-    diagonal = (pairs.diagonal() + 6 * gradient * step + 18 * bending / step)[:, None]
-    table = start
-    residual = pairs.sums - apply(table)
-    direction = residual / diagonal
-    square = (residual * direction).sum(0)
-    tolerance = _TOLERANCE**2 * (pairs.sums.square() / diagonal).sum(0)
-    for _ in range(len(table) if size <= _COARSE else _FINE_STEPS):
-        if bool((square <= tolerance).all()):
-            break
-        image = apply(direction)
-        length = square / (direction * image).sum(0).clamp_min(1e-30)  # a channel without any change is all zeros
-        table = table + length * direction
-        residual = residual - length * image
-        scaled = residual / diagonal
-        before, square = square, (residual * scaled).sum(0)
-        direction = scaled + square / before.clamp_min(1e-30) * direction
-    return table
-
-
-def _normal_equations(pairs: _Pairs, size: int, slope: float, curve: float) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a function that multiplies a table `(S^3, 3)` by the matrix of the normal equations."""
-    nodes = pairs.nodes.flatten()
-
-    def apply(table: torch.Tensor) -> torch.Tensor:
-        result = torch.zeros_like(table)
-        result.index_add_(0, nodes, (pairs.products @ table[pairs.nodes]).flatten(0, 1))
-        cube, added = table.view(size, size, size, 3), result.view(size, size, size, 3)
-        for axis in range(3):
-            first = slope * cube.diff(dim=axis)
-            added.narrow(axis, 1, size - 1).add_(first)
-            added.narrow(axis, 0, size - 1).sub_(first)
-            if size > 2:
-                second = curve * cube.diff(n=2, dim=axis)
-                added.narrow(axis, 0, size - 2).add_(second)
-                added.narrow(axis, 1, size - 2).sub_(2 * second)
-                added.narrow(axis, 2, size - 2).add_(second)
-        return result
-
-    return apply
+    diagonal = pairs.diagonal() + 6 * slope + 18 * curve
+    channels, sums = start.T.contiguous(), pairs.sums.T.contiguous()
+    arrays = [x.numpy() for x in (pairs.nodes, pairs.products, sums, diagonal)]
+    number = arrays[3].dtype.type  # numba would compute with the precision of Python's numbers
+    steps = len(start) if size <= _COARSE else _FINE_STEPS
+    lut_solver.solve(*arrays, size, number(slope), number(curve), number(_TOLERANCE), steps, channels.numpy())
+    return channels.T.contiguous()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from lookcast.checks import InputError
-from lookcast.inference.export.cube import export_pairs
+from lookcast.inference.export.cube import write_fitted
 from lookcast.inference.refine import open_refine
 from lookcast.inference.styles import check_strength
 from lookcast.inference.stylizer import Stylizer
@@ -148,7 +148,7 @@ def write_lut(reader: PhotoReader, result: Result, path: Path, title: str, stren
     """Write the colour table that is fitted to a result; see `inference.export.cube`."""
     small = reader.preview(result.content, reader.limits.preview_side).pixels
     pair = (to_tensor(small), to_tensor(_slice(result, small, strength)))
-    export_pairs(path, [pair], title=title, licence=result.stylizer.header.get("licence"))
+    write_fitted(path, [pair], title=title, licence=result.stylizer.header.get("licence"))
 
 
 def _slice(result: Result, pixels: Any, strength: float) -> Any:

@@ -17,6 +17,9 @@ logger = logging.getLogger("lookcast.web")
 
 _MAX_CONNECTIONS = 500
 _SECONDS_TO_FINISH = 5
+_SECONDS_TO_KEEP = 30
+"""Seconds for which an idle connection is kept. Python's clients keep theirs for 5 s, which is uvicorn's default: a
+request that is sent while the server closes the connection fails."""
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 _LARGE = 1 << 20
 
@@ -49,6 +52,7 @@ def serve(options: WebOptions, port: int, say: Callable[[str], None]) -> None:
             proxy_headers=False,  # a client could forge its address
             limit_concurrency=_MAX_CONNECTIONS,
             timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+            timeout_keep_alive=_SECONDS_TO_KEEP,
         )
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -154,5 +154,26 @@ class TestUse:
         assert sent.value.post_data_json["use_masks"] == "auto"
         wait_for_result(page)
         expect(page.locator("#after .whole")).not_to_have_attribute("src", old)
+
+    def test_regions_of_a_mix(self, visit, photos):
+        page = visit()
+        start(page, photos / "coffee.jpg")
         page.locator("#looks .thumb").nth(1).click()
-        expect(page.locator("#edit-masks")).to_be_disabled()
+        wait_for_result(page)
+        page.locator("#edit-masks").click()
+        expect(page.locator("#editor canvas")).to_have_count(3)
+        old = page.locator("#after .whole").get_attribute("src")
+        pick(page, "red")
+        set_slider(page.locator("#brush-size"), 200)
+        last = page.locator("#editor canvas").nth(2)
+        last.scroll_into_view_if_needed()
+        box = last.bounding_box()
+        middle = box["y"] + box["height"] / 2
+        drag(page, (box["x"] + 0.1 * box["width"], middle), (box["x"] + 0.9 * box["width"], middle))
+        with page.expect_request(lambda request: request.url.endswith("/results")) as sent:
+            page.locator("#editor-apply").click()
+        assert sent.value.post_data_json["use_masks"] is True
+        assert len(sent.value.post_data_json["styles"]) == 2
+        wait_for_result(page)
+        expect(page.locator("#after .whole")).not_to_have_attribute("src", old)
+        assert (kept(page, 2) == RED).all(2).mean() > 0.2

@@ -76,16 +76,17 @@ def export_cube(
     if not photos:
         raise InputError("photos: a table is fitted to photos, expected at least one")
     pairs = [_stylized(stylizer, photo, style) for photo in photos]
-    return export_pairs(path, pairs, size, title, stylizer.header.get("licence"))
+    lut = write_fitted(path, pairs, size, title, stylizer.header.get("licence"))
+    return CubeLoss(*torch.tensor([_loss(lut, *pair) for pair in pairs]).mean(0).tolist())
 
 
-def export_pairs(
+def write_fitted(
     path: str | Path,
     pairs: Sequence[tuple[torch.Tensor, torch.Tensor]],
     size: int | None = None,
     title: str | None = None,
     licence: object = None,
-) -> CubeLoss:
+) -> torch.Tensor:
     """Fit a colour table to photos that are stylized already, and write it; see `export_cube`.
 
     Args:
@@ -96,7 +97,7 @@ def export_pairs(
         licence: terms of use of the look; None if there are none.
 
     Returns:
-        The errors of the written table on the photos.
+        The written table, `(size, size, size, 3)`.
 
     Raises:
         InputError: the suffix or the size is not supported, or the file can't be written.
@@ -105,7 +106,7 @@ def export_pairs(
     sources, targets = zip(*(_colors(*pair) for pair in pairs), strict=True)
     lut = resampled(fit_lut(torch.cat(sources), torch.cat(targets), size_to_fit(size)), size)
     write_table(path, lut, size, title, licence)
-    return CubeLoss(*torch.tensor([_loss(lut, *pair) for pair in pairs]).mean(0).tolist())
+    return lut
 
 
 def _stylized(

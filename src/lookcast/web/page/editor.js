@@ -1,4 +1,4 @@
-// The editor of regions: the masks of the photo and of its look, side by side, in nine colours.
+// The editor of regions: the masks of the photo and of its looks, side by side, in nine colours.
 
 import { post, put } from "./api.js";
 import { $, fill, make } from "./dom.js";
@@ -51,17 +51,15 @@ function step(direction) {
   brush.changed();
 }
 
-/** Find masks of the pair, and show them. */
+/** Find masks of the photos, and show them. */
 async function find() {
-  const [look] = mix();
-  await post("masks/auto", { content: state.content.id, style: look.id });
+  await post("masks/auto", { content: state.content.id, styles: mix().map((look) => look.id) });
   await Promise.all(easels.map((easel) => easel.open()));
 }
 
 async function open() {
-  const [look] = mix();
   brush.history = new History();
-  easels = [new Easel(state.content, state.content.name, brush), new Easel(look, look.name, brush)];
+  easels = [state.content, ...mix()].map((photo) => new Easel(photo, photo.name, brush));
   if (state.masks === "own") await Promise.all(easels.map((easel) => easel.open()));
   else await find();
   kept = await Promise.all(easels.map((easel) => easel.map.write()));

@@ -44,11 +44,11 @@ function startMasks() {
     const own = choice.querySelector("[value=own]");
     if (state.masks === "own") own.disabled = false;
   });
-  // Corrected regions belong to one photo and one look. Others would not fit them.
+  // Corrected regions belong to one photo and its looks. Others would not fit them.
   let pair = "";
   watch(["content", "looks", "checkpoint"], () => {
     const now = [state.content?.id, ...mix().map((look) => look.id)].join();
-    $("edit-masks").disabled = !state.content || mix().length !== 1;
+    $("edit-masks").disabled = !state.content || !mix().length;
     $("edit-hint").hidden = !$("edit-masks").disabled;
     if (now === pair) return;
     pair = now;
