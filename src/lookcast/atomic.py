@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from lookcast.checks import InputError
+from lookcast.checks import InputError, why_refused
 
 _TEMPORARY = re.compile(r"\.lookcast-([0-9a-f]{8})-([0-9]{1,10})-([^-.]+)(?:\.[^.]*)?$")
 # Bytes of the target's stem and suffix that a temporary file's name keeps, because a name may have only 255 bytes.
@@ -52,7 +52,7 @@ def atomic_write(path: str | Path, replace: bool = True) -> Iterator[Path]:
             dir=path.parent,
         )
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise InputError(f"{path}: can't be written ({getattr(error, 'strerror', None) or error})") from error
+        raise InputError(f"{path}: can't be written ({why_refused(error)})") from error
     os.close(handle)
     temporary = Path(name)
     _sweep_once(path.parent)

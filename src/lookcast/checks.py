@@ -38,6 +38,13 @@ def describe(value: Any) -> str:
     return f"a tensor of {tuple(value.shape)}" if isinstance(value, torch.Tensor) else f"{type(value).__name__}"
 
 
+def why_refused(error: OSError | ValueError) -> str:
+    """Return why the system refused a path. The words are the same in every release of Python."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "embedded null byte" if "embedded null" in str(error) else str(error)
+
+
 def check_integer(name: str, value: Any, minimum: int, maximum: int) -> None:
     """Raise an error unless a value is an integer from `minimum` to `maximum`. A bool is not an integer here.
 

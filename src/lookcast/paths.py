@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from lookcast.checks import InputError
+from lookcast.checks import InputError, why_refused
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -42,7 +42,7 @@ def check_file(path: str | Path, what: str, error: type[InputError] = InputError
     except FileNotFoundError as missing:
         raise error(f"{path}: no such {what}") from missing
     except (OSError, ValueError) as refused:  # ValueError: a null byte in the name
-        raise error(f"{path}: can't be read ({getattr(refused, 'strerror', refused)})") from refused
+        raise error(f"{path}: can't be read ({why_refused(refused)})") from refused
     if stat.S_ISDIR(mode):
         raise error(f"{path}: is a folder, expected a {what}")
     if not stat.S_ISREG(mode):
@@ -80,5 +80,5 @@ def check_path(path: str | Path, name: str) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as refused:  # ValueError: a null byte in the name
-        raise InputError(f"{name}: {path}: can't be read ({getattr(refused, 'strerror', refused)})") from refused
+        raise InputError(f"{name}: {path}: can't be read ({why_refused(refused)})") from refused
     return path

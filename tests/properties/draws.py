@@ -128,8 +128,10 @@ def maps_and_masks(source: Source) -> Arguments:
 
 
 def output_and_style(source: Source) -> Arguments:
+    # ColorLoss resizes masks to 6 x 6. At up to 9 x 9, it averages 1, 2 or 4 pixels, which is exact. Thirds, of larger
+    # masks, would be rounded, and a quantile between two pixels would fall on either of them.
     batch = source.size(0, 2)
-    size, style_size = ((source.size(0, 12), source.size(0, 12)) for _ in range(2))
+    size, style_size = ((source.size(0, 9), source.size(0, 9)) for _ in range(2))
     made = {"output": source.image(batch, *size), "style": source.image(1, *style_size)}
     if source.one_of(False, True):
         made |= {"content_mask": source.mask(batch, 2, *size), "style_mask": source.mask(1, 2, *style_size)}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lookcast.atomic import atomic_write
-from lookcast.checks import InputError
+from lookcast.checks import InputError, why_refused
 from lookcast.evaluation.evaluate_pairs import PairResult, Skipped
 from lookcast.evaluation.page import render_page
 from lookcast.evaluation.pair_folder import CONTENT, OUTPUT
@@ -47,7 +47,7 @@ def check_report_folder(folder: Path, sources: Iterable[Path] = ()) -> None:
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-            raise InputError(f"{folder}: can't be written ({getattr(error, 'strerror', error)})") from error
+            raise InputError(f"{folder}: can't be written ({why_refused(error)})") from error
         if not stat.S_ISDIR(mode):
             raise InputError(f"{folder}: can't be written ({place} is no folder)")
         if not os.access(place, os.W_OK | os.X_OK):

@@ -87,7 +87,12 @@ def fall_back(regions: torch.Tensor, whole: torch.Tensor, style_shares: torch.Te
 
     Returns:
         Statistics of each region, `(B, K, ...)`.
+
+    Raises:
+        InputError: the statistics are no floating point, or are empty.
     """
+    check_floating("regions", regions)
+    check_floating("whole", whole)
     present = style_shares >= MIN_SHARE
     return torch.where(present.view(*present.shape, *(1,) * (regions.dim() - 2)), regions, whole)
 
