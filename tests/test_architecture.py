@@ -28,6 +28,7 @@ ALLOWED = {
     "segmenters": BOTTOM | {"ops", "encoders", "generators", "photos"},
     "checkpoints": BOTTOM | {"ops", "encoders", "generators"},
     "ops.bilateral.cpu": BOTTOM | {"ops"},
+    "ops.lut_solver": BOTTOM | {"ops"},
     "ops.bilateral.cpu_llvm": BOTTOM | {"ops"},
     "ops.bilateral.cpu_vectors": BOTTOM | {"ops"},
     "fitting": BOTTOM | {"ops", "encoders", "losses"},
@@ -58,6 +59,7 @@ ONLY_IN = {
 LIBRARIES = {
     "ops": {"torch", "kornia", "triton"},
     "ops.bilateral.cpu": {"torch", "numpy", "numba"},
+    "ops.lut_solver": {"numpy"},
     "ops.bilateral.cpu_llvm": {"numba", "llvmlite"},
     "ops.bilateral.cpu_vectors": {"numba", "llvmlite"},
     "metrics": {"torch", "kornia"},
