@@ -19,6 +19,7 @@ import threading
 import time
 import zipfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -54,7 +55,7 @@ def main() -> None:
         bar = tqdm(total=round(args.seconds), unit="s", disable=None)
         while (now := time.monotonic() - start) < args.seconds and not faults:
             time.sleep(min(args.every, args.seconds - now))
-            files = [path.stat().st_size for path in _files(Path(folder))]
+            files = _sizes(Path(folder))
             rows.append((time.monotonic() - start, memory_of(process.pid)))
             refused = sum(count for status, count in statuses.items() if status >= 400)
             tqdm.write(
@@ -68,7 +69,7 @@ def main() -> None:
             thread.join()
         bar.close()
         end = time.monotonic() + 10  # the last visits are deleted just after their last answers
-        while (left := _files(Path(folder))) and time.monotonic() < end:
+        while (left := _sizes(Path(folder))) and time.monotonic() < end:
             time.sleep(0.1)
     seconds = rows[-1][0]
     quarters = [[mb for at, mb in rows if first <= 4 * at / seconds <= first + 1] for first in (1, 3)]
@@ -80,8 +81,14 @@ def main() -> None:
     sys.exit(bool(faults) or growth > args.growth)
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+def _sizes(folder: Path) -> list[int]:
+    """Return the bytes of each file of the visits."""
+    sizes = []
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # the server has just deleted it
+            if path.is_file() and path.suffix != ".lock":
+                sizes.append(path.stat().st_size)
+    return sizes
 
 
 def _visit_again(
