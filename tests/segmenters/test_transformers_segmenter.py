@@ -235,7 +235,7 @@ print(time.perf_counter() - start)
         said, seconds = done.stdout.splitlines()
         return said, float(seconds), done.stderr
 
-    @pytest.mark.slow
+    @pytest.mark.nightly
     def test_downloads_once_and_then_uses_the_cache(self, tmp_path):
         network, asked = small_segformer(), []
         folder = save_segformer(tmp_path / "model", network)

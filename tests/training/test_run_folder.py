@@ -196,7 +196,7 @@ class TestRemoval:
 class TestTwoTrainings:
     """Two commands in one folder."""
 
-    @pytest.mark.slow
+    @pytest.mark.nightly
     def test_the_second_is_refused(self, shell, tmp_path):
         run_dir = tmp_path / "run"
         arguments = [*TINY, f"run_dir={run_dir}", "trainer.max_steps=3"]

@@ -12,7 +12,7 @@ from tests.looks import look
 
 
 class TestExportPt2:
-    @pytest.mark.slow
+    @pytest.mark.nightly
     def test_matches_the_generator(self, tmp_path):
         generator, photo = look(), skimage.data.coffee()
         difference = export_pt2(Stylizer(generator, {"licence": "test"}, "cpu"), tmp_path / "a.pt2", photos=[photo])
