@@ -11,6 +11,7 @@ from lookcast.inference.export.graph import (
     AnyStyleGraph,
     FixedStyleGraph,
     check_same,
+    example,
     graph_of,
     metadata,
 )
@@ -54,6 +55,14 @@ class TestGraphOf:
         assert (type(graph), graph.inputs) == (AnyStyleGraph, ("content", "style"))
         expected = stylizer.stylize(PHOTO / np.float32(255), STYLE / np.float32(255))
         assert np.allclose(pixels(graph, PHOTO, STYLE), expected, atol=1e-5)
+
+    def test_universal_graph_is_traced_for_every_size(self):
+        """The traced program, which both kinds of files hold, equals the graph on sizes that were not traced."""
+        graph = graph_of(Stylizer(universal_look(depth=2, ground_channels=8), {}, "cpu", "float32"))
+        inputs, dynamic = example(graph, CPU)
+        program = torch.export.export(graph, inputs, dynamic_shapes=dynamic)
+        assert check_same(program.module(), graph, CPU, [PHOTO]) <= MAX_DIFFERENCE
+        assert (program.module()(*inputs) - inputs[0]).abs().mean() > 0.02
 
     def test_rejects_what_does_not_go_together(self):
         with pytest.raises(InputError, match=r"^style: has a mask, but exported files have no masks$"):
