@@ -27,6 +27,8 @@ class StoredPhoto:
         path: the file on the server, as it was uploaded.
         size: bytes of the file.
         width: width of the upright photo in pixels; likewise `height`.
+        bit_depth: 8 or 16 bits a channel.
+        has_profile: whether the file has a colour profile; likewise `has_exif`.
         mask: labels `(h, w)` as uint8, see `photos.masks.read_mask`; None without a mask.
     """
 
