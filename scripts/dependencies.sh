@@ -8,7 +8,6 @@ cd "$(dirname "$0")/.."
 source scripts/environment.sh dev
 reports=${1:-reports}
 mkdir -p "$reports"
-"$bin/python" -m pip install --quiet "uv>=0.5"
 tool() { "$bin/uv" tool run --quiet --from "$@"; }
 
 tool "pip-licenses>=5" pip-licenses --python "$bin/python" --from=mixed --with-urls --format=markdown >"$reports/licences.md"

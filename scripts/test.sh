@@ -12,7 +12,6 @@ bash scripts/chromium.sh
 if [ "${1:-}" = --lowest ]; then
   shift
   lowest=.venv-lowest
-  "$bin/python" -m pip install --quiet "uv>=0.5"
   "$bin/uv" venv --quiet --allow-existing --python "$bin/python" "$lowest"
   "$bin/uv" pip install --quiet --python "$lowest" --resolution lowest-direct --editable ".[dev]"
   bin=$lowest/${bin##*/}
