@@ -1,7 +1,7 @@
 # Create a virtual environment in .venv, or in the folder $LOOKCAST_VENV, and install lookcast into it, editable and
 # with EXTRAS (none if empty). Then $venv is the folder, and $bin is the folder of its programs. The other scripts
-# source this file. uv installs the packages, because it needs a third of pip's time. It does not read pip's settings: set
-# UV_DEFAULT_INDEX to use a mirror of PyPI.
+# source this file. uv installs the packages, because pip takes three times as long. uv does not read pip's settings;
+# UV_DEFAULT_INDEX names a mirror of PyPI.
 # usage: source scripts/environment.sh EXTRAS
 venv=${LOOKCAST_VENV:-.venv}
 case "$(uname -s)" in

@@ -6,6 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh ""
+# This also compiles Python's modules and the kernel, so that the commands below do not have to.
+"$bin/lookcast" doctor
 out=quickstart
 for ((number = 2; ; number++)); do # never write over an earlier quickstart
   mkdir "$out" 2>/dev/null && break
