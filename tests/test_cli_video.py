@@ -270,9 +270,10 @@ class TestInterrupted:
             process.kill()
             process.communicate()
 
-    def wait_for_frames(self, folder):
+    def wait_for_frames(self, process, folder):
         """Wait until a temporary file has some data."""
         for _ in range(6000):
+            assert process.poll() is None, process.communicate()
             if any(path.stat().st_size > 100_000 for path in folder.glob(".out*")):
                 return
             time.sleep(0.05)
@@ -281,7 +282,7 @@ class TestInterrupted:
     def test_ctrl_c_leaves_a_playable_part(self, start, tmp_path, long_clip):
         folder = tmp_path / "folder"
         process = start(long_clip, "-o", folder / "out.mp4", "--crf", "5")
-        self.wait_for_frames(folder)
+        self.wait_for_frames(process, folder)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=120)
         assert process.returncode == 130
@@ -296,7 +297,7 @@ class TestInterrupted:
     def test_a_killed_run_leaves_no_file_that_looks_finished(self, start, run, tmp_path, long_clip):
         folder = tmp_path / "folder"
         process = start(long_clip, "-o", folder / "out.mp4", "--crf", "5")
-        self.wait_for_frames(folder)
+        self.wait_for_frames(process, folder)
         process.kill()
         process.communicate()
         assert all(path.name.startswith(".") for path in folder.iterdir())

@@ -136,7 +136,7 @@ BODIES = [
     *look("extra: unknown argument", {"extra": 1}),
     *body("request: expected JSON", b"{", b'{"content": "', b"\xff\xfe", b"\0", b"--x\r\n\r\n1\r\n--x--"),
     *body("request: expected a JSON object, got ", b"[]", b"null", b"7", b'"x"', b"NaN"),
-    *body("request: expected a value, got none", b""),
+    *body("request: expected a JSON object, got none", b""),
     *body(NO_PHOTO, b'{"content": "\\ud800"}', '{"content": "x"}'.encode("utf-16"), status=404),
     *body(
         "weights: expected ",

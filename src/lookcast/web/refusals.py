@@ -65,7 +65,7 @@ def _describe(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{name}: unknown argument"
     if fault["type"] == "missing":
-        return f"{name}: expected a value, got none"
+        return f"{name}: expected {'a JSON object' if name == 'request' else 'a value'}, got none"
     return f"{name}: expected {describe_expected(fault, _WORDS)}, got {repr(fault['input'])[:80]}"
 
 
