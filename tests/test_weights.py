@@ -111,7 +111,7 @@ class TestReadWeights:
             '{"format_version": 1, "kind": ["generator"]}',
             '{"format_version": 1' + "0" * 5000 + "}",
             '{"kind": ' + "[" * 100_000,
-            '{"format_version": 1, "kind": "generator", "x": ' + "[" * 2000 + "]" * 2000 + "}",
+            '{"format_version": 1, "kind": "generator", "x": ' + "[" * 100_000 + "]" * 100_000 + "}",
             '{"format_version": 1, "kind": "generator"}' + " " * (17 << 20),
         ],
     )

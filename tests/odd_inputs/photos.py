@@ -200,5 +200,5 @@ def _link_to_a_photo(path: Path) -> None:
 NAMES = (
     "two words.jpg", "日本 ëß.jpg", "line\nbreak.jpg", "a[1].jpg", "b[access=random].png", "%d.jpg", "'\".jpg", "~.jpg",
     os.fsdecode(b"\xff\xfe.jpg"), "\u202eorthodox.jpg", "\x1b[31mred.jpg", "$(touch x).jpg", "a;b&c|d.jpg", "*.jpg",
-    "n" * 251 + ".jpg", "photo.JPG", "photo.jpeg.png", "-rf.jpg", "..jpg", "tab\there.jpg",
+    "n" * 251 + ".jpg", "photo.JPG", "photo.jpeg.png", "-rf.jpg", ".jpg.jpg", "tab\there.jpg",
 )  # fmt: skip

@@ -5,6 +5,8 @@ for ids of the visit: two photos without masks, a result, a batch that waits, a 
 cookie. `{foreign}`, `{foreign_result}` and `{foreign_batch}` stand for ids of another visit.
 """
 
+import json
+
 PHOTO, RESULT, BATCH = "/api/photos/{content}", "/api/results/{result}", "/api/batches/{batch}"
 NO_PHOTO, NO_RESULT, NO_BATCH = (f"{what}: no such {what} in this visit" for what in ("photo", "result", "batch"))
 NO_VISIT = "this browser has no visit, or its visit has ended; load the page again"
@@ -39,6 +41,19 @@ def body(line, *texts, status=422, kind="application/json"):
     return [
         ("POST", "/api/results", {"content": text, "headers": {"content-type": kind}}, status, line) for text in texts
     ]
+
+
+def deep(*texts):
+    """Return requests with brackets that are not closed. The answer depends on how many levels this Python reads."""
+    requests = []
+    for text in texts:
+        try:
+            json.loads(text)
+        except RecursionError:
+            requests += body(CUT, text, status=400)
+        except ValueError:
+            requests += body("request: expected JSON", text)
+    return requests
 
 
 ADDRESSES = [
@@ -146,7 +161,8 @@ BODIES = [
         ),
         status=400,
     ),
-    *body(CUT, b"[" * 30000, b'{"a":' * 9000, b'{"refine":' + HUGE.encode() + b"}", status=400),
+    *body(CUT, b'{"refine":' + HUGE.encode() + b"}", status=400),
+    *deep(b"[" * 30000, b'{"a":' * 9000),
     *body("request: the body has more than the limit of 65536 bytes", b" " * 65537, status=413),
     *(
         request

@@ -1,7 +1,10 @@
 """The command `lookcast train`, which passes its arguments to Hydra, including `--help`, `-m` and `--cfg`."""
 
+import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -66,7 +69,8 @@ def train(argv: list[str]) -> int:
         return score
 
     try:
-        hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="train")(job)()
+        with _hydra_help():
+            hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="train")(job)()
     except Exception as error:
         elsewhere = refused_elsewhere(error)
         # Before a run, these errors come from an override or from a folder that can't be made. Other errors are bugs.
@@ -103,12 +107,31 @@ def _arguments(argv: list[str]) -> list[str]:
         if before != after:
             print(f"lookcast: {before} is now {after}", file=sys.stderr)
     arguments = [*place_run(overrides, os.environ), *(word for word in argv if word not in given)]
-    parser = get_args_parser()
+    with _hydra_help():
+        parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]  # argparse would also print the usage
     for word in parser.parse_args(arguments).overrides:
         if not key_of(word) or ("=" not in word and not word.startswith("~")):
             raise InputError(f"{word}: expected KEY=VALUE; see lookcast train --help")
     return arguments
+
+
+@contextmanager
+def _hydra_help() -> Iterator[None]:
+    """Let Hydra make its parser on Python 3.14, whose argparse refuses help that is no string.
+
+    The help of Hydra's `--shell-completion` is no string, at least up to Hydra 1.3.8:
+    https://github.com/facebookresearch/hydra/issues/3121.
+    """
+    check = argparse.ArgumentParser.__dict__.get("_check_help")
+    if check is None:  # before Python 3.14
+        yield
+        return
+    argparse.ArgumentParser._check_help = lambda *_: None  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser._check_help = check  # type: ignore[attr-defined]
 
 
 def _refuse(message: str) -> NoReturn:

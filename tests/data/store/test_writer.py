@@ -1,4 +1,5 @@
 import errno
+import multiprocessing
 import os
 import shutil
 import signal
@@ -227,6 +228,13 @@ class TestInterrupted:
     def small_shards(self, monkeypatch):
         monkeypatch.setattr(writer, "_MIB", 100_000)
 
+    @staticmethod
+    def make_alone(many, out, options):
+        """Make shards in a process group of its own."""
+        os.setsid()
+        multiprocessing.set_start_method("fork", force=True)  # a forked process can't use its parent's fork server
+        make_shards(many, out, **options)
+
     def test_killed(self, tmp_path, many):
         """A real kill -9 at arbitrary moments."""
         options = {"min_side": 64, "shard_mb": 1, "jobs": 1}
@@ -235,17 +243,15 @@ class TestInterrupted:
         assert len(straight) > 8
         out = tmp_path / "shards"
         for number in (0, 2, 5):  # as soon as that shard exists, or its temporary file
-            child = os.fork()
-            if child == 0:
-                os.setsid()
-                make_shards(many, out, **options)
-                os._exit(0)
+            child = multiprocessing.get_context("fork").Process(target=self.make_alone, args=(many, out, options))
+            child.start()
             deadline = time.monotonic() + 60
             while not list(out.glob(f"*{number:06d}*.tar")):
                 assert time.monotonic() < deadline
+                assert child.is_alive()
                 time.sleep(0.001)
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            os.killpg(child.pid, signal.SIGKILL)
+            child.join()
             assert not (out / INDEX).exists()
             with pytest.raises(InputError, match="run the same command again to resume"):
                 PhotoShards(out)
