@@ -123,15 +123,11 @@ def _hydra_help() -> Iterator[None]:
     The help of Hydra's `--shell-completion` is no string, at least up to Hydra 1.3.8:
     https://github.com/facebookresearch/hydra/issues/3121.
     """
-    check = argparse.ArgumentParser.__dict__.get("_check_help")
-    if check is None:  # before Python 3.14
-        yield
-        return
-    argparse.ArgumentParser._check_help = lambda *_: None  # type: ignore[attr-defined]
+    argparse.ArgumentParser._check_help = lambda *_: None  # type: ignore[attr-defined]  # hides the inherited method
     try:
         yield
     finally:
-        argparse.ArgumentParser._check_help = check  # type: ignore[attr-defined]
+        del argparse.ArgumentParser._check_help  # type: ignore[attr-defined]
 
 
 def _refuse(message: str) -> NoReturn:
