@@ -75,7 +75,8 @@ class TestClips:
         clip, target = save_clip(tmp_path / "a.mp4", 2), tmp_path / "out.mp4"
         words = [sys.executable, "-m", "lookcast.cli", "stylize", clip, "--checkpoint", checkpoint]
         words += ["--strength", "0", "--codec", codec, "-o", target]
-        result = subprocess.run([*map(str, words)], capture_output=True, text=True)
+        environment = {**os.environ, "MALLOC_PERTURB_": "1"}  # shows where an encoder reads memory that it has not set
+        result = subprocess.run([*map(str, words)], env=environment, capture_output=True, text=True)
         assert (result.returncode, result.stdout, result.stderr) == (0, f"{target}\n", "")
 
     def test_resume_and_share(self, run, tmp_path):

@@ -137,7 +137,11 @@ class ClipWriter:
         Raises:
             OSError: the disk is full.
         """
-        self._mux(self._stream.encode(None))
+        packets = self._stream.encode(None)
+        if self.count <= 2:  # x265 leaves the decoding times of so few frames unset; they are never reordered
+            for packet in packets:
+                packet.dts = packet.pts
+        self._mux(packets)
         self._container.close()
         self._file.close()
 
