@@ -28,6 +28,18 @@ def ignore_stop_signals(worker: int = 0) -> None:
         signal.signal(signum, signal.SIG_IGN)
 
 
+def worker_context(workers: int) -> str | None:
+    """Return the `multiprocessing_context` of a `DataLoader`: `fork` on Linux, else Python's default.
+
+    From Python 3.14 on, the default on Linux is a fork server, which starts the workers. Workers end when their parent
+    ends, but the fork server waits for them, so both would outlive a killed run.
+
+    Args:
+        workers: number of workers. Without workers, `DataLoader` takes no context, so the result is None.
+    """
+    return "fork" if workers and sys.platform == "linux" else None
+
+
 def usable_cores() -> int:
     """Return the number of cores that this process may use; a scheduler can allow fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

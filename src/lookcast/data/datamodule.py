@@ -20,7 +20,7 @@ from lookcast.data.sampling import PositionBatches
 from lookcast.data.sources.base import CachedPhotos
 from lookcast.data.sources.folder import MIN_SIDE
 from lookcast.data.splits import PhotoSpec, open_photos, split
-from lookcast.processes import ignore_stop_signals, usable_cores
+from lookcast.processes import ignore_stop_signals, usable_cores, worker_context
 from lookcast.structures import PhotoBatch
 
 log = logging.getLogger(__name__)
@@ -143,6 +143,7 @@ class PhotoDataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             collate_fn=self.collate,
             worker_init_fn=ignore_stop_signals,
+            multiprocessing_context=worker_context(workers),
         )
 
     def val_dataloader(self) -> DataLoader[Any]:

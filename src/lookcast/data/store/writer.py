@@ -23,7 +23,7 @@ from lookcast.data.store.index import FILE_KEYS, INDEX, Description, FinishedSha
 from lookcast.data.store.unfinished import UnfinishedShards
 from lookcast.paths import check_path
 from lookcast.photos.read import PhotoError
-from lookcast.processes import usable_cores
+from lookcast.processes import usable_cores, worker_context
 
 _BATCH = 8  # photos in each task of a worker
 _BLOCK = tarfile.BLOCKSIZE
@@ -177,7 +177,12 @@ def _write_shards(
 
 def _encoded(encoder: PhotoEncoder, begin: int, jobs: int, bar: Any) -> Iterator[EncodedPhoto]:
     loader: DataLoader[Any] = DataLoader(
-        encoder, _BATCH, sampler=range(begin, len(encoder)), num_workers=jobs, collate_fn=list
+        encoder,
+        _BATCH,
+        sampler=range(begin, len(encoder)),
+        num_workers=jobs,
+        collate_fn=list,
+        multiprocessing_context=worker_context(jobs),
     )
     for batch in loader:
         for encoded in batch:
