@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -342,5 +343,8 @@ class TestInterrupted:
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130
         assert err.splitlines()[-1] == "lookcast: interrupted"
-        with pytest.raises(ProcessLookupError):
-            os.killpg(process.pid, 0)
+        with suppress(ProcessLookupError):
+            for _ in range(1000):  # on Python 3.14, the resource tracker ends a moment after the command
+                os.killpg(process.pid, 0)
+                time.sleep(0.01)
+            pytest.fail("processes remain ten seconds after the command")
