@@ -306,7 +306,7 @@ class TestInterrupted:
         assert run(short, "-o", folder / "out.mp4")[0] == 0
         assert [path.name for path in folder.iterdir()] == ["out.mp4"]  # the next run has removed the rest
 
-    @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+    @pytest.mark.parametrize("name", ["out.mp4", pytest.param("out.mkv", marks=pytest.mark.nightly)])
     def test_a_full_disk_leaves_a_playable_part(self, tmp_path, checkpoint, long_clip, name):
         disk, kept = tmp_path / "disk", tmp_path / "kept"
         disk.mkdir()

@@ -37,6 +37,7 @@ class TestWithoutPosix:
         result = self.run(IMPORT_ALL)
         assert result.returncode == 0, result.stderr
 
+    @pytest.mark.nightly
     def test_stylize(self, tmp_path):
         from tests.looks import save_look
         from tests.photo_files import save_photo

@@ -256,7 +256,13 @@ print(time.perf_counter() - start)
             server.shutdown()
             server.server_close()
 
-    @pytest.mark.parametrize("variables", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["refused", "HF_HUB_OFFLINE"])
+    @pytest.mark.parametrize(
+        "variables",
+        [
+            pytest.param({}, id="refused", marks=pytest.mark.nightly),
+            pytest.param({"HF_HUB_OFFLINE": "1"}, id="HF_HUB_OFFLINE"),
+        ],
+    )
     def test_answers_at_once_without_a_network(self, tmp_path, variables):
         with socket.socket() as closed:  # bound but not listening: connections are refused
             closed.bind(("127.0.0.1", 0))
@@ -266,6 +272,7 @@ print(time.perf_counter() - start)
         assert seconds < 30  # retries alone slept for 92 s; the bound leaves room for a busy machine
         assert log == ""
 
+    @pytest.mark.nightly
     def test_waits_once_for_a_hub_that_does_not_answer(self, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             said, seconds, log = self.open(tmp_path, f"127.0.0.1:{silent.getsockname()[1]}")

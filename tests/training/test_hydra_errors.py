@@ -32,8 +32,16 @@ class TestOneLine:
     @pytest.mark.parametrize(
         ("override", "line"),
         [
-            ("hydra/launcher=submitit_slurm", "launcher: hydra-submitit-launcher is not installed; .*lookcast.slurm."),
-            ("hydra/launcher=submitit_local", "launcher: hydra-submitit-launcher is not installed; .*lookcast.slurm."),
+            pytest.param(
+                "hydra/launcher=submitit_slurm",
+                "launcher: hydra-submitit-launcher is not installed; .*lookcast.slurm.",
+                marks=pytest.mark.nightly,
+            ),
+            pytest.param(
+                "hydra/launcher=submitit_local",
+                "launcher: hydra-submitit-launcher is not installed; .*lookcast.slurm.",
+                marks=pytest.mark.nightly,
+            ),
             ("hydra/launcher=slurm", "launcher: hydra-submitit-launcher is not installed; .*lookcast.slurm."),
             ("hydra/sweeper=optuna", "sweeper: hydra-optuna-sweeper is not installed; .*lookcast.sweep."),
         ],

@@ -58,7 +58,7 @@ class TestFile:
         export_cube(stylizer, tmp_path / "a.cube", [PHOTO], size=17, title='"Sunset"\nfrom Düsseldorf')
         assert (tmp_path / "a.cube").read_text().startswith("TITLE \"'Sunset' from D?sseldorf\"\n#")
 
-    @pytest.mark.parametrize("size", [17, 65])
+    @pytest.mark.parametrize("size", [17, pytest.param(65, marks=pytest.mark.nightly)])
     def test_colour_science_reads_it(self, tmp_path, stylizer, size):
         export_cube(stylizer, tmp_path / "a.cube", [PHOTO], size=size)
         lut = read(tmp_path / "a.cube")

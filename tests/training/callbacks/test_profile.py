@@ -12,6 +12,7 @@ pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUI
 
 
 class TestStepProfile:
+    @pytest.mark.nightly
     def test_table_and_trace(self, run):
         # debug=profile replaces debug=fast, so the small sizes are repeated.
         result = run("debug=profile", "data.size=64", "data.val_size=64", "data.batch_size=2")

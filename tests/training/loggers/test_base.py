@@ -36,6 +36,7 @@ class TestResumedLogs:
 
 
 class TestImports:
+    @pytest.mark.nightly
     def test_a_run_without_wandb_does_not_import_it(self, tmp_path, encoder):
         code = (
             "import sys; from tests.runs import composed; from lookcast.training.run import train; "
