@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 # What Python lacks on Windows, of all that lookcast or its tests name.
 WITHOUT_POSIX = """
 import os, signal, sys
