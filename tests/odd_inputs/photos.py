@@ -2,8 +2,8 @@
 
 import io
 import os
-import sys
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
