@@ -3,6 +3,12 @@
 import pytest
 
 
+def pytest_collection_modifyitems(items):
+    """Put the files with a slow test first, so that none of them runs alone at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="module")  # a playwright that stays open would leave its event loop to other tests
 def chromium():
     from tests.browser import run_chromium  # playwright is imported only where a browser is needed

@@ -30,6 +30,7 @@ sys.exit(main(["stylize", *sys.argv[1:]]))
 """
 
 
+@pytest.mark.slow
 class TestWithoutPosix:
     def run(self, code, *arguments):
         command = [sys.executable, "-c", WITHOUT_POSIX + code, *map(str, arguments)]

@@ -15,6 +15,7 @@ from tests.runs import QUIET, TINY, break_photo, composed, losses, save_photos
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in QUIET]
 
 
+@pytest.mark.slow
 class TestShell:
     @pytest.mark.parametrize(
         ("arguments", "reason"),

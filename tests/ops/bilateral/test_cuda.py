@@ -59,6 +59,7 @@ def _reference_levels(grid, pixels):
 
 
 @pytest.mark.skipif(INTERPRETED, reason="already interpreted")
+@pytest.mark.slow
 class TestInterpreter:
     def test_everything_here_passes(self):
         run = subprocess.run(

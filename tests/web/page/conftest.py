@@ -35,7 +35,9 @@ def serve(options):
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
     finally:
         server.should_exit = True
-        thread.join()
+        thread.join(30)
+        state = server.server_state
+        assert not thread.is_alive(), f"the server does not end: {state.connections}, {state.tasks}"
 
 
 @pytest.fixture(scope="session")
