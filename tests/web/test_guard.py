@@ -1,4 +1,5 @@
 import base64
+from types import SimpleNamespace
 
 import pytest
 
@@ -90,7 +91,8 @@ class TestAuth:
 class TestRate:
     def test_refills(self, serve, monkeypatch):
         now = [100.0]
-        monkeypatch.setattr("lookcast.web.guard.time.monotonic", lambda: now[0])
+        # Only the clock of this module. With a global one, the event loop of another server in this process slept on.
+        monkeypatch.setattr("lookcast.web.guard.time", SimpleNamespace(monotonic=lambda: now[0]))
         client = serve(requests_per_second=2, burst=5)
         assert [client.get("/").status_code for _ in range(7)] == [200] * 5 + [429] * 2
         now[0] += 1

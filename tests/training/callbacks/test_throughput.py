@@ -76,7 +76,7 @@ class Clock:
 @pytest.fixture
 def virtual_time(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(time, "sleep", clock.sleep)
+    monkeypatch.setitem(globals(), "time", clock)
     monkeypatch.setattr(throughput, "time", clock)
 
 

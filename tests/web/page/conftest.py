@@ -21,11 +21,7 @@ from tests.photo_files import exif
 
 def serve(options):
     """Serve the page in a thread. Yield its address."""
-    # As in `serve`, an answer that nobody reads any more does not keep the server from ending.
-    config = uvicorn.Config(
-        create_app(options), port=0, log_level="warning", access_log=False, timeout_graceful_shutdown=5
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(create_app(options), port=0, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
