@@ -25,9 +25,10 @@ MAX_LINE = 2**20
 class MetricsCSV(RunLogger):
     """Write metrics to `metrics.csv`, one row for each logged step.
 
-    `step` is the first column, and the other columns are sorted by name. A row is added by a single write call. Every
-    other change replaces the file atomically, so the table is readable at any time, also after a kill. To add a column,
-    the logger copies the whole table row by row, which happens a few times at the beginning of a run.
+    `step` is the first column, and the other columns are sorted by name. A row is added by a single write call, and
+    every other change replaces the file atomically, so other programs can read the table at any time. `kill -9` can cut
+    off the last row, because Linux can end a write between two pages of memory; a resumed run drops such a row. To add
+    a column, the logger copies the whole table row by row, which happens a few times at the beginning of a run.
 
     Lightning's `CSVLogger` deletes the table of an interrupted run, writes one row for every call, and overwrites the
     table in place when a column is added.
@@ -121,7 +122,7 @@ class MetricsCSV(RunLogger):
     def _rows(self) -> Iterator[list[str]]:
         with self.path.open(encoding="utf-8", newline="") as file:
             lines = iter(lambda: file.readline(MAX_LINE), "")
-            yield from csv.reader(line for line in lines if line.endswith("\n"))  # skips a row that a full disk cut off
+            yield from csv.reader(line for line in lines if line.endswith("\n"))  # skips a cut-off row
 
     def _add_columns(self, new: set[str]) -> None:
         assert self._columns is not None
