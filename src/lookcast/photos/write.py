@@ -132,7 +132,8 @@ def _encode_lossy(photo: Photo, kind: str, quality: int, subsampling: str) -> _P
         if photo.dpi is not None:
             options["dpi"] = photo.dpi
         return encode_jpeg(pixels, quality, subsampling, **options)
-    return (encoded.getbuffer(),)
+    # Not getbuffer(): Python 3.12.0 and 3.12.1 crash if an error, such as a full disk, keeps such a buffer (gh-111049).
+    return (encoded.getvalue(),)
 
 
 def _photoshop_segment(iptc: bytes) -> bytes:

@@ -146,7 +146,7 @@ def encode_jpeg(pixels: Pixels, quality: int, subsampling: str, **options: Any) 
     # image data of the encoded photo.
     around = io.BytesIO()
     Image.new("RGB", (1, 1)).save(around, "JPEG", **options)
-    segments = around.getbuffer()
+    segments = memoryview(around.getvalue())
     return [segments[: _end_of_segments(segments)], encoded[_end_of_segments(encoded) :]]
 
 

@@ -38,7 +38,7 @@ def encode_png(photo: Photo) -> list[bytes | memoryview]:
         putchunk(chunks, b"eXIf", photo.exif.removeprefix(b"Exif\0\0"))
     if photo.xmp is not None:
         putchunk(chunks, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0", photo.xmp)
-    return [pixels[:_SIGNATURE_AND_HEADER], chunks.getbuffer(), pixels[_SIGNATURE_AND_HEADER:]]
+    return [pixels[:_SIGNATURE_AND_HEADER], chunks.getvalue(), pixels[_SIGNATURE_AND_HEADER:]]
 
 
 def has_late_metadata(path: Path) -> bool:
