@@ -13,6 +13,7 @@ for ((number = 2; ; number++)); do # never write over an earlier quickstart
   mkdir "$out" 2>/dev/null && break
   out=quickstart-$number
 done
+photo=$("$bin/python" -c 'from lookcast import examples; print(examples.contents()["lake"])')
 start=$SECONDS
 
 echo "1 of 4: the shipped look, on example photos"
@@ -22,7 +23,6 @@ echo "2 of 4: specialise the shipped look to one style photo"
 "$bin/lookcast" train experiment=quickstart hydra.run.dir="$out/run" "$@"
 echo
 echo "3 of 4: stylize a photo that was not trained on"
-photo=$("$bin/python" -c 'from lookcast import examples; print(examples.contents()["lake"])')
 "$bin/lookcast" stylize "$photo" --checkpoint "$out/run/look.safetensors" -o "$out/lake.jpg"
 echo
 echo "4 of 4: a page that shows everything"
