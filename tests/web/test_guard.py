@@ -91,7 +91,7 @@ class TestAuth:
 class TestRate:
     def test_refills(self, serve, monkeypatch):
         now = [100.0]
-        # Only the clock of this module. With a global one, the event loop of another server in this process slept on.
+        # Only this module gets the false clock. By it, the event loop of another server in this process would not wake.
         monkeypatch.setattr("lookcast.web.guard.time", SimpleNamespace(monotonic=lambda: now[0]))
         client = serve(requests_per_second=2, burst=5)
         assert [client.get("/").status_code for _ in range(7)] == [200] * 5 + [429] * 2

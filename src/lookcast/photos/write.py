@@ -29,6 +29,8 @@ SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 _MAX_SEGMENT = 65533  # largest segment of a JPEG, in bytes
 _XMP_HEADER = 29
 
+# No part is a `BytesIO.getbuffer()`: an error, such as a full disk, keeps the buffer in its traceback, and Python
+# 3.12.0 and 3.12.1 then crash (CPython issue 111049).
 _Parts = Sequence[bytes | memoryview]
 
 
@@ -132,7 +134,6 @@ def _encode_lossy(photo: Photo, kind: str, quality: int, subsampling: str) -> _P
         if photo.dpi is not None:
             options["dpi"] = photo.dpi
         return encode_jpeg(pixels, quality, subsampling, **options)
-    # Not getbuffer(): Python 3.12.0 and 3.12.1 crash if an error, such as a full disk, keeps such a buffer (gh-111049).
     return (encoded.getvalue(),)
 
 

@@ -103,7 +103,7 @@ class TestMetricsCSV:
             header, *rows = csv.reader(lines)
             assert {len(row) for row in rows} <= {len(header)}
             assert [int(row[0]) for row in rows] == list(range(len(rows)))
-            assert cut_off.count(",") < len(header)  # Linux ends the write of a row between two pages of memory
+            assert cut_off.count(",") < len(header)  # Linux can end the write of a row between two pages of memory
             MetricsCSV(folder).resume_at(len(rows) + 1)
             assert text(folder).splitlines() == lines
             for step in range(len(rows)):

@@ -22,7 +22,7 @@ from tests.photo_files import exif
 def serve(options):
     """Serve the page in a thread. Yield its address."""
     server = uvicorn.Server(uvicorn.Config(create_app(options), port=0, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run)
+    thread = threading.Thread(target=server.run, daemon=True)  # if it does not end, Python still can
     thread.start()
     try:
         while not server.started:
