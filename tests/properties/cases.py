@@ -88,7 +88,6 @@ RIDGE = draws.two_images("content", "output", 3, 20, eps=0.125)
 TRUTH = draws.two_images("output", "truth", 1, 9)
 OPS = {
     "cholesky_3x3": Case(cholesky.cholesky_3x3, draws.positive_matrices, 64, FLOATS),
-    "solve_3x3": Case(cholesky.solve_3x3, draws.systems, 64, FLOATS),
     "kmeans": Case(clusters.kmeans, draws.two_clusters, 64),
     "joint_kmeans": Case(clusters.joint_kmeans, draws.two_joint_clusters, 64),
     "nearest_center": Case(clusters.nearest_center, draws.nearest),

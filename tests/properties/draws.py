@@ -171,9 +171,3 @@ def whole_loss(source: Source) -> Arguments:
 def positive_matrices(source: Source) -> Arguments:
     one = torch.ones(source.size(0, 3), dtype=source.dtype)
     return {"matrix": (4 * one, one, 3 * one, one, one, 2 * one), "pivot": lambda square, row: square}
-
-
-def systems(source: Source) -> Arguments:
-    right = source.tensor(3, source.size(0, 3))
-    one = torch.ones(right.shape[1], dtype=source.dtype)
-    return {"system": (4 * one, one, 3 * one, one, one, 2 * one), "right": right, "floor": 0.125}

@@ -53,28 +53,6 @@ def guided_filter(guide: np.ndarray, image: np.ndarray, kernel_size: int, eps: f
     return out
 
 
-def guided_filter_with_cut_windows(guide: np.ndarray, image: np.ndarray, kernel_size: int, eps: float) -> np.ndarray:
-    """`guided_filter`, but a window at a border holds only the pixels inside the image."""
-    radius, (_, height, width) = kernel_size // 2, guide.shape
-    cuts = [
-        [(slice(max(y - radius, 0), y + radius + 1), slice(max(x - radius, 0), x + radius + 1)) for x in range(width)]
-        for y in range(height)
-    ]
-    maps, out = np.zeros((3, 4, height, width)), np.zeros_like(image)
-    for y in range(height):
-        for x in range(width):
-            window, values = (planes[:, *cuts[y][x]].reshape(3, -1).T for planes in (guide, image))
-            centred = window - window.mean(0)
-            covariance = centred.T @ centred / len(window) + eps * np.eye(3)
-            a = np.linalg.solve(covariance, centred.T @ (values - values.mean(0)) / len(window))
-            maps[:, :3, y, x], maps[:, 3, y, x] = a.T, values.mean(0) - window.mean(0) @ a
-    for y in range(height):
-        for x in range(width):
-            mean = maps[:, :, *cuts[y][x]].mean((2, 3))
-            out[:, y, x] = mean[:, :3] @ guide[:, y, x] + mean[:, 3]
-    return out
-
-
 def enlarge(planes: np.ndarray, factor: int) -> np.ndarray:
     """Bilinear, cell centres at .5, 1.5, ..., constant beyond the outermost centres."""
     if factor == 1:

@@ -230,7 +230,7 @@ class UniversalGenerator(PairGenerator):
         change, refined, refined_shared = shared + learned_shared, None, None
         if self.refiner is not None:
             draft, reached = embed_draft(change)
-            refined = self.refiner(wanted, reached, change, content, draft)
+            refined = self.refiner(wanted, reached, change, draft.cells - content.cells)
             refined_shared = share(refined)
             change = change + refined_shared
         return GridStages(

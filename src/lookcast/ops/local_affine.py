@@ -8,7 +8,7 @@ from kornia.filters import guided_blur
 from torch.autograd.function import FunctionCtx
 
 from lookcast.checks import InputError, ShapeError, check_image_pair
-from lookcast.ops.cholesky import solve_3x3
+from lookcast.ops.cholesky import Lower, cholesky_3x3
 from lookcast.ops.precision import full_type, no_autocast
 
 WINDOW = 3
@@ -122,6 +122,22 @@ def _scatter_windows(pixels: list[torch.Tensor], like: torch.Tensor) -> torch.Te
     return image
 
 
+def _solve(system: Lower, right: torch.Tensor, floor: float) -> torch.Tensor:
+    """Solve S a = r for the symmetric positive definite 3x3 systems of all windows at once.
+
+    `floor` is the minimum of the squared pivots. Without rounding, no squared pivot would be below eps, because S is
+    at least eps times the identity.
+    """
+    l00, l10, l11, l20, l21, l22 = cholesky_3x3(system, lambda square, _: square.clamp_min(floor))
+    y0 = right[0] / l00
+    y1 = (right[1] - l10 * y0) / l11
+    y2 = (right[2] - l20 * y0 - l21 * y1) / l22
+    a2 = y2 / l22
+    a1 = (y1 - l21 * a2) / l11
+    a0 = (y0 - l10 * a1 - l20 * a2) / l00
+    return torch.stack([a0, a1, a2])
+
+
 def window_models(content: torch.Tensor, output: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
     """Return the affine maps (A, b) of the windows in `matting_energy`.
 
@@ -150,7 +166,7 @@ def _fit_windows(guide: list[torch.Tensor], values: list[torch.Tensor], eps: flo
     maps = []  # the row of A for each channel of the output: (3, B, H - 2, W - 2)
     for channel in range(3):
         right = [_sum_products(guide, i, values, channel) for i in range(3)]
-        maps.append(solve_3x3(system, torch.stack(right), floor=eps))
+        maps.append(_solve(system, torch.stack(right), floor=eps))
     return torch.stack(maps)
 
 
