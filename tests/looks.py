@@ -17,10 +17,7 @@ SMALL = {
     "transform": {"channels": 4, "blocks": 1},
 }
 """Arguments of generators with a single look."""
-UNIVERSAL = {
-    "depth": 8, "channels": 8, "blocks": 1, "heads": 1, "head_width": 4, "regions": 2,
-    "ground_channels": 0, "refiner_blocks": 0,
-}  # fmt: skip
+UNIVERSAL = {"depth": 8, "channels": 8, "blocks": 1, "heads": 1, "head_width": 4, "regions": 2, "ground_channels": 0}
 """Arguments of a universal one."""
 
 

@@ -14,7 +14,6 @@ from lookcast.checkpoints import CheckpointError, find_checkpoint, load_checkpoi
 from lookcast.encoders.compact import CompactEncoder, CompactNetwork
 from lookcast.generators import UniversalGenerator
 from lookcast.generators.statistics import TAP_CHANNELS
-from lookcast.generators.universal import OPTIONAL
 from lookcast.weights import read_weights, save_weights
 from tests.looks import SMALL, UNIVERSAL, baked_look, look, save_look, save_universal, universal_look
 from tests.samples import photo
@@ -71,16 +70,15 @@ class TestSaveCheckpoint:
         assert not loaded.training
         assert header["generator"] == {"name": "universal", "arguments": UNIVERSAL, "encoder": None}
 
-    def test_a_universal_generator_of_before_shared_grounds_and_refiner(self, tmp_path):
-        # Its header lacks the arguments.
+    def test_a_universal_generator_of_before_shared_grounds(self, tmp_path):
+        # Its header lacks the argument.
         generator, path = universal_look(), tmp_path / "look.safetensors"
         save_checkpoint(path, generator, HEADER)
-        arguments = {name: value for name, value in UNIVERSAL.items() if name not in OPTIONAL}
+        arguments = {name: value for name, value in UNIVERSAL.items() if name != "ground_channels"}
         rewrite(path, lambda header: {**header, "generator": {**header["generator"], "arguments": arguments}})
         loaded, header = load_checkpoint(path)
         assert header["generator"]["arguments"] == arguments
         assert loaded.grounds is None
-        assert loaded.refiner is None
         content, style = photo("chelsea").float(), photo("coffee").float()
         with torch.no_grad():
             assert torch.equal(loaded(content, style).image, generator(content, style).image)

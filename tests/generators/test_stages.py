@@ -9,7 +9,7 @@ from tests.looks import universal_look
 from tests.samples import CROPS, photo, rand
 
 CONTENT, STYLE = (photo(name) for name in list(CROPS)[:2])
-PARTS = pytest.mark.parametrize("parts", [{}, {"ground_channels": 8}, {"ground_channels": 8, "refiner_blocks": 1}])
+SHARING = pytest.mark.parametrize("ground_channels", [0, 8])
 EXACT = 1e-12
 """Bound of sums in float64: at most 65,536 terms of order 1, 1.1e-16 each."""
 
@@ -39,17 +39,15 @@ def halves(axis):
 
 
 class TestPredictStages:
-    @PARTS
+    @SHARING
     @pytest.mark.parametrize("masked", [False, True])
-    def test_stages_add_up_to_the_grid_that_is_applied(self, parts, masked):
-        made = small(**parts)
+    def test_stages_add_up_to_the_grid_that_is_applied(self, ground_channels, masked):
+        made = small(ground_channels=ground_channels)
         stages, grid = stages_of(made, *((halves(2), halves(3)) if masked else ()))
         assert torch.equal(stages.grid, grid)
         changes = stages.changes()
-        steps = ["carried", "learned"] + (["refined"] if "refiner_blocks" in parts else [])
-        if "ground_channels" in parts:
-            steps = [name for step in steps for name in (step, f"{step}_shared")]
-        assert list(changes) == [name.replace("carried_shared", "shared") for name in steps]
+        expected = ["carried", "shared", "learned", "learned_shared"] if ground_channels else ["carried", "learned"]
+        assert list(changes) == expected
         assert all(change.abs().max() > 1e-6 for change in changes.values())
         total = identity_grid(1, made.depth, CELLS, CELLS, dtype=torch.float64) + sum(changes.values())
         assert (total - grid).abs().max() < EXACT
@@ -60,15 +58,15 @@ class TestPredictStages:
         assert stages.shared is stages.carried
         assert stages.learned_shared is stages.learned
 
-    @PARTS
-    def test_shares_and_rows_sum_to_one(self, parts):
-        stages, _ = stages_of(small(**parts))
-        maps = 3 + (2 if parts else 0)
+    @SHARING
+    def test_shares_and_rows_sum_to_one(self, ground_channels):
+        stages, _ = stages_of(small(ground_channels=ground_channels))
+        maps = 3 + (2 if ground_channels else 0)
         assert stages.mix.shape == (1, maps, CELLS**2)
         assert (stages.mix.sum(1) - 1).abs().max() < EXACT
         assert stages.attention().shape == (1, CELLS**2, CELLS**2)
         assert (stages.attention().sum(-1) - 1).abs().max() < EXACT
-        if parts:
+        if ground_channels:
             assert (stages.grounds.weights.sum(-1) - 1).abs().max() < EXACT
 
     def test_masks_bound_the_attention(self):
@@ -102,7 +100,7 @@ class TestAttention:
         empty = torch.empty(0)
         mix = torch.tensor([[[0.5, 0.0, 0.125], [0.25, 1.0, 0.375], [0.25, 0.0, 0.5]]], dtype=torch.float64)
         group = Group(empty, weights)
-        stages = GridStages(empty, empty, group, group, mix, *(empty,) * 5, None, None, None, empty)
+        stages = GridStages(empty, empty, group, group, mix, *(empty,) * 5, None, empty)
         expected = torch.stack(
             [
                 (2 * weights[0, 0, 0] + weights[0, 1, 0]) / 3,

@@ -2,13 +2,12 @@ import json
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from lookcast.checkpoints import load_checkpoint, save_checkpoint
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
-from lookcast.generators.statistics import group_summary, photo_statistics, region_shares, with_position
+from lookcast.generators.statistics import photo_statistics, region_shares
 from lookcast.generators.universal import MAX_STRENGTH, START
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.bilateral.reference import identity_grid
@@ -23,8 +22,7 @@ EXACT = 1e-9
 """Bound of identities in float64: rounding of a moment, 1.1e-16, is divided by a variance of at least 1e-4 and by the
 spread of features, and sums have up to 65,536 terms; nine digits are left."""
 MASKED = pytest.mark.parametrize("masked", [False, True])
-REFINED = {"ground_channels": 8, "refiner_blocks": 2}
-PARTS = pytest.mark.parametrize("parts", [{}, {"ground_channels": 8}, {"refiner_blocks": 1}, REFINED])
+SHARING = pytest.mark.parametrize("ground_channels", [0, 8])
 
 
 def generator(trained=True, seed=0, **arguments):
@@ -85,15 +83,15 @@ class TestItself:
 
     @pytest.mark.parametrize("name", CROPS)
     @pytest.mark.parametrize("seed", [0, 1])
-    @PARTS
-    def test_without_masks(self, name, seed, parts):
-        image, made = photo(name), generator64(seed=seed, **parts)
+    @SHARING
+    def test_without_masks(self, name, seed, ground_channels):
+        image, made = photo(name), generator64(seed=seed, ground_channels=ground_channels)
         assert (stylize(image, image, by=made) - image).abs().max() < EXACT
 
     @pytest.mark.parametrize("labels", [1, 2, 5])
-    @PARTS
-    def test_with_masks(self, labels, parts):
-        mask, made = soft_mask(CONTENT.shape[-2:], labels).double(), generator64(**parts)
+    @SHARING
+    def test_with_masks(self, labels, ground_channels):
+        mask, made = soft_mask(CONTENT.shape[-2:], labels).double(), generator64(ground_channels=ground_channels)
         assert mask.mean((-2, -1)).min() > MIN_SHARE
         assert (stylize(CONTENT64, CONTENT64, mask, mask, by=made) - CONTENT64).abs().max() < EXACT
 
@@ -331,92 +329,13 @@ class TestGrounds:
         made = generator(ground_channels=8)
         save_checkpoint(tmp_path / "universal.safetensors", made, {"licence": "test"})
         loaded, header = load_checkpoint(tmp_path / "universal.safetensors")
-        assert header["generator"]["arguments"] == SMALL | {"ground_channels": 8, "refiner_blocks": 0}
+        assert header["generator"]["arguments"] == SMALL | {"ground_channels": 8}
         assert torch.equal(stylize(CONTENT, STYLE, by=loaded), stylize(CONTENT, STYLE, by=made))
 
     @pytest.mark.parametrize("value", [-1, 65, 2.5, True])
     def test_rejects_channels_out_of_range(self, value):
         with pytest.raises(InputError, match=rf"^ground_channels: expected an integer from 0 to 64, got {value}$"):
             UniversalGenerator(CompactEncoder(), ground_channels=value)
-
-
-class TestRefiner:
-    """The second correction."""
-
-    @staticmethod
-    def both(**options):
-        """Return a generator without a second correction, and one with it and with the same other parameters."""
-        plain, refined = generator64(ground_channels=8, **options), generator64(**REFINED, **options)
-        missing, unexpected = refined.load_state_dict(plain.state_dict(), strict=False)
-        assert unexpected == []
-        assert {name.split(".")[0] for name in missing} == {"refiner"}
-        return plain, refined
-
-    @MASKED
-    def test_untrained_equals_a_generator_without_it(self, masked):
-        masks = (soft_mask((40, 53)).double(), soft_mask(STYLE.shape[-2:], seed=1).double()) if masked else ()
-        plain, refined = self.both(trained=False)
-        assert torch.equal(
-            stylize(CONTENT64, STYLE64, *masks, by=plain), stylize(CONTENT64, STYLE64, *masks, by=refined)
-        )
-        plain, refined = self.both()
-        change = stylize(CONTENT64, STYLE64, *masks, by=plain) - stylize(CONTENT64, STYLE64, *masks, by=refined)
-        assert change.abs().mean() > 1e-3
-
-    @torch.no_grad()
-    def test_known_value(self):
-        # The same blocks and the same last layer as the first correction, which sees nothing else: the second
-        # correction is then the first one, made from the grid of the first instead of the carried colours.
-        _, refined = self.both()
-        refined.refiner.seen.weight.zero_()
-        refined.refiner.blocks = refined.blocks
-        refined.refiner.last = refined.residual
-        content, style = refined.read(CONTENT64), refined.read(STYLE64)
-        stages = refined.predict_stages(content, style)
-        identity = identity_grid(1, 4, 16, 16, dtype=torch.float64)
-        before = identity + stages.shared + stages.learned_shared
-        image = apply_grid(before, content.thumbnail).clamp(0, 1)
-        draft = photo_statistics(image, refined.encoder(image), None, 4)
-        embedded = [
-            refined.group(group_summary(weights, of))
-            for weights, of in ((stages.style_group.weights, style), (stages.content_group.weights, draft))
-        ]
-        local = F.avg_pool2d(content.moments, 4)
-        context = refined.context(torch.cat([with_position(content.cells), local], 1))
-        wanted, reached = (refined.residual(torch.relu(refined.blocks(context + x))) for x in embedded)
-        expected = (wanted - reached).view(1, 12, 4, 16, 16)
-        assert expected.abs().mean() > 1e-3
-        torch.testing.assert_close(stages.refined, expected, rtol=0, atol=EXACT)
-        torch.testing.assert_close(stages.grid, before + stages.grounds.share(expected), rtol=0, atol=EXACT)
-
-    @torch.no_grad()
-    def test_sees_the_grid_and_the_draft(self):
-        made = generator64(**REFINED)
-        content, style = made.read(CONTENT64), made.read(STYLE64)
-        before = made.predict_stages(content, style).refined
-        for part in (slice(0, 48), slice(48, None)):  # the weights for the grid of 12 x 4 values a cell, for the draft
-            kept = made.refiner.seen.weight[:, part].clone()
-            made.refiner.seen.weight[:, part] = 0
-            assert (made.predict_stages(content, style).refined - before).abs().mean() > 1e-4
-            made.refiner.seen.weight[:, part] = kept
-
-    def test_gradients_reach_every_parameter(self):
-        made = generator(**REFINED)
-        for masks in ((), (soft_mask((40, 53)), soft_mask(STYLE.shape[-2:]))):
-            made(CONTENT, STYLE, *masks).image.square().mean().backward()
-        assert {name for name, p in made.named_parameters() if p.grad.norm() < 1e-6} == set()
-
-    def test_round_trip(self, tmp_path):
-        made = generator(**REFINED)
-        save_checkpoint(tmp_path / "universal.safetensors", made, {"licence": "test"})
-        loaded, header = load_checkpoint(tmp_path / "universal.safetensors")
-        assert header["generator"]["arguments"] == SMALL | REFINED
-        assert torch.equal(stylize(CONTENT, STYLE, by=loaded), stylize(CONTENT, STYLE, by=made))
-
-    @pytest.mark.parametrize("value", [-1, 65, 2.5, True])
-    def test_rejects_blocks_out_of_range(self, value):
-        with pytest.raises(InputError, match=rf"^refiner_blocks: expected an integer from 0 to 64, got {value}$"):
-            UniversalGenerator(CompactEncoder(), refiner_blocks=value)
 
 
 class TestInvariances:
@@ -569,7 +488,7 @@ class TestCheckpoint:
         loaded, header = load_checkpoint(tmp_path / "universal.safetensors")
         assert header["generator"] == {
             "name": "universal",
-            "arguments": SMALL | {"ground_channels": 0, "refiner_blocks": 0},
+            "arguments": SMALL | {"ground_channels": 0},
             "encoder": None,
         }
         masks = (soft_mask((40, 53)), soft_mask(STYLE.shape[-2:])) if masked else ()
@@ -579,7 +498,7 @@ class TestCheckpoint:
 
     def test_arguments_rebuild_it(self):
         arguments = json.loads(json.dumps(TRAINED.arguments))
-        assert arguments == SMALL | {"ground_channels": 0, "refiner_blocks": 0}
+        assert arguments == SMALL | {"ground_channels": 0}
         rebuilt = GENERATORS["universal"](CompactEncoder(), **arguments)
         rebuilt.load_state_dict(TRAINED.state_dict())
         assert torch.equal(stylize(CONTENT, STYLE, by=rebuilt), stylize(CONTENT, STYLE))

@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from lookcast.generators.statistics import CELLS, PhotoStatistics, cell_sums
-from lookcast.ops.bilateral.reference import identity_grid
+from lookcast.generators.statistics import PhotoStatistics, cell_sums
 from lookcast.ops.transport import knothe_rosenblatt
 
 
@@ -73,20 +72,3 @@ def whole_maps(own: torch.Tensor, content: Group, style: Group, floor: torch.Ten
     of_all = [moments.sum(3, keepdim=True).expand_as(moments) for moments in of_region]
     moments, wanted = (torch.cat(pair, 1) for pair in zip(of_region, of_all, strict=True))
     return knothe_rosenblatt(moments, wanted, floor)
-
-
-def blend_maps(maps: torch.Tensor, mix: torch.Tensor, strength: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-    """Average colour maps in each cell of the grid, and return the change of the identity, `(B, 12, D, 16, 16)`.
-
-    Args:
-        maps: M colour maps for each cell and region, `(B, M, P, K, 12)`.
-        mix: the share of each map in each cell, `(B, M, P)`.
-        strength: factor of the change in each cell, `(B, 1, P)`.
-        regions: the share of each region in each cell of the grid, `(B, K, D, 16, 16)`.
-    """
-    identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype).view(-1)
-    blended = torch.einsum("bhp,bhpkc->bpkc", mix, maps)
-    change = (blended - identity) * strength.transpose(1, 2)[..., None]
-    # One product per cell, because einsum would copy each of the small matrices.
-    cells = change.transpose(2, 3) @ regions.flatten(3).permute(0, 3, 1, 2).contiguous()  # (B, P, 12, D)
-    return cells.permute(0, 2, 3, 1).reshape(*cells.shape[:1], *cells.shape[2:], CELLS, CELLS)

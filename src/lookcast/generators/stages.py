@@ -9,7 +9,7 @@ from lookcast.generators.groups import Group
 
 
 class GridStages(NamedTuple):
-    """The values from which a grid was made: `grid = identity + shared + learned_shared + refined_shared`.
+    """The values from which a grid was made: `grid = identity + shared + learned_shared`.
 
     P is the number of cells of a photo, H the number of attention heads, and D the depth of the grid.
 
@@ -26,8 +26,6 @@ class GridStages(NamedTuple):
         shared: `carried` after the cells of a ground have shared it; `carried` itself without ground sharing.
         learned: the correction by the residual blocks, `(B, 12, D, 16, 16)`.
         learned_shared: `learned` after the cells of a ground have shared it.
-        refined: the second correction, `(B, 12, D, 16, 16)`; None for a generator without `GridRefiner`.
-        refined_shared: `refined` after the cells of a ground have shared it; None likewise.
         grounds: the ground of each cell; None without ground sharing.
         grid: the predicted grid, `(B, 12, D, 16, 16)`.
     """
@@ -42,8 +40,6 @@ class GridStages(NamedTuple):
     shared: torch.Tensor
     learned: torch.Tensor
     learned_shared: torch.Tensor
-    refined: torch.Tensor | None
-    refined_shared: torch.Tensor | None
     grounds: Grounds | None
     grid: torch.Tensor
 
@@ -62,15 +58,10 @@ class GridStages(NamedTuple):
 
         The sum of the identity grid and all changes is the grid, up to rounding.
         """
-        steps = {
-            "carried": (self.carried, self.shared),
-            "learned": (self.learned, self.learned_shared),
-            "refined": (self.refined, self.refined_shared),
-        }
-        changes = {}
-        for name, (made, shared) in steps.items():
-            if made is not None and shared is not None:
-                changes[name] = made
-                if self.grounds is not None:
-                    changes["shared" if name == "carried" else f"{name}_shared"] = shared - made
+        changes = {"carried": self.carried}
+        if self.grounds is not None:
+            changes["shared"] = self.shared - self.carried
+        changes["learned"] = self.learned
+        if self.grounds is not None:
+            changes["learned_shared"] = self.learned_shared - self.learned
         return changes

@@ -1,7 +1,6 @@
 """A generator for any style photo: colour transfer between matching regions, plus a learned correction."""
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -10,8 +9,7 @@ from lookcast.checks import InputError, check_integer
 from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.grounds import GroundSharing
-from lookcast.generators.groups import Group, blend_maps, group_of, whole_maps
-from lookcast.generators.refiner import GridRefiner, make_draft
+from lookcast.generators.groups import Group, group_of, whole_maps
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import (
     CELLS,
@@ -27,6 +25,7 @@ from lookcast.generators.statistics import (
     to_plane,
     with_position,
 )
+from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.bilateral.reference import COEFFICIENTS, identity_grid
 from lookcast.ops.precision import full_precision, no_autocast
 from lookcast.ops.regions import absent_labels, check_mask_pair, label_shares
@@ -40,11 +39,9 @@ START = math.log(4)
 """Logit that gives the untrained generator a strength of 1. A strength of .9 raises the colour distance by a third."""
 LIMITS = {
     "depth": 64, "channels": 1024, "blocks": 64, "heads": 64,
-    "head_width": 256, "regions": 64, "ground_channels": 64, "refiner_blocks": 64,
+    "head_width": 256, "regions": 64, "ground_channels": 64,
 }  # fmt: skip
 """Maximum of each argument. The limits keep a checkpoint from allocating more memory than a machine has."""
-OPTIONAL = ("ground_channels", "refiner_blocks")
-"""Arguments of parts that older checkpoints lack. 0 leaves the part out."""
 
 
 class UniversalGenerator(PairGenerator):
@@ -59,8 +56,7 @@ class UniversalGenerator(PairGenerator):
     * *strength*: a factor that residual blocks over the cells predict. They also predict the mix of the heads.
     * *correction*: the difference of two outputs of the residual blocks: the output for the statistics of the style
       minus the output for the statistics of a draft. The draft is the content's thumbnail with carried colours.
-    * Cells that show one surface, such as a wall, share carried colours and corrections (`GroundSharing`).
-    * *second correction*: `GridRefiner` corrects the grid so far, from a second draft, which this grid makes.
+    * Cells that show one surface, such as a wall, share carried colours and correction (`GroundSharing`).
 
     If content and style are the same photo, the photo stays unchanged by construction. The untrained generator
     transfers colours region by region. A label absent from the style uses the whole style photo, as in the losses. The
@@ -68,7 +64,8 @@ class UniversalGenerator(PairGenerator):
 
     Attributes:
         thumbnail: side of the thumbnail of a photo with a mask, in pixels.
-        unmasked_thumbnail: the same without a mask. The encoder takes a quarter of the time, with the same metrics.
+        unmasked_thumbnail: side of the thumbnail of a photo without a mask, in pixels. With this smaller side, the
+            encoder takes a quarter of the time, and the metrics do not change.
 
     Args:
         encoder: the frozen compact encoder.
@@ -80,7 +77,6 @@ class UniversalGenerator(PairGenerator):
         regions: K, number of predicted regions without masks.
         ground_channels: number of channels of the features by which `GroundSharing` tells surfaces apart. 0 switches
             off `GroundSharing` and the colour maps of the whole photo, which old checkpoints lack.
-        refiner_blocks: number of residual blocks of `GridRefiner`. 0 switches it off; old checkpoints lack it.
 
     Raises:
         InputError: an argument is outside its range (`LIMITS`), or the encoder is not the compact encoder.
@@ -106,16 +102,14 @@ class UniversalGenerator(PairGenerator):
         head_width: int = 24,
         regions: int = 8,
         ground_channels: int = 0,
-        refiner_blocks: int = 0,
     ) -> None:
         super().__init__()
         self.arguments = {
             "depth": depth, "channels": channels, "blocks": blocks, "heads": heads,
             "head_width": head_width, "regions": regions, "ground_channels": ground_channels,
-            "refiner_blocks": refiner_blocks,
         }  # fmt: skip
         for name, value in self.arguments.items():
-            check_integer(name, value, 0 if name in OPTIONAL else 1, LIMITS[name])
+            check_integer(name, value, 0 if name == "ground_channels" else 1, LIMITS[name])
         taps = tuple(getattr(encoder, "channels", {}).values())
         if taps != TAP_CHANNELS:
             raise InputError(f"encoder: expected the compact encoder, with taps of {TAP_CHANNELS} channels, got {taps}")
@@ -127,9 +121,9 @@ class UniversalGenerator(PairGenerator):
         self.key = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         # Before training, cells attend to cells with the same features.
         self.query.load_state_dict(self.key.state_dict())
-        # Factors of the queries, one per head: row 0 with masks, row 1 without. Before training, a group contains most
-        # of the region if there are masks, and only similar cells otherwise. The CPU computes `linspace`: the meta
-        # device, on which a checkpoint is first built, would import all of sympy for it.
+        # Factors of the queries, one per head: row 0 with masks, row 1 without masks. Before training, a group contains
+        # most of the region if there are masks, and only similar cells otherwise. The CPU computes `linspace`, because
+        # the meta device, on which a checkpoint is first built, would import all of sympy for `linspace` and `log`.
         unmasked, masked = torch.linspace(0.4, 1.2, heads, device="cpu"), torch.linspace(0, 0.5, heads, device="cpu")
         self.sharpness = nn.Parameter(torch.stack([masked, unmasked]))
         self.floor = nn.Parameter(torch.full((3,), math.log(1e-4)))
@@ -144,9 +138,8 @@ class UniversalGenerator(PairGenerator):
         assert self.gates.bias is not None
         nn.init.zeros_(self.gates.bias)
         self.grounds = GroundSharing(inputs, ground_channels) if ground_channels else None
-        self.refiner = GridRefiner(depth, channels, refiner_blocks) if refiner_blocks else None
         if ground_channels:
-            # Two logits of the maps of `whole_maps` in the mix, then a logit of openness for each depth.
+            # Two logits for the maps of `whole_maps` in the mix of the heads, then a logit of openness for each depth.
             self.sharing = nn.Conv2d(channels, 2 + depth, 1)
             nn.init.zeros_(self.sharing.weight)
             assert self.sharing.bias is not None
@@ -196,53 +189,57 @@ class UniversalGenerator(PairGenerator):
             query = self._split(self.query(with_position(content.cells))) * sharpness
             of_content = self._attend(query, content, own_mask, own_mask)
             of_style = self._attend(query, style, style_mask, own_mask)
+            # One map per head, cell and region, (B, H, P, K, 12).
             floor = self.floor.exp()
-            maps = knothe_rosenblatt(of_content.moments, of_style.moments, floor)  # (B, H, P, K, 12)
+            maps = knothe_rosenblatt(of_content.moments, of_style.moments, floor)
             if self.grounds is not None:
                 whole = whole_maps(own_mask, of_content, of_style, floor)
                 maps = torch.cat([maps, whole.expand(-1, -1, maps.shape[2], -1, -1)], 1)
             local = to_plane(cell_sums(own_mask, content.moments).sum(2)) / (PLACES // CELLS) ** 2
-            summary = group_summary(of_style.weights, style)
+            wanted = group_summary(of_style.weights, style)
         context = self.context(torch.cat([with_position(content.cells), local], 1))
-        wanted = context + self.group(summary)
-        hidden = torch.relu(self.blocks(wanted))
+        hidden = torch.relu(self.blocks(context + self.group(wanted)))
         gates = full_precision(self.gates(hidden)).flatten(2)
         logits, strength = gates[:, :-1], MAX_STRENGTH * (gates[:, -1:] + START).sigmoid()
         if self.grounds is not None:
             sharing = full_precision(self.sharing(hidden))
             logits = torch.cat([logits, sharing[:, :2].flatten(2)], 1)
-        mix = logits.softmax(1)
+        head = logits.softmax(1)
+        size = (context.shape[0], COEFFICIENTS, self.depth, CELLS, CELLS)
         with no_autocast(maps):
-            regions = region_shares(content.shares, own_mask)
-            carried = blend_maps(maps, mix, strength, regions)
+            blended = torch.einsum("bhp,bhpkc->bpkc", head, maps)
             identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype)
+            change = (blended - identity.view(-1)) * strength.transpose(1, 2)[..., None]
+            regions = region_shares(content.shares, own_mask)
+            shares = regions.flatten(3)
+            # One product per cell, because einsum would copy each of the small matrices.
+            cells = change.transpose(2, 3) @ shares.permute(0, 3, 1, 2).contiguous()  # (B, P, 12, D)
+            carried: torch.Tensor = cells.permute(0, 2, 3, 1).reshape(size)
         grounds = None if self.grounds is None else self.grounds(content, regions, sharing[:, 2:])
-        share: Callable[[torch.Tensor], torch.Tensor] = nn.Identity() if grounds is None else grounds.share
-
-        def embed_draft(change: torch.Tensor) -> tuple[PhotoStatistics, torch.Tensor]:
-            draft, summed = make_draft(self.encoder, content, identity + change, of_content.weights)
-            return draft, context + self.group(summed)
-
-        shared = share(carried)
-        reached = torch.relu(self.blocks(embed_draft(shared)[1]))
-        learned = full_precision(self.residual(hidden) - self.residual(reached)).reshape(carried.shape)
-        learned_shared = share(learned)
-        change, refined, refined_shared = shared + learned_shared, None, None
-        if self.refiner is not None:
-            draft, reached = embed_draft(change)
-            refined = self.refiner(wanted, reached, change, draft.cells - content.cells)
-            refined_shared = share(refined)
-            change = change + refined_shared
+        shared = carried if grounds is None else grounds.share(carried)
+        draft = self._draft(content, identity + shared, of_content.weights)
+        reached = torch.relu(self.blocks(context + self.group(draft)))
+        learned = full_precision(self.residual(hidden) - self.residual(reached)).reshape(size)
+        smooth = learned if grounds is None else grounds.share(learned)
         return GridStages(
-            own_mask, style_mask, of_content, of_style, mix, strength, carried, shared, learned, learned_shared,
-            refined, refined_shared, grounds, grid=identity + change,
+            own_mask, style_mask, of_content, of_style, head, strength, carried, shared, learned, smooth, grounds,
+            grid=identity + shared + smooth,
         )  # fmt: skip
+
+    @torch.no_grad()
+    def _draft(self, content: PhotoStatistics, grid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Apply a grid to the content's thumbnail, and return the `group_summary` of this draft."""
+        image = apply_grid(grid, content.thumbnail).clamp(0, 1)
+        features = self.encoder(image)
+        with no_autocast(image):
+            return group_summary(weights, photo_statistics(image, features, None, self.depth))
 
     def _classes(self, statistics: PhotoStatistics) -> torch.Tensor:
         classes: torch.Tensor = self.regions(statistics.places) if statistics.classes is None else statistics.classes
         return classes
 
-    def _split(self, x: torch.Tensor) -> torch.Tensor:  # into heads: (B, H * C, 16, 16) to (B, H, P, C)
+    def _split(self, x: torch.Tensor) -> torch.Tensor:
+        """Split the channels into heads: `(B, H * C, 16, 16)` to `(B, H, P, C)`."""
         return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)
 
     def _attend(self, query: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:

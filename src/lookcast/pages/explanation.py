@@ -39,13 +39,8 @@ STEPS = {
         "+ learned correction",
         "The network compares a draft with the style, and corrects what the colour statistics miss.",
     ),
-    "learned_shared": ("+ correction shared", "The correction is shared in the same way."),
-    "refined": (
-        "+ second correction",
-        "The network looks at the draft that these transforms make, and at the transforms, and corrects them again.",
-    ),
-    "refined_shared": ("+ second one shared", "The second correction is shared in the same way."),
-    "look": ("+ the look", "The network predicts all transforms at once."),
+    "learned_shared": ("+ correction shared", "The correction is shared in the same way. This is the result."),
+    "look": ("+ the look", "The network predicts all transforms at once. This is the result."),
 }
 """A dict from the name of each stage of `Explanation.steps` to its title and its description."""
 
@@ -135,7 +130,6 @@ def _steps(explanation: Explanation) -> list[dict[str, Any]]:
             step["levels"] = 255 * float((image - before).abs().mean())
         steps.append(step)
         before = image
-    steps[-1]["about"] += " This is the result."
     return steps
 
 

@@ -20,7 +20,6 @@ from lookcast import checkpoints
 from lookcast.checks import InputError
 from lookcast.data.datamodule import PhotoDataModule
 from lookcast.generators import FixedStyleGenerator, Generator, UniversalGenerator
-from lookcast.generators.universal import OPTIONAL
 from lookcast.training.callbacks import run_stats
 from lookcast.training.config import check_config
 from lookcast.training.loggers import run_loggers
@@ -209,7 +208,7 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
     """Load the generator of the checkpoint `init_from`.
 
     With a style photo, a universal generator becomes a `FixedStyleGenerator` for this photo. Without a style photo, a
-    universal generator gets the parts that it lacks and whose arguments (`OPTIONAL`) the config sets.
+    universal generator without `GroundSharing` gets this module if the config sets `generator.ground_channels`.
 
     Raises:
         CheckpointError: the checkpoint does not exist, or the file is no checkpoint.
@@ -222,9 +221,10 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
         return generator
     if style is not None:
         return FixedStyleGenerator.from_universal(generator, style)
-    given = generator.arguments
-    parts = {name: given[name] or cfg.generator.get(name, 0) for name in OPTIONAL}
-    wider = UniversalGenerator(generator.encoder, **{**given, **parts})
+    channels = cfg.generator.get("ground_channels", 0)
+    if channels == 0 or generator.grounds is not None:
+        return generator
+    wider = UniversalGenerator(generator.encoder, **{**generator.arguments, "ground_channels": channels})
     wider.load_state_dict(generator.state_dict(), strict=False)  # only the new parts have no weights to load
     return wider
 
