@@ -2,8 +2,6 @@
 """The command line. Heavy modules are imported only when a command runs, so that `--help` answers at once."""
 
 import argparse
-import atexit
-import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -76,8 +74,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         complete(COMMANDS, _parser())
     argv = list(sys.argv[1:] if argv is None else argv)
     prepare_streams()
-    # Python's last garbage collection visits every object of torch, which takes .7 s. It skips frozen objects.
-    atexit.register(gc.freeze)
     code = 2
     try:
         # Only the first argument is parsed here. The command parses all other arguments, options included.
