@@ -9,8 +9,10 @@ the metrics over the pairs, for the grids with the lowest loss so far.
 """
 
 import argparse
+import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -28,9 +30,9 @@ COLUMNS = {"edge_ssim": 3, "gram": 3, "swd": 2, "affine": 4, "invented": 1, "fla
 """Number of decimals of each metric."""
 
 
-def grids_by_steps(stylizer: Stylizer, files: PairFiles, masked: bool) -> list[torch.Tensor]:
+def grids_by_steps(stylizer: Stylizer, content: np.ndarray, files: PairFiles, masked: bool) -> list[torch.Tensor]:
     """Fit a pair, and return the grid `(12, D, GH, GW)` after each number of steps in `STEPS`."""
-    content, style = shrink(read_srgb(files.content), SIDE), read_srgb(files.style)
+    style = read_srgb(files.style)
     masks = [
         read_mask(path, photo.shape[:2]) if masked and files.masked else None
         for path, photo in ((files.content_mask, content), (files.style_mask, style))
@@ -54,15 +56,16 @@ def main() -> None:
     stylizer, encoder = lookcast.load(args.checkpoint, device="cpu"), open_encoder(args.pairs)[0]
     rows: list[list[Figures]] = [[] for _ in STEPS]
     for files in tqdm(find_pairs(args.pairs), unit="pair", disable=None):
-        images = read_pair(files)
-        scorer, pixels = Scorer(images, encoder), torch.from_numpy(shrink(read_srgb(files.content), SIDE))
-        for row, grid in zip(rows, grids_by_steps(stylizer, files, not args.no_masks), strict=True):
-            output = apply_grid_to_pixels(grid, pixels).numpy()
+        images, content = read_pair(files), shrink(read_srgb(files.content), SIDE)
+        scorer = Scorer(images, encoder)
+        for row, grid in zip(rows, grids_by_steps(stylizer, content, files, not args.no_masks), strict=True):
+            output = apply_grid_to_pixels(grid, torch.from_numpy(content)).numpy()
             row.append(scorer.score(to_compare(output, tuple(images.content.shape[-2:]))))
     print("| steps |", " | ".join(MEASURES[key].title for key in COLUMNS), "|")
     for steps, row in zip(STEPS, rows, strict=True):
         means = mean_figures(row)
-        print(f"| {steps} |", " | ".join(f"{means[key]:.{digits}f}" for key, digits in COLUMNS.items()), "|")
+        values = (f"{means.get(key, math.nan):.{digits}f}" for key, digits in COLUMNS.items())
+        print(f"| {steps} |", " | ".join(values), "|")
 
 
 if __name__ == "__main__":
