@@ -21,6 +21,7 @@ WINDOW = 10
 """Number of steps whose decrease of the loss decides whether the fit has settled."""
 MAX_STEPS = 10_000
 STARTS = ("prediction", "identity")
+_UNIT = 10.0  # of the variables; the first step of L-BFGS has the length 1 / sum |gradient|, which is too short with 1
 
 
 class FitState(NamedTuple):
@@ -46,8 +47,8 @@ class LookFit:
 
     Deep Photo Style Transfer optimises the pixels of the output. This class optimises a grid with the losses of the
     training, so the output stays a locally affine recolouring of the photo, at any resolution. The variable is the
-    change of a given grid. It is the sum of a coarse and a fine grid, because a coarse cell changes a whole area at
-    once: L-BFGS then needs half as many steps.
+    change of a given grid. It is the sum of grids of several sizes, because a coarse cell changes a whole area at once:
+    L-BFGS then needs half as many steps.
 
     A step is one evaluation of the loss and its gradient; the line search may reject it. The fit ends after `steps`
     steps, or earlier if the loss fell by less than the fraction `tolerance` during the last `WINDOW` steps.
@@ -75,7 +76,7 @@ class LookFit:
         loss: DeepPhotoLoss | None = None,
         steps: int = 60,
         max_side: int = 320,
-        cells: Sequence[int] = (8, 16),
+        cells: Sequence[int] = (4, 8, 16),
         history: int = 10,
         tolerance: float = 5e-3,
         start: str = "prediction",
@@ -231,4 +232,4 @@ def _zeros(grid: torch.Tensor, cells: int) -> torch.Tensor:
 
 
 def _sum(changes: Sequence[torch.Tensor], size: Sequence[int]) -> torch.Tensor:
-    return torch.stack([F.interpolate(change, tuple(size), mode="trilinear") for change in changes]).sum(0)
+    return _UNIT * torch.stack([F.interpolate(change, tuple(size), mode="trilinear") for change in changes]).sum(0)
