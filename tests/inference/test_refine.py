@@ -34,6 +34,12 @@ class TestOpenRefine:
         assert open_refine(7).steps == 7
         assert open_refine(7).tolerance == 0  # N steps are N steps
 
+    @pytest.mark.parametrize(("steps", "factor"), [(1, 2), (5, 2), (10, 2), (16, 1.25), (20, 1), (60, 1)])
+    def test_few_steps_weigh_the_style_more(self, steps, factor):
+        expected = grid_loss().weights
+        expected = expected._replace(style=factor * expected.style, color=factor * expected.color)
+        assert open_refine(steps).loss.weights == expected
+
     def test_a_fit_stays(self):
         made = LookFit(steps=3)
         assert open_refine(made) is made
@@ -72,10 +78,11 @@ class TestStylize:
 
     def test_a_batch_equals_its_photos(self, stylizer):
         photos = torch.from_numpy(np.stack([CONTENT, CONTENT[:, ::-1]])).permute(0, 3, 1, 2)
-        both = stylizer.stylize(photos, STYLE, refine=2)
-        each = [stylizer.stylize(photo[None], STYLE, refine=2) for photo in photos]
-        # The network predicts the two grids as a batch, which may round differently, and the steps amplify rounding.
+        plain, both = (stylizer.stylize(photos, STYLE, refine=steps) for steps in (0, 1))
+        each = [stylizer.stylize(photo[None], STYLE, refine=1) for photo in photos]
+        # The network predicts the two grids as a batch, which may round differently, and every step amplifies rounding.
         assert (both.int() - torch.cat(each).int()).abs().float().mean() < 0.2
+        assert (both.int() - plain.int()).abs().float().mean((1, 2, 3)).min() > 2
         assert (both[0].int() - both[1].flip(-1).int()).abs().float().mean() > 1
 
     def test_strength_blends_the_refined_look(self, stylizer):

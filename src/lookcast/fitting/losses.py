@@ -7,11 +7,13 @@ from lookcast.losses.photorealism import GuidedPenalty, MattingPenalty
 from lookcast.losses.style import SegmentedStyleLoss
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+STYLE, COLOR = 1.4, 0.07
+_FEW = 20  # number of steps below which the style needs a higher weight
 
 
 def grid_loss(
-    style_weight: float = 1.4,
-    color_weight: float = 0.07,
+    style_weight: float = STYLE,
+    color_weight: float = COLOR,
     photorealism_weight: float = 3000.0,
     smoothness_weight: float = 5.0,
     gamut_weight: float = 50.0,
@@ -35,6 +37,16 @@ def grid_loss(
         gamut_weight=gamut_weight,
         flatness_weight=flatness_weight,
     )
+
+
+def refine_loss(steps: int) -> DeepPhotoLoss:
+    """Return `grid_loss` for a fit of so few steps that it ends far from the minimum.
+
+    The first steps mostly lower the penalties. So below 20 steps, style and colour get a higher weight: `20 / steps`
+    times as high, but at most twice.
+    """
+    factor = min(2.0, max(1.0, _FEW / steps))
+    return grid_loss(factor * STYLE, factor * COLOR)
 
 
 def pixel_loss(

@@ -20,7 +20,7 @@ MASK_SIDE = 256
 
 
 def open_refine(refine: "int | LookFit") -> "LookFit | None":
-    """Return the fit for an argument `refine`: a number of steps or a `LookFit`; None for 0 steps.
+    """Return the fit for an argument `refine`: a `LookFit`, or a number of steps with `refine_loss`; None for 0 steps.
 
     Raises:
         InputError: `refine` is neither a `LookFit` nor an integer from 0 to 10,000.
@@ -28,11 +28,12 @@ def open_refine(refine: "int | LookFit") -> "LookFit | None":
     if type(refine) is int and refine == 0:
         return None
     from lookcast.fitting.look_fit import MAX_STEPS, LookFit
+    from lookcast.fitting.losses import refine_loss
 
     if isinstance(refine, LookFit):
         return refine
     check_integer("refine", refine, 0, MAX_STEPS)
-    return LookFit(steps=refine, tolerance=0.0)
+    return LookFit(refine_loss(refine), refine, tolerance=0.0)
 
 
 def refine_grid(
