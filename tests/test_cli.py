@@ -316,6 +316,7 @@ class TestStylizeMany:
         assert f", {len(written)} were there already" in result.stdout
         assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == sorted(names)
 
+    @pytest.mark.nightly
     def test_torchrun_does_each_photo_once(self, tmp_path, checkpoint, photos):
         argv = ["stylize", tmp_path / "in", "--checkpoint", checkpoint, "-o", tmp_path / "out", "--jobs", "1"]
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

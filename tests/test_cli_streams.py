@@ -27,7 +27,7 @@ class TestNames:
         [
             (b"\xff\xfe.png", "utf-8:strict", b"\xff\xfe.png"),  # bytes that are no text pass as they are
             ("\u00e9\u4e2d.png".encode(), "ascii:strict", b"\\xe9\\u4e2d.png"),  # no such characters: escapes
-            (b"two\nlines.png", "utf-8", b"two\nlines.png"),
+            pytest.param(b"two\nlines.png", "utf-8", b"two\nlines.png", marks=pytest.mark.nightly),
         ],
     )
     def test_any_name_is_printed(self, tmp_path, words, name, encoding, printed):
@@ -49,7 +49,14 @@ class TestNames:
 
 class TestFullOutput:
     @pytest.mark.parametrize(
-        ("argv", "unbuffered"), [(None, ""), (None, "1"), (["--help"], ""), (["--version"], ""), (["--version"], "1")]
+        ("argv", "unbuffered"),
+        [
+            (None, ""),
+            (["--version"], "1"),
+            pytest.param(None, "1", marks=pytest.mark.nightly),
+            pytest.param(["--help"], "", marks=pytest.mark.nightly),
+            pytest.param(["--version"], "", marks=pytest.mark.nightly),
+        ],
     )
     def test_one_line(self, tmp_path, words, argv, unbuffered):
         env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}

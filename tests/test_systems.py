@@ -36,6 +36,7 @@ class TestWithoutPosix:
         command = [sys.executable, "-c", WITHOUT_POSIX + code, *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True)
 
+    @pytest.mark.nightly
     def test_every_module_is_imported(self):
         result = self.run(IMPORT_ALL)
         assert result.returncode == 0, result.stderr
