@@ -8,6 +8,7 @@ from lookcast.losses.style import SegmentedStyleLoss
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 STYLE, COLOR = 1.4, 0.07
+"""Weights of the style and the colour term in `grid_loss`."""
 _FEW = 20  # number of steps below which the style needs a higher weight
 
 
