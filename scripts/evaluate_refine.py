@@ -4,8 +4,8 @@
     python scripts/evaluate_refine.py --pairs PAIRS
     python scripts/evaluate_refine.py --pairs PAIRS --no-masks
 
-PAIRS is a folder as for `lookcast evaluate`. Contents have 512 px. A row has the means of the metrics over the pairs,
-as `lookcast stylize --refine STEPS` gives them.
+PAIRS is a folder as for `lookcast evaluate`. Contents have 512 px. Each row has the means of the metrics over the
+pairs, for the outputs of `lookcast stylize --refine STEPS`.
 """
 
 import argparse

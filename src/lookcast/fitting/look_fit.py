@@ -21,7 +21,9 @@ WINDOW = 10
 """Number of steps whose decrease of the loss decides whether the fit has settled."""
 MAX_STEPS = 10_000
 STARTS = ("prediction", "identity")
-_UNIT = 10.0  # of the variables; the first step of L-BFGS has the length 1 / sum |gradient|, which is too short with 1
+# A variable of 1 changes the grid by this number. The first step of L-BFGS is the gradient over the sum of its absolute
+# values; without the factor, this step is so short that the line search needs several evaluations to lengthen it.
+_UNIT = 10.0
 
 
 class FitState(NamedTuple):
@@ -232,4 +234,5 @@ def _zeros(grid: torch.Tensor, cells: int) -> torch.Tensor:
 
 
 def _sum(changes: Sequence[torch.Tensor], size: Sequence[int]) -> torch.Tensor:
+    """Return the change of a grid of this size: the sum of the variables, enlarged, in units of `_UNIT`."""
     return _UNIT * torch.stack([F.interpolate(change, tuple(size), mode="trilinear") for change in changes]).sum(0)

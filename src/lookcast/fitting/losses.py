@@ -41,10 +41,10 @@ def grid_loss(
 
 
 def refine_loss(steps: int) -> DeepPhotoLoss:
-    """Return `grid_loss` for a fit of so few steps that it ends far from the minimum.
+    """Return the loss for a fit with a given number of steps, at least 1.
 
-    The first steps mostly lower the penalties. So below 20 steps, style and colour get a higher weight: `20 / steps`
-    times as high, but at most twice.
+    From 20 steps on, it is `grid_loss()`. A shorter fit ends far from the minimum, and its steps mostly lower the
+    penalties. Style and colour therefore get `20 / steps` times their weight, but at most twice.
     """
     factor = min(2.0, max(1.0, _FEW / steps))
     return grid_loss(factor * STYLE, factor * COLOR)
