@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Distil the compact encoder from VGG-19 features in their PCA bases. An interrupted run resumes.
 
-    python scripts/distill_encoder.py --data ../shared/data --out checkpoints/compact_encoder.safetensors
+    python scripts/distill_encoder.py --teacher vgg19_pca.npz --photos PHOTOS --out encoder.safetensors
 
-The teacher (`DATA/teacher/vgg19_pca.npz`) has features at four taps: relu1_1, relu2_1, relu3_1 and relu4_1. The student
+The teacher (`vgg19_pca.npz`) has features at four taps: relu1_1, relu2_1, relu3_1 and relu4_1. The student
 predicts the live channels of these features, standardised over photographs. Every 14th photo is held out. Crops are
 graded at random (gain, gamma, saturation), because the losses apply the encoder to stylized photos, whose colours
 differ from those of a camera.
@@ -97,7 +97,9 @@ def explained_variance(student: CompactNetwork, teacher: TeacherEncoder, photos:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with photos/ and teacher/")
+    parser.add_argument("--teacher", type=Path, required=True, help="vgg19_pca.npz: the teacher's weights")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photos to train on")
+    parser.add_argument("--licence", default="the terms of the photos apply", help="note in the file's header")
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     parser.add_argument("--run", type=Path, default=Path("runs/distill"), help="folder for the state and log.csv")
     parser.add_argument("--steps", type=int, default=8000)
@@ -108,8 +110,8 @@ def main() -> None:
     args = parser.parse_args()
 
     torch.manual_seed(0)
-    teacher = TeacherEncoder(args.data / "teacher/vgg19_pca.npz")
-    train, held_out = read_photos(args.data / "photos")
+    teacher = TeacherEncoder(args.teacher)
+    train, held_out = read_photos(args.photos)
     outputs = list(teacher.channels.values())
     student = CompactNetwork(WIDTHS, outputs)
     parameters = list(student.parameters())
@@ -161,7 +163,7 @@ def main() -> None:
             "strides": STRIDES,
             "training": {"steps": step + 1, "batch": args.batch, "size": args.size, "lr": args.lr},
             "metrics": {"explained_variance": explained},
-            "licence": "see compact_encoder.md; trained on photos for research, non-commercial use",
+            "licence": args.licence,
         }
         save_weights(args.out, "encoder", student.state_dict(), header)
 

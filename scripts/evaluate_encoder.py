@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure the figures in the compact encoder's model card.
 
-    python scripts/evaluate_encoder.py --data ../shared/data [--weights FILE]
+    python scripts/evaluate_encoder.py --teacher vgg19_pca.npz --pairs PAIRS --photos PHOTOS [--weights FILE]
 
 The script prints two kinds of figures. The first is the Spearman rank correlation between the segmented Gram distances
 of the compact encoder and those of its teacher. The images are the contents and the published results of the pairs. The
@@ -69,13 +69,15 @@ def distances(encoder: CompactEncoder, teacher: TeacherEncoder, pairs: Path) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with photos/, pairs/ and teacher/")
+    parser.add_argument("--teacher", type=Path, required=True, help="vgg19_pca.npz: the teacher's weights")
+    parser.add_argument("--pairs", type=Path, required=True, help="folder with content/, style/, dpst/ and the masks")
+    parser.add_argument("--photos", type=Path, required=True, help="the folder given to distill_encoder.py")
     parser.add_argument("--weights", type=Path, help="default: the shipped weights")
     args = parser.parse_args()
-    encoder, teacher = CompactEncoder(args.weights), TeacherEncoder(args.data / "teacher/vgg19_pca.npz")
-    ours, theirs = distances(encoder, teacher, args.data / "pairs")
+    encoder, teacher = CompactEncoder(args.weights), TeacherEncoder(args.teacher)
+    ours, theirs = distances(encoder, teacher, args.pairs)
     print(f"rank correlation with the teacher's Gram distance, {len(ours)} images: {spearmanr(ours, theirs)[0]:.4f}")
-    _, held_out = read_photos(args.data / "photos")
+    _, held_out = read_photos(args.photos)
     for tap, value in explained_variance(encoder, teacher, held_out).items():
         print(f"explained variance at {tap}: {value:.4f}")
 

@@ -7,6 +7,9 @@
 # in an environment of its own, .venv-lowest. uv installs them; it downloads about 3 GB for PyTorch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Container images often set this variable. Each of the processes that the tests start would then compile all modules
+# anew: `lookcast train` starts in 3 seconds with compiled modules, and in 9 without.
+unset PYTHONDONTWRITEBYTECODE
 source scripts/environment.sh dev
 bash scripts/chromium.sh
 if [ "${1:-}" = --lowest ]; then
