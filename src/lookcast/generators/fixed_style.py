@@ -10,7 +10,7 @@ from lookcast.generators.statistics import CELLS, NUM_FEATURES, PLACES, PhotoSta
 from lookcast.generators.universal import UniversalGenerator
 from lookcast.ops.transport import NUM_MOMENTS
 
-_STORED = ("places", "cells", "statistics", "moments", "shares")
+_STORED = ("places", "cells", "statistics", "moments", "shares", "tones")
 
 
 class FixedStyleGenerator(GridGenerator):
@@ -36,6 +36,7 @@ class FixedStyleGenerator(GridGenerator):
     statistics: torch.Tensor
     moments: torch.Tensor
     shares: torch.Tensor
+    tones: torch.Tensor | None
 
     def __init__(self, encoder: nn.Module, universal: dict[str, Any]) -> None:
         super().__init__()
@@ -50,6 +51,8 @@ class FixedStyleGenerator(GridGenerator):
         self.register_buffer("statistics", torch.zeros(1, CELLS * CELLS, 2 * NUM_FEATURES + depth))
         self.register_buffer("moments", torch.zeros(1, NUM_MOMENTS, PLACES, PLACES))
         self.register_buffer("shares", torch.zeros(1, depth, PLACES, PLACES))
+        steps = self.universal.tone_steps
+        self.register_buffer("tones", torch.zeros(1, steps, 4, PLACES, PLACES) if steps else None)
 
     @classmethod
     def from_universal(cls, generator: UniversalGenerator, style: torch.Tensor) -> "FixedStyleGenerator":
@@ -59,7 +62,8 @@ class FixedStyleGenerator(GridGenerator):
         fixed.universal.load_state_dict(generator.state_dict())
         statistics = fixed.universal.read(style)
         for name in _STORED:
-            getattr(fixed, name).copy_(getattr(statistics, name))
+            if (value := getattr(statistics, name)) is not None:
+                getattr(fixed, name).copy_(value)
         return fixed
 
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:

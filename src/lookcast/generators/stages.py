@@ -9,7 +9,7 @@ from lookcast.generators.groups import Group
 
 
 class GridStages(NamedTuple):
-    """The values from which a grid was made: `grid = identity + shared + learned_shared`.
+    """The values from which a grid was made: `grid = identity + shared + learned_shared + toned`.
 
     P is the number of cells of a photo, H the number of attention heads, and D the depth of the grid.
 
@@ -27,6 +27,7 @@ class GridStages(NamedTuple):
         learned: the correction by the residual blocks, `(B, 12, D, 16, 16)`.
         learned_shared: `learned` after the cells of a ground have shared it.
         grounds: the ground of each cell; None without ground sharing.
+        toned: the correction by the tones of the regions, `(B, 12, D, 16, 16)`; None without `ToneTransfer`.
         grid: the predicted grid, `(B, 12, D, 16, 16)`.
     """
 
@@ -41,6 +42,7 @@ class GridStages(NamedTuple):
     learned: torch.Tensor
     learned_shared: torch.Tensor
     grounds: Grounds | None
+    toned: torch.Tensor | None
     grid: torch.Tensor
 
     def attention(self) -> torch.Tensor:
@@ -64,4 +66,6 @@ class GridStages(NamedTuple):
         changes["learned"] = self.learned
         if self.grounds is not None:
             changes["learned_shared"] = self.learned_shared - self.learned
+        if self.toned is not None:
+            changes["toned"] = self.toned
         return changes

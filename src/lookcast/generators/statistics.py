@@ -18,6 +18,8 @@ CELLS = 16
 """Number of cells per side: the resolution of the attention and of the grid."""
 PLACES = 64
 """Number of places per side. A place is an element of a 64 x 64 map. A cell consists of 4x4 places."""
+TONE_SIDE = 128
+"""Maximum side of the thumbnail from which tones are computed, in pixels."""
 TAP_CHANNELS = (10, 15, 38, 27)
 """Number of channels of each tap of the compact encoder, relu1_1 to relu4_1."""
 NUM_FEATURES = sum(TAP_CHANNELS)
@@ -36,6 +38,8 @@ class PhotoStatistics(NamedTuple):
             Attention computes weighted averages of these values.
         moments: colour moments of each place (`color_moments`), `(B, 10, 64, 64)`.
         shares: `(B, D, 64, 64)`: for each place, the share of its pixels in each of the D luma steps.
+        tones: `(B, T, 4, 64, 64)`: for each of T luma steps and each place, the share of the place's pixels in the
+            step, then this share times their mean colour. None for a generator without `ToneTransfer`.
         mask: the given mask, resized to the places, `(B, K, 64, 64)`; None for a photo without a mask.
         classes: the predicted regions of each place, `(B, K, 64, 64)`; None for a photo with a mask, and None before
             the prediction.
@@ -47,12 +51,13 @@ class PhotoStatistics(NamedTuple):
     statistics: torch.Tensor
     moments: torch.Tensor
     shares: torch.Tensor
+    tones: torch.Tensor | None
     mask: torch.Tensor | None
     classes: torch.Tensor | None = None
 
 
 def photo_statistics(
-    thumbnail: torch.Tensor, features: Features, mask: torch.Tensor | None, depth: int
+    thumbnail: torch.Tensor, features: Features, mask: torch.Tensor | None, depth: int, tone_steps: int = 0
 ) -> PhotoStatistics:
     """Compute the statistics of a photo from its thumbnail.
 
@@ -61,6 +66,7 @@ def photo_statistics(
         features: the features of the thumbnail from the encoder.
         mask: `(B, K, H, W)` of any size; None stands for no mask.
         depth: D, the depth of the grid.
+        tone_steps: T, the number of luma steps of the tones; 0 for no tones.
     """
     size = (PLACES, PLACES)
     taps = [
@@ -79,8 +85,17 @@ def photo_statistics(
         statistics=torch.cat(of_cells, 1).flatten(2).transpose(1, 2),
         moments=shrink_to_side(color_moments(thumbnail), PLACES),
         shares=shares_at_places,
+        tones=_tones(thumbnail, tone_steps) if tone_steps else None,
         mask=None if mask is None else resize_mask(mask.to(places.dtype), size),
     )
+
+
+def _tones(thumbnail: torch.Tensor, steps: int) -> torch.Tensor:
+    """Return the tones of each place, `(B, T, 4, 64, 64)`; see `PhotoStatistics`."""
+    small = shrink_to_side(thumbnail, min(thumbnail.shape[-1], TONE_SIDE))
+    shares = depth_shares(luma(small), steps)[:, :, None]
+    values = torch.cat([shares, shares * small[:, None]], 2)
+    return shrink_to_side(values.flatten(1, 2), PLACES).view(-1, steps, 4, PLACES, PLACES)
 
 
 def depth_shares(guide: torch.Tensor, depth: int) -> torch.Tensor:

@@ -25,6 +25,7 @@ from lookcast.generators.statistics import (
     to_plane,
     with_position,
 )
+from lookcast.generators.tones import ToneTransfer
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.bilateral.reference import COEFFICIENTS, identity_grid
 from lookcast.ops.precision import full_precision, no_autocast
@@ -39,7 +40,7 @@ START = math.log(4)
 """Logit that gives the untrained generator a strength of 1. A strength of .9 raises the colour distance by a third."""
 LIMITS = {
     "depth": 64, "channels": 1024, "blocks": 64, "heads": 64,
-    "head_width": 256, "regions": 64, "ground_channels": 64,
+    "head_width": 256, "regions": 64, "ground_channels": 64, "tone_steps": 64,
 }  # fmt: skip
 """Maximum of each argument. The limits keep a checkpoint from allocating more memory than a machine has."""
 
@@ -57,6 +58,7 @@ class UniversalGenerator(PairGenerator):
     * *correction*: the difference of two outputs of the residual blocks: the output for the statistics of the style
       minus the output for the statistics of a draft. The draft is the content's thumbnail with carried colours.
     * Cells that show one surface, such as a wall, share carried colours and correction (`GroundSharing`).
+    * At the end, each region gets the tones of its region in the style (`ToneTransfer`).
 
     If content and style are the same photo, the photo stays unchanged by construction. The untrained generator
     transfers colours region by region. A label absent from the style uses the whole style photo, as in the losses. The
@@ -77,6 +79,7 @@ class UniversalGenerator(PairGenerator):
         regions: K, number of predicted regions without masks.
         ground_channels: number of channels of the features by which `GroundSharing` tells surfaces apart. 0 switches
             off `GroundSharing` and the colour maps of the whole photo, which old checkpoints lack.
+        tone_steps: number of luma steps by which `ToneTransfer` compares tones. 0 switches it off.
 
     Raises:
         InputError: an argument is outside its range (`LIMITS`), or the encoder is not the compact encoder.
@@ -102,19 +105,20 @@ class UniversalGenerator(PairGenerator):
         head_width: int = 24,
         regions: int = 8,
         ground_channels: int = 0,
+        tone_steps: int = 0,
     ) -> None:
         super().__init__()
         self.arguments = {
             "depth": depth, "channels": channels, "blocks": blocks, "heads": heads,
-            "head_width": head_width, "regions": regions, "ground_channels": ground_channels,
+            "head_width": head_width, "regions": regions, "ground_channels": ground_channels, "tone_steps": tone_steps,
         }  # fmt: skip
         for name, value in self.arguments.items():
-            check_integer(name, value, 0 if name == "ground_channels" else 1, LIMITS[name])
+            check_integer(name, value, 0 if name in ("ground_channels", "tone_steps") else 1, LIMITS[name])
         taps = tuple(getattr(encoder, "channels", {}).values())
         if taps != TAP_CHANNELS:
             raise InputError(f"encoder: expected the compact encoder, with taps of {TAP_CHANNELS} channels, got {taps}")
         self.encoder = encoder
-        self.depth, self.heads = depth, heads
+        self.depth, self.heads, self.tone_steps = depth, heads, tone_steps
         self.regions = RegionHead(regions)
         inputs = 2 * NUM_FEATURES + 2
         self.query = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
@@ -145,6 +149,7 @@ class UniversalGenerator(PairGenerator):
             assert self.sharing.bias is not None
             with torch.no_grad():
                 self.sharing.bias.zero_()[:2] = -1.5
+        self.tones = ToneTransfer(channels) if tone_steps else None
 
     def thumbnail_side(self, masked: bool) -> int:
         """Return the side of the thumbnail that the encoder reads, for a photo with or without a mask."""
@@ -167,7 +172,7 @@ class UniversalGenerator(PairGenerator):
             with torch.no_grad():
                 features = self.encoder(thumbnail)
         with no_autocast(thumbnail):  # differences of moments need all digits
-            statistics = photo_statistics(full_precision(thumbnail), features, mask, self.depth)
+            statistics = photo_statistics(full_precision(thumbnail), features, mask, self.depth, self.tone_steps)
         # Predict the classes here and not in `predict_grid`, because a style is read once for many contents.
         return statistics._replace(classes=self._classes(statistics)) if mask is None else statistics
 
@@ -221,9 +226,13 @@ class UniversalGenerator(PairGenerator):
         reached = torch.relu(self.blocks(context + self.group(draft)))
         learned = full_precision(self.residual(hidden) - self.residual(reached)).reshape(size)
         smooth = learned if grounds is None else grounds.share(learned)
+        grid, toned = identity + shared + smooth, None
+        if self.tones is not None:
+            toned = self.tones(grid, (content, style), (own_mask, style_mask), regions, hidden)
+            grid = grid + toned
         return GridStages(
             own_mask, style_mask, of_content, of_style, head, strength, carried, shared, learned, smooth, grounds,
-            grid=identity + shared + smooth,
+            toned=toned, grid=grid,
         )  # fmt: skip
 
     @torch.no_grad()

@@ -208,7 +208,8 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
     """Load the generator of the checkpoint `init_from`.
 
     With a style photo, a universal generator becomes a `FixedStyleGenerator` for this photo. Without a style photo, a
-    universal generator without `GroundSharing` gets this module if the config sets `generator.ground_channels`.
+    universal generator gets the optional parts that it lacks and the config sets (`generator.ground_channels` and
+    `generator.tone_steps`).
 
     Raises:
         CheckpointError: the checkpoint does not exist, or the file is no checkpoint.
@@ -221,10 +222,11 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
         return generator
     if style is not None:
         return FixedStyleGenerator.from_universal(generator, style)
-    channels = cfg.generator.get("ground_channels", 0)
-    if channels == 0 or generator.grounds is not None:
+    given = {name: cfg.generator.get(name, 0) for name in ("ground_channels", "tone_steps")}
+    added = {name: value for name, value in given.items() if value and not generator.arguments[name]}
+    if not added:
         return generator
-    wider = UniversalGenerator(generator.encoder, **{**generator.arguments, "ground_channels": channels})
+    wider = UniversalGenerator(generator.encoder, **{**generator.arguments, **added})
     wider.load_state_dict(generator.state_dict(), strict=False)  # only the new parts have no weights to load
     return wider
 
