@@ -70,15 +70,16 @@ class TestSaveCheckpoint:
         assert not loaded.training
         assert header["generator"] == {"name": "universal", "arguments": UNIVERSAL, "encoder": None}
 
-    def test_a_universal_generator_of_before_shared_grounds(self, tmp_path):
-        # Its header lacks the argument.
+    def test_a_universal_generator_of_before_the_optional_parts(self, tmp_path):
+        # Its header lacks the arguments.
         generator, path = universal_look(), tmp_path / "look.safetensors"
         save_checkpoint(path, generator, HEADER)
-        arguments = {name: value for name, value in UNIVERSAL.items() if name != "ground_channels"}
+        arguments = {name: value for name, value in UNIVERSAL.items() if name not in ("ground_channels", "tone_steps")}
         rewrite(path, lambda header: {**header, "generator": {**header["generator"], "arguments": arguments}})
         loaded, header = load_checkpoint(path)
         assert header["generator"]["arguments"] == arguments
         assert loaded.grounds is None
+        assert loaded.tones is None
         content, style = photo("chelsea").float(), photo("coffee").float()
         with torch.no_grad():
             assert torch.equal(loaded(content, style).image, generator(content, style).image)

@@ -13,6 +13,7 @@ from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.regions import MIN_SHARE
 from lookcast.ops.resize import thumbnail_of
+from tests.looks import ALL_PARTS
 from tests.samples import CROPS, photo, rand, randn
 
 SMALL = {"depth": 4, "channels": 16, "blocks": 1, "heads": 2, "head_width": 8, "regions": 3}
@@ -22,7 +23,8 @@ EXACT = 1e-9
 """Bound of identities in float64: rounding of a moment, 1.1e-16, is divided by a variance of at least 1e-4 and by the
 spread of features, and sums have up to 65,536 terms; nine digits are left."""
 MASKED = pytest.mark.parametrize("masked", [False, True])
-SHARING = pytest.mark.parametrize("ground_channels", [0, 8])
+OFF = {"ground_channels": 0, "tone_steps": 0}
+OPTIONAL = pytest.mark.parametrize("parts", [OFF, ALL_PARTS], ids=["plain", "all parts"])
 
 
 def generator(trained=True, seed=0, **arguments):
@@ -83,15 +85,15 @@ class TestItself:
 
     @pytest.mark.parametrize("name", CROPS)
     @pytest.mark.parametrize("seed", [0, 1])
-    @SHARING
-    def test_without_masks(self, name, seed, ground_channels):
-        image, made = photo(name), generator64(seed=seed, ground_channels=ground_channels)
+    @OPTIONAL
+    def test_without_masks(self, name, seed, parts):
+        image, made = photo(name), generator64(seed=seed, **parts)
         assert (stylize(image, image, by=made) - image).abs().max() < EXACT
 
     @pytest.mark.parametrize("labels", [1, 2, 5])
-    @SHARING
-    def test_with_masks(self, labels, ground_channels):
-        mask, made = soft_mask(CONTENT.shape[-2:], labels).double(), generator64(ground_channels=ground_channels)
+    @OPTIONAL
+    def test_with_masks(self, labels, parts):
+        mask, made = soft_mask(CONTENT.shape[-2:], labels).double(), generator64(**parts)
         assert mask.mean((-2, -1)).min() > MIN_SHARE
         assert (stylize(CONTENT64, CONTENT64, mask, mask, by=made) - CONTENT64).abs().max() < EXACT
 
@@ -320,22 +322,23 @@ class TestGrounds:
         assert (stylize(CONTENT64, STYLE64, by=made) - CONTENT64).abs().mean() > 0.02
 
     def test_gradients_reach_every_parameter(self):
-        made = generator(ground_channels=8)
+        made = generator(**ALL_PARTS)
         for masks in ((), (soft_mask((40, 53)), soft_mask(STYLE.shape[-2:]))):
             made(CONTENT, STYLE, *masks).image.square().mean().backward()
         assert {name for name, p in made.named_parameters() if p.grad.norm() < 1e-6} == set()
 
     def test_round_trip(self, tmp_path):
-        made = generator(ground_channels=8)
+        made = generator(**ALL_PARTS)
         save_checkpoint(tmp_path / "universal.safetensors", made, {"licence": "test"})
         loaded, header = load_checkpoint(tmp_path / "universal.safetensors")
-        assert header["generator"]["arguments"] == SMALL | {"ground_channels": 8}
+        assert header["generator"]["arguments"] == SMALL | ALL_PARTS
         assert torch.equal(stylize(CONTENT, STYLE, by=loaded), stylize(CONTENT, STYLE, by=made))
 
+    @pytest.mark.parametrize("name", ALL_PARTS)
     @pytest.mark.parametrize("value", [-1, 65, 2.5, True])
-    def test_rejects_channels_out_of_range(self, value):
-        with pytest.raises(InputError, match=rf"^ground_channels: expected an integer from 0 to 64, got {value}$"):
-            UniversalGenerator(CompactEncoder(), ground_channels=value)
+    def test_rejects_a_number_out_of_range(self, name, value):
+        with pytest.raises(InputError, match=rf"^{name}: expected an integer from 0 to 64, got {value}$"):
+            UniversalGenerator(CompactEncoder(), **{name: value})
 
 
 class TestInvariances:
@@ -403,9 +406,10 @@ class TestShapes:
 class TestRead:
     def test_known_value(self):
         mask = soft_mask((20, 20))
-        statistics = TRAINED.read(CONTENT, mask)
+        made = generator(**ALL_PARTS)
+        statistics = made.read(CONTENT, mask)
         small = thumbnail_of(CONTENT, 256)
-        expected = photo_statistics(small, TRAINED.encoder(small), mask, SMALL["depth"])
+        expected = photo_statistics(small, made.encoder(small), mask, SMALL["depth"], ALL_PARTS["tone_steps"])
         assert all(torch.equal(a, b) for a, b in zip(statistics[:-1], expected[:-1], strict=True))
         assert statistics.classes is None
 
@@ -488,7 +492,7 @@ class TestCheckpoint:
         loaded, header = load_checkpoint(tmp_path / "universal.safetensors")
         assert header["generator"] == {
             "name": "universal",
-            "arguments": SMALL | {"ground_channels": 0},
+            "arguments": SMALL | OFF,
             "encoder": None,
         }
         masks = (soft_mask((40, 53)), soft_mask(STYLE.shape[-2:])) if masked else ()
@@ -498,7 +502,7 @@ class TestCheckpoint:
 
     def test_arguments_rebuild_it(self):
         arguments = json.loads(json.dumps(TRAINED.arguments))
-        assert arguments == SMALL | {"ground_channels": 0}
+        assert arguments == SMALL | OFF
         rebuilt = GENERATORS["universal"](CompactEncoder(), **arguments)
         rebuilt.load_state_dict(TRAINED.state_dict())
         assert torch.equal(stylize(CONTENT, STYLE, by=rebuilt), stylize(CONTENT, STYLE))

@@ -17,7 +17,7 @@ from lookcast.ops.resize import resize_image
 from lookcast.photos.photo import Photo
 from lookcast.photos.read import write_photo
 from lookcast.structures import StyleInput
-from tests.looks import MeanColor, Negative, baked_look, look, universal_look
+from tests.looks import ALL_PARTS, MeanColor, Negative, baked_look, look, universal_look
 from tests.samples import photo, rand
 
 CONTENT, STYLE = ((photo(name, whole=True)[0].permute(1, 2, 0) * 255).byte().numpy() for name in ("chelsea", "coffee"))
@@ -35,7 +35,7 @@ MASKS = labels(CONTENT, 0), labels(STYLE, 1)
 
 @pytest.fixture(scope="module")
 def universal():
-    return Stylizer(universal_look(heads=2, ground_channels=8), {}, "cpu")
+    return Stylizer(universal_look(heads=2, **ALL_PARTS), {}, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ class TestExplain:
         assert found.style_regions[0, 4].min() == 1
 
     def test_a_style_that_was_set_before(self, plain):
-        stylizer = Stylizer(universal_look(heads=2, ground_channels=8), {}, "cpu")
+        stylizer = Stylizer(universal_look(heads=2, **ALL_PARTS), {}, "cpu")
         stylizer.set_style(STYLE)
         assert torch.equal(explain(stylizer, CONTENT).grid, plain.grid)
 
@@ -148,10 +148,10 @@ class TestExplain:
 class TestExplanation:
     def test_steps_add_up_to_the_output(self, plain):
         steps = plain.steps()
-        assert list(steps) == ["photo", "carried", "shared", "learned", "learned_shared"]
+        assert list(steps) == ["photo", "carried", "shared", "learned", "learned_shared", "toned"]
         assert torch.equal(steps["photo"], identity_grid(1, *plain.grid.shape[2:]))
         # Four sums and differences of float32 coefficients below 8, 2^-22 each.
-        assert (steps["learned_shared"] - plain.grid).abs().max() < 1e-5
+        assert (steps["toned"] - plain.grid).abs().max() < 1e-5
         images = [apply_grid(grid, plain.preview) for grid in steps.values()]
         assert torch.allclose(images[0], plain.preview, rtol=0, atol=1e-6)
         # The output is linear in the grid: the three products of a colour and the offset add up 1e-5 each.
@@ -183,4 +183,4 @@ class TestExplanation:
         found = plain.step_colors()
         assert list(found) == list(plain.steps())
         mean = torch.nn.functional.adaptive_avg_pool2d(apply_grid(plain.grid, plain.preview).clamp(0, 1), CELLS)[0]
-        assert (found["learned_shared"] - mean).abs().max() < 4e-5  # see the sum of the steps
+        assert (found["toned"] - mean).abs().max() < 4e-5  # see the sum of the steps

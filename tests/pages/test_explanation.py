@@ -16,7 +16,7 @@ from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.pages.drawings import sample_colors
 from lookcast.pages.explanation import render_explanation, write_explanation
 from tests.html_pages import ParsedPage
-from tests.looks import baked_look, look, universal_look
+from tests.looks import ALL_PARTS, baked_look, look, universal_look
 from tests.samples import photo, rand
 
 CONTENT, STYLE = (photo(name, whole=True).float() for name in ("chelsea", "coffee"))
@@ -34,7 +34,7 @@ def half_masks():
 
 @pytest.fixture(scope="module")
 def found():
-    return explain(Stylizer(universal_look(heads=2, ground_channels=8), {}, "cpu"), CONTENT, STYLE)
+    return explain(Stylizer(universal_look(heads=2, **ALL_PARTS), {}, "cpu"), CONTENT, STYLE)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ class TestRenderExplanation:
         tags = ParsedPage(page).tags
         links = [value for _, given in tags for key, value in given.items() if key in ("src", "href")]
         assert all(link.startswith("data:") for link in links)
-        # Photo, style, result; two thumbnails, two regions; three other steps, four changes; guide, eight slices.
-        assert len([link for link in links if link.startswith("data:image/")]) == 3 + 4 + 3 + 4 + 1 + 8
+        # Photo, style, result; two thumbnails, two regions; four other steps, five changes; guide, eight slices.
+        assert len([link for link in links if link.startswith("data:image/")]) == 3 + 4 + 4 + 5 + 1 + 8
         # The photo and the style are drawn on, and the photo and the result are steps.
         copies = [given["data-copy"] for _, given in tags if "data-copy" in given]
         assert copies == ["content", "style", "content", "content", "result"]
@@ -124,7 +124,7 @@ class TestRenderExplanation:
                 assert (shown - applied).abs().max() < 1e-4
 
     def test_masks(self, found):
-        stylizer = Stylizer(universal_look(heads=2, ground_channels=8), {}, "cpu")
+        stylizer = Stylizer(universal_look(heads=2, **ALL_PARTS), {}, "cpu")
         text = text_of(render_explanation(explain(stylizer, CONTENT, STYLE, *half_masks()), FACTS))
         assert "The masks divide both photos" in text
         assert "red: 50 % and 0 % (not in the style: it takes the look of the whole style photo)" in text
@@ -167,7 +167,7 @@ class TestRenderExplanation:
     def test_the_largest_page(self):
         """Noise is the worst case of JPEG, and the largest grid the worst case of the numbers."""
         noise = rand(1, 3, 640, 640).float()
-        stylizer = Stylizer(universal_look(heads=2, ground_channels=8), {}, "cpu")
+        stylizer = Stylizer(universal_look(heads=2, **ALL_PARTS), {}, "cpu")
         assert len(render_explanation(explain(stylizer, noise, noise.flip(1)), FACTS)) < 5 * MIB
         grid = identity_grid(1, 16, 32, 32) + 0.1 * rand(1, 12, 16, 32, 32).float()
         largest = explain(Stylizer(FittedGenerator.from_grid(grid), {}, "cpu"), noise)

@@ -13,7 +13,7 @@ from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.pages.drawings import sample_colors
 from lookcast.pages.explanation import write_explanation
 from tests.browser import PATIENCE
-from tests.looks import look, universal_look
+from tests.looks import ALL_PARTS, look, universal_look
 from tests.samples import photo
 
 pytestmark = pytest.mark.browser
@@ -24,7 +24,7 @@ CONTENT, STYLE = (photo(name, whole=True).float() for name in ("chelsea", "coffe
 
 @pytest.fixture(scope="module")
 def found():
-    return explain(Stylizer(universal_look(heads=2, ground_channels=8), {}, "cpu"), CONTENT, STYLE)
+    return explain(Stylizer(universal_look(heads=2, **ALL_PARTS), {}, "cpu"), CONTENT, STYLE)
 
 
 @pytest.fixture(scope="module")

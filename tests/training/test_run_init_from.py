@@ -114,15 +114,16 @@ class TestSingleLook:
         result = begin(*overrides, f"encoder.weights={encoder}")
         assert lookcast.load(result.checkpoint).generator.name == "baked"
 
-    def test_grounds_are_added_to_an_older_universal_look(self, begin, universal, starts):
+    def test_optional_parts_are_added_to_an_older_universal_look(self, begin, universal, starts):
         small = ("data.size=64", "data.val_size=64", "style=sample:astronaut", "data.val_styles=sample:chelsea")
         result = begin("experiment=universal_truth", f"init_from={universal}", *small)
         kept, (step, weights) = universal_look().state_dict(), starts[0]
         assert step == 0
         assert all(torch.equal(weights[name], tensor) for name, tensor in kept.items())
         added = {name.partition(".")[0] for name in weights.keys() - kept.keys()}
-        assert added == {"grounds", "sharing"}
-        assert lookcast.load(result.checkpoint).header["generator"]["arguments"]["ground_channels"] == 8
+        assert added == {"grounds", "sharing", "tones"}
+        arguments = lookcast.load(result.checkpoint).header["generator"]["arguments"]
+        assert (arguments["ground_channels"], arguments["tone_steps"]) == (8, 16)
 
     def test_rejects_an_unknown_name(self, begin, tmp_path, monkeypatch):
         with pytest.raises(CheckpointError, match=r"^init_from: sunset: no checkpoint of this name") as caught:

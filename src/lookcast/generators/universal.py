@@ -48,7 +48,7 @@ LIMITS = {
 class UniversalGenerator(PairGenerator):
     """Generator that predicts a bilateral grid from a content photo and any style photo, in one pass.
 
-    In each cell, the grid is `identity + strength * carried colours + correction`:
+    In each cell, the grid is `identity + strength * carried colours + correction + tones`:
 
     * *carried colours*: an affine colour map minus the identity, averaged over the regions in the cell. For each
       region, the map (`knothe_rosenblatt`) carries the colours of a group in the content to the colours of a group in
@@ -58,22 +58,20 @@ class UniversalGenerator(PairGenerator):
     * *correction*: the difference of two outputs of the residual blocks: the output for the statistics of the style
       minus the output for the statistics of a draft. The draft is the content's thumbnail with carried colours.
     * Cells that show one surface, such as a wall, share carried colours and correction (`GroundSharing`).
-    * At the end, each region gets the tones of its region in the style (`ToneTransfer`).
+    * *tones*: each region moves towards the tones of its region in the style (`ToneTransfer`).
 
-    If content and style are the same photo, the photo stays unchanged by construction. The untrained generator
-    transfers colours region by region. A label absent from the style uses the whole style photo, as in the losses. The
-    network sees only thumbnails (`thumbnail_side`), while slicing uses the photo at full resolution.
+    If content and style are the same photo, the photo stays unchanged by construction. A label absent from the style
+    uses the whole style photo, as in the losses. The network sees only thumbnails (`thumbnail_side`).
 
     Attributes:
         thumbnail: side of the thumbnail of a photo with a mask, in pixels.
-        unmasked_thumbnail: side of the thumbnail of a photo without a mask, in pixels. With this smaller side, the
-            encoder takes a quarter of the time, and the metrics do not change.
+        unmasked_thumbnail: side of the thumbnail without a mask, in pixels; the metrics equal those of 256 px.
 
     Args:
         encoder: the frozen compact encoder.
         depth: D, depth of the grid.
         channels: number of channels of the residual blocks.
-        blocks: number of residual blocks, at the resolution of the grid.
+        blocks: number of residual blocks.
         heads: number of attention heads.
         head_width: number of channels of each head's queries and keys.
         regions: K, number of predicted regions without masks.
@@ -85,8 +83,7 @@ class UniversalGenerator(PairGenerator):
         InputError: an argument is outside its range (`LIMITS`), or the encoder is not the compact encoder.
 
     Reference:
-        Luan et al. 2017 (regions); Gharbi et al. 2017 (the grid); Xia et al., "Joint bilateral learning for real-time
-        universal photorealistic style transfer", ECCV 2020 (a grid from two photos).
+        Luan et al. 2017 (regions); Gharbi et al. 2017 (the grid); Xia et al., ECCV 2020 (a grid from two photos).
     """
 
     name = "universal"
@@ -123,11 +120,10 @@ class UniversalGenerator(PairGenerator):
         inputs = 2 * NUM_FEATURES + 2
         self.query = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         self.key = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
-        # Before training, cells attend to cells with the same features.
-        self.query.load_state_dict(self.key.state_dict())
+        self.query.load_state_dict(self.key.state_dict())  # before training, cells attend to similar cells
         # Factors of the queries, one per head: row 0 with masks, row 1 without masks. Before training, a group contains
-        # most of the region if there are masks, and only similar cells otherwise. The CPU computes `linspace`, because
-        # the meta device, on which a checkpoint is first built, would import all of sympy for `linspace` and `log`.
+        # most of the region if there are masks, and only similar cells otherwise. On the meta device, on which a
+        # checkpoint is first built, `linspace` would import all of sympy.
         unmasked, masked = torch.linspace(0.4, 1.2, heads, device="cpu"), torch.linspace(0, 0.5, heads, device="cpu")
         self.sharpness = nn.Parameter(torch.stack([masked, unmasked]))
         self.floor = nn.Parameter(torch.full((3,), math.log(1e-4)))
@@ -137,10 +133,9 @@ class UniversalGenerator(PairGenerator):
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
         self.residual = nn.Conv2d(channels, COEFFICIENTS * depth, 1, bias=False)  # the difference cancels a bias
         self.gates = nn.Conv2d(channels, heads + 1, 1)
-        nn.init.zeros_(self.residual.weight)
-        nn.init.zeros_(self.gates.weight)
         assert self.gates.bias is not None
-        nn.init.zeros_(self.gates.bias)
+        for parameter in (self.residual.weight, self.gates.weight, self.gates.bias):
+            nn.init.zeros_(parameter)
         self.grounds = GroundSharing(inputs, ground_channels) if ground_channels else None
         if ground_channels:
             # Two logits for the maps of `whole_maps` in the mix of the heads, then a logit of openness for each depth.
@@ -198,8 +193,8 @@ class UniversalGenerator(PairGenerator):
             floor = self.floor.exp()
             maps = knothe_rosenblatt(of_content.moments, of_style.moments, floor)
             if self.grounds is not None:
-                whole = whole_maps(own_mask, of_content, of_style, floor)
-                maps = torch.cat([maps, whole.expand(-1, -1, maps.shape[2], -1, -1)], 1)
+                whole = whole_maps(own_mask, of_content, of_style, floor).expand(-1, -1, maps.shape[2], -1, -1)
+                maps = torch.cat([maps, whole], 1)
             local = to_plane(cell_sums(own_mask, content.moments).sum(2)) / (PLACES // CELLS) ** 2
             wanted = group_summary(of_style.weights, style)
         context = self.context(torch.cat([with_position(content.cells), local], 1))
@@ -217,8 +212,8 @@ class UniversalGenerator(PairGenerator):
             change = (blended - identity.view(-1)) * strength.transpose(1, 2)[..., None]
             regions = region_shares(content.shares, own_mask)
             shares = regions.flatten(3)
-            # One product per cell, because einsum would copy each of the small matrices.
-            cells = change.transpose(2, 3) @ shares.permute(0, 3, 1, 2).contiguous()  # (B, P, 12, D)
+            # One product per cell, because einsum would copy each of the small matrices. The result is (B, P, 12, D).
+            cells = change.transpose(2, 3) @ shares.permute(0, 3, 1, 2).contiguous()
             carried: torch.Tensor = cells.permute(0, 2, 3, 1).reshape(size)
         grounds = None if self.grounds is None else self.grounds(content, regions, sharing[:, 2:])
         shared = carried if grounds is None else grounds.share(carried)
@@ -251,6 +246,5 @@ class UniversalGenerator(PairGenerator):
         """Split the channels into heads: `(B, H * C, 16, 16)` to `(B, H, P, C)`."""
         return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)
 
-    def _attend(self, query: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
-        """Find, for each cell of the content, its group in a photo; see `group_of`."""
-        return group_of(query, self._split(self.key(with_position(photo.cells))), photo, mask, own)
+    def _attend(self, query: torch.Tensor, photo: PhotoStatistics, *masks: torch.Tensor) -> Group:
+        return group_of(query, self._split(self.key(with_position(photo.cells))), photo, *masks)

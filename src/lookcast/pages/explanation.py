@@ -39,8 +39,9 @@ STEPS = {
         "+ learned correction",
         "The network compares a draft with the style, and corrects what the colour statistics miss.",
     ),
-    "learned_shared": ("+ correction shared", "The correction is shared in the same way. This is the result."),
-    "look": ("+ the look", "The network predicts all transforms at once. This is the result."),
+    "learned_shared": ("+ correction shared", "The correction is shared in the same way."),
+    "toned": ("+ tones of the regions", "The dark, middle and bright tones of each region move to those of the style."),
+    "look": ("+ the look", "The network predicts all transforms at once."),
 }
 """A dict from the name of each stage of `Explanation.steps` to its title and its description."""
 
@@ -130,6 +131,7 @@ def _steps(explanation: Explanation) -> list[dict[str, Any]]:
             step["levels"] = 255 * float((image - before).abs().mean())
         steps.append(step)
         before = image
+    steps[-1]["about"] += " This is the result."
     return steps
 
 

@@ -17,7 +17,7 @@ from lookcast.inference.export.graph import (
 )
 from lookcast.inference.stylizer import Stylizer
 from lookcast.structures import StyleInput
-from tests.looks import look, universal_look
+from tests.looks import ALL_PARTS, look, universal_look
 
 PHOTO, STYLE, OTHER = (getattr(skimage.data, name)()[::3, ::3] for name in ("coffee", "rocket", "chelsea"))
 CPU = torch.device("cpu")
@@ -39,18 +39,18 @@ class TestGraphOf:
         assert (type(graph), graph.inputs) == (FixedStyleGraph, ("content",))
         assert np.allclose(pixels(graph, PHOTO), stylizer.stylize(PHOTO / np.float32(255)), atol=1e-5)
 
-    @pytest.mark.parametrize("ground_channels", [0, 8])
-    def test_styles_of_a_universal_checkpoint(self, ground_channels):
-        stylizer = Stylizer(universal_look(ground_channels=ground_channels), {}, "cpu", "float32")
+    @pytest.mark.parametrize("parts", [{}, ALL_PARTS], ids=["plain", "all parts"])
+    def test_styles_of_a_universal_checkpoint(self, parts):
+        stylizer = Stylizer(universal_look(**parts), {}, "cpu", "float32")
         graph = graph_of(stylizer, [StyleInput(STYLE, weight=3), OTHER])
         assert (type(graph), graph.inputs) == (FixedStyleGraph, ("content",))
         expected = stylizer.stylize(PHOTO / np.float32(255), [STYLE, OTHER], weights=[3, 1])
         assert np.allclose(pixels(graph, PHOTO), expected, atol=1e-5)
         assert np.abs(expected - stylizer.stylize(PHOTO / np.float32(255), [STYLE, OTHER])).mean() > 1e-3
 
-    @pytest.mark.parametrize("ground_channels", [0, 8])
-    def test_any_style(self, ground_channels):
-        stylizer = Stylizer(universal_look(ground_channels=ground_channels), {}, "cpu", "float32")
+    @pytest.mark.parametrize("parts", [{}, ALL_PARTS], ids=["plain", "all parts"])
+    def test_any_style(self, parts):
+        stylizer = Stylizer(universal_look(**parts), {}, "cpu", "float32")
         graph = graph_of(stylizer)
         assert (type(graph), graph.inputs) == (AnyStyleGraph, ("content", "style"))
         expected = stylizer.stylize(PHOTO / np.float32(255), STYLE / np.float32(255))
@@ -58,7 +58,7 @@ class TestGraphOf:
 
     def test_universal_graph_is_traced_for_every_size(self):
         """The traced program, which both kinds of files hold, equals the graph on sizes that were not traced."""
-        graph = graph_of(Stylizer(universal_look(depth=2, ground_channels=8), {}, "cpu", "float32"))
+        graph = graph_of(Stylizer(universal_look(depth=2, **ALL_PARTS), {}, "cpu", "float32"))
         inputs, dynamic = example(graph, CPU)
         program = torch.export.export(graph, inputs, dynamic_shapes=dynamic)
         assert check_same(program.module(), graph, CPU, [PHOTO]) <= MAX_DIFFERENCE

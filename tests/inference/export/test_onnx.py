@@ -12,7 +12,7 @@ from lookcast.inference.export import onnx as onnx_export
 from lookcast.inference.export.graph import MAX_DIFFERENCE
 from lookcast.inference.export.onnx import export_onnx
 from lookcast.inference.stylizer import Stylizer
-from tests.looks import look, universal_look
+from tests.looks import ALL_PARTS, look, universal_look
 
 PHOTO, STYLE, OTHER = skimage.data.coffee(), skimage.data.rocket(), skimage.data.chelsea()
 SIZES = [(1, 256, 256), (2, 64, 64), (1, 401, 300)]
@@ -90,9 +90,9 @@ class TestUniversal:
         assert largest(tmp_path / "a.onnx", generator) < MAX_DIFFERENCE
 
     @pytest.mark.nightly  # test_graph.py traces the same graph
-    @pytest.mark.parametrize("ground_channels", [0, 8])
-    def test_any_style(self, tmp_path, ground_channels):
-        stylizer = Stylizer(universal_look(depth=2, ground_channels=ground_channels), {}, "cpu", "float32")
+    @pytest.mark.parametrize("parts", [{}, ALL_PARTS], ids=["plain", "all parts"])
+    def test_any_style(self, tmp_path, parts):
+        stylizer = Stylizer(universal_look(depth=2, **parts), {}, "cpu", "float32")
         assert export_onnx(stylizer, tmp_path / "a.onnx", photos=[PHOTO]) <= MAX_DIFFERENCE
         for style in (planes(STYLE), planes(OTHER, 1, 90, 70)):
             assert largest(tmp_path / "a.onnx", stylizer.generator, style) <= MAX_DIFFERENCE
