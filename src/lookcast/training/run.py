@@ -207,9 +207,8 @@ def _check_interval(trainer: DictConfig) -> Any:
 def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
     """Load the generator of the checkpoint `init_from`.
 
-    With a style photo, a universal generator becomes a `FixedStyleGenerator` for this photo. Without a style photo, a
-    universal generator gets the optional parts that it lacks and the config sets (`generator.ground_channels` and
-    `generator.tone_steps`).
+    With a style photo, a universal generator becomes a `FixedStyleGenerator` for this photo. Without a style photo, it
+    gets the optional parts that it lacks and the config sets (`generator.ground_channels`, `generator.tone_steps`).
 
     Raises:
         CheckpointError: the checkpoint does not exist, or the file is no checkpoint.
@@ -224,8 +223,6 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
         return FixedStyleGenerator.from_universal(generator, style)
     given = {name: cfg.generator.get(name, 0) for name in ("ground_channels", "tone_steps")}
     added = {name: value for name, value in given.items() if value and not generator.arguments[name]}
-    if not added:
-        return generator
     wider = UniversalGenerator(generator.encoder, **{**generator.arguments, **added})
     wider.load_state_dict(generator.state_dict(), strict=False)  # only the new parts have no weights to load
     return wider
