@@ -140,7 +140,11 @@ BODIES = [
     *look("use_masks: expected True, False or 'auto', got ", {"use_masks": "yes"}, {"use_masks": None}),
     *look("masks: photo.jpg has no mask, and no style has one", {"use_masks": True}, status=400),
     *look("checkpoint: expected a string, got ", {"checkpoint": 7}, {"checkpoint": ["tiny"]}),
-    *look("checkpoint: expected one of tiny, universal, got '/etc/passwd'", {"checkpoint": "/etc/passwd"}, status=400),
+    *look(
+        "checkpoint: expected one of tiny, universal, universal_free, got '/etc/passwd'",
+        {"checkpoint": "/etc/passwd"},
+        status=400,
+    ),
     *look(
         "checkpoint: expected one of ",
         {"checkpoint": "x" * 5000},
