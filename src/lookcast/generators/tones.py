@@ -16,9 +16,9 @@ class ToneTransfer(nn.Module):
     The pixels of a region are sorted by luma. The darkest tenth of a region in the content corresponds to the darkest
     tenth of this region in the style, and so on. This is optimal transport of the luma. For each luma step of the grid,
     the correction is the mean colour of the corresponding pixels of the style, minus the mean colour that the grid
-    gives to the pixels of the step. The correction is a constant, so it adds neither noise nor saturation. It is a part
-    of this difference: a factor for each cell, which the network predicts, times a factor that is small for steps
-    with few pixels.
+    gives to the pixels of the step. It is a constant in each step, so the matrices of the grid stay as they are. The
+    module adds only a part of this difference: times a factor for each cell, which the network predicts, and times a
+    factor that is small for steps with few pixels.
 
     If the content is its own style, the correction is 0, up to rounding.
 
@@ -84,7 +84,7 @@ def _apply(grid: torch.Tensor, tones: torch.Tensor) -> torch.Tensor:
 
 
 def _region_sums(tones: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the share of each luma step in a region, `(B, K, T)`, and its share times its mean colour, `(.., 3)`."""
+    """Return the share of each luma step in each region, `(B, K, T)`, then times its mean colour, `(B, K, T, 3)`."""
     batch, steps = tones.shape[:2]
     sums = mask.flatten(2) @ tones.reshape(batch, steps * 4, -1).transpose(1, 2)
     sums = sums.view(*sums.shape[:2], steps, 4)
