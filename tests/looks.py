@@ -17,13 +17,11 @@ SMALL = {
     "transform": {"channels": 4, "blocks": 1},
 }
 """Arguments of generators with a single look."""
-UNIVERSAL = {"depth": 8, "channels": 8, "blocks": 1, "heads": 1, "head_width": 4, "regions": 2} | {
-    "ground_channels": 0,
-    "tone_steps": 0,
-}
-"""Arguments of a universal one."""
 ALL_PARTS = {"ground_channels": 8, "tone_steps": 16}
-"""Arguments of a universal one with its optional parts, which older checkpoints lack."""
+"""Arguments that give a universal generator its optional parts, which older checkpoints lack."""
+NO_PARTS = dict.fromkeys(ALL_PARTS, 0)
+UNIVERSAL = {"depth": 8, "channels": 8, "blocks": 1, "heads": 1, "head_width": 4, "regions": 2} | NO_PARTS
+"""Arguments of a universal generator."""
 
 
 def look(name: str = "bilateral", seed: int = 0) -> Generator:

@@ -15,7 +15,7 @@ from lookcast.encoders.compact import CompactEncoder, CompactNetwork
 from lookcast.generators import UniversalGenerator
 from lookcast.generators.statistics import TAP_CHANNELS
 from lookcast.weights import read_weights, save_weights
-from tests.looks import SMALL, UNIVERSAL, baked_look, look, save_look, save_universal, universal_look
+from tests.looks import ALL_PARTS, SMALL, UNIVERSAL, baked_look, look, save_look, save_universal, universal_look
 from tests.samples import photo
 
 HEADER = {
@@ -74,7 +74,7 @@ class TestSaveCheckpoint:
         # Its header lacks the arguments.
         generator, path = universal_look(), tmp_path / "look.safetensors"
         save_checkpoint(path, generator, HEADER)
-        arguments = {name: value for name, value in UNIVERSAL.items() if name not in ("ground_channels", "tone_steps")}
+        arguments = {name: value for name, value in UNIVERSAL.items() if name not in ALL_PARTS}
         rewrite(path, lambda header: {**header, "generator": {**header["generator"], "arguments": arguments}})
         loaded, header = load_checkpoint(path)
         assert header["generator"]["arguments"] == arguments

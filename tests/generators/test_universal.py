@@ -13,7 +13,7 @@ from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.regions import MIN_SHARE
 from lookcast.ops.resize import thumbnail_of
-from tests.looks import ALL_PARTS
+from tests.looks import ALL_PARTS, NO_PARTS
 from tests.samples import CROPS, photo, rand, randn
 
 SMALL = {"depth": 4, "channels": 16, "blocks": 1, "heads": 2, "head_width": 8, "regions": 3}
@@ -23,8 +23,7 @@ EXACT = 1e-9
 """Bound of identities in float64: rounding of a moment, 1.1e-16, is divided by a variance of at least 1e-4 and by the
 spread of features, and sums have up to 65,536 terms; nine digits are left."""
 MASKED = pytest.mark.parametrize("masked", [False, True])
-OFF = {"ground_channels": 0, "tone_steps": 0}
-OPTIONAL = pytest.mark.parametrize("parts", [OFF, ALL_PARTS], ids=["plain", "all parts"])
+OPTIONAL = pytest.mark.parametrize("parts", [NO_PARTS, ALL_PARTS], ids=["plain", "all parts"])
 
 
 def generator(trained=True, seed=0, **arguments):
@@ -492,7 +491,7 @@ class TestCheckpoint:
         loaded, header = load_checkpoint(tmp_path / "universal.safetensors")
         assert header["generator"] == {
             "name": "universal",
-            "arguments": SMALL | OFF,
+            "arguments": SMALL | NO_PARTS,
             "encoder": None,
         }
         masks = (soft_mask((40, 53)), soft_mask(STYLE.shape[-2:])) if masked else ()
@@ -502,7 +501,7 @@ class TestCheckpoint:
 
     def test_arguments_rebuild_it(self):
         arguments = json.loads(json.dumps(TRAINED.arguments))
-        assert arguments == SMALL | OFF
+        assert arguments == SMALL | NO_PARTS
         rebuilt = GENERATORS["universal"](CompactEncoder(), **arguments)
         rebuilt.load_state_dict(TRAINED.state_dict())
         assert torch.equal(stylize(CONTENT, STYLE, by=rebuilt), stylize(CONTENT, STYLE))

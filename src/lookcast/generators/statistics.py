@@ -156,12 +156,17 @@ def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 3) -> 
 
 
 def blur_volume(volume: torch.Tensor) -> torch.Tensor:
-    """Blur a volume by [1 2 1] / 4 along depth, height and width, with replicated borders."""
-    padded = F.pad(volume, (1, 1, 1, 1, 1, 1), mode="replicate")
+    """Blur a volume `(B, C, D, H, W)` along depth, height and width; see `blur_along`."""
     for dim in (2, 3, 4):
-        size = padded.shape[dim] - 2
-        padded = (padded.narrow(dim, 0, size) + 2 * padded.narrow(dim, 1, size) + padded.narrow(dim, 2, size)) / 4
-    return padded
+        volume = blur_along(volume, dim)
+    return volume
+
+
+def blur_along(values: torch.Tensor, dim: int) -> torch.Tensor:
+    """Blur along one dimension by [1 2 1] / 4, with replicated borders."""
+    size = values.shape[dim]
+    padded = torch.cat([values.narrow(dim, 0, 1), values, values.narrow(dim, size - 1, 1)], dim)
+    return (padded.narrow(dim, 0, size) + 2 * values + padded.narrow(dim, 2, size)) / 4
 
 
 class RegionHead(nn.Module):

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from lookcast.generators.statistics import PhotoStatistics, depth_shares
+from lookcast.generators.statistics import PhotoStatistics, blur_along, depth_shares
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.precision import full_precision, no_autocast
 
@@ -67,7 +67,7 @@ class ToneTransfer(nn.Module):
             count = mass.shape[-1]
             centres = (torch.arange(count, device=grid.device, dtype=grid.dtype) + 0.5) / count
             steps = depth_shares(centres.view(1, 1, 1, -1), grid.shape[2])[0, :, 0]  # (D, T)
-            change, share = _blur(steps @ moved), _blur(steps @ mass[..., None])
+            change, share = blur_along(steps @ moved, 2), blur_along(steps @ mass[..., None], 2)
             colors = change / (share + self.floor.exp())  # (B, K, D, 3)
             offset = torch.einsum("bkdhw,bkdc->bcdhw", regions, colors) * factor[:, :, None]
             matrix = torch.zeros_like(offset)[:, :, None].expand(-1, -1, 3, -1, -1, -1)
@@ -99,9 +99,3 @@ def _overlap(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     upper = torch.minimum(ends[0][..., :, None], ends[1][..., None, :])
     lower = torch.maximum(starts[0][..., :, None], starts[1][..., None, :])
     return (upper - lower).clamp_min(0)
-
-
-def _blur(values: torch.Tensor) -> torch.Tensor:
-    """Blur `(B, K, D, C)` along the depth by [1 2 1] / 4, with replicated borders."""
-    padded = torch.cat([values[:, :, :1], values, values[:, :, -1:]], 2)
-    return (padded[:, :, :-2] + 2 * values + padded[:, :, 2:]) / 4

@@ -60,8 +60,8 @@ class UniversalGenerator(PairGenerator):
     * Cells that show one surface, such as a wall, share carried colours and correction (`GroundSharing`).
     * *tones*: each region moves towards the tones of its region in the style (`ToneTransfer`).
 
-    If content and style are the same photo, the photo stays unchanged by construction. A label absent from the style
-    uses the whole style photo, as in the losses. The network sees only thumbnails (`thumbnail_side`).
+    If content and style are the same photo, it stays unchanged by construction. A label absent from the style uses the
+    whole style photo, as in the losses. The network sees only thumbnails, while slicing uses the full resolution.
 
     Attributes:
         thumbnail: side of the thumbnail of a photo with a mask, in pixels.
@@ -189,9 +189,8 @@ class UniversalGenerator(PairGenerator):
             query = self._split(self.query(with_position(content.cells))) * sharpness
             of_content = self._attend(query, content, own_mask, own_mask)
             of_style = self._attend(query, style, style_mask, own_mask)
-            # One map per head, cell and region, (B, H, P, K, 12).
             floor = self.floor.exp()
-            maps = knothe_rosenblatt(of_content.moments, of_style.moments, floor)
+            maps = knothe_rosenblatt(of_content.moments, of_style.moments, floor)  # (B, H, P, K, 12)
             if self.grounds is not None:
                 whole = whole_maps(own_mask, of_content, of_style, floor).expand(-1, -1, maps.shape[2], -1, -1)
                 maps = torch.cat([maps, whole], 1)
@@ -246,5 +245,6 @@ class UniversalGenerator(PairGenerator):
         """Split the channels into heads: `(B, H * C, 16, 16)` to `(B, H, P, C)`."""
         return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)
 
-    def _attend(self, query: torch.Tensor, photo: PhotoStatistics, *masks: torch.Tensor) -> Group:
-        return group_of(query, self._split(self.key(with_position(photo.cells))), photo, *masks)
+    def _attend(self, query: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
+        """Find, for each cell of the content, its group in a photo; see `group_of`."""
+        return group_of(query, self._split(self.key(with_position(photo.cells))), photo, mask, own)

@@ -193,10 +193,9 @@ def _validate(trainer: pl.Trainer, module: LookModule, datamodule: PhotoDataModu
 
 
 def _check_interval(trainer: DictConfig) -> Any:
-    """Return the interval between two validations.
+    """Return the interval between two validations, `val_check_interval`.
 
-    The interval is `val_check_interval`. If this is a number of batches and the run has fewer batches, the interval is
-    the length of the run, so that the last step is validated.
+    If a run has fewer batches than that, the interval is the length of the run, so that the last step is validated.
     """
     batches, interval = trainer.max_steps * trainer.accumulate_grad_batches, trainer.val_check_interval
     if not (isinstance(batches, int) and isinstance(interval, int) and batches > 0):
@@ -208,7 +207,7 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
     """Load the generator of the checkpoint `init_from`.
 
     With a style photo, a universal generator becomes a `FixedStyleGenerator` for this photo. Without a style photo, it
-    gets the optional parts that it lacks and the config sets (`generator.ground_channels`, `generator.tone_steps`).
+    gets the parts that it lacks and the config sets (`generator.ground_channels`, `generator.tone_steps`).
 
     Raises:
         CheckpointError: the checkpoint does not exist, or the file is no checkpoint.
@@ -221,8 +220,10 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
         return generator
     if style is not None:
         return FixedStyleGenerator.from_universal(generator, style)
-    given = {name: cfg.generator.get(name, 0) for name in ("ground_channels", "tone_steps")}
-    added = {name: value for name, value in given.items() if value and not generator.arguments[name]}
+    lacking = (name for name in ("ground_channels", "tone_steps") if not generator.arguments[name])
+    added = {name: value for name in lacking if (value := cfg.generator.get(name))}
+    if not added:
+        return generator
     wider = UniversalGenerator(generator.encoder, **{**generator.arguments, **added})
     wider.load_state_dict(generator.state_dict(), strict=False)  # only the new parts have no weights to load
     return wider
