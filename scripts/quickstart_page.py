@@ -101,7 +101,7 @@ def _values(folder: Path, look: Path, header: dict[str, Any]) -> dict[str, Any]:
             ("A whole folder", "lookcast stylize FOLDER --style STYLE_PHOTO -o OUT_FOLDER"),
             ("Let a sky take the look of a sky", "lookcast stylize PHOTO --style STYLE_PHOTO --auto-masks clusters"),
             ("The look of this page", f"lookcast stylize PHOTO --checkpoint {shlex.quote(str(look))}"),
-            ("A look of your own", "lookcast train experiment=single_look init_from=universal style=STYLE_PHOTO"),
+            ("A look of your own", "lookcast train experiment=single_look init_from=universal_free style=STYLE_PHOTO"),
             (
                 "A table for other programs",
                 "lookcast export --format cube --style STYLE_PHOTO --photo PHOTO -o look.cube",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lookcast.checkpoints import CheckpointError, find_checkpoint, load_checkpoint, save_checkpoint
+from lookcast.checkpoints import DEFAULT_CHECKPOINT, CheckpointError, find_checkpoint, load_checkpoint, save_checkpoint
 from lookcast.encoders.compact import CompactEncoder, CompactNetwork
 from lookcast.generators import UniversalGenerator
 from lookcast.generators.statistics import TAP_CHANNELS
@@ -364,13 +364,13 @@ class TestFindCheckpoint:
     def shipped(self, tmp_path, monkeypatch):
         monkeypatch.setattr("lookcast.checkpoints.shipped", lambda folder: tmp_path / folder)
         (tmp_path / "checkpoints").mkdir()
-        for name in ("golden", "universal"):
+        for name in ("golden", DEFAULT_CHECKPOINT):
             (tmp_path / "checkpoints" / f"{name}.safetensors").touch()
         return tmp_path / "checkpoints"
 
     def test_a_name_is_one_of_the_shipped(self, shipped):
         assert find_checkpoint("golden") == shipped / "golden.safetensors"
-        assert find_checkpoint(None) == shipped / "universal.safetensors"
+        assert find_checkpoint(None) == shipped / f"{DEFAULT_CHECKPOINT}.safetensors"
 
     @pytest.mark.parametrize("path", ["golden.safetensors", "runs/golden", "last.ckpt", "./golden"])
     def test_a_path_is_taken_as_it_is(self, path):
@@ -379,7 +379,7 @@ class TestFindCheckpoint:
     def test_rejects_an_unknown_name(self, shipped):
         with pytest.raises(CheckpointError, match=r"^sunset: no checkpoint of this name ships with lookcast"):
             find_checkpoint("sunset")
-        (shipped / "universal.safetensors").unlink()
+        (shipped / f"{DEFAULT_CHECKPOINT}.safetensors").unlink()
         with pytest.raises(CheckpointError, match=r"^this version of lookcast ships no universal checkpoint"):
             find_checkpoint(None)
 

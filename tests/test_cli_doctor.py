@@ -9,6 +9,7 @@ import torch
 
 import lookcast
 from lookcast import cli
+from lookcast.checkpoints import DEFAULT_CHECKPOINT
 from lookcast.cli import doctor_checks
 from lookcast.ops.bilateral import cpu
 
@@ -37,7 +38,7 @@ class TestDoctor:
         assert code == 0
         assert re.match(r"cpu: equals the reference to [01] levels", checks["kernel"][1])
         assert f"torch {torch.__version__.split('+')[0]}" in checks["versions"][1]
-        assert "universal.safetensors stylizes in " in checks["checkpoint"][1]
+        assert f"{DEFAULT_CHECKPOINT}.safetensors stylizes in " in checks["checkpoint"][1]
 
     def test_a_wrong_kernel_is_found(self, run, monkeypatch):
         right = cpu.apply_grid_to_pixels

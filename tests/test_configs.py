@@ -30,7 +30,7 @@ from lookcast.training.run import train
 from tests.runs import QUIET, TINY, composed, losses, save_encoder
 from tests.samples import rand
 
-FROM_A_CHECKPOINT = ("quickstart", "single_look", "universal_finish", "universal_truth")
+FROM_A_CHECKPOINT = ("quickstart", "single_look", "universal_finish")
 """Experiments that start from a checkpoint."""
 CONF = shipped("conf")
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml"))
@@ -147,7 +147,7 @@ class TestCompose:
         assert (cfg.trainer.max_steps, cfg.style, cfg.data.batch_size) == (3, "x", 7)
         assert cfg.optimizer._target_ == "torch.optim.Adam"
         assert cfg.data.photos[0] == "sample:city"
-        assert (cfg.init_from, cfg.generator._target_.rsplit(".")[-1]) == ("universal", "BilateralGenerator")
+        assert (cfg.init_from, cfg.generator._target_.rsplit(".")[-1]) == ("universal_free", "BilateralGenerator")
 
     def test_an_experiment_wins_over_the_defaults(self):
         cfg = composed("experiment=painterly", *NEEDED)
@@ -350,8 +350,7 @@ class TestRuns:
         assert len(losses(tmp_path)) == header["steps"] == 2
         generators = {
             "experiment/painterly": "transform", "experiment/universal": "universal", "experiment/single_look": "baked",
-            "experiment/universal_finish": "universal", "experiment/universal_truth": "universal",
-            "experiment/quickstart": "baked",
+            "experiment/universal_finish": "universal", "experiment/quickstart": "baked",
         }  # fmt: skip
         assert header["generator"]["name"] == generators.get(name, "bilateral")
         assert header["encoder"]["_target_"] == cfg.encoder._target_

@@ -13,11 +13,11 @@ from lookcast.paths import check_file, shipped
 from lookcast.weights import CheckpointError, load_weights, read_header, save_weights
 
 KIND = "generator"
-UNIVERSAL = "universal"
+DEFAULT_CHECKPOINT = "universal_free"
 """Name of the shipped checkpoint that is loaded by default."""
 _MAX_REASON = 400  # characters of a message that quotes the header of a file
 
-__all__ = ["KIND", "UNIVERSAL", "CheckpointError", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["DEFAULT_CHECKPOINT", "KIND", "CheckpointError", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
 
 
 def find_checkpoint(path_or_name: str | Path | None) -> Path:
@@ -32,7 +32,7 @@ def find_checkpoint(path_or_name: str | Path | None) -> Path:
             neither a path nor a string.
     """
     if path_or_name is None:
-        file = shipped("checkpoints") / f"{UNIVERSAL}.safetensors"
+        file = shipped("checkpoints") / f"{DEFAULT_CHECKPOINT}.safetensors"
         if not file.is_file():
             raise CheckpointError(
                 "this version of lookcast ships no universal checkpoint: pass the path of a checkpoint"

@@ -10,13 +10,12 @@ import torch
 from PIL import Image
 
 import lookcast
-from lookcast.checkpoints import CheckpointError
+from lookcast.checkpoints import DEFAULT_CHECKPOINT, CheckpointError, find_checkpoint
 from lookcast.checks import InputError, ShapeError
 from lookcast.inference import pixel_stylizer
 from lookcast.inference.stylizer import Stylizer, load
 from lookcast.metrics.photo import edge_ssim
 from lookcast.ops.masks import PALETTE
-from lookcast.paths import shipped
 from tests.looks import (
     SMALL,
     MeanColor,
@@ -31,7 +30,7 @@ from tests.photo_files import UPRIGHT as PHOTO
 
 DARK, BRIGHT = np.zeros((4, 6, 3), np.uint8), np.full((5, 3, 3), (200, 100, 40), np.uint8)
 """Two style photos of one colour each."""
-SHIPPED = shipped("checkpoints") / "universal.safetensors"
+SHIPPED = find_checkpoint(None)
 
 
 def halves(size, labels=2, axis=2):
@@ -557,7 +556,7 @@ class TestLoad:
     def test_name_of_a_shipped_checkpoint(self, tmp_path, monkeypatch):
         monkeypatch.setattr("lookcast.checkpoints.shipped", lambda folder: tmp_path / folder)
         save_look(tmp_path / "checkpoints" / "golden.safetensors", seed=1)
-        save_look(tmp_path / "checkpoints" / "universal.safetensors", seed=2)
+        save_look(tmp_path / "checkpoints" / f"{DEFAULT_CHECKPOINT}.safetensors", seed=2)
         for name, seed in (("golden", 1), (None, 2)):
             expected = Stylizer(look(seed=seed), {}, "cpu").stylize(PHOTO)
             assert np.array_equal(load(name, "cpu").stylize(PHOTO), expected)
@@ -586,7 +585,6 @@ class TestLoad:
             load(tmp_path / "nothing.safetensors", "gpu")
 
 
-@pytest.mark.skipif(not SHIPPED.is_file(), reason="no universal checkpoint ships yet")
 class TestShippedUniversal:
     @pytest.fixture(scope="class")
     @classmethod

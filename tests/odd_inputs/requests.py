@@ -141,7 +141,7 @@ BODIES = [
     *look("masks: photo.jpg has no mask, and no style has one", {"use_masks": True}, status=400),
     *look("checkpoint: expected a string, got ", {"checkpoint": 7}, {"checkpoint": ["tiny"]}),
     *look(
-        "checkpoint: expected one of tiny, universal, universal_free, got '/etc/passwd'",
+        "checkpoint: expected one of tiny, universal_free, universal, got '/etc/passwd'",
         {"checkpoint": "/etc/passwd"},
         status=400,
     ),

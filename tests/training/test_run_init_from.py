@@ -7,13 +7,13 @@ import torch
 from PIL import Image
 
 import lookcast
-from lookcast.checkpoints import CheckpointError
+from lookcast.checkpoints import DEFAULT_CHECKPOINT, CheckpointError
 from lookcast.checks import InputError
 from lookcast.cli.train import train as main
 from lookcast.generators import FixedStyleGenerator, UniversalGenerator
 from lookcast.photos.read import read_photo, to_tensor
 from lookcast.training.run import train
-from tests.looks import SMALL, UNIVERSAL, look, save_look, save_universal, universal_look
+from tests.looks import NO_PARTS, SMALL, UNIVERSAL, look, save_look, save_universal, universal_look
 from tests.runs import QUIET, composed, losses, save_photos
 from tests.samples import photo
 
@@ -103,9 +103,9 @@ class TestSingleLook:
         }
 
     def test_by_the_name_of_a_shipped_one(self, begin, tmp_path, monkeypatch):
-        save_universal(tmp_path / "universal.safetensors")
+        save_universal(tmp_path / f"{DEFAULT_CHECKPOINT}.safetensors")
         monkeypatch.setattr("lookcast.checkpoints.shipped", lambda _: tmp_path)
-        result = begin("experiment=single_look", "style=sample:coffee")  # init_from: universal
+        result = begin("experiment=single_look", "style=sample:coffee")  # init_from: the default
         assert lookcast.load(result.checkpoint).generator.name == "baked"
 
     def test_a_loss_with_another_encoder(self, begin, universal, encoder):
@@ -116,7 +116,7 @@ class TestSingleLook:
 
     def test_optional_parts_are_added_to_an_older_universal_look(self, begin, universal, starts):
         small = ("data.size=64", "data.val_size=64", "style=sample:astronaut", "data.val_styles=sample:chelsea")
-        result = begin("experiment=universal_truth", f"init_from={universal}", *small)
+        result = begin("experiment=universal_finish", f"init_from={universal}", *small)
         kept, (step, weights) = universal_look().state_dict(), starts[0]
         assert step == 0
         assert all(torch.equal(weights[name], tensor) for name, tensor in kept.items())
@@ -130,7 +130,7 @@ class TestSingleLook:
             begin("experiment=single_look", "init_from=sunset", "style=sample:coffee")
         assert "\n" not in str(caught.value)
         monkeypatch.setattr("lookcast.checkpoints.shipped", lambda _: tmp_path)
-        with pytest.raises(CheckpointError, match=r"^init_from: universal: no checkpoint of this name"):
+        with pytest.raises(CheckpointError, match=f"^init_from: {DEFAULT_CHECKPOINT}: no checkpoint of this name"):
             begin("experiment=single_look", "style=sample:coffee")
 
     def test_rejects_a_missing_file(self, begin, tmp_path):
@@ -166,7 +166,7 @@ class TestUniversal:
         return start
 
     def test_stays_universal(self, pairs, universal, starts):
-        result = pairs(f"init_from={universal}")
+        result = pairs(f"init_from={universal}", *(f"generator.{name}={size}" for name, size in NO_PARTS.items()))
         (_, weights), kept = starts[0], universal_look().state_dict()
         assert all(torch.equal(weights[name], tensor) for name, tensor in kept.items())
         trained = lookcast.load(result.checkpoint)

@@ -154,7 +154,7 @@ class TestRejects:
         [
             ({"strength": 1.5}, 422, "strength: expected at most 1.0, got 1.5"),
             ({"styles": []}, 400, "styles: the checkpoint tiny needs a style photo"),
-            ({"checkpoint": "none"}, 400, "checkpoint: expected one of tiny, universal, universal_free, got 'none'"),
+            ({"checkpoint": "none"}, 400, "checkpoint: expected one of tiny, universal_free, universal, got 'none'"),
         ],
         ids=str,
     )

@@ -12,7 +12,7 @@ from tests.web.conftest import Browser, encoded, opened
 class TestSettings:
     def test_known_values(self, browser):
         answer = browser.get("/api/settings").json()
-        assert answer["checkpoints"] == ["tiny", "universal", "universal_free"]
+        assert answer["checkpoints"] == ["tiny", "universal_free", "universal"]
         assert answer["mask_colors"][1] == {"name": "green", "rgb": [0, 255, 0]}
         assert len(answer["mask_colors"]) == 9
         assert answer["examples"] == {"contents": sorted(examples.contents()), "styles": sorted(examples.styles())}

@@ -255,11 +255,11 @@ class TestAddResult:
             ({"refine": -1}, 422, "refine: expected at least 0, got -1"),
             ({"use_masks": True}, 400, "masks: photo.jpg has no mask, and no style has one"),
             ({"use_masks": "some"}, 422, "use_masks"),
-            ({"checkpoint": "none"}, 400, "checkpoint: expected one of tiny, universal, universal_free, got 'none'"),
+            ({"checkpoint": "none"}, 400, "checkpoint: expected one of tiny, universal_free, universal, got 'none'"),
             (
                 {"checkpoint": "../../etc/passwd"},
                 400,
-                "checkpoint: expected one of tiny, universal, universal_free, got '../../etc/passwd'",
+                "checkpoint: expected one of tiny, universal_free, universal, got '../../etc/passwd'",
             ),
             ({"unknown": 1}, 422, "unknown: unknown argument"),
         ],

@@ -10,7 +10,7 @@ from lookcast.cli.streams import set_up_logging
 def evaluate(argv: list[str]) -> int:
     """Run `lookcast evaluate`."""
     args = build_parser().parse_args(argv)
-    from lookcast.checkpoints import UNIVERSAL
+    from lookcast.checkpoints import DEFAULT_CHECKPOINT
     from lookcast.evaluation.evaluate_pairs import evaluate_pairs, ready_outputs, stylized_outputs
     from lookcast.evaluation.pair_folder import find_pairs, photos_by_name
     from lookcast.evaluation.report_files import PAGE, build_report, check_report_folder, summary_table, write_report
@@ -34,7 +34,7 @@ def evaluate(argv: list[str]) -> int:
         refine = 0 if args.refine is None else args.refine
         source = stylized_outputs(stylizer, args.masks, args.max_side, segmenter, refine)
         checkpoint = stylizer.header
-        config |= {"checkpoint": UNIVERSAL if args.checkpoint is None else args.checkpoint, "masks": args.masks}
+        config |= {"checkpoint": args.checkpoint or DEFAULT_CHECKPOINT, "masks": args.masks}
         config |= {"auto_masks": args.auto_masks, "max_side": args.max_side, "device": str(stylizer.device)}
         config |= {"refine": refine}
     encoder, description = open_encoder(args.pairs, args.teacher)

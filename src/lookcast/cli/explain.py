@@ -12,7 +12,7 @@ def explain(argv: list[str]) -> int:
     """Run `lookcast explain`."""
     args = build_parser().parse_args(argv)
     from lookcast import __version__
-    from lookcast.checkpoints import UNIVERSAL
+    from lookcast.checkpoints import DEFAULT_CHECKPOINT
     from lookcast.checks import InputError
     from lookcast.inference.explain import explain as explain_photo
     from lookcast.inference.jobs import Job, check_place
@@ -40,7 +40,7 @@ def explain(argv: list[str]) -> int:
     facts = {"photo": args.photo.name, "size": f"{content.shape[1]} x {content.shape[0]} pixels"}
     facts |= {"style": args.style[0].name} if args.style else {}
     facts |= {} if explanation.stages is None else {"regions": regions}
-    facts |= {"checkpoint": f"{args.checkpoint or UNIVERSAL} ({stylizer.generator.name} generator)"}
+    facts |= {"checkpoint": f"{args.checkpoint or DEFAULT_CHECKPOINT} ({stylizer.generator.name} generator)"}
     facts |= {"made by": f"lookcast {__version__}"}
     write_explanation(args.out, explanation, facts)
     say(str(args.out))
@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--checkpoint",
         type=word,
         metavar="FILE",
-        help=".safetensors file, or the name of a shipped checkpoint (default: universal)",
+        help=".safetensors file, or the name of a shipped checkpoint (default: universal_free)",
     )
     add_masks(parser)
     parser.add_argument("-o", "--out", type=path, required=True, metavar="FILE", help="the page, a name with .html")

@@ -55,7 +55,7 @@ def add_look(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=word,
         metavar="FILE",
-        help=".safetensors file, or the name of a shipped checkpoint (default: universal)",
+        help=".safetensors file, or the name of a shipped checkpoint (default: universal_free)",
     )
 
 

@@ -17,7 +17,7 @@ class FixedStyleGenerator(GridGenerator):
     """A universal generator with a fixed style photo.
 
     The state dict contains the statistics of the style photo, but not the photo. Further training
-    (`experiment=single_look init_from=universal`) specialises the whole network to this style.
+    (`experiment=single_look init_from=universal_free`) specialises the whole network to this style.
 
     Args:
         encoder: the frozen compact encoder.

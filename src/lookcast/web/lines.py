@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from lookcast.checkpoints import DEFAULT_CHECKPOINT
 from lookcast.web.looks import Looks
 from lookcast.web.photos import StoredPhoto
 from lookcast.web.results import Result, stem_of
@@ -110,7 +111,7 @@ def _checkpoint(looks: Looks, result: Result) -> str | None:
     name = result.look.checkpoint
     if looks.path(name) is not None:
         return f"{name}.safetensors"
-    return None if name == "universal" else name
+    return None if name == DEFAULT_CHECKPOINT else name
 
 
 def _paths(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from lookcast.checkpoints import KIND, UNIVERSAL
+from lookcast.checkpoints import DEFAULT_CHECKPOINT, KIND
 from lookcast.checks import InputError
 from lookcast.generators import GENERATORS, GridGenerator, PairGenerator
 from lookcast.inference.devices import pick_device
@@ -100,9 +100,9 @@ def _takes_style(path: Path) -> bool:
 
 
 def _shipped_looks() -> list[Path]:
-    """Return the generators among the shipped checkpoints, the universal one first."""
-    files = []
-    for path in sorted(shipped("checkpoints").glob("*.safetensors"), key=lambda path: (path.stem != UNIVERSAL, path)):
+    """Return the generators among the shipped checkpoints, the default first."""
+    paths, files = shipped("checkpoints").glob("*.safetensors"), []
+    for path in sorted(paths, key=lambda path: (path.stem != DEFAULT_CHECKPOINT, path)):
         try:
             read_header(path, KIND)
         except CheckpointError:  # another kind of checkpoint, such as the encoder

@@ -9,6 +9,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 import lookcast
+from lookcast.checkpoints import DEFAULT_CHECKPOINT
 from lookcast.inference.jobs import Job
 from lookcast.inference.photo_files import read_styles, stylize_file
 from tests.photo_files import png16, save_photo
@@ -69,7 +70,7 @@ class TestResult:
         expect(page.locator("#own-look")).to_be_visible()
         expect(page.locator("#command")).to_contain_text("--checkpoint own.safetensors")
         page.locator("#more summary").click()
-        page.select_option("#checkpoint", "universal")
+        page.select_option("#checkpoint", DEFAULT_CHECKPOINT)
         expect(page.locator("#status")).to_have_text("Choose a look")
         expect(page.locator("#own-look")).to_be_hidden()
 
@@ -80,7 +81,7 @@ class TestResult:
         with page.expect_request(lambda request: request.url.endswith("/results")) as sent:
             set_slider(page.locator("#refine"), 2)
         assert sent.value.post_data_json["refine"] == 2
-        assert sent.value.post_data_json["checkpoint"] == "universal"
+        assert sent.value.post_data_json["checkpoint"] == DEFAULT_CHECKPOINT
         wait_for_result(page)
         expect(page.locator("#command")).to_contain_text("--refine 2")
 
