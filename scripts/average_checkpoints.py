@@ -3,11 +3,10 @@
 
 python scripts/average_checkpoints.py FIRST SECOND [...] --shares .4,.6 [--licence TEXT] -o OUT
 
-The average has a look between the weak look of the first stage and the strong look of the later stages; `--shares` sets
-where. The average of two late stages varies less between trainings than either stage. Averages of weights work, because
-each stage starts from the weights of the previous stage (Wortsman et al., "Model soups", ICML 2022). The header of the
-result has the config of every stage. Absolute paths in a config are reduced to file names, because a path is valid on
-one machine only.
+The average has a look between the calm look of one stage and the bold look of another; `--shares` sets where. It
+also varies less between trainings than either stage. Averages of weights work, because each stage starts from the
+weights of the previous stage (Wortsman et al., "Model soups", ICML 2022). The header of the result has the config of
+every stage. Absolute paths in a config are reduced to file names, because a path is valid on one machine only.
 """
 
 import argparse
