@@ -10,6 +10,7 @@ from PIL import Image
 
 import lookcast
 from lookcast import cli
+from lookcast.checkpoints import DEFAULT_CHECKPOINT
 from lookcast.ops.bilateral.dispatch import apply_grid_to_pixels
 from lookcast.photos.color import to_srgb
 from lookcast.photos.masks import read_mask
@@ -58,7 +59,7 @@ class TestExplain:
         assert "How cat.png got the look of cup.png" in text
         assert "size451 x 300 pixels" in text
         assert "regionspredicted by the network" in text
-        assert "checkpointuniversal (universal generator)" in text
+        assert f"checkpoint{DEFAULT_CHECKPOINT} (universal generator)" in text
         assert (files / "a.html").stat().st_size < 5_000_000
 
     def test_with_masks(self, files, run):

@@ -23,6 +23,7 @@ class TestBatch:
         (tmp_path / "in" / "notes.txt").write_text("not a photo, and not sent")
         page = visit()
         page.set_input_files("#look-file", photos / "rocket.jpg")
+        expect(page.get_by_role("button", name="rocket.jpg", pressed=True)).to_be_visible()  # the look has arrived
         page.locator("#tab-batch").click()
         page.set_input_files("#batch-file", [*sources, tmp_path / "in" / "notes.txt"])
         card = page.locator(".batch-card")
