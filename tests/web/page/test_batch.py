@@ -23,7 +23,6 @@ class TestBatch:
         (tmp_path / "in" / "notes.txt").write_text("not a photo, and not sent")
         page = visit()
         page.set_input_files("#look-file", photos / "rocket.jpg")
-        expect(page.get_by_role("button", name="rocket.jpg", pressed=True)).to_be_visible()  # the look has arrived
         page.locator("#tab-batch").click()
         page.set_input_files("#batch-file", [*sources, tmp_path / "in" / "notes.txt"])
         card = page.locator(".batch-card")
@@ -54,6 +53,18 @@ class TestBatch:
         expect(page.locator(".failures, .notice").filter(has_text="bad.jpg")).to_contain_text("truncated")
         card.get_by_role("button", name="Discard").click()
         expect(card).to_have_count(0)
+
+    def test_waits_for_a_look_that_is_on_its_way(self, visit, tmp_path):
+        page, held = visit(), []
+        page.route("**/api/photos/example*", lambda route: held.append(route))
+        with page.expect_request("**/api/photos/example*"):
+            page.locator("#looks .thumb").first.click()
+        page.locator("#tab-batch").click()
+        page.set_input_files("#batch-file", save_photo(tmp_path / "photo.jpg"))
+        expect(page.locator("#looks [aria-pressed=true]")).to_have_count(0)
+        held[0].continue_()
+        expect(page.locator(".batch-card")).to_contain_text("1 of 1 photos ready")
+        expect(page.get_by_role("alert")).to_have_count(0)
 
     def test_needs_a_look_and_photos(self, visit, photos, tmp_path):
         page = visit()

@@ -3,6 +3,7 @@
 import { get, post, remove, send, uploadPath, zipUrl } from "./api.js";
 import { $, make } from "./dom.js";
 import { acceptDrop, filesOf } from "./drop.js";
+import { looksArrived } from "./looks.js";
 import { attempt, report } from "./notices.js";
 import { hasOwnLook, mix, state, watch } from "./store.js";
 
@@ -23,6 +24,7 @@ export async function addToBatch(files) {
     report(new Error(`photos: none among the ${files.length} files`));
     return;
   }
+  await looksArrived(); // a look that was chosen a moment ago belongs to this batch
   const looks = mix();
   if (!looks.length && !hasOwnLook()) {
     report(new Error("look: choose one or more looks on the panel, then add the photos"));

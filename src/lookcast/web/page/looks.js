@@ -6,6 +6,17 @@ import { attempt } from "./notices.js";
 import { change, hasOwnLook, mix, state, watch } from "./store.js";
 import { acceptDrop } from "./drop.js";
 
+let arriving = Promise.resolve(); // settles when every look that was sent so far has arrived or failed
+
+/** Wait until the looks on their way to the server have arrived. */
+export const looksArrived = () => arriving;
+
+/** Count some work among the looks on their way. */
+function track(work) {
+  arriving = Promise.allSettled([arriving, work]);
+  return work;
+}
+
 const find = (key) => state.looks.find((look) => look.key === key);
 
 /** Change one look. The list is replaced, so that those who watch it see the change. */
@@ -14,7 +25,9 @@ function update(key, patch) {
 }
 
 /** Take a look into the mix, or out of it. An example is sent to this visit when it is used for the first time. */
-export async function toggleLook(key) {
+export const toggleLook = (key) => track(toggle(key));
+
+async function toggle(key) {
   const look = find(key);
   if (!look.chosen && !look.id) {
     const path = `photos/example?${new URLSearchParams({ name: look.example, kind: "styles" })}`;
@@ -26,7 +39,9 @@ export async function toggleLook(key) {
 }
 
 /** Add own style photos. The first one replaces the examples in the mix; several files form a mix at once. */
-async function addLooks(files) {
+const addLooks = (files) => track(add(files));
+
+async function add(files) {
   const added = [];
   for (const file of files) {
     const photo = await attempt(() => send(uploadPath("photos", file), file));
