@@ -17,6 +17,14 @@ def _scene(height, width, horizon, color, seed):
     return torch.where(ground, rough, flat).clamp(0, 1), ground
 
 
+def _disc(height, width, ground, thing, grain, seed):
+    """Return a grey disc with grain on a flat grey ground, and the mask of the disc `(H, W)`."""
+    y, x = torch.arange(height)[:, None], torch.arange(width)
+    disc = (y - 0.5 * height) ** 2 + (x - 0.48 * width) ** 2 < (0.28 * min(height, width)) ** 2
+    rough = thing + grain * (rand(1, 1, height, width, seed=seed, dtype=torch.float32) - 0.5)
+    return torch.where(disc, rough, ground).clamp(0, 1).expand(1, 3, -1, -1), disc
+
+
 @pytest.fixture(scope="module")
 def photos():
     return photo("coffee", whole=True).float(), recolor(photo("astronaut", whole=True)).clamp(0, 1).float()
@@ -54,6 +62,27 @@ class TestClusterSegmenter:
         assert pair.content[0, rough, 96:].all()
         assert pair.style[0, rough, :56].all()
         assert not pair.style[0, rough, 88:].any()
+
+    def test_the_ground_around_an_object_is_one_region(self):
+        # Without the bilateral filter, the ground near the disc is a third region.
+        for photo_size, style_size, seed in (((200, 256), (180, 200), 0), ((224, 160), (160, 240), 2)):
+            content, disc = _disc(*photo_size, ground=0.85, thing=0.3, grain=0.6, seed=seed)
+            style, other = _disc(*style_size, ground=0.9, thing=0.4, grain=0.6, seed=seed + 1)
+            pair = ClusterSegmenter(num_clusters=3).segment_pair(content, style)
+            for mask, inside in ((pair.content, disc), (pair.style, other)):
+                assert mask[0][:, inside].mean(1).max() > 0.99
+                assert mask[0][:, ~inside].mean(1).max() > 0.98
+
+    def test_a_smooth_dark_object_is_not_the_bright_ground(self):
+        # By their features alone, the disc of the content is closer to the ground of the style than to its rough disc.
+        content, disc = _disc(200, 256, ground=0.8, thing=0.08, grain=0.0, seed=0)
+        style, other = _disc(180, 200, ground=0.95, thing=0.2, grain=0.5, seed=1)
+        pair = ClusterSegmenter().segment_pair(content, style)
+        label = pair.content[0][:, disc].mean(1).argmax()
+        assert pair.content[0, label, disc].mean() > 0.95
+        assert pair.style[0, label, other].mean() > 0.95
+        assert pair.content[0, label, ~disc].mean() < 0.05
+        assert pair.style[0, label, ~other].mean() < 0.05
 
     def test_same_photo_same_mask(self, photos):
         pair = ClusterSegmenter().segment_pair(photos[0], photos[0])
