@@ -26,8 +26,8 @@ vectors at an angle of 60 degrees. The position separates sky from its reflectio
 COMMON_SHARE = 0.02
 """Minimum share of the cells of each photo that every cluster must contain."""
 LIGHTNESS_WEIGHT = 0.3
-"""Weight of the lightness in a descriptor. The lightness is standardised within each photo. It separates a smooth dark
-object from a smooth bright ground, although their features are similar.
+"""Weight of the lightness in a descriptor. The lightness is standardised within each photo. It helps to separate
+a smooth dark object from a smooth bright ground, because their features are similar.
 """
 MIN_GAIN = 0.06
 """Minimum share of the variance that each further cluster must explain. A pair with two regions then gets two clusters.
@@ -36,6 +36,7 @@ With .02, the look invents more detail at equal style; with .1, it is further fr
 _TEMPERATURE = 0.1  # divisor of squared distances in a softmax: neighbouring centres are about 0.5 apart
 _GROUND = 64  # maximum side in pixels at which cells of one ground are averaged
 _NEAR, _ALIKE = 6.0, 8 / 255  # standard deviations of that average, in pixels of `_GROUND` and in colours
+_REACH = 15  # width of its window in pixels
 _GUIDE = 512  # maximum side of the guidance image in pixels, for borders exact to 1/512 of the photo; takes 30 ms
 _WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # a window spans two cells; borders follow edges of more than 8 levels of 255
 
@@ -126,8 +127,8 @@ class ClusterSegmenter(Segmenter):
 def _standardise(values: torch.Tensor, min_spread: float) -> torch.Tensor:
     """Return values `(1, C, h, w)` with mean 0 and standard deviation 1 in each channel.
 
-    A standard deviation below `min_spread` counts as `min_spread`, because the differences in a flat photo
-    are rounding errors.
+    A standard deviation below `min_spread` counts as `min_spread`. Otherwise the rounding errors of a flat photo would
+    get standard deviation 1 too.
     """
     spread = values.std((2, 3), correction=0, keepdim=True).clamp_min(min_spread)
     return (values - values.mean((2, 3), keepdim=True)) / spread
@@ -150,7 +151,7 @@ def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tenso
     soft = (-distances / _TEMPERATURE).softmax(-1).transpose(1, 2).reshape(1, -1, *cells.shape[-2:])
     small = thumbnail(image, _GROUND)
     soft = joint_bilateral_blur(
-        resize_image(soft, *small.shape[-2:]), small, 15, _ALIKE, (_NEAR, _NEAR), "replicate", "l2"
+        resize_image(soft, *small.shape[-2:]), small, _REACH, _ALIKE, (_NEAR, _NEAR), "replicate", "l2"
     )
     # min_side 32: each side of the subsampled guide is then at least twice the radius of the filter.
     guide = thumbnail(image, _GUIDE, min_side=32)
