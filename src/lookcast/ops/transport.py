@@ -1,5 +1,7 @@
 """Transfer of colours from one photo to another by an affine map in closed form."""
 
+from functools import cache
+
 import torch
 
 from lookcast.checks import ShapeError, check_floating, check_image
@@ -70,8 +72,7 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
         if moments.shape[-1] != NUM_MOMENTS:
             raise ShapeError(name, f"(..., {NUM_MOMENTS})", moments.shape)
         check_floating(name, moments)
-    basis = torch.tensor(TO_OPPONENT, dtype=content.dtype, device=content.device)
-    inverse = torch.tensor(FROM_OPPONENT, dtype=content.dtype, device=content.device)
+    change_of_basis, inverse = _bases(content.dtype, content.device)
     mean_c, (c00, c10, c11, c20, c21, c22) = _mean_and_factor(content, floor)
     mean_s, (s00, s10, s11, s20, s21, s22) = _mean_and_factor(style, floor)
     # The inverse of the content's triangular factor, then the product of two triangular matrices, entry by entry.
@@ -87,8 +88,23 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
     triangular = torch.stack(entries, -1)
     offset = mean_s - (triangular.reshape(*triangular.shape[:-1], 3, 3) * mean_c[..., None, :]).sum(-1)
     # M^-1 T M for all T at once: one product by a 9x9 matrix is faster than a million products by 3x3 matrices.
-    matrix = triangular @ torch.kron(inverse.T.contiguous(), basis)
+    matrix = triangular @ change_of_basis
     return torch.cat([matrix.reshape(*matrix.shape[:-1], 3, 3), (offset @ inverse.T)[..., None]], -1).flatten(-2)
+
+
+def _bases(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the 9x9 matrix that turns a flattened T into a flattened `M^-1 T M`, and `M^-1`."""
+    # A compiler makes constants of them, and its placeholders for tensors must not get into the cache.
+    make = _bases_on.__wrapped__ if torch.compiler.is_compiling() else _bases_on
+    return make(dtype, device)
+
+
+@cache
+def _bases_on(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Make the matrices of `_bases`. They are kept, because a CUDA graph can't record a copy from the CPU."""
+    with torch.inference_mode(False):  # training may use them after inference has
+        basis, inverse = (torch.tensor(rows, dtype=dtype, device="cpu") for rows in (TO_OPPONENT, FROM_OPPONENT))
+        return torch.kron(inverse.T.contiguous(), basis).to(device), inverse.to(device)
 
 
 def _mean_and_factor(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.Tensor, Lower]:

@@ -27,6 +27,7 @@ no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA 
 SMALL = [((2, 8, 2, 3), (7, 37)), ((1, 3, 6, 5), (3, 4)), ((1, 1, 1, 1), (4, 3)), ((2, 2, 3, 1), (1, 1))]
 SMALL += [((1, 8, 1, 1), (2, 141)), ((1, 5, 1, 1), (37, 5))]
 LARGE = [((1, 8, 16, 16), (1003, 1501)), ((4, 8, 16, 16), (256, 256)), ((1, 32, 3, 5), (300, 401))]
+LARGE += [((1, 8, 16, 16), (1, 2001)), ((1, 8, 16, 16), (2001, 1))]
 SIZES = SMALL if INTERPRETED else SMALL + LARGE
 LEVELS = {torch.uint8: 255, torch.uint16: 65535}
 
@@ -110,6 +111,16 @@ class TestApplyGrid:
         (gradient,) = torch.autograd.grad(apply_grid(grid, image).sum(), grid)  # arrives expanded from one number
         (expected,) = torch.autograd.grad(_reference(grid, image).sum(), grid)
         torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
+
+    @on_device
+    def test_nan_stays_in_its_pixel(self):
+        grid, image = _case((1, 8, 2, 3), (7, 37))
+        faulty = image.clone()
+        faulty[0, 1, 3, 20] = torch.nan
+        out, expected = apply_grid(grid, faulty), apply_grid(grid, image)
+        assert out[0, :, 3, 20].isnan().any()
+        out[0, :, 3, 20] = expected[0, :, 3, 20]
+        assert torch.equal(out, expected)
 
     @on_device
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
