@@ -21,7 +21,8 @@ for name in ("resource", "fcntl", "pwd", "grp", "termios", "pty"):
 IMPORT_ALL = """
 import importlib, pkgutil, lookcast
 for module in pkgutil.walk_packages(lookcast.__path__, "lookcast."):
-    if module.name not in ("lookcast.ops.bilateral.triton", "lookcast.cli.__main__"):  # PyPI has no Triton for Windows
+    # PyPI has no Triton for Windows.
+    if not module.name.startswith(("lookcast.ops.bilateral.triton", "lookcast.cli.__main__")):
         importlib.import_module(module.name)
 """
 STYLIZE = """

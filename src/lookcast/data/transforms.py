@@ -18,6 +18,13 @@ from torchvision.transforms.v2 import functional as vision
 from lookcast.data.sources.folder import MIN_SIDE
 from lookcast.ops.color import luma
 
+_SLIDERS = (
+    adjust_brightness_accumulative,
+    adjust_contrast_with_mean_subtraction,
+    adjust_saturation_with_gray_subtraction,
+    adjust_hue,  # by an angle in radians
+)
+
 Generators = Sequence[torch.Generator]
 """One random generator for each photo of a batch, so that the draws for a photo do not depend on the other photos."""
 
@@ -86,7 +93,7 @@ def resize_windows(windows: list[torch.Tensor], flips: list[bool], size: int) ->
                 F.interpolate(window[None].float(), (size, size), mode="bilinear", antialias=True).clamp(0, 255)
             )
     squares = torch.cat(resized)
-    mirrored = torch.tensor(flips, device=squares.device).view(-1, 1, 1, 1)
+    mirrored = upload(torch.tensor(flips), squares.device).view(-1, 1, 1, 1)
     return torch.where(mirrored, squares.flip(-1), squares)
 
 
@@ -131,7 +138,8 @@ def random_grade(image: torch.Tensor, strength: float, generators: Generators) -
 
     def draw(channels: int, limit: float) -> torch.Tensor:
         """Draw factors `exp(u)`, u uniform in `[-limit, limit] * strength`; return `(B, channels, 1, 1)`."""
-        return ((uniform(generators, channels) * 2 - 1) * limit * strength).exp().to(image)[..., None, None]
+        factors = ((uniform(generators, channels) * 2 - 1) * limit * strength).exp()
+        return upload(factors, image.device, image.dtype)[..., None, None]
 
     graded = image * draw(1, 0.5) * draw(3, 0.25)
     graded = graded.clamp(0, 1) ** draw(1, 0.7)
@@ -139,7 +147,7 @@ def random_grade(image: torch.Tensor, strength: float, generators: Generators) -
     graded = mean + (graded - mean) * draw(1, 0.4)
     grey = luma(graded)
     # At strength 1, a tenth of the photos becomes grey.
-    colored = (uniform(generators, 1) > 0.1 * strength).to(image)[..., None, None]
+    colored = upload(uniform(generators, 1) > 0.1 * strength, image.device, image.dtype)[..., None, None]
     return (grey + (graded - grey) * draw(1, 0.6) * colored).clamp(0, 1)
 
 
@@ -158,24 +166,16 @@ def slider_grade(image: torch.Tensor, strength: float, generators: Generators) -
     """
     amounts = torch.stack([torch.rand(4, generator=generator) for generator in generators]) * 2 - 1
     orders = torch.stack([torch.randperm(4, generator=generator) for generator in generators])
-    limits = torch.tensor([0.4, 0.4, 0.4, 0.1 * math.pi], dtype=torch.float64)
-    amounts = (amounts * strength * limits).to(image)
+    amounts = upload(amounts * strength * torch.tensor([0.4, 0.4, 0.4, 0.1 * math.pi]), image.device, image.dtype)
+    # All photos with the same step in a turn are graded at once, because a GPU needs many pixels in each operation.
+    chosen = [(orders[:, turn] == number).nonzero()[:, 0] for turn in range(4) for number in range(4)]
+    on_device = torch.split(upload(torch.cat(chosen), image.device), [len(photos) for photos in chosen])
     graded = image.clone()
-    for turn in range(4):
-        # All photos with the same step in this turn at once, because a GPU needs many pixels in each operation.
-        for number, step in enumerate(_SLIDERS):
-            photos = (orders[:, turn] == number).nonzero()[:, 0].to(image.device)
-            amount = amounts[photos, number]
-            graded[photos] = step(graded[photos], amount if number == 3 else (1 + amount).clamp_min(0))
+    for place, photos in enumerate(on_device):
+        number = place % 4
+        amount = amounts[photos, number]
+        graded[photos] = _SLIDERS[number](graded[photos], amount if number == 3 else (1 + amount).clamp_min(0))
     return graded
-
-
-_SLIDERS = (
-    adjust_brightness_accumulative,
-    adjust_contrast_with_mean_subtraction,
-    adjust_saturation_with_gray_subtraction,
-    adjust_hue,  # by an angle in radians
-)
 
 
 def grade_some(image: torch.Tensor, strength: float, share: float, seeds: Sequence[int]) -> torch.Tensor:
@@ -190,7 +190,7 @@ def grade_some(image: torch.Tensor, strength: float, share: float, seeds: Sequen
     if strength == 0:
         return image
     generators = generators_of(seeds)
-    chosen = (uniform(generators, 1) < share).to(image.device)[..., None, None]
+    chosen = upload(uniform(generators, 1) < share, image.device)[..., None, None]
     return torch.where(chosen, random_grade(image, strength, generators), image)
 
 
@@ -209,9 +209,14 @@ def regional_grade(image: torch.Tensor, mask: torch.Tensor, strength: float, gen
     Returns:
         `(B, 3, H, W)` in [0, 1].
     """
-    chosen = (uniform(generators, mask.shape[1]) < 0.5).to(mask)[..., None, None]
+    chosen = upload(uniform(generators, mask.shape[1]) < 0.5, mask.device, mask.dtype)[..., None, None]
     where = F.interpolate((mask * chosen).sum(1, keepdim=True), image.shape[-2:], mode="bilinear").clamp(0, 1)
     return torch.lerp(random_grade(image, strength, generators), random_grade(image, strength, generators), where)
+
+
+def upload(values: torch.Tensor, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Copy values from the CPU to a device. The copy does not wait for a GPU, as a plain `to` would."""
+    return values.to(device, dtype, non_blocking=device.type == "cuda")
 
 
 def uniform(generators: Generators, number: int) -> torch.Tensor:

@@ -77,7 +77,8 @@ class GroundSharing(nn.Module):
             near = blur_volume(volume) + 1e-4 * volume.sum(2, keepdim=True)
             moments = (near[:, 1:] / near[:, :1].clamp_min(1e-8)).flatten(3).permute(0, 2, 3, 1)  # (B, D, P, 9)
             color = moments[..., :3]
-            variance = (moments[..., [3, 6, 8]] - color.square()).clamp_min(0).sum(-1)
+            squares = torch.stack([moments[..., n] for n in (3, 6, 8)], -1)
+            variance = (squares - color.square()).clamp_min(0).sum(-1)
             features = self.project(with_position(content.cells)).flatten(2).transpose(1, 2)
             scale = self.region_scale[0 if content.mask is not None else 1].exp()
             described = torch.cat(

@@ -227,7 +227,7 @@ def group_summary(weights: torch.Tensor, photo: PhotoStatistics) -> torch.Tensor
     mean, square = statistics[..., :NUM_FEATURES], statistics[..., NUM_FEATURES : 2 * NUM_FEATURES]
     spread = (square - mean.square()).clamp_min(1e-4).sqrt()
     center = moments[..., 1:4]
-    deviation = (moments[..., [4, 7, 9]] - center.square()).clamp_min(1e-5).sqrt()
+    deviation = (torch.stack([moments[..., n] for n in (4, 7, 9)], -1) - center.square()).clamp_min(1e-5).sqrt()
     # The factors scale all values to the order of 1.
     return to_plane(torch.cat([mean, spread, 8 * statistics[..., 2 * NUM_FEATURES :], 4 * center, 8 * deviation], -1))
 

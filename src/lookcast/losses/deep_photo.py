@@ -178,5 +178,5 @@ class DeepPhotoLoss(nn.Module):
             terms["truth"] = ((stylized - truth).square() + 1e-4).sqrt().mean()
         if weights.flatness > 0:
             terms["flatness"] = flatness_excess(image, stylized.clamp(0, 1))
-        total = torch.stack([getattr(weights, name).to(term) * term for name, term in terms.items()]).sum()
+        total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
         return LossTerms(total, **{name: term.detach() for name, term in terms.items()})

@@ -29,7 +29,7 @@ SMALL += [((1, 8, 1, 1), (2, 141)), ((1, 5, 1, 1), (37, 5))]
 LARGE = [((1, 8, 16, 16), (1003, 1501)), ((4, 8, 16, 16), (256, 256)), ((1, 32, 3, 5), (300, 401))]
 LARGE += [((1, 8, 16, 16), (1, 2001)), ((1, 8, 16, 16), (2001, 1))]
 SIZES = SMALL if INTERPRETED else SMALL + LARGE
-LEVELS = {torch.uint8: 255, torch.uint16: 65535}
+LEVELS = {torch.uint8: 255, torch.uint16: 65535, torch.float32: 1}
 
 
 def on_device(test):
@@ -45,7 +45,8 @@ def _case(grid_size, size):
 
 
 def _pixels(size, dtype):
-    return (rand(*size, 3, seed=2) * LEVELS[dtype]).round().to(dtype).to(DEVICE)
+    values = rand(*size, 3, seed=2) * LEVELS[dtype]
+    return (values.round() if LEVELS[dtype] > 1 else values).to(dtype).to(DEVICE)
 
 
 def _reference(grid, image):
@@ -56,7 +57,8 @@ def _reference_levels(grid, pixels):
     """For pixels, as levels in float."""
     white = LEVELS[pixels.dtype]
     image = (pixels.float() / white).permute(2, 0, 1)[None]
-    return (_reference(grid[None], image)[0].clamp(0, 1) * white).round().permute(1, 2, 0)
+    levels = (_reference(grid[None], image)[0].clamp(0, 1) * white).permute(1, 2, 0)
+    return levels.round() if white > 1 else levels
 
 
 @pytest.mark.skipif(INTERPRETED, reason="already interpreted")
@@ -103,6 +105,22 @@ class TestApplyGrid:
         wide = torch.cat([image, image], 3)[..., :6]
         for other in (image.to(memory_format=torch.channels_last), wide):
             assert torch.equal(apply_grid(other_grid, other), expected)
+
+    @on_device
+    @pytest.mark.parametrize(("grid_size", "size"), SIZES)
+    def test_deterministic_gradient(self, grid_size, size):
+        grid, image = _case(grid_size, size)
+        grid.requires_grad_()
+        weight = randn(*image.shape, seed=3, dtype=torch.float32).to(DEVICE)
+        (expected,) = torch.autograd.grad(apply_grid(grid, image), grid, weight)
+        torch.use_deterministic_algorithms(True)
+        try:
+            assert supports(grid, image) or INTERPRETED
+            first, second = (torch.autograd.grad(apply_grid(grid, image), grid, weight)[0] for _ in range(2))
+        finally:
+            torch.use_deterministic_algorithms(False)
+        assert torch.equal(first, second)
+        torch.testing.assert_close(first, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
     @on_device
     def test_gradient_of_a_sum_reads_any_strides(self):
@@ -154,11 +172,13 @@ class TestApplyGridToPixels:
         assert (out.dtype, out.shape) == (dtype, pixels.shape)
         difference = (out.float() - _reference_levels(grid, pixels)).abs()
         # The positions of a large photo: see above.
-        assert difference.max() <= (1 if max(size) < 200 or dtype == torch.uint8 else 8)
+        small = max(size) < 200
+        limits = {torch.uint8: 1, torch.uint16: 1 if small else 8, torch.float32: 1e-5 if small else 1e-4}
+        assert difference.max() <= limits[dtype]
         assert difference.mean() < 0.3
 
     @on_device
-    @pytest.mark.parametrize("dtype", LEVELS)
+    @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
     def test_identity_grid_gives_every_level_back(self, dtype):
         pixels = torch.arange(256).repeat(3).view(2, -1, 3).flip(1) * (LEVELS[dtype] // 255)
         pixels = pixels.to(dtype).to(DEVICE)
@@ -180,14 +200,23 @@ class TestApplyGridToPixels:
         out = apply_grid_to_pixels(grid, pixels)
         assert torch.equal(apply_grid_to_pixels(grid, pixels.permute(2, 0, 1).contiguous().permute(1, 2, 0)), out)
 
+    @on_device
+    @pytest.mark.parametrize("first", range(1, 5))
+    def test_reads_bytes_at_any_address(self, first):
+        grid = _case((1, 8, 3, 4), (1, 1))[0][0]
+        shifted = torch.empty(first + 30 * 41 * 3, dtype=torch.uint8, device=DEVICE)[first:].view(30, 41, 3)
+        shifted.copy_(_pixels((30, 41), torch.uint8))
+        difference = (apply_grid_to_pixels(grid, shifted).float() - _reference_levels(grid, shifted)).abs()
+        assert difference.max() <= 1
+
     def test_rejects_what_does_not_fit(self):
         grid, pixels = randn(12, 2, 2, 2), torch.zeros(4, 5, 3, dtype=torch.uint8)
         with pytest.raises(ShapeError, match="grid: expected shape"):
             apply_grid_to_pixels(grid[None], pixels)
         with pytest.raises(ShapeError, match="pixels: expected shape"):
             apply_grid_to_pixels(grid, pixels[..., :2])
-        with pytest.raises(InputError, match="pixels: expected uint8 or uint16"):
-            apply_grid_to_pixels(grid, pixels.float())
+        with pytest.raises(InputError, match="pixels: expected uint8, uint16 or float32"):
+            apply_grid_to_pixels(grid, pixels.double())
 
 
 class TestSupports:

@@ -27,12 +27,16 @@ from torch.autograd.function import once_differentiable
 from lookcast.checks import InputError, check_image, check_shape
 from lookcast.ops.bilateral.reference import COEFFICIENTS
 from lookcast.ops.bilateral.triton import apply_kernel, gradient_kernel
+from lookcast.ops.bilateral.triton_bytes import apply_bytes_kernel
 
 _FLOATS = {torch.float32, torch.float16, torch.bfloat16}
-_WHITE = {torch.uint8: 255, torch.uint16: 65535}
+_WHITE = {torch.uint8: 255, torch.uint16: 65535, torch.float32: 1}
 _ROWS = 16  # rows of pixels per program: enough to make the load of the cells cheap, few enough to fill a large GPU
-_MAX_COLUMNS = 64  # two pixels per thread of the warp; more pixels do not fit into the registers
+_COLUMNS = 64  # two pixels per thread of the warp; more pixels do not fit into the registers
+_GRADIENT_COLUMNS = 32  # with 64, the gradient takes 1.4 times as long
 _MAX_DEPTH = 32  # the weights of a row of pixels must fit into the registers
+_BYTES_DEPTH = 8  # the kernel for uint8 has one tile of the tensor cores for the depth
+_COMPILED = isinstance(apply_bytes_kernel, triton.JITFunction)  # Triton's interpreter runs no PTX
 
 
 def supports(grid: torch.Tensor, image: torch.Tensor) -> bool:
@@ -42,7 +46,6 @@ def supports(grid: torch.Tensor, image: torch.Tensor) -> bool:
 
     * float64
     * an image that needs a gradient
-    * a grid that needs a gradient by deterministic algorithms, because the kernel sums the gradient by atomic additions
     * NVIDIA GPUs before Ampere, which have no tf32, and devices of other makers
     * grids with more than 32 cells in depth
 
@@ -59,7 +62,6 @@ def supports(grid: torch.Tensor, image: torch.Tensor) -> bool:
         and image.dtype in _FLOATS | _WHITE.keys()
         and grid.shape[-3] <= _MAX_DEPTH
         and not (torch.is_grad_enabled() and image.requires_grad)
-        and not (torch.is_grad_enabled() and grid.requires_grad and torch.are_deterministic_algorithms_enabled())
     )
 
 
@@ -67,7 +69,8 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     """Compute `slice_apply(grid, luma(image), image)`.
 
     The kernel converts half-precision images to float32 first, while the reference computes their luma in half
-    precision. Only the grid gets a gradient, see `supports`.
+    precision. Only the grid gets a gradient, see `supports`. With `torch.use_deterministic_algorithms(True)`, the
+    gradient has the same bits in each run.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -86,14 +89,14 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Apply a grid to integer pixels; the results are clamped and rounded to the nearest level.
+    """Apply a grid to the pixels of a photo; the results are clamped, and integers are rounded to the nearest level.
 
-    A result differs from the reference by at most one level. The interpolation weights are in half precision for uint8
-    and in float32 for uint16.
+    An integer result differs from the reference by at most one level. For uint8, all factors are in half precision; for
+    other types, products are as precise as in float32.
 
     Args:
         grid: `(12, D, GH, GW)`, floating point.
-        pixels: `(H, W, 3)`, uint8 or uint16.
+        pixels: `(H, W, 3)`: uint8, uint16 or float32.
 
     Returns:
         `(H, W, 3)`, in the type of the pixels.
@@ -105,9 +108,15 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     check_shape("pixels", pixels, ("H", "W", 3))
     check_shape("grid", grid, (COEFFICIENTS, "D", "GH", "GW"))
     if pixels.dtype not in _WHITE:
-        raise InputError(f"pixels: expected uint8 or uint16, got {pixels.dtype}")
+        raise InputError(f"pixels: expected uint8, uint16 or float32, got {pixels.dtype}")
     pixels, output = pixels.contiguous(), torch.empty_like(pixels, memory_format=torch.contiguous_format)
-    _launch(apply_kernel, pixels[None], grid[None], output, pixels.shape[:2], white=_WHITE[pixels.dtype])
+    if pixels.dtype == torch.uint8 and grid.shape[1] <= _BYTES_DEPTH and pixels.data_ptr() % 4 == 0 and _COMPILED:
+        _launch_bytes(pixels, grid.contiguous(), output)
+    else:
+        constants = {"white": _WHITE[pixels.dtype], "planar": False}
+        _launch(
+            apply_kernel, pixels[None], grid[None].contiguous(), output, _Split(grid.shape, pixels.shape[:2]), constants
+        )
     return output
 
 
@@ -118,31 +127,78 @@ class _ApplyGrid(torch.autograd.Function):
         ctx.save_for_backward(image)
         ctx.grid_shape, ctx.grid_dtype = grid.shape, grid.dtype
         output = torch.empty_like(image, dtype=torch.float32)
-        _launch(apply_kernel, image, grid, output, image.shape[-2:], white=1)
+        constants = {"white": 1, "planar": True}
+        _launch(apply_kernel, image, grid.contiguous(), output, _Split(grid.shape, image.shape[-2:]), constants)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         (image,) = ctx.saved_tensors
-        total = torch.zeros(ctx.grid_shape, dtype=torch.float32, device=image.device)
-        _launch(gradient_kernel, image, total, gradient.contiguous(), image.shape[-2:])
-        return total.to(ctx.grid_dtype), None
+        split = _Split(ctx.grid_shape, image.shape[-2:], _GRADIENT_COLUMNS)
+        apart = torch.are_deterministic_algorithms_enabled()
+        shape = (len(image), *split.programs, 2, 2, split.levels, 16) if apart else ctx.grid_shape
+        total = torch.zeros(shape, dtype=torch.float32, device=image.device)
+        _launch(gradient_kernel, image, total, gradient.contiguous(), split, {"apart": apart})
+        return (_add_programs(total, ctx.grid_shape) if apart else total).to(ctx.grid_dtype), None
+
+
+class _Split:
+    """The rectangles of an image, one for each program.
+
+    The cell centres divide each axis into intervals. A rectangle lies inside one interval of each axis.
+
+    Attributes:
+        sizes: height and width of the image, depth, height and width of the grid.
+        programs: number of intervals and of programs in an interval, along y and then along x.
+        levels: the depth, rounded up to a power of two.
+        columns: maximum width of a rectangle in pixels.
+    """
+
+    def __init__(self, grid_shape: Sequence[int], size: Sequence[int], columns: int = _COLUMNS) -> None:
+        self.sizes = (*size, *grid_shape[-3:])
+        cells = grid_shape[-2:]
+        tall, wide = (triton.cdiv(pixels, count) for pixels, count in zip(size, cells, strict=True))
+        self.columns = min(max(triton.next_power_of_2(wide), 16), columns)  # tensor cores need at least 16
+        self.programs = (cells[0] + 1, triton.cdiv(tall, _ROWS), cells[1] + 1, triton.cdiv(wide, self.columns))
+        self.levels = max(triton.next_power_of_2(grid_shape[-3]), 8)
 
 
 def _launch(
-    kernel: Any, image: torch.Tensor, grid: torch.Tensor, other: torch.Tensor, size: Sequence[int], **constants: int
+    kernel: Any, image: torch.Tensor, grid: torch.Tensor, other: torch.Tensor, split: _Split, constants: dict[str, int]
 ) -> None:
-    """Start one program per rectangle of pixels.
-
-    The cell centres divide each axis into intervals. A rectangle lies inside one interval of each axis.
-    """
-    depth, *cells = grid.shape[2:]
-    tall, wide = (triton.cdiv(pixels, count) for pixels, count in zip(size, cells, strict=True))
-    columns = min(max(triton.next_power_of_2(wide), 16), _MAX_COLUMNS)  # tensor cores need at least 16
-    programs = ((cells[1] + 1) * triton.cdiv(wide, columns), (cells[0] + 1) * triton.cdiv(tall, _ROWS), len(image))
-    constants |= {"levels": max(triton.next_power_of_2(depth), 8), "rows": _ROWS, "columns": columns}
+    """Start one program per rectangle of pixels."""
+    intervals_y, down, intervals_x, across = split.programs
+    constants |= {"levels": split.levels, "rows": _ROWS, "columns": split.columns}
     with torch.cuda.device(image.get_device()):
-        kernel[programs](
-            image, grid.contiguous(), other, *size, depth, *cells, **constants, num_warps=1, enable_fp_fusion=True
+        kernel[intervals_x * across, intervals_y * down, len(image)](
+            image, grid, other, *split.sizes, **constants, num_warps=1, enable_fp_fusion=True
         )
+
+
+def _launch_bytes(pixels: torch.Tensor, grid: torch.Tensor, output: torch.Tensor) -> None:
+    """Start one program per rectangle of pixels, as `_launch` does, for uint8. Equal rectangles share an interval."""
+    (height, width), (depth, *cells) = pixels.shape[:2], grid.shape[1:]
+    tall, wide = triton.cdiv(height, cells[0]), triton.cdiv(width, cells[1])
+    groups = 4 if wide > 61 else 2 if wide > 29 else 1
+    down, across = triton.cdiv(tall, _ROWS), triton.cdiv(wide, 32 * groups - 3)
+    programs = ((cells[1] + 1) * across, (cells[0] + 1) * down)
+    sizes = (height, width, depth, *cells, triton.cdiv(wide, across), triton.cdiv(tall, down))
+    constants = {"groups": groups, "steady": width % 4 == 0}
+    with torch.cuda.device(pixels.get_device()):  # at most 128 registers, so that 16 programs fit on a multiprocessor
+        apply_bytes_kernel[programs](pixels, grid, output, *sizes, **constants, num_warps=1, maxnreg=128)
+
+
+def _add_programs(sums: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Add the sums of all programs, see `gradient_kernel`, in a fixed order; return the gradient of the grid."""
+    sums = sums.sum((2, 4))  # (B, intervals along y, along x, above or below, left or right, levels, 16)
+    for axis in (1, 2):  # interval i lies between the cells i - 1 and i, and at an end between a cell and itself
+        first, second = sums.unbind(3)
+        count = first.shape[axis] - 1
+        cells = first.narrow(axis, 1, count) + second.narrow(axis, 0, count)
+        cells.narrow(axis, 0, 1).add_(first.narrow(axis, 0, 1))
+        cells.narrow(axis, count - 1, 1).add_(second.narrow(axis, count, 1))
+        sums = cells
+    # The columns are (input // 2, output, input % 2), see `_cells` in `ops.bilateral.triton`.
+    by_output = sums.view(*sums.shape[:-1], 2, 4, 2).permute(0, 5, 4, 6, 3, 1, 2)[:, :3]
+    return by_output.flatten(1, 3)[:, :, : shape[2]]

@@ -67,7 +67,7 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
         from lookcast.ops.bilateral import cpu as bilateral_cpu  # imported here, because numba takes .5 s to import
 
         return bilateral_cpu.apply_grid_to_pixels(grid, pixels)
-    if pixels.is_cuda and not pixels.is_floating_point():
+    if pixels.is_cuda:
         from lookcast.ops.bilateral import cuda as bilateral_cuda
 
         if bilateral_cuda.supports(grid, pixels):

@@ -99,11 +99,15 @@ def apply_kernel(
     cells_y,
     cells_x,
     white: tl.constexpr,
+    planar: tl.constexpr,
     levels: tl.constexpr,
     rows: tl.constexpr,
     columns: tl.constexpr,
 ):
-    """Write the transformed `image` to `output`. Both are planar floats if `white` is 1, else interleaved integers."""
+    """Write the transformed `image` to `output`. Both are planar, or pixels `(H, W, 3)` that are clamped to white.
+
+    White is 1 for floats, else the largest integer.
+    """
     interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
     interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
     if first_x >= end_x or first_y >= end_y:
@@ -114,9 +118,9 @@ def apply_kernel(
     above = tl.load(grid + above, mask=exists, other=0).to(tl.float32)
     below = tl.load(grid + below, mask=exists, other=0).to(tl.float32)
 
-    pixel = 1 if white == 1 else 3
-    channel = height.to(tl.int64) * width if white == 1 else 1
-    start = (batch * height * 3 if white == 1 else 0) * width + (first_y.to(tl.int64) * width + first_x) * pixel
+    pixel = 1 if planar else 3
+    channel = height.to(tl.int64) * width if planar else 1
+    start = (batch * height * 3 if planar else 0) * width + (first_y.to(tl.int64) * width + first_x) * pixel
     image += start
     output += start
     x = tl.arange(0, columns)
@@ -155,8 +159,10 @@ def apply_kernel(
         of_red, of_blue = tl.split(red_or_blue)
         of_green, result = tl.split(green_or_offset)
         result += of_red * red[:, None] + of_green * green[:, None] + of_blue * blue[:, None]
+        if not planar:
+            result = tl.clamp(result, 0.0, 1.0)
         if white != 1:
-            result = tl.clamp(result, 0.0, 1.0) * white + 0.5
+            result = result * white + 0.5
         tl.store(output + out_offsets, result.to(output.dtype.element_ty), mask=out_inside)
         output += width * pixel
 
@@ -171,11 +177,16 @@ def gradient_kernel(
     depth,
     cells_y,
     cells_x,
+    apart: tl.constexpr,
     levels: tl.constexpr,
     rows: tl.constexpr,
     columns: tl.constexpr,
 ):
-    """Add the gradient for the grid to `grid`. `gradient` is the gradient for the output. All images are planar."""
+    """Add the gradient for the grid to `grid`. `gradient` is the gradient for the output. All images are planar.
+
+    If `apart`, `grid` has memory of its own for each program, `(programs, 2, 2 * levels, 16)`: the sums for the cells
+    above and for the cells below. Atomic additions have no fixed order, so only the sums apart are deterministic.
+    """
     interval_x, first_x, end_x = _rectangle(0, cells_x, width, columns)
     interval_y, first_y, end_y = _rectangle(1, cells_y, height, rows)
     if first_x >= end_x or first_y >= end_y:
@@ -203,7 +214,13 @@ def gradient_kernel(
         down = (y + 0.5) * (cells_y / height) + (0.5 - interval_y)
         of_above += (1 - down) * of_row
         of_below += down * of_row
-    above, below, exists = _cells(interval_x, interval_y, depth, cells_y, cells_x, levels)
-    grid += batch * 12 * depth * cells_y * cells_x
-    tl.atomic_add(grid + above, of_above, mask=exists, sem="relaxed")
-    tl.atomic_add(grid + below, of_below, mask=exists, sem="relaxed")
+    if apart:
+        program = (batch * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(0) + tl.program_id(0)
+        grid += program * 64 * levels + tl.arange(0, 2 * levels)[:, None] * 16 + tl.arange(0, 16)[None, :]
+        tl.store(grid, of_above)
+        tl.store(grid + 32 * levels, of_below)
+    else:
+        above, below, exists = _cells(interval_x, interval_y, depth, cells_y, cells_x, levels)
+        grid += batch * 12 * depth * cells_y * cells_x
+        tl.atomic_add(grid + above, of_above, mask=exists, sem="relaxed")
+        tl.atomic_add(grid + below, of_below, mask=exists, sem="relaxed")

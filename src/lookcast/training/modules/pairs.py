@@ -16,6 +16,7 @@ from lookcast.data.transforms import (
     regional_grade,
     slider_grade,
     uniform,
+    upload,
 )
 from lookcast.generators.universal import UniversalGenerator
 from lookcast.ops.bilateral.dispatch import apply_grid
@@ -108,18 +109,20 @@ class UniversalModule(LookModule):
         other = [n for n in range(len(target.style)) if n not in same]
         style, truth = target.style.clone(), None
         if other:
-            style[other] = regional_grade(style[other], style_mask[other], self.style_grade, [draws[n] for n in other])
+            index = upload(torch.tensor(other), style.device)
+            style[index] = regional_grade(style[index], style_mask[index], self.style_grade, [draws[n] for n in other])
         if same:
             assert batch.ungraded is not None
+            index = upload(torch.tensor(same), style.device)
             # The two windows are joined side by side: the contrast of a grade depends on the mean of the image, so
             # separate windows would get different grades. The masks are resized before they are joined, because a
             # resize of the joined masks would mix the labels at the seam.
-            photos = torch.cat([batch.ungraded[same], style[same]], 3)
+            photos = torch.cat([batch.ungraded[index], style[index]], 3)
             resized = [
-                F.interpolate(mask[same], style.shape[-2:], mode="bilinear") for mask in (content_mask, style_mask)
+                F.interpolate(mask[index], style.shape[-2:], mode="bilinear") for mask in (content_mask, style_mask)
             ]
             masks = torch.cat(resized, 3)
-            truth, style[same] = self._known_grade(photos, masks, [draws[n] for n in same]).chunk(2, 3)
+            truth, style[index] = self._known_grade(photos, masks, [draws[n] for n in same]).chunk(2, 3)
         features = self.encoder(style)
         return target._replace(style=style, style_features=features, truth=truth, with_truth=tuple(same))
 
@@ -128,7 +131,7 @@ class UniversalModule(LookModule):
 
         The chances are 60 % for `slider_grade`, 20 % for `random_grade` and 20 % for `regional_grade`.
         """
-        case = uniform(draws, 1)[..., None, None].to(photos)
+        case = upload(uniform(draws, 1), photos.device)[..., None, None]
         whole = torch.where(
             case < 0.6,
             slider_grade(photos, self.style_grade, draws),
@@ -149,16 +152,17 @@ class UniversalModule(LookModule):
         means = []
         for chosen, truth in ((list(target.with_truth), target.truth), (other, None)):
             if chosen:
+                index = upload(torch.tensor(chosen), target.content.device)
                 parts = [
-                    {tap: x[chosen] for tap, x in taps.items()}
+                    {tap: x.index_select(0, index) for tap, x in taps.items()}
                     for taps in (target.content_features, features, target.style_features)
                 ]
-                masks = [None if mask is None else mask[chosen] for mask in target.masks]
-                grid = None if output.grid is None else output.grid[chosen]
+                masks = [None if mask is None else mask[index] for mask in target.masks]
+                grid = None if output.grid is None else output.grid.index_select(0, index)
                 terms = self.loss(
-                    target.content[chosen],
-                    target.style[chosen],
-                    Stylization(output.image[chosen], grid),
+                    target.content[index],
+                    target.style[index],
+                    Stylization(output.image.index_select(0, index), grid),
                     *parts,
                     *masks,
                     truth,
