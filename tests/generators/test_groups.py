@@ -1,6 +1,6 @@
 import torch
 
-from lookcast.generators.groups import Group, whole_maps
+from lookcast.generators.groups import Group, color_maps
 from lookcast.generators.statistics import PLACES
 from lookcast.ops.transport import NUM_MOMENTS, color_moments, knothe_rosenblatt
 from tests.samples import rand, randn
@@ -15,12 +15,16 @@ def group(seed):
     return Group(moments * (0.1 + rand(1, 2, 256, 3, 1, seed=seed + 1)), torch.empty(0))
 
 
-class TestWholeMaps:
+class TestColorMaps:
     def test_known_value(self):
         own, content, style = (2 * randn(1, 3, PLACES, PLACES)).softmax(1), group(1), group(3)
         own[:, 0, :, :16] *= 0.1  # regions of different sizes, and places without a label
-        maps = whole_maps(own, content, style, FLOOR)
-        assert maps.shape == (1, 2, 1, 3, 12)
+        maps = color_maps(own, content, style, FLOOR, whole=True)
+        assert maps.shape == (1, 4, 256, 3, 12)
+        of_heads = color_maps(own, content, style, FLOOR, whole=False)
+        torch.testing.assert_close(of_heads, knothe_rosenblatt(content.moments, style.moments, FLOOR))
+        torch.testing.assert_close(maps[:, :2], of_heads)
+        assert torch.equal(maps[:, 2:], maps[:, 2:, :1].expand(-1, -1, 256, -1, -1))
         sums = []
         for moments in (content.moments[0], style.moments[0]):
             total = torch.zeros(3, NUM_MOMENTS, dtype=torch.float64)
@@ -33,6 +37,6 @@ class TestWholeMaps:
             sums.append(total)
         # Sums of 512 moments, 1.1e-16 each, divided by variances of .01 and more.
         of_region = knothe_rosenblatt(*sums, FLOOR)
-        torch.testing.assert_close(maps[0, 0, 0], of_region, rtol=0, atol=1e-9)
+        torch.testing.assert_close(maps[0, 2, 0], of_region, rtol=0, atol=1e-9)
         of_all = knothe_rosenblatt(*(total.sum(0) for total in sums), FLOOR)
-        torch.testing.assert_close(maps[0, 1, 0], of_all.expand(3, -1), rtol=0, atol=1e-9)
+        torch.testing.assert_close(maps[0, 3, 0], of_all.expand(3, -1), rtol=0, atol=1e-9)

@@ -7,7 +7,8 @@ from lookcast.checkpoints import load_checkpoint, save_checkpoint
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
-from lookcast.generators.statistics import photo_statistics, region_shares
+from lookcast.generators.groups import group_of
+from lookcast.generators.statistics import photo_statistics, region_shares, with_position
 from lookcast.generators.universal import MAX_STRENGTH, START
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.bilateral.reference import identity_grid
@@ -221,7 +222,8 @@ class TestSharpness:
             content, style = (made.read(image, mask) for image, mask in photos)
             query = torch.zeros(1, SMALL["heads"], 256, SMALL["head_width"], dtype=torch.float64)
             for statistics in (content, style):
-                moments = made._attend(query, statistics, statistics.mask, content.mask).moments
+                key = made._split(made.key(with_position(statistics.cells)))
+                moments = group_of(query, key, statistics, statistics.mask, content.mask).moments
                 whole = torch.einsum("bkyx,bcyx->bkc", statistics.mask, statistics.moments) / 256
                 torch.testing.assert_close(moments, whole[:, None, None].expand_as(moments), rtol=0, atol=EXACT)
         # The position of a pixel of the style within its region then does not matter to the carried colours.

@@ -53,22 +53,34 @@ def group_of(
     return Group(moments, weights)
 
 
-def whole_maps(own: torch.Tensor, content: Group, style: Group, floor: torch.Tensor) -> torch.Tensor:
-    """Return two colour maps for each region, `(B, 2, 1, K, 12)`, which are the same in all cells.
+def color_maps(own: torch.Tensor, content: Group, style: Group, floor: torch.Tensor, whole: bool) -> torch.Tensor:
+    """Return the colour maps from the groups of the content to the groups of the style, for each region.
 
-    The first map comes from the moments of the region. The second map comes from the moments of the whole photo, and is
-    therefore the same for every region. The moments are averages over the groups of all cells of the content. A style
-    with more sky than the content therefore does not give the sky more weight.
+    With `whole`, two more maps follow those of the heads. They are the same in all cells. The first of them comes from
+    the moments of the region. The second comes from the moments of the whole photo, and is therefore the same for every
+    region. The moments are averages over the groups of all cells of the content. A style with more sky than the content
+    therefore does not give the sky more weight.
 
     Args:
         own: regions of the content, `(B, K, 64, 64)`.
         content: the groups of all cells in the content.
         style: the groups of all cells in the style.
         floor: see `knothe_rosenblatt`.
+        whole: see above.
+
+    Returns:
+        `(B, H, P, K, 12)`, or `(B, H + 2, P, K, 12)` with `whole`.
     """
+    if not whole:
+        return knothe_rosenblatt(content.moments, style.moments, floor)
     shares = cell_sums(own, torch.ones_like(own[:, :1]))[..., 0][:, None, ..., None]  # (B, 1, P, K, 1)
     means = [group.moments / group.moments[..., :1].clamp_min(1e-8) for group in (content, style)]
-    of_region = [(shares * mean).mean((1, 2), keepdim=True) for mean in means]  # (B, 1, 1, K, 10)
-    of_all = [moments.sum(3, keepdim=True).expand_as(moments) for moments in of_region]
-    moments, wanted = (torch.cat(pair, 1) for pair in zip(of_region, of_all, strict=True))
-    return knothe_rosenblatt(moments, wanted, floor)
+    of_region = [(shares * mean).mean((1, 2))[:, None] for mean in means]  # (B, 1, K, 10)
+    of_all = [moments.sum(2, keepdim=True).expand_as(moments) for moments in of_region]
+    size = content.moments.shape
+    # All maps at once, because each operation costs time even if there is little to compute.
+    of_groups = [group.moments.flatten(1, 2) for group in (content, style)]
+    moments, wanted = (torch.cat(parts, 1) for parts in zip(of_groups, of_region, of_all, strict=True))
+    maps = knothe_rosenblatt(moments, wanted, floor)
+    of_heads, of_whole = maps[:, :-2].reshape(*size[:-1], -1), maps[:, -2:, None]
+    return torch.cat([of_heads, of_whole.expand(-1, -1, size[2], -1, -1)], 1)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from lookcast.generators.statistics import PhotoStatistics, blur_along, depth_shares
+from lookcast.generators.statistics import PhotoStatistics, blur_volume, depth_shares
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.precision import full_precision, no_autocast
 
@@ -66,8 +66,9 @@ class ToneTransfer(nn.Module):
             moved = _overlap(mass, style_mass) @ (wanted / style_mass.clamp_min(1e-6)[..., None]) - drawn
             count = mass.shape[-1]
             centres = (torch.arange(count, device=grid.device, dtype=grid.dtype) + 0.5) / count
-            steps = depth_shares(centres.view(1, 1, 1, -1), grid.shape[2])[0, :, 0]  # (D, T)
-            change, share = blur_along(steps @ moved, 2), blur_along(steps @ mass[..., None], 2)
+            steps = depth_shares(centres.view(1, 1, 1, -1), grid.shape[2])  # (1, D, 1, T)
+            steps = blur_volume(steps.permute(0, 3, 1, 2)[..., None])[0, ..., 0, 0].T  # (D, T), blurred along the depth
+            change, share = steps @ moved, steps @ mass[..., None]
             colors = change / (share + self.floor.exp())  # (B, K, D, 3)
             offset = torch.einsum("bkdhw,bkdc->bcdhw", regions, colors) * factor[:, :, None]
             matrix = torch.zeros_like(offset)[:, :, None].expand(-1, -1, 3, -1, -1, -1)

@@ -9,7 +9,7 @@ from lookcast.checks import InputError, check_integer
 from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.grounds import GroundSharing
-from lookcast.generators.groups import Group, group_of, whole_maps
+from lookcast.generators.groups import color_maps, group_of
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import (
     CELLS,
@@ -31,7 +31,7 @@ from lookcast.ops.bilateral.reference import COEFFICIENTS, identity_grid
 from lookcast.ops.precision import full_precision, no_autocast
 from lookcast.ops.regions import absent_labels, check_mask_pair, label_shares
 from lookcast.ops.resize import thumbnail_of
-from lookcast.ops.transport import NUM_MOMENTS, knothe_rosenblatt
+from lookcast.ops.transport import NUM_MOMENTS
 from lookcast.structures import Features
 
 MAX_STRENGTH = 1.25
@@ -138,7 +138,8 @@ class UniversalGenerator(PairGenerator):
             nn.init.zeros_(parameter)
         self.grounds = GroundSharing(inputs, ground_channels) if ground_channels else None
         if ground_channels:
-            # Two logits for the maps of `whole_maps` in the mix of the heads, then a logit of openness for each depth.
+            # Two logits for the last two maps of `color_maps` in the mix of the heads, then, for each depth, a logit of
+            # openness.
             self.sharing = nn.Conv2d(channels, 2 + depth, 1)
             nn.init.zeros_(self.sharing.weight)
             assert self.sharing.bias is not None
@@ -168,8 +169,11 @@ class UniversalGenerator(PairGenerator):
                 features = self.encoder(thumbnail)
         with no_autocast(thumbnail):  # differences of moments need all digits
             statistics = photo_statistics(full_precision(thumbnail), features, mask, self.depth, self.tone_steps)
-        # Predict the classes here and not in `predict_grid`, because a style is read once for many contents.
-        return statistics._replace(classes=self._classes(statistics)) if mask is None else statistics
+        if mask is not None:
+            return statistics
+        # Predict the classes here and not in `predict_grid`, because a style is read once for many contents. `_replace`
+        # would stop the compiler of torch 2.11.
+        return PhotoStatistics(*statistics[:-1], self._classes(statistics))
 
     def predict_grid(self, content: PhotoStatistics, style: PhotoStatistics) -> torch.Tensor:
         """Predict the grid `(B, 12, D, 16, 16)`; see `PairGenerator.predict_grid`."""
@@ -186,17 +190,15 @@ class UniversalGenerator(PairGenerator):
             own_mask = content.mask
             style_mask = torch.where(absent[..., None, None], torch.ones_like(style.mask), style.mask)
         with no_autocast(content.places):
-            query = self._split(self.query(with_position(content.cells))) * sharpness
-            of_content = self._attend(query, content, own_mask, own_mask)
-            of_style = self._attend(query, style, style_mask, own_mask)
-            floor = self.floor.exp()
-            maps = knothe_rosenblatt(of_content.moments, of_style.moments, floor)  # (B, H, P, K, 12)
-            if self.grounds is not None:
-                whole = whole_maps(own_mask, of_content, of_style, floor).expand(-1, -1, maps.shape[2], -1, -1)
-                maps = torch.cat([maps, whole], 1)
+            cells = with_position(content.cells)
+            query = self._split(self.query(cells)) * sharpness
+            keys = (self._split(self.key(x)) for x in (cells, with_position(style.cells)))
+            of_content = group_of(query, next(keys), content, own_mask, own_mask)
+            of_style = group_of(query, next(keys), style, style_mask, own_mask)
+            maps = color_maps(own_mask, of_content, of_style, self.floor.exp(), self.grounds is not None)
             local = to_plane(cell_sums(own_mask, content.moments).sum(2)) / (PLACES // CELLS) ** 2
             wanted = group_summary(of_style.weights, style)
-        context = self.context(torch.cat([with_position(content.cells), local], 1))
+        context = self.context(torch.cat([cells, local], 1))
         hidden = torch.relu(self.blocks(context + self.group(wanted)))
         gates = full_precision(self.gates(hidden)).flatten(2)
         logits, strength = gates[:, :-1], MAX_STRENGTH * (gates[:, -1:] + START).sigmoid()
@@ -212,8 +214,8 @@ class UniversalGenerator(PairGenerator):
             regions = region_shares(content.shares, own_mask)
             shares = regions.flatten(3)
             # One product per cell, because einsum would copy each of the small matrices. The result is (B, P, 12, D).
-            cells = change.transpose(2, 3) @ shares.permute(0, 3, 1, 2).contiguous()
-            carried: torch.Tensor = cells.permute(0, 2, 3, 1).reshape(size)
+            by_cell = change.transpose(2, 3) @ shares.permute(0, 3, 1, 2).contiguous()
+            carried: torch.Tensor = by_cell.permute(0, 2, 3, 1).reshape(size)
         grounds = None if self.grounds is None else self.grounds(content, regions, sharing[:, 2:])
         shared = carried if grounds is None else grounds.share(carried)
         draft = self._draft(content, identity + shared, of_content.weights)
@@ -244,7 +246,3 @@ class UniversalGenerator(PairGenerator):
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """Split the channels into heads: `(B, H * C, 16, 16)` to `(B, H, P, C)`."""
         return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)
-
-    def _attend(self, query: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor) -> Group:
-        """Find, for each cell of the content, its group in a photo; see `group_of`."""
-        return group_of(query, self._split(self.key(with_position(photo.cells))), photo, mask, own)

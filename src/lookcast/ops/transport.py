@@ -73,8 +73,11 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
             raise ShapeError(name, f"(..., {NUM_MOMENTS})", moments.shape)
         check_floating(name, moments)
     change_of_basis, inverse = _bases(content.dtype, content.device)
-    mean_c, (c00, c10, c11, c20, c21, c22) = _mean_and_factor(content, floor)
-    mean_s, (s00, s10, s11, s20, s21, s22) = _mean_and_factor(style, floor)
+    # Both at once, because each operation costs time even if there is little to compute.
+    both = torch.broadcast_tensors(content, style)  # type: ignore[no-untyped-call]
+    mean, factor = _mean_and_factor(torch.stack(both), floor)
+    mean_c, mean_s = mean.unbind()
+    (c00, c10, c11, c20, c21, c22), (s00, s10, s11, s20, s21, s22) = torch.stack(factor).unbind(1)
     # The inverse of the content's triangular factor, then the product of two triangular matrices, entry by entry.
     i00, i11, i22 = 1 / c00, 1 / c11, 1 / c22
     i10, i21 = -c10 * i00 * i11, -c21 * i11 * i22
@@ -111,7 +114,9 @@ def _mean_and_factor(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.
     """Convert moments `(..., 10)` to the mean `(..., 3)` and the Cholesky factor of the covariance."""
     scaled = moments[..., 1:] / moments[..., :1].clamp_min(1e-8)
     mean = scaled[..., :3]
-    v00, v01, v02, v11, v12, v22 = (scaled[..., 3 + n] - mean[..., i] * mean[..., j] for n, (i, j) in enumerate(_PAIRS))
+    first = torch.cat([mean[..., :1].expand_as(mean), mean[..., 1:2], mean[..., 1:]], -1)  # the axes of `_PAIRS`
+    second = torch.cat([mean, mean[..., 1:], mean[..., 2:]], -1)
+    v00, v01, v02, v11, v12, v22 = (scaled[..., 3:] - first * second).unbind(-1)
     minimum = floor.to(moments.dtype)
     # Rounding may make a variance negative, or the conditional variance of an axis given the previous axes.
     factor = cholesky_3x3((v00, v01, v11, v02, v12, v22), lambda square, row: square.clamp_min(0) + minimum[row])

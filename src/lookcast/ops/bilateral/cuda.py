@@ -1,20 +1,21 @@
 """Apply a grid on a CUDA device in one pass: guide, slicing and affine transform; for integers, clamping and rounding.
 
-The kernels are in `ops.bilateral.triton`. A kernel reads and writes every pixel once. A call allocates only the result
-and never waits for the device, so a CUDA graph can record the call.
+The kernels are in `ops.bilateral.triton`; the kernel for uint8 is in `ops.bilateral.triton_bytes`. A kernel reads and
+writes every pixel once. A call allocates only the result and never waits for the device, so a CUDA graph can record it.
 
-Expected times on an H200 (132 multiprocessors at 1.75 GHz, 4.3 TB/s); calculated, not measured:
+Times on an H200 for 12 Mpx, measured by `scripts/benchmark_gpu.py`, beside a copy of the same bytes:
 
-| 12 Mpx | bytes, read and written | time at 4.3 TB/s | instructions per pixel on sm_90 | time at 4 per cycle |
+| | bytes, read and written | copy | kernel | instructions per pixel on sm_90 |
 |---|---|---|---|---|
-| uint8 | 72 MB | 17 us | 180 | 73 us |
-| uint16 | 144 MB | 33 us | 340 | 139 us |
-| float32 | 288 MB | 67 us | 300 | 120 us |
-| gradient, float32 | 288 MB | 67 us | 360 | 145 us |
+| uint8 | 72 MB | 30 us | 79 us | 104 |
+| uint16 | 144 MB | 57 us | 290 us | 340 |
+| float32 | 288 MB | 109 us | 247 us planar, 269 us interleaved | 300 |
+| gradient, float32 | 288 MB | 109 us | 348 us | 360 |
 
-The speed is limited by instructions, not by memory. A gather of 2 x 2 x 2 cells would move 384 bytes per pixel through
-the L1 cache. The gather alone would take 156 us at 128 bytes per cycle. A program of the gradient kernel ends with
-`2 * 2 * D * 12` atomic additions. For 4 Mpx, each number of the grid gets about 70 additions.
+The speed is limited by instructions and their latency, not by memory: at 4 instructions per cycle of each of the 132
+multiprocessors, the kernels would take half of these times. A gather of 2 x 2 x 2 cells would move 384 bytes per pixel
+through the L1 cache. The gather alone would take 156 us at 128 bytes per cycle. A program of the gradient kernel ends
+with `2 * 2 * D * 12` atomic additions.
 """
 
 from collections.abc import Sequence

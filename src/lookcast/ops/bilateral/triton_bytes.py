@@ -11,7 +11,6 @@ expect, so a thread exchanges no data with other threads until the end:
 
 T has a row for each input and each cell in depth. Its columns are the coefficients of the left cells, and the
 coefficients of the right cells minus those of the left cells, for each output. T is interpolated along y, once per row.
-The weight along x does not depend on the colour, so a thread keeps it for all rows.
 
 Groups start at a multiple of four pixels of the image, so words of four bytes are aligned. Thread t of a quad writes
 word t of the three. At both ends of a row of a rectangle, a quad may have pixels of other programs. There, single
