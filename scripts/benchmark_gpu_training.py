@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -38,7 +38,6 @@ ROWS = {
     "universal, 256 px, batch 64, compiled": "universal data.batch_size=64 compile=true",
     "universal, 256 px, batch 256": "universal data.batch_size=256",
     "universal, 512 px, batch 32": "universal data.batch_size=32 data.size=512",
-    "universal, VGG-19, 256 px, batch 64": "universal data.batch_size=64 VGG",
     "single look, 256 px, batch 64": "single data.batch_size=64",
     "single look, 256 px, batch 64, compiled": "single data.batch_size=64 compile=true",
     "single look, 256 px, batch 256": "single data.batch_size=256",
@@ -50,6 +49,7 @@ ROWS = {
 class Speed(pl.Callback):
     """Takes the time of the steps between the warm-up and the profile, and the share of busy time in the profile."""
 
+    trained: ClassVar[list["Speed"]] = []
     step_seconds: float
     busy: float
 
@@ -75,6 +75,7 @@ class Speed(pl.Callback):
                 covered += max(0.0, last - max(first, end))
                 end = max(end, last)
             self.busy = covered * 1e-6 / (self.times[2] - self.times[1])
+            self.trained.append(self)
 
 
 def encoder_seconds(cfg: Any) -> float:
@@ -99,8 +100,6 @@ def benchmark(name: str, photos: Path, steps: int, folder: Path) -> None:
     overrides = [word for word in words if word != "VGG"]
     if "VGG" in words:
         overrides += ["encoder=vgg19", f"encoder.weights='{folder / 'vgg19.pth'}'"]
-        if kind == "universal":  # the clustering of regions and the losses read these taps
-            overrides += ["encoder.taps=[relu1_1,relu2_1,relu3_1,relu4_1]"]
     if kind == "universal":
         overrides += ["experiment=universal", f"style='{photos}'"]
     else:
@@ -111,10 +110,8 @@ def benchmark(name: str, photos: Path, steps: int, folder: Path) -> None:
     cfg = compose("train", [*overrides, f"+callbacks.speed.steps={steps}"])
     alone = encoder_seconds(cfg)
     torch.cuda.reset_peak_memory_stats()
-    trained: list[Speed] = []
-    Speed.on_train_end = lambda self, *_: trained.append(self)  # type: ignore[method-assign]
     result = train(cfg)
-    speed, batch = trained[-1], cfg.data.batch_size
+    speed, batch = Speed.trained[-1], cfg.data.batch_size
     print(
         f"{name:44s} {batch / speed.step_seconds:8.0f} {alone / speed.step_seconds:8.0%} {speed.busy:8.0%} "
         f"{result.stats.data_wait:8.0%} {torch.cuda.max_memory_allocated() / 2**30:8.1f}",
