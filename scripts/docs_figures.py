@@ -185,7 +185,7 @@ def fit(stylizer: Stylizer) -> Figure:
     content, style = (photo(name) for name in PAIR)
     states: list[FitState] = []
     outputs = {"one pass": stylizer.stylize(content, style), "10 steps": stylizer.stylize(content, style, refine=10)}
-    outputs["60 steps"] = stylizer.stylize(content, style, refine=LookFit(on_step=states.append))
+    outputs["60 steps"] = stylizer.stylize(content, style, refine=LookFit(steps=60, on_step=states.append))
     figure, axes = panels(5, content.shape[0] / content.shape[1])
     show(axes[0, :4], {"photo": content} | outputs)
     axis = axes[0, 4]

@@ -76,7 +76,7 @@ class LookFit:
     def __init__(
         self,
         loss: DeepPhotoLoss | None = None,
-        steps: int = 60,
+        steps: int = 80,
         max_side: int = 320,
         cells: Sequence[int] = (4, 8, 16),
         history: int = 10,
