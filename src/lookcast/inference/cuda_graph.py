@@ -6,6 +6,7 @@ from threading import Lock
 import torch
 
 _MAX_SHAPES = 8  # a graph keeps memory for all intermediate results
+_recording = Lock()  # torch waits for the device before it records, which another recording in the process forbids
 
 
 class GraphedCall:
@@ -32,8 +33,9 @@ class GraphedCall:
                 compute(self._input)
             current.wait_stream(other)
             self._graph = torch.cuda.CUDAGraph()
-            # Other threads may use the device during the recording.
-            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            # Other threads may use the device during the recording. torch's own stream for recordings belongs to the
+            # device of the first recording in the process, so it is not used.
+            with _recording, torch.cuda.graph(self._graph, stream=other, capture_error_mode="thread_local"):
                 self._output = compute(self._input)
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
