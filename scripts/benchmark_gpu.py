@@ -4,8 +4,8 @@
 python scripts/benchmark_gpu.py [copy training look folder] [--repeats 30]
 
 The times of `copy`, `training` and `look` are medians over replays of a CUDA graph, so they do not include the launch
-of kernels from Python, unless the row says `eager`. A graph processes several photos, so that no photo is still in the
-GPU's cache from the previous replay.
+of kernels from Python. The rows after `from Python` and the folder are timed from Python. A graph processes several
+photos, so that no photo is still in the GPU's cache from the previous replay.
 """
 
 import argparse
@@ -77,10 +77,6 @@ def make_photo(height: int, width: int, dtype: torch.dtype = torch.uint8) -> tor
         return torch.rand(height, width, 3, device="cuda")
     noise = torch.randint(1 + torch.iinfo(dtype).max, (height, width, 3), device="cuda", dtype=torch.int32)
     return noise.to(dtype)
-
-
-def to_image(pixels: torch.Tensor) -> torch.Tensor:
-    return pixels.permute(2, 0, 1)[None].float() / 255
 
 
 def make_grid(batch: int) -> torch.Tensor:
@@ -182,8 +178,9 @@ def benchmark_look(repeats: int) -> None:
     def from_pinned() -> None:
         result.copy_(stylizer.stylize_pixels(pinned.cuda(non_blocking=True)[None])[0], non_blocking=True)
 
+    print("  from Python")
     eager = {
-        "stylize_pixels, photo on the device, eager": partial(stylizer.stylize_pixels, photos[0][None]),
+        "stylize_pixels, photo on the device": partial(stylizer.stylize_pixels, photos[0][None]),
         "stylize_pixels, pinned memory to pinned memory": from_pinned,
         "  copies alone": partial(to_and_fro, pinned),
         "stylize_pixels, ordinary memory": partial(stylizer.stylize_pixels, on_host[None]),

@@ -1,4 +1,4 @@
-"""The shipped look on a GPU against the CPU."""
+"""The shipped look on a GPU against the CPU, and the kernels in a CUDA graph."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +8,8 @@ import skimage.data
 import torch
 
 import lookcast
+from lookcast.ops.bilateral.dispatch import apply_grid, apply_grid_to_pixels
+from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.resize import resize_pixels
 from tests.inference.test_stylizer import halves
 
@@ -127,3 +129,18 @@ class TestExport:
         from lookcast.inference.export.pt2 import export_pt2
 
         assert export_pt2(stylizers[1], tmp_path / "look.pt2", STYLE) < 1e-3
+
+
+class TestKernels:
+    def test_graph_capture_and_replay(self):
+        grid = identity_grid(1, 8, 4, 4, device=torch.device(DEVICE)) + 0.2 * torch.randn(1, 12, 8, 4, 4, device=DEVICE)
+        pixels = torch.from_numpy(PHOTO[:50, :60].copy()).to(DEVICE)
+        image = pixels.permute(2, 0, 1)[None] / 255
+        expected = apply_grid(grid, image), apply_grid_to_pixels(grid[0], pixels)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            out = apply_grid(grid, image), apply_grid_to_pixels(grid[0], pixels)
+        for tensor in out:
+            tensor.zero_()
+        graph.replay()
+        assert all(torch.equal(a, b) for a, b in zip(out, expected, strict=True))

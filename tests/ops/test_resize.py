@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.ops.resize import resize_image, resize_pixels, thumbnail_of
+from lookcast.ops.resize import _average_matrix, resize_image, resize_pixels, thumbnail_of
 from tests.samples import photo, rand
 
 SIDE = 256
@@ -109,3 +109,11 @@ class TestResizePixels:
     def test_rejects_what_are_no_pixels(self):
         with pytest.raises(ShapeError, match=r"^pixels: expected shape \(H, W, 3\)"):
             resize_pixels(torch.zeros(3, 4, 5), (2, 2))
+
+
+class TestAverageMatrix:
+    @pytest.mark.parametrize(("old", "new"), [(3000, 256), (281, 256), (100, 256), (7, 3), (1, 5), (5, 1)])
+    def test_resizes_rows(self, old, new):
+        matrix, rows = _average_matrix(old, new, torch.device("cpu")), rand(old, 4, dtype=torch.float32)
+        expected = F.interpolate(rows[None, None], (new, 4), mode="bilinear", antialias=True)[0, 0]
+        torch.testing.assert_close(matrix @ rows, expected, rtol=0, atol=1e-5)

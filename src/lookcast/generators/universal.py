@@ -192,9 +192,9 @@ class UniversalGenerator(PairGenerator):
         with no_autocast(content.places):
             cells = with_position(content.cells)
             query = self._split(self.query(cells)) * sharpness
-            keys = (self._split(self.key(x)) for x in (cells, with_position(style.cells)))
-            of_content = group_of(query, next(keys), content, own_mask, own_mask)
-            of_style = group_of(query, next(keys), style, style_mask, own_mask)
+            key, style_key = (self._split(self.key(x)) for x in (cells, with_position(style.cells)))
+            of_content = group_of(query, key, content, own_mask, own_mask)
+            of_style = group_of(query, style_key, style, style_mask, own_mask)
             maps = color_maps(own_mask, of_content, of_style, self.floor.exp(), self.grounds is not None)
             local = to_plane(cell_sums(own_mask, content.moments).sum(2)) / (PLACES // CELLS) ** 2
             wanted = group_summary(of_style.weights, style)

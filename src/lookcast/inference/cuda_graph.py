@@ -1,12 +1,15 @@
 """Replay of a computation on a CUDA device from a recorded CUDA graph."""
 
+import logging
 from collections.abc import Callable
 from threading import Lock
 
 import torch
 
+logger = logging.getLogger(__name__)
+
 _MAX_SHAPES = 8  # a graph keeps memory for all intermediate results
-_recording = Lock()  # torch waits for the device before it records, which another recording in the process forbids
+_recording = Lock()  # torch synchronises the device before it records, and CUDA refuses that during a recording
 
 
 class GraphedCall:
@@ -16,8 +19,8 @@ class GraphedCall:
     GPU needs to compute them. Several threads and streams may use one `GraphedCall`; their replays follow one another.
 
     Args:
-        compute: the function to record. It must not wait for the device, and must not read from other memory than the
-            tensors that it keeps.
+        compute: the function to record. It must not wait for the device. The tensors that it reads must live as long as
+            the `GraphedCall`.
         example: an input on the CUDA device. All inputs need its shape and type.
     """
 
@@ -59,28 +62,39 @@ class CudaGraphs:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._owner: object = None
-        self._calls: dict[torch.Size, GraphedCall | None] = {}
+        self._owners: tuple[object, ...] = ()
+        self._calls: dict[torch.Size, Callable[[torch.Tensor], torch.Tensor] | None] = {}
+
+    def __reduce__(self) -> "tuple[type[CudaGraphs], tuple[()]]":
+        """A copy starts without graphs, because graphs belong to their process."""
+        return CudaGraphs, ()
 
     def find(
-        self, compute: Callable[[torch.Tensor], torch.Tensor], example: torch.Tensor, owner: object
+        self, compute: Callable[[torch.Tensor], torch.Tensor], example: torch.Tensor, *owners: object
     ) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return the graph for inputs like `example`, or `compute` itself if this shape comes the first time.
+
+        If the recording fails, the log warns, and the shape is computed without a graph from then on.
 
         Args:
             compute: the function, see `GraphedCall`.
             example: the input of the next call.
-            owner: an object that stands for all that `compute` reads, such as a style. The graphs are dropped when
-                another owner comes.
+            owners: the objects whose tensors `compute` reads, such as a network and a style. Other objects drop all
+                graphs. The tensors may change in place.
         """
         with self._lock:
-            if owner is not self._owner:
-                self._owner, self._calls = owner, {}
+            if len(owners) != len(self._owners) or any(a is not b for a, b in zip(owners, self._owners, strict=True)):
+                self._owners, self._calls = owners, {}
             if example.shape not in self._calls:
                 if len(self._calls) < _MAX_SHAPES:
                     self._calls[example.shape] = None
                 return compute
             call = self._calls[example.shape]
             if call is None:
-                call = self._calls[example.shape] = GraphedCall(compute, example)
+                try:
+                    call = GraphedCall(compute, example)
+                except RuntimeError as error:  # such as too little memory
+                    logger.warning("no CUDA graph, so each photo takes some milliseconds longer: %s", error)
+                    call = compute
+                self._calls[example.shape] = call
             return call

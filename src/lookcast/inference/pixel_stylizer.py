@@ -168,7 +168,7 @@ class PixelStylizer:
                 return predict_grid(self.generator, thumbnails, masks, styles).float()
 
             recorded = self.device.type == "cuda" and styles is self.styles and all(mask is None for mask in masks)
-            grid = (self._graphs.find(predict, thumbnails, styles) if recorded else predict)(thumbnails)
+            grid = (self._graphs.find(predict, thumbnails, styles, self.generator) if recorded else predict)(thumbnails)
         return (
             grid
             if fit is None

@@ -1,7 +1,8 @@
 """Apply a grid on a CUDA device in one pass: guide, slicing and affine transform; for integers, clamping and rounding.
 
 The kernels are in `ops.bilateral.triton`; the kernel for uint8 is in `ops.bilateral.triton_bytes`. A kernel reads and
-writes every pixel once. A call allocates only the result and never waits for the device, so a CUDA graph can record it.
+writes every pixel once. A call never waits for the device, so a CUDA graph can record it. It allocates only the
+result, except for the deterministic gradient, which needs memory for the sums of each program.
 
 Times on an H200 for 12 Mpx, measured by `scripts/benchmark_gpu.py`, beside a copy of the same bytes:
 
@@ -92,8 +93,9 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
     """Apply a grid to the pixels of a photo; the results are clamped, and integers are rounded to the nearest level.
 
-    An integer result differs from the reference by at most one level. For uint8, all factors are in half precision; for
-    other types, products are as precise as in float32.
+    An integer result differs from the reference by at most one level. For uint8, this holds for coefficients up to
+    about 8, because they are rounded to half precision; at 16 it is two levels, at 32 five. For other types, products
+    are as precise as in float32.
 
     Args:
         grid: `(12, D, GH, GW)`, floating point.

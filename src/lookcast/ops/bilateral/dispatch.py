@@ -42,8 +42,8 @@ def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     """Apply a grid to the pixels of a photo, and return pixels of the same type.
 
     The values equal the result of `apply_grid`, clamped to the range of the type. There is no gradient. Integer results
-    are rounded to the nearest level, and may differ from the rounded reference by one level. The fused kernels need no
-    floating-point copy of the photo.
+    are rounded to the nearest level, and may differ from the rounded reference by one level, or by more in 8 bits on a
+    GPU if coefficients are above 8. The fused kernels need no floating-point copy of the photo.
 
     Args:
         grid: `(12, D, GH, GW)`, the grid of one photo.

@@ -160,7 +160,7 @@ def apply_kernel(
         of_green, result = tl.split(green_or_offset)
         result += of_red * red[:, None] + of_green * green[:, None] + of_blue * blue[:, None]
         if not planar:
-            result = tl.clamp(result, 0.0, 1.0)
+            result = tl.clamp(result, 0.0, 1.0, propagate_nan=tl.PropagateNan.ALL)
         if white != 1:
             result = result * white + 0.5
         tl.store(output + out_offsets, result.to(output.dtype.element_ty), mask=out_inside)
