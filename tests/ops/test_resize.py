@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.ops.resize import _average_matrix, resize_image, resize_pixels, thumbnail_of
+from lookcast.ops.resize import _resize_by_products, resize_image, resize_pixels, thumbnail_of
 from tests.samples import photo, rand
 
 SIDE = 256
@@ -111,9 +111,26 @@ class TestResizePixels:
             resize_pixels(torch.zeros(3, 4, 5), (2, 2))
 
 
-class TestAverageMatrix:
-    @pytest.mark.parametrize(("old", "new"), [(3000, 256), (281, 256), (100, 256), (7, 3), (1, 5), (5, 1)])
-    def test_resizes_rows(self, old, new):
-        matrix, rows = _average_matrix(old, new, torch.device("cpu")), rand(old, 4, dtype=torch.float32)
-        expected = F.interpolate(rows[None, None], (new, 4), mode="bilinear", antialias=True)[0, 0]
-        torch.testing.assert_close(matrix @ rows, expected, rtol=0, atol=1e-5)
+class TestResizeByProducts:
+    """What a GPU computes, on the CPU."""
+
+    @pytest.mark.parametrize("kind", [torch.uint8, torch.uint16, torch.float32])
+    @pytest.mark.parametrize(("old", "new"), [((3000, 40), (256, 20)), ((281, 300), (256, 256)), ((1, 5), (7, 3))])
+    def test_equals_the_resized_planes(self, kind, old, new):
+        pixels, white = rand(*old, 3), 1 if kind.is_floating_point else torch.iinfo(kind).max
+        pixels = (pixels * white if white == 1 else (pixels * white).round()).to(kind)
+        expected = planes_resized(pixels.double().permute(2, 0, 1)[None] / white, new)
+        small = _resize_by_products(pixels, new)
+        assert small.dtype == torch.float32
+        assert 0 <= small.min() <= small.max() <= 1
+        assert (small - expected).abs().max() <= (0.15 / 255 if kind == torch.uint8 else 1e-5)
+
+    @pytest.mark.parametrize("height", [281, 256, 1000])
+    def test_white_stays_white(self, height):
+        small = _resize_by_products(torch.full((height, 300, 3), 255, dtype=torch.uint8), (256, 256))
+        assert 1 - 0.15 / 255 <= small.min() <= small.max() <= 1
+
+    @pytest.mark.parametrize(("shape", "size"), [((0, 4, 3), (2, 2)), ((4, 0, 3), (2, 2)), ((4, 4, 3), (0, 2))])
+    def test_rejects(self, shape, size):
+        with pytest.raises(InputError, match="^pixels, size: expected at least 1 x 1, got"):
+            _resize_by_products(torch.zeros(shape), size)

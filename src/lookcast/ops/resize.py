@@ -79,10 +79,8 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if not pixels.is_floating_point() and pixels.dtype not in (torch.uint8, torch.uint16):
         raise InputError(f"pixels: expected uint8, uint16 or floating point, got {pixels.dtype}")
     image = pixels.permute(2, 0, 1)[None]
-    if pixels.dtype == torch.uint8 and pixels.is_cuda:
-        height, width = pixels.shape[:2]
-        rows = _average_matrix(height, size[0], pixels.device).half() @ pixels.reshape(height, -1).half()
-        return resize_image(rows.view(1, size[0], width, 3).permute(0, 3, 1, 2).float(), *size).div(255).clamp(0, 1)
+    if pixels.is_cuda:
+        return _resize_by_products(pixels, size)
     if pixels.dtype == torch.uint8:
         return resize_image(image, *size).float() / 255
     # Bilinear resizing is separable. First resize the rows to the new width, band by band, then the columns.
@@ -90,6 +88,26 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     narrow = torch.cat([resize_image(band.float(), band.shape[2], size[1]) for band in bands], 2)
     levels = 1.0 if pixels.is_floating_point() else float(torch.iinfo(pixels.dtype).max)
     return (resize_image(narrow, *size) / levels).clamp(0, 1)
+
+
+def _resize_by_products(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize pixels by two products of matrices; see `resize_pixels`.
+
+    torch's kernel for GPUs refuses uint8, and it refuses sides that are about a hundred times the new sides (vision issue
+    7671).
+
+    Raises:
+        InputError: `pixels` is empty, or a new side is below 1.
+    """
+    if 0 in pixels.shape or min(size) < 1:
+        raise InputError(f"pixels, size: expected at least 1 x 1, got {tuple(pixels.shape)} and {size}")
+    height, width = pixels.shape[:2]
+    kind = torch.float16 if pixels.dtype == torch.uint8 else torch.float32
+    down, across = (_average_matrix(*sides, pixels.device) for sides in zip((height, width), size, strict=True))
+    rows = (down.to(kind) @ pixels.reshape(height, -1).to(kind)).float().view(size[0], width, 3)
+    small = rows.permute(2, 0, 1) @ across.T
+    levels = 1.0 if pixels.is_floating_point() else float(torch.iinfo(pixels.dtype).max)
+    return (small[None] / levels).clamp(0, 1)
 
 
 def _average_matrix(pixels: int, new: int, device: torch.device) -> torch.Tensor:
