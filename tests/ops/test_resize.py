@@ -132,5 +132,5 @@ class TestResizeByProducts:
 
     @pytest.mark.parametrize(("shape", "size"), [((0, 4, 3), (2, 2)), ((4, 0, 3), (2, 2)), ((4, 4, 3), (0, 2))])
     def test_rejects(self, shape, size):
-        with pytest.raises(InputError, match="^pixels, size: expected at least 1 x 1, got"):
+        with pytest.raises(InputError, match=r"^pixels, size: expected at least 1 x 1, got"):
             _resize_by_products(torch.zeros(shape), size)

@@ -93,8 +93,8 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def _resize_by_products(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Resize pixels by two products of matrices; see `resize_pixels`.
 
-    torch's kernel for GPUs refuses uint8, and it refuses sides that are about a hundred times the new sides (vision issue
-    7671).
+    torch's kernel for GPUs refuses uint8, and it refuses sides that are about a hundred times the new sides
+    (torchvision issue 7671).
 
     Raises:
         InputError: `pixels` is empty, or a new side is below 1.
