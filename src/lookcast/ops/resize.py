@@ -27,16 +27,15 @@ def resize_image(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
     if min(height, width) < 1:
         raise InputError(f"size: expected at least 1 x 1, got {height} x {width}")
     narrow = 1 in (width, image.shape[-1])
-    if image.device.type == "cpu" and (narrow or image.dtype in (torch.float16, torch.bfloat16)):
-        # torch 2.14 has no kernel for half precision here. For an old or new width of 1, its kernels for uint8 and for
-        # the memory format channels_last give wrong values, or fail. Its kernel for float planes is right.
+    on_cpu = image.device.type == "cpu" and (narrow or image.dtype in (torch.float16, torch.bfloat16))
+    if on_cpu or (image.is_cuda and image.dtype == torch.uint8):
+        # torch 2.14 has no kernel for half precision on a CPU, and none for uint8 on a GPU. On a CPU, for an old or new
+        # width of 1, its kernels for uint8 and for the memory format channels_last give wrong values, or fail. Its kernel
+        # for float planes is right.
         planes = full_precision(image).flatten().view(-1, 1, *image.shape[-2:])
         resized = F.interpolate(planes, (height, width), mode="bilinear", antialias=True)
         resized = resized.view(*image.shape[:2], height, width)
         return (resized.round() if image.dtype == torch.uint8 else resized).to(image.dtype)
-    if image.is_cuda and image.dtype == torch.uint8:  # torch has no kernel for uint8 here
-        resized = F.interpolate(image.float(), (height, width), mode="bilinear", antialias=True)
-        return resized.round().to(image.dtype)
     return F.interpolate(image, (height, width), mode="bilinear", antialias=True)
 
 
@@ -78,9 +77,9 @@ def resize_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     check_shape("pixels", pixels, ("H", "W", 3))
     if not pixels.is_floating_point() and pixels.dtype not in (torch.uint8, torch.uint16):
         raise InputError(f"pixels: expected uint8, uint16 or floating point, got {pixels.dtype}")
-    image = pixels.permute(2, 0, 1)[None]
     if pixels.is_cuda:
         return _resize_by_products(pixels, size)
+    image = pixels.permute(2, 0, 1)[None]
     if pixels.dtype == torch.uint8:
         return resize_image(image, *size).float() / 255
     # Bilinear resizing is separable. First resize the rows to the new width, band by band, then the columns.
