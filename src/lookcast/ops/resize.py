@@ -29,9 +29,9 @@ def resize_image(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
     narrow = 1 in (width, image.shape[-1])
     on_cpu = image.device.type == "cpu" and (narrow or image.dtype in (torch.float16, torch.bfloat16))
     if on_cpu or (image.is_cuda and image.dtype == torch.uint8):
-        # torch 2.14 has no kernel for half precision on a CPU, and none for uint8 on a GPU. For an old or new width of 1,
-        # its CPU kernels for uint8 and for the memory format channels_last give wrong values, or fail. Its kernel for
-        # float planes is right.
+        # torch 2.14 has no kernel for half precision on a CPU, and none for uint8 on a GPU. For an old or new width
+        # of 1, its CPU kernels for uint8 and for the memory format channels_last give wrong values, or fail. Its kernel
+        # for float planes is right.
         planes = full_precision(image).flatten().view(-1, 1, *image.shape[-2:])
         resized = F.interpolate(planes, (height, width), mode="bilinear", antialias=True)
         resized = resized.view(*image.shape[:2], height, width)
