@@ -9,7 +9,7 @@ from lookcast.generators.groups import Group
 
 
 class GridStages(NamedTuple):
-    """The values from which a grid was made: `grid = identity + shared + learned_shared + toned`.
+    """The values from which a grid was made: `grid = identity + shared + learned_shared + toned + solved`.
 
     P is the number of cells of a photo, H the number of attention heads, and D the depth of the grid.
 
@@ -28,6 +28,7 @@ class GridStages(NamedTuple):
         learned_shared: `learned` after the cells of a ground have shared it.
         grounds: the ground of each cell; None without ground sharing.
         toned: the correction by the tones of the regions, `(B, 12, D, 16, 16)`; None without `ToneTransfer`.
+        solved: the correction by least squares, `(B, 12, D, 16, 16)`; None without `LeastSquaresStep`.
         grid: the predicted grid, `(B, 12, D, 16, 16)`.
     """
 
@@ -43,6 +44,7 @@ class GridStages(NamedTuple):
     learned_shared: torch.Tensor
     grounds: Grounds | None
     toned: torch.Tensor | None
+    solved: torch.Tensor | None
     grid: torch.Tensor
 
     def attention(self) -> torch.Tensor:
@@ -68,4 +70,6 @@ class GridStages(NamedTuple):
             changes["learned_shared"] = self.learned_shared - self.learned
         if self.toned is not None:
             changes["toned"] = self.toned
+        if self.solved is not None:
+            changes["solved"] = self.solved
         return changes

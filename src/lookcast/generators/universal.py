@@ -10,6 +10,7 @@ from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.grounds import GroundSharing
 from lookcast.generators.groups import color_maps, group_of
+from lookcast.generators.least_squares import LeastSquaresStep
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import (
     CELLS,
@@ -40,15 +41,17 @@ START = math.log(4)
 """Logit that gives the untrained generator a strength of 1. A strength of .9 raises the colour distance by a third."""
 LIMITS = {
     "depth": 64, "channels": 1024, "blocks": 64, "heads": 64,
-    "head_width": 256, "regions": 64, "ground_channels": 64, "tone_steps": 64,
+    "head_width": 256, "regions": 64, "ground_channels": 64, "tone_steps": 64, "solver_steps": 64,
 }  # fmt: skip
 """Maximum of each argument. The limits keep a checkpoint from allocating more memory than a machine has."""
+OPTIONAL_PARTS = ("ground_channels", "tone_steps", "solver_steps")
+"""Arguments that may be 0, which switches a part of the generator off. Old checkpoints lack these parts."""
 
 
 class UniversalGenerator(PairGenerator):
     """Generator that predicts a bilateral grid from a content photo and any style photo, in one pass.
 
-    In each cell, the grid is `identity + strength * carried colours + correction + tones`:
+    In each cell, the grid is `identity + strength * carried colours + correction + tones + solution`:
 
     * *carried colours*: an affine colour map minus the identity, averaged over the regions in the cell. For each
       region, the map (`knothe_rosenblatt`) carries the colours of a group in the content to the colours of a group in
@@ -59,6 +62,7 @@ class UniversalGenerator(PairGenerator):
       minus the output for the statistics of a draft. The draft is the content's thumbnail with carried colours.
     * Cells that show one surface, such as a wall, share carried colours and correction (`GroundSharing`).
     * *tones*: each region moves towards the tones of its region in the style (`ToneTransfer`).
+    * *solution*: the grid moves towards locally affine changes and towards the style's colours (`LeastSquaresStep`).
 
     If content and style are the same photo, it stays unchanged by construction. A label absent from the style uses the
     whole style photo, as in the losses. The network sees only thumbnails, while slicing uses the full resolution.
@@ -78,6 +82,7 @@ class UniversalGenerator(PairGenerator):
         ground_channels: number of channels of the features by which `GroundSharing` tells surfaces apart. 0 switches
             off `GroundSharing` and the colour maps of the whole photo, which old checkpoints lack.
         tone_steps: number of luma steps by which `ToneTransfer` compares tones. 0 switches it off.
+        solver_steps: number of steps of `LeastSquaresStep`. 0 switches it off.
 
     Raises:
         InputError: an argument is outside its range (`LIMITS`), or the encoder is not the compact encoder.
@@ -103,14 +108,16 @@ class UniversalGenerator(PairGenerator):
         regions: int = 8,
         ground_channels: int = 0,
         tone_steps: int = 0,
+        solver_steps: int = 0,
     ) -> None:
         super().__init__()
         self.arguments = {
             "depth": depth, "channels": channels, "blocks": blocks, "heads": heads,
             "head_width": head_width, "regions": regions, "ground_channels": ground_channels, "tone_steps": tone_steps,
+            "solver_steps": solver_steps,
         }  # fmt: skip
         for name, value in self.arguments.items():
-            check_integer(name, value, 0 if name in ("ground_channels", "tone_steps") else 1, LIMITS[name])
+            check_integer(name, value, 0 if name in OPTIONAL_PARTS else 1, LIMITS[name])
         taps = tuple(getattr(encoder, "channels", {}).values())
         if taps != TAP_CHANNELS:
             raise InputError(f"encoder: expected the compact encoder, with taps of {TAP_CHANNELS} channels, got {taps}")
@@ -146,6 +153,7 @@ class UniversalGenerator(PairGenerator):
             with torch.no_grad():
                 self.sharing.bias.zero_()[:2] = -1.5
         self.tones = ToneTransfer(channels) if tone_steps else None
+        self.solver = LeastSquaresStep(channels, solver_steps) if solver_steps else None
 
     def thumbnail_side(self, masked: bool) -> int:
         """Return the side of the thumbnail that the encoder reads, for a photo with or without a mask."""
@@ -222,13 +230,16 @@ class UniversalGenerator(PairGenerator):
         reached = torch.relu(self.blocks(context + self.group(draft)))
         learned = full_precision(self.residual(hidden) - self.residual(reached)).reshape(size)
         smooth = learned if grounds is None else grounds.share(learned)
-        grid, toned = identity + shared + smooth, None
+        grid, toned, solved = identity + shared + smooth, None, None
         if self.tones is not None:
             toned = self.tones(grid, (content, style), (own_mask, style_mask), regions, hidden)
             grid = grid + toned
+        if self.solver is not None:
+            solved = self.solver(grid, (content, style), (own_mask, style_mask), hidden, self.floor.exp())
+            grid = grid + solved
         return GridStages(
             own_mask, style_mask, of_content, of_style, head, strength, carried, shared, learned, smooth, grounds,
-            toned=toned, grid=grid,
+            toned=toned, solved=solved, grid=grid,
         )  # fmt: skip
 
     @torch.no_grad()

@@ -38,6 +38,20 @@ def color_moments(image: torch.Tensor) -> torch.Tensor:
     return torch.stack([torch.ones_like(red), *color, *(color[i] * color[j] for i, j in _PAIRS)], 1)
 
 
+def from_opponent(color: torch.Tensor) -> torch.Tensor:
+    """Convert opponent colours to RGB, the inverse of the first degree of `color_moments`.
+
+    Args:
+        color: `(B, 3, H, W)`: luma, then the two opponent components.
+
+    Returns:
+        `(B, 3, H, W)`.
+    """
+    check_image("color", color)
+    planes = color.unbind(1)
+    return torch.stack([sum(w * plane for w, plane in zip(row, planes, strict=True)) for row in FROM_OPPONENT], 1)
+
+
 def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
     """Return the affine RGB map that gives the content's colours the mean and covariance of the style's colours.
 

@@ -41,6 +41,10 @@ STEPS = {
     ),
     "learned_shared": ("+ correction shared", "The correction is shared in the same way."),
     "toned": ("+ tones of the regions", "The dark, middle and bright tones of each region move to those of the style."),
+    "solved": (
+        "+ least squares",
+        "The colours of each region come closer to the style, and halos and stains become weaker.",
+    ),
     "look": ("+ the look", "The network predicts all transforms at once."),
 }
 """A dict from the name of each stage of `Explanation.steps` to its title and its description."""

@@ -20,6 +20,7 @@ from lookcast import checkpoints
 from lookcast.checks import InputError
 from lookcast.data.datamodule import PhotoDataModule
 from lookcast.generators import FixedStyleGenerator, Generator, UniversalGenerator
+from lookcast.generators.universal import OPTIONAL_PARTS
 from lookcast.training.callbacks import run_stats
 from lookcast.training.config import check_config
 from lookcast.training.loggers import run_loggers
@@ -207,7 +208,7 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
     """Load the generator of the checkpoint `init_from`.
 
     With a style photo, a universal generator becomes a `FixedStyleGenerator` for this photo. Without a style photo, it
-    gets the parts that it lacks and the config sets (`generator.ground_channels`, `generator.tone_steps`).
+    gets the parts that it lacks and the config sets (`OPTIONAL_PARTS`).
 
     Raises:
         CheckpointError: the checkpoint does not exist, or the file is no checkpoint.
@@ -220,7 +221,7 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
         return generator
     if style is not None:
         return FixedStyleGenerator.from_universal(generator, style)
-    lacking = (name for name in ("ground_channels", "tone_steps") if not generator.arguments[name])
+    lacking = (name for name in OPTIONAL_PARTS if not generator.arguments[name])
     added = {name: value for name in lacking if (value := cfg.generator.get(name))}
     if not added:
         return generator

@@ -1,0 +1,209 @@
+"""A last correction of a predicted grid, by least squares: locally affine changes, and the colours of the style."""
+
+import math
+
+import torch
+from torch import nn
+
+from lookcast.generators.statistics import PLACES, PhotoStatistics, depth_shares
+from lookcast.ops.bilateral.reference import COEFFICIENTS, identity_grid, tent_matrix
+from lookcast.ops.cholesky import cholesky_3x3
+from lookcast.ops.color import luma
+from lookcast.ops.precision import full_precision, no_autocast
+from lookcast.ops.transport import color_moments, from_opponent, knothe_rosenblatt
+
+WINDOW = 9
+"""Side of the windows of the affine residual, in places."""
+RIDGE = 1e-4
+"""Number that is added to the variances of the content in each window. It limits the slopes in flat windows."""
+DAMPING = 0.1
+"""Weight of the distance from the predicted grid."""
+FEW = 0.01
+"""Share of a region in the photo that halves the distance to its wanted colours."""
+TINY = 1e-9
+"""Number that keeps the quotients of the conjugate gradients finite, if there is nothing left to change."""
+
+
+class LeastSquaresStep(nn.Module):
+    r"""Module that moves a predicted grid towards the minimum of a sum of squares.
+
+    `J(h) = |S h - t|^2 + w E(S h) + .1 |h - h_0|^2`, where h is the grid minus the identity, and h_0 is the predicted
+    grid minus the identity. `S h` is the change of the colour of each of 64 x 64 places of the content. There are two
+    reasons to move:
+
+    * E is the part of the change that is not locally affine: the sum over windows of 9 x 9 places of the mean squared
+      residual, after the best affine map of the content's colours to the change. It is large in halos and stains. The
+      weight w is trained, one with masks and one without.
+    * t is the change that the predicted grid makes, moved towards colours with the mean and the covariance that the
+      region has in the style (`knothe_rosenblatt`). The network predicts for each cell how far.
+
+    A few steps of the conjugate gradient method from h_0, preconditioned by the diagonal of `S^T S`, decrease J; all
+    its terms are quadratic. If the content is its own style, the correction is 0, up to rounding.
+
+    Args:
+        channels: number of channels of the generator's residual blocks.
+        steps: number of steps of the conjugate gradient method.
+
+    Reference:
+        Levin et al., PAMI 2008 (the energy, there for an image and windows of 3x3 pixels); Hestenes and Stiefel, 1952.
+    """
+
+    def __init__(self, channels: int, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.share = nn.Conv2d(channels, 1, 1, bias=False)
+        nn.init.zeros_(self.share.weight)
+        # Entry 0 holds with masks, entry 1 without.
+        self.start = nn.Parameter(torch.tensor([-0.8, -2.0], device="cpu"))
+        self.weight = nn.Parameter(torch.full((2,), math.log(1.5), device="cpu"))
+
+    def forward(
+        self,
+        grid: torch.Tensor,
+        photos: tuple[PhotoStatistics, PhotoStatistics],
+        masks: tuple[torch.Tensor, torch.Tensor],
+        hidden: torch.Tensor,
+        floor: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the correction of a grid.
+
+        Args:
+            grid: `(B, 12, D, 16, 16)`.
+            photos: the statistics of the content and of the style.
+            masks: the regions of the content, `(B, K, 64, 64)`, and of the style, `(1 or B, K, 64, 64)`.
+            hidden: output of the residual blocks, `(B, C, 16, 16)`.
+            floor: see `knothe_rosenblatt`.
+
+        Returns:
+            `(B, 12, D, 16, 16)`.
+        """
+        kind = 0 if photos[0].mask is not None else 1
+        share = (full_precision(self.share(hidden)) + self.start[kind]).sigmoid()
+        with no_autocast(grid):
+            colors = [from_opponent(photo.moments[:, 1:4]) for photo in photos]
+            problem = _Problem(colors[0], grid)
+            start = grid - identity_grid(1, 1, 1, 1, grid.device, grid.dtype)
+            before = problem.change(start)
+            output = (colors[0] + before).clamp(0, 1)
+            wanted = _match(output, colors[1], masks, floor) * (problem.rows @ share @ problem.rows.T)
+            weight = self.weight[kind].exp()
+            residual = problem.gather(wanted - weight * problem.residual(before))
+            return problem.solve(residual, weight, self.steps)
+
+
+class _Problem:
+    """The linear maps of `LeastSquaresStep` for a content.
+
+    Attributes:
+        rows: weights of the cells for each row of places, `(64, 16)`.
+
+    Args:
+        content: colour of each place, `(B, 3, 64, 64)`.
+        like: a grid of the size to find.
+    """
+
+    def __init__(self, content: torch.Tensor, like: torch.Tensor) -> None:
+        self.content, self.size = content, like.shape[2:]
+        self.rows = tent_matrix(PLACES, like.shape[-1], content)
+        weights = depth_shares(luma(content), like.shape[2])
+        terms = torch.cat([content, torch.ones_like(content[:, :1])], 1)
+        # The factor of each coefficient of a row of an affine map, then of each depth, in the colour of a place.
+        self.factors = (terms[:, :, None] * weights[:, None]).flatten(1, 2)  # (B, 4 D, 64, 64)
+        places = torch.arange(PLACES, device=content.device)
+        offset = places - places[: PLACES - WINDOW + 1, None]
+        self.window = ((offset >= 0) & (offset < WINDOW)).to(content) / WINDOW  # (56, 64): means along an axis
+        pairs = [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)]
+        products = torch.stack([content[:, i] * content[:, j] for i, j in pairs], 1)
+        self.mean, squares = self._means(torch.cat([content, products], 1)).split((3, 6), 1)
+        covariance = [squares[:, n] - self.mean[:, i] * self.mean[:, j] for n, (i, j) in enumerate(pairs)]
+        self.inverse = _inverse(covariance)
+
+    def change(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Return S h: the change `(B, 3, 64, 64)` of the colours by a grid `(B, 12, D, 16, 16)` of changes."""
+        planes = self.rows @ coefficients.unflatten(1, (3, 4)) @ self.rows.T  # type: ignore[no-untyped-call]
+        return (planes.flatten(2, 3) * self.factors[:, None]).sum(2)
+
+    def gather(self, colors: torch.Tensor) -> torch.Tensor:
+        """Return S^T of colours `(B, 3, 64, 64)`: `(B, 12, D, 16, 16)`."""
+        sums = self.rows.T @ (colors[:, :, None] * self.factors[:, None]) @ self.rows
+        return sums.reshape(-1, COEFFICIENTS, *self.size)
+
+    def residual(self, change: torch.Tensor) -> torch.Tensor:
+        """Return half the gradient of E with respect to the change, `(B, 3, 64, 64)`."""
+        products = (self.content[:, :, None] * change[:, None]).flatten(1, 2)
+        mean, products = self._means(torch.cat([change, products], 1)).split((3, 9), 1)
+        shared = products.unflatten(1, (3, 3)) - self.mean[:, :, None] * mean[:, None]  # type: ignore[no-untyped-call]
+        slopes = (self.inverse[:, :, :, None] * shared[:, None]).sum(2)  # (B, 3 of content, 3, 56, 56)
+        offset = mean - (slopes * self.mean[:, :, None]).sum(1)
+        ones = torch.ones_like(offset[:, :1])
+        sums = self.window.T @ torch.cat([slopes.flatten(1, 2), offset, ones], 1) @ self.window
+        slopes, offset, count = sums.split((9, 3, 1), 1)
+        affine = (slopes.unflatten(1, (3, 3)) * self.content[:, :, None]).sum(1)  # type: ignore[no-untyped-call]
+        return count * change - affine - offset
+
+    def solve(self, residual: torch.Tensor, weight: torch.Tensor, steps: int) -> torch.Tensor:
+        """Return the change of the grid after some steps of the conjugate gradient method.
+
+        Args:
+            residual: half the negative gradient of J at the start, `(B, 12, D, 16, 16)`.
+            weight: the weight of E.
+            steps: number of steps.
+        """
+        squares = self.rows.square()
+        diagonal = (squares.T @ self.factors.square() @ squares).unflatten(1, (4, -1)) + DAMPING
+        found = torch.zeros_like(residual)
+        direction, before = found, None
+        for _ in range(steps):
+            scaled = residual.unflatten(1, (3, 4)) / diagonal[:, None]
+            scaled = scaled.flatten(1, 2)
+            product = (residual * scaled).sum((1, 2, 3, 4), keepdim=True)
+            direction = scaled if before is None else scaled + product / (before + TINY) * direction
+            change = self.change(direction)
+            curvature = self.gather(change + weight * self.residual(change)) + DAMPING * direction
+            length = product / ((direction * curvature).sum((1, 2, 3, 4), keepdim=True) + TINY)
+            found = found + length * direction
+            residual, before = residual - length * curvature, product
+        return found
+
+    def _means(self, planes: torch.Tensor) -> torch.Tensor:
+        """Return the means of the windows that lie inside, `(B, C, 56, 56)`."""
+        return self.window @ planes @ self.window.T
+
+
+def _inverse(covariance: list[torch.Tensor]) -> torch.Tensor:
+    """Return the inverse of covariances plus `RIDGE`, `(B, 3, 3, h, w)`, from the lower entries, `(B, h, w)` each."""
+    v00, v10, v11, v20, v21, v22 = covariance
+    matrix = v00 + RIDGE, v10, v11 + RIDGE, v20, v21, v22 + RIDGE
+    # Rounding may make a squared pivot smaller than the ridge.
+    l00, l10, l11, l20, l21, l22 = cholesky_3x3(matrix, lambda square, _: square.clamp_min(RIDGE))
+    i00, i11, i22 = 1 / l00, 1 / l11, 1 / l22
+    i10, i21 = -l10 * i00 * i11, -l21 * i11 * i22
+    i20 = (l10 * l21 - l11 * l20) * i00 * i11 * i22
+    zero = torch.zeros_like(i00)
+    factor = torch.stack([i00, zero, zero, i10, i11, zero, i20, i21, i22], 1).unflatten(1, (3, 3))
+    return (factor[:, :, :, None] * factor[:, :, None]).sum(1)
+
+
+def _match(
+    output: torch.Tensor, style: torch.Tensor, masks: tuple[torch.Tensor, torch.Tensor], floor: torch.Tensor
+) -> torch.Tensor:
+    """Return the changes that give each region of the output the mean and the covariance of its region in the style.
+
+    Args:
+        output: `(B, 3, 64, 64)`.
+        style: `(1 or B, 3, 64, 64)`.
+        masks: see `LeastSquaresStep.forward`.
+        floor: see `knothe_rosenblatt`.
+
+    Returns:
+        `(B, 3, 64, 64)`. A region that covers little of a photo changes less.
+    """
+    moments = [
+        mask.flatten(2) @ color_moments(image).flatten(2).transpose(1, 2) / PLACES**2  # (B, K, 10)
+        for mask, image in zip(masks, (output, style), strict=True)
+    ]
+    maps = knothe_rosenblatt(moments[0], moments[1], floor)  # (B, K, 12)
+    trust = [mass / (mass + FEW) for mass in (moment[..., :1] for moment in moments)]
+    change = (maps - identity_grid(1, 1, 1, 1, maps.device, maps.dtype).view(-1)) * trust[0] * trust[1]
+    mixed = (change.transpose(1, 2) @ masks[0].flatten(2)).view(-1, 3, 4, PLACES, PLACES)
+    return (mixed[:, :, :3] * output[:, None]).sum(2) + mixed[:, :, 3]
