@@ -11,6 +11,7 @@ from tests.samples import CROPS, photo, rand
 CONTENT, STYLE = (photo(name) for name in list(CROPS)[:2])
 SHARING = pytest.mark.parametrize("ground_channels", [0, 8])
 TONES = pytest.mark.parametrize("tone_steps", [0, 16])
+SOLVER = pytest.mark.parametrize("solver_steps", [0, 2])
 EXACT = 1e-12
 """Bound of sums in float64: at most 65,536 terms of order 1, 1.1e-16 each."""
 
@@ -42,14 +43,15 @@ def halves(axis):
 class TestPredictStages:
     @SHARING
     @TONES
+    @SOLVER
     @pytest.mark.parametrize("masked", [False, True])
-    def test_stages_add_up_to_the_grid_that_is_applied(self, ground_channels, tone_steps, masked):
-        made = small(ground_channels=ground_channels, tone_steps=tone_steps)
+    def test_stages_add_up_to_the_grid_that_is_applied(self, ground_channels, tone_steps, solver_steps, masked):
+        made = small(ground_channels=ground_channels, tone_steps=tone_steps, solver_steps=solver_steps)
         stages, grid = stages_of(made, *((halves(2), halves(3)) if masked else ()))
         assert torch.equal(stages.grid, grid)
         changes = stages.changes()
         expected = ["carried", "shared", "learned", "learned_shared"] if ground_channels else ["carried", "learned"]
-        assert list(changes) == expected + (["toned"] if tone_steps else [])
+        assert list(changes) == expected + ["toned"] * bool(tone_steps) + ["solved"] * bool(solver_steps)
         assert all(change.abs().max() > 1e-6 for change in changes.values())
         total = identity_grid(1, made.depth, CELLS, CELLS, dtype=torch.float64) + sum(changes.values())
         assert (total - grid).abs().max() < EXACT
@@ -102,7 +104,7 @@ class TestAttention:
         empty = torch.empty(0)
         mix = torch.tensor([[[0.5, 0.0, 0.125], [0.25, 1.0, 0.375], [0.25, 0.0, 0.5]]], dtype=torch.float64)
         group = Group(empty, weights)
-        stages = GridStages(empty, empty, group, group, mix, *(empty,) * 5, None, None, empty)
+        stages = GridStages(empty, empty, group, group, mix, *(empty,) * 5, None, None, None, empty)
         expected = torch.stack(
             [
                 (2 * weights[0, 0, 0] + weights[0, 1, 0]) / 3,

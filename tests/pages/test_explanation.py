@@ -63,8 +63,8 @@ class TestRenderExplanation:
         tags = ParsedPage(page).tags
         links = [value for _, given in tags for key, value in given.items() if key in ("src", "href")]
         assert all(link.startswith("data:") for link in links)
-        # Photo, style, result; two thumbnails, two regions; four other steps, five changes; guide, eight slices.
-        assert len([link for link in links if link.startswith("data:image/")]) == 3 + 4 + 4 + 5 + 1 + 8
+        # Photo, style, result; two thumbnails, two regions; five other steps, six changes; guide, eight slices.
+        assert len([link for link in links if link.startswith("data:image/")]) == 3 + 4 + 5 + 6 + 1 + 8
         # The photo and the style are drawn on, and the photo and the result are steps.
         copies = [given["data-copy"] for _, given in tags if "data-copy" in given]
         assert copies == ["content", "style", "content", "content", "result"]

@@ -13,7 +13,7 @@ from lookcast.cli.train import train as main
 from lookcast.generators import FixedStyleGenerator, UniversalGenerator
 from lookcast.photos.read import read_photo, to_tensor
 from lookcast.training.run import train
-from tests.looks import NO_PARTS, SMALL, UNIVERSAL, look, save_look, save_universal, universal_look
+from tests.looks import ALL_PARTS, NO_PARTS, SMALL, UNIVERSAL, look, save_look, save_universal, universal_look
 from tests.runs import QUIET, composed, losses, save_photos
 from tests.samples import photo
 
@@ -121,9 +121,9 @@ class TestSingleLook:
         assert step == 0
         assert all(torch.equal(weights[name], tensor) for name, tensor in kept.items())
         added = {name.partition(".")[0] for name in weights.keys() - kept.keys()}
-        assert added == {"grounds", "sharing", "tones"}
+        assert added == {"grounds", "sharing", "tones", "solver"}
         arguments = lookcast.load(result.checkpoint).header["generator"]["arguments"]
-        assert (arguments["ground_channels"], arguments["tone_steps"]) == (8, 16)
+        assert {name: arguments[name] for name in ALL_PARTS} == ALL_PARTS
 
     def test_rejects_an_unknown_name(self, begin, tmp_path, monkeypatch):
         with pytest.raises(CheckpointError, match=r"^init_from: sunset: no checkpoint of this name") as caught:

@@ -81,7 +81,7 @@ class LeastSquaresStep(nn.Module):
         share = (full_precision(self.share(hidden)) + self.start[kind]).sigmoid()
         with no_autocast(grid):
             colors = [from_opponent(photo.moments[:, 1:4]) for photo in photos]
-            problem = _Problem(colors[0], grid)
+            problem = LeastSquares(colors[0], grid)
             start = grid - identity_grid(1, 1, 1, 1, grid.device, grid.dtype)
             before = problem.change(start)
             output = (colors[0] + before).clamp(0, 1)
@@ -91,7 +91,7 @@ class LeastSquaresStep(nn.Module):
             return problem.solve(residual, weight, self.steps)
 
 
-class _Problem:
+class LeastSquares:
     """The linear maps of `LeastSquaresStep` for a content.
 
     Attributes:

@@ -63,7 +63,7 @@ class ToneTransfer(nn.Module):
             (mass, drawn), (style_mass, wanted) = (
                 _region_sums(tones, mask) for tones, mask in zip((_apply(grid, content), style), masks, strict=True)
             )
-            moved = _overlap(mass, style_mass) @ (wanted / style_mass.clamp_min(1e-6)[..., None]) - drawn
+            moved = _overlap(mass, style_mass) @ (wanted / style_mass.clamp_min(1e-12)[..., None]) - drawn
             count = mass.shape[-1]
             centres = (torch.arange(count, device=grid.device, dtype=grid.dtype) + 0.5) / count
             steps = depth_shares(centres.view(1, 1, 1, -1), grid.shape[2])  # (1, D, 1, T)
