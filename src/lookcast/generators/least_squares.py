@@ -114,14 +114,15 @@ class LeastSquares:
         self.window = ((offset >= 0) & (offset < WINDOW)).to(content) / WINDOW  # (56, 64): means along an axis
         pairs = [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)]
         products = torch.stack([content[:, i] * content[:, j] for i, j in pairs], 1)
-        self.mean, squares = self._means(torch.cat([content, products], 1)).split((3, 6), 1)
+        means = self._means(torch.cat([content, products], 1))
+        self.mean, squares = means[:, :3], means[:, 3:]
         covariance = [squares[:, n] - self.mean[:, i] * self.mean[:, j] for n, (i, j) in enumerate(pairs)]
         self.inverse = _inverse(covariance)
 
     def change(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return S h: the change `(B, 3, 64, 64)` of the colours by a grid `(B, 12, D, 16, 16)` of changes."""
-        planes = self.rows @ coefficients.unflatten(1, (3, 4)) @ self.rows.T  # type: ignore[no-untyped-call]
-        return (planes.flatten(2, 3) * self.factors[:, None]).sum(2)
+        planes = self.rows @ coefficients.reshape(-1, 3, 4 * self.size[0], *self.size[1:]) @ self.rows.T
+        return (planes * self.factors[:, None]).sum(2)
 
     def gather(self, colors: torch.Tensor) -> torch.Tensor:
         """Return S^T of colours `(B, 3, 64, 64)`: `(B, 12, D, 16, 16)`."""
@@ -131,15 +132,15 @@ class LeastSquares:
     def residual(self, change: torch.Tensor) -> torch.Tensor:
         """Return half the gradient of E with respect to the change, `(B, 3, 64, 64)`."""
         products = (self.content[:, :, None] * change[:, None]).flatten(1, 2)
-        mean, products = self._means(torch.cat([change, products], 1)).split((3, 9), 1)
-        shared = products.unflatten(1, (3, 3)) - self.mean[:, :, None] * mean[:, None]  # type: ignore[no-untyped-call]
+        means = self._means(torch.cat([change, products], 1))
+        mean = means[:, :3]
+        shared = _square(means[:, 3:]) - self.mean[:, :, None] * mean[:, None]
         slopes = (self.inverse[:, :, :, None] * shared[:, None]).sum(2)  # (B, 3 of content, 3, 56, 56)
         offset = mean - (slopes * self.mean[:, :, None]).sum(1)
         ones = torch.ones_like(offset[:, :1])
         sums = self.window.T @ torch.cat([slopes.flatten(1, 2), offset, ones], 1) @ self.window
-        slopes, offset, count = sums.split((9, 3, 1), 1)
-        affine = (slopes.unflatten(1, (3, 3)) * self.content[:, :, None]).sum(1)  # type: ignore[no-untyped-call]
-        return count * change - affine - offset
+        affine = (_square(sums[:, :9]) * self.content[:, :, None]).sum(1) + sums[:, 9:12]
+        return sums[:, 12:] * change - affine
 
     def solve(self, residual: torch.Tensor, weight: torch.Tensor, steps: int) -> torch.Tensor:
         """Return the change of the grid after some steps of the conjugate gradient method.
@@ -150,12 +151,12 @@ class LeastSquares:
             steps: number of steps.
         """
         squares = self.rows.square()
-        diagonal = (squares.T @ self.factors.square() @ squares).unflatten(1, (4, -1)) + DAMPING
+        diagonal = squares.T @ self.factors.square() @ squares + DAMPING
+        diagonal = diagonal.reshape(-1, 1, 4, *self.size).expand(-1, 3, -1, -1, -1, -1).flatten(1, 2)
         found = torch.zeros_like(residual)
         direction, before = found, None
         for _ in range(steps):
-            scaled = residual.unflatten(1, (3, 4)) / diagonal[:, None]
-            scaled = scaled.flatten(1, 2)
+            scaled = residual / diagonal
             product = (residual * scaled).sum((1, 2, 3, 4), keepdim=True)
             direction = scaled if before is None else scaled + product / (before + TINY) * direction
             change = self.change(direction)
@@ -167,7 +168,8 @@ class LeastSquares:
 
     def _means(self, planes: torch.Tensor) -> torch.Tensor:
         """Return the means of the windows that lie inside, `(B, C, 56, 56)`."""
-        return self.window @ planes @ self.window.T
+        means: torch.Tensor = self.window @ planes @ self.window.T
+        return means
 
 
 def _inverse(covariance: list[torch.Tensor]) -> torch.Tensor:
@@ -180,8 +182,13 @@ def _inverse(covariance: list[torch.Tensor]) -> torch.Tensor:
     i10, i21 = -l10 * i00 * i11, -l21 * i11 * i22
     i20 = (l10 * l21 - l11 * l20) * i00 * i11 * i22
     zero = torch.zeros_like(i00)
-    factor = torch.stack([i00, zero, zero, i10, i11, zero, i20, i21, i22], 1).unflatten(1, (3, 3))
+    factor = _square(torch.stack([i00, zero, zero, i10, i11, zero, i20, i21, i22], 1))
     return (factor[:, :, :, None] * factor[:, :, None]).sum(1)
+
+
+def _square(planes: torch.Tensor) -> torch.Tensor:
+    """Return planes `(B, 9, h, w)` as 3x3 matrices, `(B, 3, 3, h, w)`."""
+    return planes.reshape(-1, 3, 3, *planes.shape[2:])
 
 
 def _match(

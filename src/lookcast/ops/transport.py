@@ -48,8 +48,8 @@ def from_opponent(color: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)`.
     """
     check_image("color", color)
-    planes = color.unbind(1)
-    return torch.stack([sum(w * plane for w, plane in zip(row, planes, strict=True)) for row in FROM_OPPONENT], 1)
+    luma, first, second = color.unbind(1)
+    return torch.stack([a * luma + b * first + c * second for a, b, c in FROM_OPPONENT], 1)
 
 
 def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
