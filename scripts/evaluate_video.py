@@ -10,8 +10,9 @@ PAIRS is a folder as for `lookcast evaluate`. Frames have 640 x 360 pixels. Diff
 * still: 60 frames of a photo with noise (sigma 2 levels). The figure is the change from frame to frame, divided by the
   change of the input. A fixed look changes noise too, where it raises contrast.
 * pan, zoom: 90 frames that show three quarters of a photo; the camera pans by 2 pixels a frame, or zooms in by a third.
-  `warp` is the difference of neighbouring frames after exact motion compensation that comes from the look: the frame
-  before is moved with its look, or moved first and given the look of the next frame. Every third frame counts.
+  `warp` is the change of the look of a place between neighbouring frames: the pixels of a frame get its look, or the
+  look that the frame before has at the same places of the scene. No image is moved, because interpolating pixels and
+  then changing their tones is not the same as the reverse. Every third frame counts.
   `to own look` compares the output with the look of the scene in the clip: for each place, the mean of `off` over all
   frames that show the place. `to whole photo` compares the output with the photo, stylized as a whole.
 * light: the light doubles over 60 frames while an object crosses the frame; 20 frames follow. `back` is the sum of all
@@ -44,6 +45,7 @@ from lookcast.inference.video.motion import Motion
 from lookcast.inference.video.shots import find_shots
 from lookcast.inference.video.steady import steady_grids
 from lookcast.ops.bilateral.dispatch import apply_grid_to_pixels
+from lookcast.ops.bilateral.reference import apply_affine
 from lookcast.ops.color import luma
 from lookcast.ops.resize import resize_image, thumbnail_of
 from lookcast.photos.read import read_srgb, to_pixels, to_tensor
@@ -88,6 +90,15 @@ def render(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     return apply_grid_to_pixels(grid[0], image[0].permute(1, 2, 0)).permute(2, 0, 1)[None]
 
 
+def render_at(grid: torch.Tensor, image: torch.Tensor, motion: Motion) -> torch.Tensor:
+    """Apply a grid of another frame to an image, at the places that the pixels of the image have in that frame."""
+    places = motion.positions(*image.shape[-2:])
+    depth = 2 * luma(image)[0, 0] - 1
+    positions = torch.cat([places, depth[..., None]], -1)[None, None]
+    sliced = F.grid_sample(grid, positions, align_corners=False, padding_mode="border")[:, :, 0]
+    return apply_affine(sliced, image).clamp(0, 1)
+
+
 def view(image: torch.Tensor, pose: Motion, height: int = HEIGHT, width: int = WIDTH) -> torch.Tensor:
     """Return the frame that a camera with a pose sees in an image; places outside repeat the border."""
     places = pose.positions(height, width)[None]
@@ -128,17 +139,16 @@ def changes(images: Images) -> float:
 
 
 def warp_error(clip: Grids, mode: str, poses: Sequence[Motion]) -> float:
-    """Return the mean change of the look between neighbouring frames, after motion compensation, without the border.
+    """Return the mean change of the look of a place between neighbouring frames, without the border.
 
-    Both looks are compared on the same pixels: on the frame before, moved to its place in the next frame.
+    Both looks are compared on the same pixels, those of the second frame.
     """
     grids, errors = clip.grids(mode), []
     for number in range(0, len(grids) - 1, 3):
         motion = poses[number].inverse().after(poses[number + 1])
         inside = motion.positions(HEIGHT, WIDTH).abs().amax(-1) < 0.99
-        before = clip.frames[number]
-        new = render(grids[number + 1], view(before, motion))
-        errors.append(change(view(render(grids[number], before), motion), new, inside))
+        frame = clip.frames[number + 1]
+        errors.append(change(render_at(grids[number], frame, motion), render(grids[number + 1], frame), inside))
     return float(np.mean(errors))
 
 

@@ -6,6 +6,7 @@ import torch
 
 from lookcast.checks import ShapeError, check_floating, check_image
 from lookcast.ops.cholesky import Lower, cholesky_3x3
+from lookcast.ops.precision import no_autocast
 
 # Rows: luma and two opponent axes, in the order in which `knothe_rosenblatt` maps the axes.
 TO_OPPONENT = ((0.299, 0.587, 0.114), (0.5, 0.0, -0.5), (-0.25, 0.5, -0.25))
@@ -13,7 +14,6 @@ FROM_OPPONENT = ((1.0, 0.815, -1.174), (1.0, -0.185, 0.826), (1.0, -1.185, -1.17
 NUM_MOMENTS = 10
 """Number of colour moments: the constant 1, the means of the three opponent axes, and six second moments. The second
 moments belong to the pairs of axes 00, 01, 02, 11, 12 and 22."""
-_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 def color_moments(image: torch.Tensor) -> torch.Tensor:
@@ -32,10 +32,10 @@ def color_moments(image: torch.Tensor) -> torch.Tensor:
         InputError: `image` is empty or not floating point.
     """
     check_image("image", image)
-    red, green, blue = image.unbind(1)
-    # Plane by plane, because a product by a 3x3 matrix would run as a million tiny products.
-    color = [r * red + g * green + b * blue for r, g, b in TO_OPPONENT]
-    return torch.stack([torch.ones_like(red), *color, *(color[i] * color[j] for i, j in _PAIRS)], 1)
+    with no_autocast(image):
+        color = (_bases(image.dtype, image.device)[0] @ image.flatten(2)).view_as(image)
+    products = [color[:, i : i + 1] * color[:, i:] for i in range(3)]  # the order of the docstring
+    return torch.cat([torch.ones_like(color[:, :1]), color, *products], 1)
 
 
 def from_opponent(color: torch.Tensor) -> torch.Tensor:
@@ -48,8 +48,8 @@ def from_opponent(color: torch.Tensor) -> torch.Tensor:
         `(B, 3, H, W)`.
     """
     check_image("color", color)
-    luma, first, second = color.unbind(1)
-    return torch.stack([a * luma + b * first + c * second for a, b, c in FROM_OPPONENT], 1)
+    with no_autocast(color):
+        return (_bases(color.dtype, color.device)[1] @ color.flatten(2)).view_as(color)
 
 
 def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
@@ -86,49 +86,47 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
         if moments.shape[-1] != NUM_MOMENTS:
             raise ShapeError(name, f"(..., {NUM_MOMENTS})", moments.shape)
         check_floating(name, moments)
-    change_of_basis, inverse = _bases(content.dtype, content.device)
+    _, inverse, change_of_basis = _bases(content.dtype, content.device)
     # Both at once, because each operation costs time even if there is little to compute.
     both = torch.broadcast_tensors(content, style)  # type: ignore[no-untyped-call]
     mean, factor = _mean_and_factor(torch.stack(both), floor)
     mean_c, mean_s = mean.unbind()
     (c00, c10, c11, c20, c21, c22), (s00, s10, s11, s20, s21, s22) = torch.stack(factor).unbind(1)
-    # The inverse of the content's triangular factor, then the product of two triangular matrices, entry by entry.
-    i00, i11, i22 = 1 / c00, 1 / c11, 1 / c22
+    i00, i11, i22 = (1 / torch.stack([c00, c11, c22])).unbind()
     i10, i21 = -c10 * i00 * i11, -c21 * i11 * i22
     i20 = (c10 * c21 - c11 * c20) * i00 * i11 * i22
     zero = torch.zeros_like(c00)
-    entries = [
-        s00 * i00, zero, zero,
-        s10 * i00 + s11 * i10, s11 * i11, zero,
-        s20 * i00 + s21 * i10 + s22 * i20, s21 * i11 + s22 * i21, s22 * i22,
-    ]  # fmt: skip
-    triangular = torch.stack(entries, -1)
-    offset = mean_s - (triangular.reshape(*triangular.shape[:-1], 3, 3) * mean_c[..., None, :]).sum(-1)
+    factor_s = torch.stack([s00, zero, zero, s10, s11, zero, s20, s21, s22], -1)
+    inverse_c = torch.stack([i00, zero, zero, i10, i11, zero, i20, i21, i22], -1)
+    size = (*zero.shape, 3, 3)
+    # A sum of products of entries, because `@` would run as a million tiny products.
+    triangular = (factor_s.reshape(size)[..., None] * inverse_c.reshape(size)[..., None, :, :]).sum(-2)
+    offset = mean_s - (triangular * mean_c[..., None, :]).sum(-1)
     # M^-1 T M for all T at once: one product by a 9x9 matrix is faster than a million products by 3x3 matrices.
-    matrix = triangular @ change_of_basis
+    matrix = triangular.flatten(-2) @ change_of_basis
     return torch.cat([matrix.reshape(*matrix.shape[:-1], 3, 3), (offset @ inverse.T)[..., None]], -1).flatten(-2)
 
 
-def _bases(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the 9x9 matrix that turns a flattened T into a flattened `M^-1 T M`, and `M^-1`."""
+def _bases(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the matrix M, its inverse, and the 9x9 matrix that turns a flattened T into a flattened `M^-1 T M`."""
     # A compiler makes constants of them, and its placeholders for tensors must not get into the cache.
     make = _bases_on.__wrapped__ if torch.compiler.is_compiling() else _bases_on
     return make(dtype, device)
 
 
 @cache
-def _bases_on(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _bases_on(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Make the matrices of `_bases`. They are kept, because a CUDA graph can't record a copy from the CPU."""
     with torch.inference_mode(False):  # training may use them after inference has
         basis, inverse = (torch.tensor(rows, dtype=dtype, device="cpu") for rows in (TO_OPPONENT, FROM_OPPONENT))
-        return torch.kron(inverse.T.contiguous(), basis).to(device), inverse.to(device)
+        return basis.to(device), inverse.to(device), torch.kron(inverse.T.contiguous(), basis).to(device)
 
 
 def _mean_and_factor(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.Tensor, Lower]:
     """Convert moments `(..., 10)` to the mean `(..., 3)` and the Cholesky factor of the covariance."""
     scaled = moments[..., 1:] / moments[..., :1].clamp_min(1e-8)
     mean = scaled[..., :3]
-    first = torch.cat([mean[..., :1].expand_as(mean), mean[..., 1:2], mean[..., 1:]], -1)  # the axes of `_PAIRS`
+    first = torch.cat([mean[..., :1].expand_as(mean), mean[..., 1:2], mean[..., 1:]], -1)
     second = torch.cat([mean, mean[..., 1:], mean[..., 2:]], -1)
     v00, v01, v02, v11, v12, v22 = (scaled[..., 3:] - first * second).unbind(-1)
     minimum = floor.to(moments.dtype)
