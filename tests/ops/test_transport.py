@@ -4,7 +4,14 @@ import torch
 
 from lookcast.checks import ShapeError
 from lookcast.ops.color import luma
-from lookcast.ops.transport import FROM_OPPONENT, NUM_MOMENTS, TO_OPPONENT, color_moments, knothe_rosenblatt
+from lookcast.ops.transport import (
+    FROM_OPPONENT,
+    NUM_MOMENTS,
+    TO_OPPONENT,
+    color_moments,
+    from_opponent,
+    knothe_rosenblatt,
+)
 from tests.reference import transport as reference
 from tests.samples import CROPS, photo, rand, recolor
 
@@ -59,6 +66,20 @@ class TestColorMoments:
     def test_luma_comes_first(self):
         image = rand(2, 3, 4, 5)
         torch.testing.assert_close(color_moments(image)[:, 1:2], luma(image))
+
+
+class TestFromOpponent:
+    def test_known_value(self):
+        # Luma .5, first component .2 and second -.1: red - blue is .4, and green - (red + blue) / 2 is -.2.
+        color = torch.tensor([0.5, 0.2, -0.1], dtype=torch.float64).view(1, 3, 1, 1)
+        red, green, blue = from_opponent(color).flatten().tolist()
+        assert 0.299 * red + 0.587 * green + 0.114 * blue == pytest.approx(0.5, abs=1e-14)
+        assert red - blue == pytest.approx(0.4, abs=1e-14)
+        assert green - (red + blue) / 2 == pytest.approx(-0.2, abs=1e-14)
+
+    def test_inverts_color_moments(self):
+        image = rand(2, 3, 5, 7)
+        torch.testing.assert_close(from_opponent(color_moments(image)[:, 1:4]), image, rtol=0, atol=1e-14)
 
 
 class TestKnotheRosenblatt:

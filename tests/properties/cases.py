@@ -135,6 +135,7 @@ OPS = {
         smoothing.smooth_local_affine, lambda s: {**RIDGE(s), "radius": s.size(0, 2), "edge": 0.5}, 256
     ),
     "color_moments": Case(transport.color_moments, draws.one_image),
+    "from_opponent": Case(transport.from_opponent, lambda s: {"color": draws.one_image(s)["image"]}),
     # A variance in half precision may lose all its digits, and the map divides by it.
     "knothe_rosenblatt": Case(transport.knothe_rosenblatt, draws.two_moments, 4096, FLOATS[:2] + INTEGERS),
     "slice_grid": Case(reference.slice_grid, draws.grid_and_guide, 64),

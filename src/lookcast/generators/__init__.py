@@ -5,7 +5,7 @@ from lookcast.generators.bilateral import BilateralGenerator
 from lookcast.generators.fitted import FittedGenerator
 from lookcast.generators.fixed_style import FixedStyleGenerator
 from lookcast.generators.transform import TransformGenerator
-from lookcast.generators.universal import UniversalGenerator
+from lookcast.generators.universal import OPTIONAL_PARTS, UniversalGenerator
 
 GENERATORS: dict[str, type[Generator]] = {
     kind.name: kind
@@ -14,6 +14,7 @@ GENERATORS: dict[str, type[Generator]] = {
 
 __all__ = [
     "GENERATORS",
+    "OPTIONAL_PARTS",
     "BilateralGenerator",
     "FittedGenerator",
     "FixedStyleGenerator",

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 
 from lookcast.generators.statistics import PhotoStatistics, cell_sums
+from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.transport import knothe_rosenblatt
 
 
@@ -84,3 +85,26 @@ def color_maps(own: torch.Tensor, content: Group, style: Group, floor: torch.Ten
     maps = knothe_rosenblatt(moments, wanted, floor)
     of_heads, of_whole = maps[:, :-2].reshape(*size[:-1], -1), maps[:, -2:, None]
     return torch.cat([of_heads, of_whole.expand(-1, -1, size[2], -1, -1)], 1)
+
+
+def carried_colors(
+    maps: torch.Tensor, mix: torch.Tensor, strength: torch.Tensor, regions: torch.Tensor
+) -> torch.Tensor:
+    """Return the change of the identity grid by colour maps: their mean over maps and regions, times the strength.
+
+    Args:
+        maps: `(B, M, P, K, 12)`, see `color_maps`.
+        mix: the share of each map in each cell of the content, `(B, M, P)`.
+        strength: `(B, 1, P)`.
+        regions: the share of each region in each cell of the grid, `(B, K, D, 16, 16)`.
+
+    Returns:
+        `(B, 12, D, 16, 16)`.
+    """
+    identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype)
+    change = torch.einsum("bhp,bhpkc->bpkc", mix, maps) - identity.view(-1)
+    change = change * strength.transpose(1, 2)[..., None]
+    # One product per cell, because einsum would copy each of the small matrices. The result is (B, P, 12, D).
+    by_cell = change.transpose(2, 3) @ regions.flatten(3).permute(0, 3, 1, 2).contiguous()
+    carried: torch.Tensor = by_cell.permute(0, 2, 3, 1).reshape(-1, maps.shape[-1], *regions.shape[2:])
+    return carried

@@ -9,7 +9,7 @@ from lookcast.checks import InputError, check_integer
 from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.grounds import GroundSharing
-from lookcast.generators.groups import color_maps, group_of
+from lookcast.generators.groups import carried_colors, color_maps, group_of
 from lookcast.generators.least_squares import LeastSquaresStep
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import (
@@ -39,13 +39,11 @@ MAX_STRENGTH = 1.25
 """Maximum strength of the colour transfer. A strength of 1 reaches the colour statistics of the style."""
 START = math.log(4)
 """Logit that gives the untrained generator a strength of 1. A strength of .9 raises the colour distance by a third."""
-LIMITS = {
-    "depth": 64, "channels": 1024, "blocks": 64, "heads": 64,
-    "head_width": 256, "regions": 64, "ground_channels": 64, "tone_steps": 64, "solver_steps": 64,
-}  # fmt: skip
-"""Maximum of each argument. The limits keep a checkpoint from allocating more memory than a machine has."""
 OPTIONAL_PARTS = ("ground_channels", "tone_steps", "solver_steps")
 """Arguments that may be 0, which switches a part of the generator off. Old checkpoints lack these parts."""
+LIMITS = {"depth": 64, "channels": 1024, "blocks": 64, "heads": 64, "head_width": 256, "regions": 64}
+LIMITS |= dict.fromkeys(OPTIONAL_PARTS, 64)
+"""Maximum of each argument. The limits keep a checkpoint from allocating more memory than a machine has."""
 
 
 class UniversalGenerator(PairGenerator):
@@ -112,8 +110,8 @@ class UniversalGenerator(PairGenerator):
     ) -> None:
         super().__init__()
         self.arguments = {
-            "depth": depth, "channels": channels, "blocks": blocks, "heads": heads,
-            "head_width": head_width, "regions": regions, "ground_channels": ground_channels, "tone_steps": tone_steps,
+            "depth": depth, "channels": channels, "blocks": blocks, "heads": heads, "head_width": head_width,
+            "regions": regions, "ground_channels": ground_channels, "tone_steps": tone_steps,
             "solver_steps": solver_steps,
         }  # fmt: skip
         for name, value in self.arguments.items():
@@ -194,8 +192,7 @@ class UniversalGenerator(PairGenerator):
             own_mask, style_mask = self._classes(content), self._classes(style)
         else:
             check_mask_pair(content.mask, style.mask)
-            absent = absent_labels(label_shares(content.mask), label_shares(style.mask))
-            own_mask = content.mask
+            own_mask, absent = content.mask, absent_labels(label_shares(content.mask), label_shares(style.mask))
             style_mask = torch.where(absent[..., None, None], torch.ones_like(style.mask), style.mask)
         with no_autocast(content.places):
             cells = with_position(content.cells)
@@ -214,21 +211,15 @@ class UniversalGenerator(PairGenerator):
             sharing = full_precision(self.sharing(hidden))
             logits = torch.cat([logits, sharing[:, :2].flatten(2)], 1)
         head = logits.softmax(1)
-        size = (context.shape[0], COEFFICIENTS, self.depth, CELLS, CELLS)
         with no_autocast(maps):
-            blended = torch.einsum("bhp,bhpkc->bpkc", head, maps)
-            identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype)
-            change = (blended - identity.view(-1)) * strength.transpose(1, 2)[..., None]
             regions = region_shares(content.shares, own_mask)
-            shares = regions.flatten(3)
-            # One product per cell, because einsum would copy each of the small matrices. The result is (B, P, 12, D).
-            by_cell = change.transpose(2, 3) @ shares.permute(0, 3, 1, 2).contiguous()
-            carried: torch.Tensor = by_cell.permute(0, 2, 3, 1).reshape(size)
+            carried = carried_colors(maps, head, strength, regions)
+            identity = identity_grid(1, 1, 1, 1, maps.device, maps.dtype)
         grounds = None if self.grounds is None else self.grounds(content, regions, sharing[:, 2:])
         shared = carried if grounds is None else grounds.share(carried)
         draft = self._draft(content, identity + shared, of_content.weights)
         reached = torch.relu(self.blocks(context + self.group(draft)))
-        learned = full_precision(self.residual(hidden) - self.residual(reached)).reshape(size)
+        learned = full_precision(self.residual(hidden) - self.residual(reached)).reshape_as(carried)
         smooth = learned if grounds is None else grounds.share(learned)
         grid, toned, solved = identity + shared + smooth, None, None
         if self.tones is not None:

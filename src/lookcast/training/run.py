@@ -19,8 +19,7 @@ import lookcast
 from lookcast import checkpoints
 from lookcast.checks import InputError
 from lookcast.data.datamodule import PhotoDataModule
-from lookcast.generators import FixedStyleGenerator, Generator, UniversalGenerator
-from lookcast.generators.universal import OPTIONAL_PARTS
+from lookcast.generators import OPTIONAL_PARTS, FixedStyleGenerator, Generator, UniversalGenerator
 from lookcast.training.callbacks import run_stats
 from lookcast.training.config import check_config
 from lookcast.training.loggers import run_loggers
