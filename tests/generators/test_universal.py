@@ -97,32 +97,36 @@ class TestItself:
         assert mask.mean((-2, -1)).min() > MIN_SHARE
         assert (stylize(CONTENT64, CONTENT64, mask, mask, by=made) - CONTENT64).abs().max() < EXACT
 
-    def test_with_labels_that_it_lacks_and_unlabelled_pixels(self):
+    @OPTIONAL
+    def test_with_labels_that_it_lacks_and_unlabelled_pixels(self, parts):
         mask = torch.zeros(1, 9, *CONTENT.shape[-2:], dtype=torch.float64)
         mask[:, 2, :20], mask[:, 7, 30:] = 1, 1
-        assert (stylize(CONTENT64, CONTENT64, mask, mask, by=TRAINED64) - CONTENT64).abs().max() < EXACT
+        assert (stylize(CONTENT64, CONTENT64, mask, mask, by=generator64(**parts)) - CONTENT64).abs().max() < EXACT
 
-    def test_with_a_label_on_a_sliver(self):
+    @OPTIONAL
+    def test_with_a_label_on_a_sliver(self, parts):
         mask = torch.zeros(1, 2, 64, 64, dtype=torch.float64)
         mask[:, 0], mask[:, :, 30:34, 30:34] = 1, torch.tensor([0.0, 1.0]).double().view(1, 2, 1, 1)
         assert mask[:, 1].mean() < MIN_SHARE
-        assert (stylize(CONTENT64, CONTENT64, mask, mask, by=TRAINED64) - CONTENT64).abs().max() < EXACT
+        assert (stylize(CONTENT64, CONTENT64, mask, mask, by=generator64(**parts)) - CONTENT64).abs().max() < EXACT
 
     def test_untrained_as_the_default_and_flat(self):
         made, flat = generator64(trained=False), torch.ones(1, 3, 20, 30, dtype=torch.float64)
         for image in (STYLE64, 0.3 * flat, 0 * flat, flat):
             assert (stylize(image, image, by=made) - image).abs().max() < EXACT
 
-    def test_in_float32(self):
+    @OPTIONAL
+    def test_in_float32(self, parts):
         # The Cholesky factors divide a rounded moment (6e-8 each) by variances down to the floor of 1e-4: 6e-4 of a
         # slope at worst, on colours that then lie within 1e-2 (the root of the floor) of their mean. That is 6e-6; the
         # two photos' factors and the draft each bring as much, so 2e-5.
-        assert (stylize(CONTENT, CONTENT) - CONTENT).abs().max() < 2e-5
+        assert (stylize(CONTENT, CONTENT, by=generator(**parts)) - CONTENT).abs().max() < 2e-5
 
-    def test_under_autocast(self):
+    @OPTIONAL
+    def test_under_autocast(self, parts):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             # The draft differs from the photo in its last digits, its features then in bfloat16's.
-            assert (stylize(CONTENT, CONTENT) - CONTENT).abs().mean() < 1 / 255
+            assert (stylize(CONTENT, CONTENT, by=generator(**parts)) - CONTENT).abs().mean() < 1 / 255
 
 
 class TestRegions:
@@ -169,7 +173,7 @@ class TestRegions:
         expected = self.expected([0.5] * 3, middle).double()  # rounded to float32, as the style is: 6e-8 each
         torch.testing.assert_close(output[..., :1, :1], expected, rtol=0, atol=2e-7)
 
-    @pytest.mark.parametrize("made", [generator64(trained=False), TRAINED64])
+    @pytest.mark.parametrize("made", [generator64(trained=False), TRAINED64, generator64(**ALL_PARTS)])
     def test_a_label_absent_from_the_style_takes_the_whole_style(self, made):
         content_mask = split(CONTENT.shape[-2:], 3).double()
         absent = torch.zeros(1, 2, *STYLE.shape[-2:], dtype=torch.float64)
@@ -351,25 +355,29 @@ class TestInvariances:
         torch.testing.assert_close(actual, expected, rtol=0, atol=EXACT)
 
     @MASKED
-    def test_to_other_items_of_the_batch(self, masked):
+    @OPTIONAL
+    def test_to_other_items_of_the_batch(self, masked, parts):
+        made = generator64(**parts)
         contents, styles = rand(2, 3, 24, 30), torch.cat([STYLE64, STYLE64.flip(1)])
         masks = [
             torch.cat([soft_mask(i.shape[-2:], seed=s).double() for s in (1, 2)]) for i in (contents, styles) if masked
         ]
-        both = stylize64(contents, styles, *masks)
+        both = stylize(contents, styles, *masks, by=made)
         for n in range(2):
-            one = stylize64(contents[n : n + 1], styles[n : n + 1], *(mask[n : n + 1] for mask in masks))
+            one = stylize(contents[n : n + 1], styles[n : n + 1], *(mask[n : n + 1] for mask in masks), by=made)
             torch.testing.assert_close(both[n : n + 1], one, rtol=0, atol=EXACT)
-        assert (both[:1] - stylize64(contents[:1], styles[1:], *(m[:1] for m in masks))).abs().mean() > 1e-3
+        assert (both[:1] - stylize(contents[:1], styles[1:], *(m[:1] for m in masks), by=made)).abs().mean() > 1e-3
 
     @MASKED
-    def test_to_a_style_repeated(self, masked):
+    @OPTIONAL
+    def test_to_a_style_repeated(self, masked, parts):
+        made = generator64(**parts)
         contents = torch.cat([CONTENT64, CONTENT64.flip(2), CONTENT64.flip(1)])
         style_mask = soft_mask(STYLE64.shape[-2:]).double()
         masks = [soft_mask((40, 53), seed=1).double().expand(3, -1, -1, -1), style_mask] if masked else []
         many = [masks[0], style_mask.expand(3, -1, -1, -1)] if masked else []
-        expected = stylize64(contents, STYLE64.expand(3, -1, -1, -1), *many)
-        torch.testing.assert_close(stylize64(contents, STYLE64, *masks), expected, rtol=0, atol=EXACT)
+        expected = stylize(contents, STYLE64.expand(3, -1, -1, -1), *many, by=made)
+        torch.testing.assert_close(stylize(contents, STYLE64, *masks, by=made), expected, rtol=0, atol=EXACT)
 
     def test_of_the_grid_to_resolution(self):
         large = torch.nn.functional.interpolate(CONTENT64, scale_factor=8, mode="bilinear").clamp(0, 1)
