@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from lookcast.generators.least_squares import (
     DAMPING,
+    FLAT,
     RIDGE,
     WINDOW,
     LeastSquares,
@@ -21,9 +22,9 @@ EXACT = 1e-9
 """Bound of identities in float64: sums of 49,152 terms of order 1, 1.1e-16 each, divided by variances above 1e-4."""
 CONTENT = thumbnail_of(photo("astronaut", whole=True), 128)
 PLACE_COLORS = resize_image(CONTENT, PLACES, PLACES)
+WHOLE = torch.ones(1, 1, PLACES, PLACES, dtype=torch.float64)
 LEFT = torch.zeros(1, 2, PLACES, PLACES, dtype=torch.float64)
 LEFT[:, 0, :, : PLACES // 2], LEFT[:, 1, :, PLACES // 2 :] = 1, 1
-FLOOR = torch.full((3,), 1e-6, dtype=torch.float64)
 
 
 def energy(content, change):
@@ -113,10 +114,18 @@ class TestMatched:
         output = torch.full((1, 3, PLACES, PLACES), 0.5, dtype=torch.float64)
         style = output.clone()
         style[..., : PLACES // 2] = 0.2
-        found = matched(output, style, (LEFT, LEFT), FLOOR)
+        found = matched(output, style, (LEFT, LEFT))
         trust = (0.5 / 0.51) ** 2  # the regions cover half of both photos
         assert (found[..., : PLACES // 2] - (0.5 - 0.3 * trust)).abs().max() < EXACT
         assert (found[..., PLACES // 2 :] - 0.5).abs().max() < EXACT
+
+    def test_contrast(self):
+        # Grey: the colours are multiples of (1, 1, 1), so only the luma axis has a variance.
+        output, style = (0.5 + spread * randn(1, 1, PLACES, PLACES).expand(1, 3, -1, -1) for spread in (0.05, 0.1))
+        found = matched(output, style, (WHOLE, WHOLE))
+        gain = ((style.var(correction=0) + FLAT) / (output.var(correction=0) + FLAT)).sqrt()
+        expected = output + (style.mean() + gain * (output - output.mean()) - output) * (1 / 1.01) ** 2
+        assert (found - expected).abs().max() < EXACT
 
     @pytest.mark.parametrize("place", [0, 1])
     def test_a_region_that_is_small_in_one_photo(self, place):
@@ -127,7 +136,7 @@ class TestMatched:
         small[:, 0, 0, :32] = 1  # 32 of 4,096 places
         masks = [LEFT, LEFT]
         masks[place] = small
-        found = matched(output, style, tuple(masks), FLOOR)
+        found = matched(output, style, tuple(masks))
         share = 32 / PLACES**2
         trust = share / (share + 0.01) * (0.5 / 0.51)
         assert (found[0, :, 0, 0] - (0.5 - 0.3 * trust)).abs().max() < EXACT
@@ -135,6 +144,6 @@ class TestMatched:
     def test_one_style_for_many_contents(self):
         outputs, style = rand(3, 3, PLACES, PLACES), rand(1, 3, PLACES, PLACES, seed=1)
         masks = (LEFT.expand(3, -1, -1, -1), LEFT)
-        together = matched(outputs, style, masks, FLOOR)
-        alone = [matched(output[None], style, (LEFT, LEFT), FLOOR) for output in outputs]
+        together = matched(outputs, style, masks)
+        alone = [matched(output[None], style, (LEFT, LEFT)) for output in outputs]
         torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=EXACT)

@@ -16,6 +16,8 @@ RIDGE = 1e-4
 """Weight of the squared slopes in E."""
 DAMPING = 0.1
 """Weight of the distance from the predicted grid."""
+FLAT = 0.01
+"""Variance that is added to those of content and style before they are matched. It keeps flat regions flat."""
 FEW = 0.01
 """Share of a photo at which a region gets half of its wanted change."""
 TINY = 1e-9
@@ -53,10 +55,10 @@ class LeastSquaresStep(nn.Module):
         self.steps = steps
         self.share = nn.Conv2d(channels, 1, 1, bias=False)
         nn.init.zeros_(self.share.weight)
-        # In both, entry 0 is for photos with masks, and entry 1 for photos without masks. Without masks, a wrong match
-        # of regions is likely, so the share starts smaller: .3 instead of .4.
-        self.share_bias = nn.Parameter(torch.tensor([-0.3, -0.9], device="cpu"))
-        self.log_weight = nn.Parameter(torch.full((2,), math.log(2), device="cpu"))
+        # In both, entry 0 is for photos with masks, and entry 1 for photos without masks. Without masks, some matches
+        # are wrong, so the share is smaller: .1 instead of .6. The values were chosen on held-out photos.
+        self.share_bias = nn.Parameter(torch.tensor([0.5, -2.1], device="cpu"))
+        self.log_weight = nn.Parameter(torch.tensor([math.log(2.8), math.log(3.4)], device="cpu"))
 
     def forward(
         self,
@@ -64,7 +66,6 @@ class LeastSquaresStep(nn.Module):
         photos: tuple[PhotoStatistics, PhotoStatistics],
         masks: tuple[torch.Tensor, torch.Tensor],
         hidden: torch.Tensor,
-        floor: torch.Tensor,
     ) -> torch.Tensor:
         """Return the correction of a grid.
 
@@ -73,7 +74,6 @@ class LeastSquaresStep(nn.Module):
             photos: the statistics of the content and of the style.
             masks: the regions of the content, `(B, K, 64, 64)`, and of the style, `(1 or B, K, 64, 64)`.
             hidden: output of the residual blocks, `(B, C, 16, 16)`.
-            floor: see `knothe_rosenblatt`.
 
         Returns:
             `(B, 12, D, 16, 16)`.
@@ -85,7 +85,7 @@ class LeastSquaresStep(nn.Module):
             problem = LeastSquares(content, photos[0].shares, grid.shape[-1])
             change = problem.change(grid - identity_grid(1, 1, 1, 1, grid.device, grid.dtype))
             output = (content + change).clamp(0, 1)
-            wanted = (matched(output, style, masks, floor).clamp(0, 1) - output) * problem.enlarge(share)
+            wanted = (matched(output, style, masks).clamp(0, 1) - output) * problem.enlarge(share)
             weight = self.log_weight[kind].exp()
             return problem.solve(problem.gather(wanted - weight * problem.residual(change)), weight, self.steps)
 
@@ -200,26 +200,24 @@ def inverse_with_ridge(covariance: torch.Tensor) -> torch.Tensor:
     return (cofactors / determinant).to(covariance)
 
 
-def matched(
-    output: torch.Tensor, style: torch.Tensor, masks: tuple[torch.Tensor, torch.Tensor], floor: torch.Tensor
-) -> torch.Tensor:
-    """Return an output in which each region has the mean and the covariance of its region in the style.
+def matched(output: torch.Tensor, style: torch.Tensor, masks: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Return an output in which each region has the mean and about the covariance of its region in the style.
 
     Args:
         output: `(B, 3, 64, 64)`.
         style: `(1 or B, 3, 64, 64)`.
         masks: see `LeastSquaresStep.forward`.
-        floor: see `knothe_rosenblatt`.
 
     Returns:
-        `(B, 3, 64, 64)`, not clamped. A region that covers little of a photo changes less (`FEW`).
+        `(B, 3, 64, 64)`, not clamped. A flat region gains less contrast (`FLAT`), and a region that covers little of a
+        photo changes less (`FEW`).
     """
     # Both photos at once, because each operation costs time even if there is little to compute.
     both = [torch.stack(torch.broadcast_tensors(*pair)) for pair in (masks, (output, style))]  # type: ignore[no-untyped-call]
     places, colors = (pair.flatten(0, 1) for pair in both)
     moments = places.flatten(2) @ color_moments(colors).flatten(2).transpose(1, 2) / PLACES**2
     own, wanted = moments.view(2, -1, *moments.shape[1:]).unbind()  # (B, K, 10)
-    maps = knothe_rosenblatt(own, wanted, floor)  # (B, K, 12)
+    maps = knothe_rosenblatt(own, wanted, torch.full_like(own[0, 0, :3], FLAT))  # (B, K, 12)
     trust = [mass / (mass + FEW) for mass in (own[..., :1], wanted[..., :1])]
     change = (maps - identity_grid(1, 1, 1, 1, maps.device, maps.dtype).view(-1)) * trust[0] * trust[1]
     mixed = (change.transpose(1, 2) @ masks[0].flatten(2)).view(-1, 3, 4, PLACES, PLACES)

@@ -226,7 +226,7 @@ class UniversalGenerator(PairGenerator):
             toned = self.tones(grid, (content, style), (own_mask, style_mask), regions, hidden)
             grid = grid + toned
         if self.solver is not None:
-            solved = self.solver(grid, (content, style), (own_mask, style_mask), hidden, self.floor.exp())
+            solved = self.solver(grid, (content, style), (own_mask, style_mask), hidden)
             grid = grid + solved
         return GridStages(
             own_mask, style_mask, of_content, of_style, head, strength, carried, shared, learned, smooth, grounds,
