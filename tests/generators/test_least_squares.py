@@ -95,17 +95,17 @@ class TestInverseWithRidge:
         covariance = (half @ half.transpose(-1, -2)).permute(0, 3, 4, 1, 2)
         ridge = RIDGE * torch.eye(3, dtype=torch.float64)
         expected = torch.linalg.inv(half @ half.transpose(-1, -2) + ridge).permute(0, 3, 4, 1, 2)
-        torch.testing.assert_close(inverse_with_ridge(covariance), expected, rtol=1e-7, atol=0)
+        torch.testing.assert_close(inverse_with_ridge(covariance, RIDGE), expected, rtol=1e-7, atol=0)
 
     def test_in_float32(self):
         # A grey photo: one large variance. Cofactors in float32 would be off by .8 %.
         grey = torch.full((1, 3, 3, 1, 1), 0.08) + 1e-7 * torch.eye(3).view(1, 3, 3, 1, 1)
-        expected = inverse_with_ridge(grey.double()).float()
-        torch.testing.assert_close(inverse_with_ridge(grey), expected, rtol=1e-6, atol=0)
+        expected = inverse_with_ridge(grey.double(), RIDGE).float()
+        torch.testing.assert_close(inverse_with_ridge(grey, RIDGE), expected, rtol=1e-6, atol=0)
 
     def test_a_lost_variance(self):
         # Rounding made the covariance indefinite.
-        lost = inverse_with_ridge(torch.diag(torch.tensor([0.01, 0.01, -2 * RIDGE])).view(1, 3, 3, 1, 1))
+        lost = inverse_with_ridge(torch.diag(torch.tensor([0.01, 0.01, -2 * RIDGE])).view(1, 3, 3, 1, 1), RIDGE)
         assert lost.abs().max() < 1.01 * 0.0101**2 / RIDGE**3
 
 

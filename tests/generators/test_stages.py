@@ -12,6 +12,7 @@ CONTENT, STYLE = (photo(name) for name in list(CROPS)[:2])
 SHARING = pytest.mark.parametrize("ground_channels", [0, 8])
 TONES = pytest.mark.parametrize("tone_steps", [0, 16])
 SOLVER = pytest.mark.parametrize("solver_steps", [0, 2])
+ROBUST = pytest.mark.parametrize("robust_steps", [0, 2])
 EXACT = 1e-12
 """Bound of sums in float64: at most 65,536 terms of order 1, 1.1e-16 each."""
 
@@ -44,14 +45,17 @@ class TestPredictStages:
     @SHARING
     @TONES
     @SOLVER
+    @ROBUST
     @pytest.mark.parametrize("masked", [False, True])
-    def test_stages_add_up_to_the_grid_that_is_applied(self, ground_channels, tone_steps, solver_steps, masked):
-        made = small(ground_channels=ground_channels, tone_steps=tone_steps, solver_steps=solver_steps)
+    def test_stages_add_up_to_the_grid(self, ground_channels, tone_steps, solver_steps, robust_steps, masked):
+        steps = {"tone_steps": tone_steps, "solver_steps": solver_steps, "robust_steps": robust_steps}
+        made = small(ground_channels=ground_channels, **steps)
         stages, grid = stages_of(made, *((halves(2), halves(3)) if masked else ()))
         assert torch.equal(stages.grid, grid)
         changes = stages.changes()
         expected = ["carried", "shared", "learned", "learned_shared"] if ground_channels else ["carried", "learned"]
-        assert list(changes) == expected + ["toned"] * bool(tone_steps) + ["solved"] * bool(solver_steps)
+        last = {"toned": tone_steps, "solved": solver_steps, "robust": robust_steps}
+        assert list(changes) == expected + [name for name, number in last.items() if number]
         assert all(change.abs().max() > 1e-6 for change in changes.values())
         total = identity_grid(1, made.depth, CELLS, CELLS, dtype=torch.float64) + sum(changes.values())
         assert (total - grid).abs().max() < EXACT
@@ -104,7 +108,7 @@ class TestAttention:
         empty = torch.empty(0)
         mix = torch.tensor([[[0.5, 0.0, 0.125], [0.25, 1.0, 0.375], [0.25, 0.0, 0.5]]], dtype=torch.float64)
         group = Group(empty, weights)
-        stages = GridStages(empty, empty, group, group, mix, *(empty,) * 5, None, None, None, empty)
+        stages = GridStages(empty, empty, group, group, mix, *(empty,) * 5, None, {}, empty)
         expected = torch.stack(
             [
                 (2 * weights[0, 0, 0] + weights[0, 1, 0]) / 3,

@@ -7,7 +7,7 @@ from lookcast.checkpoints import load_checkpoint, save_checkpoint
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
-from lookcast.generators.groups import group_of
+from lookcast.generators.groups import group_of, split_heads
 from lookcast.generators.statistics import photo_statistics, region_shares, with_position
 from lookcast.generators.universal import MAX_STRENGTH, START
 from lookcast.ops.bilateral.dispatch import apply_grid
@@ -226,7 +226,7 @@ class TestSharpness:
             content, style = (made.read(image, mask) for image, mask in photos)
             query = torch.zeros(1, SMALL["heads"], 256, SMALL["head_width"], dtype=torch.float64)
             for statistics in (content, style):
-                key = made._split(made.key(with_position(statistics.cells)))
+                key = split_heads(made.key(with_position(statistics.cells)), SMALL["heads"])
                 moments = group_of(query, key, statistics, statistics.mask, content.mask).moments
                 whole = torch.einsum("bkyx,bcyx->bkc", statistics.mask, statistics.moments) / 256
                 torch.testing.assert_close(moments, whole[:, None, None].expand_as(moments), rtol=0, atol=EXACT)

@@ -148,10 +148,10 @@ class TestExplain:
 class TestExplanation:
     def test_steps_add_up_to_the_output(self, plain):
         steps = plain.steps()
-        assert list(steps) == ["photo", "carried", "shared", "learned", "learned_shared", "toned", "solved"]
+        assert list(steps) == ["photo", "carried", "shared", "learned", "learned_shared", "toned", "solved", "robust"]
         assert torch.equal(steps["photo"], identity_grid(1, *plain.grid.shape[2:]))
         # Four sums and differences of float32 coefficients below 8, 2^-22 each.
-        assert (steps["solved"] - plain.grid).abs().max() < 1e-5
+        assert (steps["robust"] - plain.grid).abs().max() < 1e-5
         images = [apply_grid(grid, plain.preview) for grid in steps.values()]
         assert torch.allclose(images[0], plain.preview, rtol=0, atol=1e-6)
         # The output is linear in the grid: the three products of a colour and the offset add up 1e-5 each.
@@ -183,4 +183,4 @@ class TestExplanation:
         found = plain.step_colors()
         assert list(found) == list(plain.steps())
         mean = torch.nn.functional.adaptive_avg_pool2d(apply_grid(plain.grid, plain.preview).clamp(0, 1), CELLS)[0]
-        assert (found["solved"] - mean).abs().max() < 4e-5  # see the sum of the steps
+        assert (found["robust"] - mean).abs().max() < 4e-5  # see the sum of the steps

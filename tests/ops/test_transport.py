@@ -11,6 +11,7 @@ from lookcast.ops.transport import (
     color_moments,
     from_opponent,
     knothe_rosenblatt,
+    second_moments,
 )
 from tests.reference import transport as reference
 from tests.samples import CROPS, photo, rand, recolor
@@ -66,6 +67,20 @@ class TestColorMoments:
     def test_luma_comes_first(self):
         image = rand(2, 3, 4, 5)
         torch.testing.assert_close(color_moments(image)[:, 1:2], luma(image))
+
+
+class TestSecondMoments:
+    @pytest.mark.parametrize("weight", [1, 0.25])
+    def test_matches_products_of_colours(self, weight):
+        images = torch.cat([photo(name)[..., :9, :11] for name in list(CROPS)[:2]])
+        colors = torch.cat([images, torch.ones_like(images[:, :1])], 1).flatten(2)
+        expected = (colors[:, :, None] * colors[:, None]).mean(3)
+        found = second_moments(weight * moments(images)[..., None])
+        torch.testing.assert_close(found.view(2, 4, 4), expected, rtol=0, atol=1e-13)
+
+    def test_rejects(self):
+        with pytest.raises(ShapeError, match=r"^moments: expected shape \(B, 10, N\)"):
+            second_moments(rand(2, 9, 5))
 
 
 class TestFromOpponent:

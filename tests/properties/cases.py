@@ -136,9 +136,14 @@ OPS = {
     ),
     "color_moments": Case(transport.color_moments, draws.one_image),
     "from_opponent": Case(transport.from_opponent, lambda s: {"color": draws.one_image(s)["image"]}),
+    "second_moments": Case(
+        transport.second_moments,
+        lambda s: {"moments": s.tensor(s.size(0, 2), transport.NUM_MOMENTS, s.size(0, 4), low=0.125, high=1)},
+    ),
     # A variance in half precision may lose all its digits, and the map divides by it.
     "knothe_rosenblatt": Case(transport.knothe_rosenblatt, draws.two_moments, 4096, FLOATS[:2] + INTEGERS),
     "slice_grid": Case(reference.slice_grid, draws.grid_and_guide, 64),
+    "slice_by_guides": Case(reference.slice_by_guides, draws.grid_and_guides, 64),
     "identity_grid": Case(
         reference.identity_grid, lambda s: {"batch": 2, "depth": 2, "height": s.size(0, 3), "width": 1}, types=FLOATS
     ),
@@ -154,6 +159,7 @@ OPS = {
     "apply_affine": Case(reference.apply_affine, draws.image_and("coefficients", 12)),
     "slice_apply": Case(reference.slice_apply, draws.grid_guide_image, 64),
     "apply_grid": Case(dispatch.apply_grid, draws.grid_and_image, 64),
+    "apply_grid_to_images": Case(dispatch.apply_grid_to_images, draws.grid_and_images, 64),
     "slice_apply_by_depth": Case(dispatch.slice_apply_by_depth, draws.grid_guide_image, 64),
     "apply_grid_to_pixels": Case(applied_to_pixels, draws.grid_and_pixels, 64),
     "apply_grid_to_rows": Case(applied_to_rows, draws.grid_and_pixels, 64),

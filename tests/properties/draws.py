@@ -45,6 +45,18 @@ def grid_and_guide(source: Source) -> Arguments:
     return made
 
 
+def grid_and_guides(source: Source) -> Arguments:
+    made = grid_and_image(source)
+    image = made.pop("image")
+    return {**made, "guides": source.tensor(image.shape[0], source.size(0, 3), *image.shape[2:])}
+
+
+def grid_and_images(source: Source) -> Arguments:
+    made = grid_and_image(source)
+    image = made.pop("image")
+    return {**made, "images": source.tensor(image.shape[0], source.size(0, 3), *image.shape[1:])}
+
+
 def image_and(name: str, channels: int) -> Callable[[Source], Arguments]:
     """Return a function that draws an image, and a map of its size with other channels."""
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from lookcast.generators.statistics import PhotoStatistics, cell_sums
+from lookcast.generators.statistics import CELLS, PhotoStatistics, cell_sums
 from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.transport import knothe_rosenblatt
 
@@ -26,6 +26,11 @@ class Group(NamedTuple):
     def weights(self) -> torch.Tensor:
         """The mean of `head_weights` over the heads, `(B, P, P)`."""
         return self.head_weights.mean(1)
+
+
+def split_heads(planes: torch.Tensor, heads: int) -> torch.Tensor:
+    """Split the channels of queries or keys into heads: `(B, H * C, 16, 16)` to `(B, H, P, C)`."""
+    return planes.view(planes.shape[0], heads, -1, CELLS * CELLS).transpose(2, 3)
 
 
 def group_of(

@@ -114,7 +114,7 @@ class LeastSquares:
         self._content = content - 0.5  # near 0, the difference of mean squares and squared means has more digits
         means = self._means(torch.cat([self._content, _products(self._content, self._content)], 1))
         self._mean = means[:, :3]
-        self._inverse = inverse_with_ridge(_matrices(means[:, 3:] - _products(self._mean, self._mean)))
+        self._inverse = inverse_with_ridge(_matrices(means[:, 3:] - _products(self._mean, self._mean)), RIDGE)
 
     def enlarge(self, cells: torch.Tensor) -> torch.Tensor:
         """Interpolate values of the cells at the places: `(B, C, 16, 16)` becomes `(B, C, 64, 64)`."""
@@ -181,22 +181,22 @@ def _matrices(planes: torch.Tensor) -> torch.Tensor:
     return planes.reshape(-1, 3, 3, *planes.shape[2:])
 
 
-def inverse_with_ridge(covariance: torch.Tensor) -> torch.Tensor:
-    """Return the inverse of covariances `(B, 3, 3, h, w)` plus `RIDGE` times the identity, in the same shape.
+def inverse_with_ridge(covariance: torch.Tensor, ridge: float) -> torch.Tensor:
+    """Return the inverse of covariances `(B, 3, 3, ...)` plus `ridge` times the identity, in the same shape.
 
     Cofactors take a fifth of the operations of a Cholesky factor. They lose digits, so they need float64, which MPS
     devices lack.
     """
     wide = covariance.dtype if covariance.device.type == "mps" else torch.float64
-    ridge = RIDGE * torch.eye(3, dtype=wide, device=covariance.device)
-    matrix = covariance.to(wide) + ridge[..., None, None]
+    identity = torch.eye(3, dtype=wide, device=covariance.device)
+    matrix = covariance.to(wide) + ridge * identity.view(3, 3, *[1] * (covariance.ndim - 3))
 
     def turned(rows: int, columns: int) -> torch.Tensor:
         return matrix.roll((-rows, -columns), (1, 2))
 
     cofactors = turned(1, 1) * turned(2, 2) - turned(1, 2) * turned(2, 1)
     # Without rounding, the determinant would be at least the cube of the ridge.
-    determinant = (matrix[:, :1] * cofactors[:, :1]).sum(2, keepdim=True).clamp_min(RIDGE**3)
+    determinant = (matrix[:, :1] * cofactors[:, :1]).sum(2, keepdim=True).clamp_min(ridge**3)
     return (cofactors / determinant).to(covariance)
 
 

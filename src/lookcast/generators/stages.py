@@ -9,7 +9,7 @@ from lookcast.generators.groups import Group
 
 
 class GridStages(NamedTuple):
-    """The values from which a grid was made: `grid = identity + shared + learned_shared + toned + solved`.
+    """The values from which a grid was made: `grid = identity + shared + learned_shared + all corrections`.
 
     P is the number of cells of a photo, H the number of attention heads, and D the depth of the grid.
 
@@ -27,8 +27,8 @@ class GridStages(NamedTuple):
         learned: the correction by the residual blocks, `(B, 12, D, 16, 16)`.
         learned_shared: `learned` after the cells of a ground have shared it.
         grounds: the ground of each cell; None without ground sharing.
-        toned: the correction by the tones of the regions, `(B, 12, D, 16, 16)`; None without `ToneTransfer`.
-        solved: the correction by least squares, `(B, 12, D, 16, 16)`; None without `LeastSquaresStep`.
+        corrections: the last corrections, `(B, 12, D, 16, 16)` each, in their order: `toned` by `ToneTransfer`,
+            `solved` by `LeastSquaresStep`, and `robust` by `RobustMap`. A part that the generator lacks has no entry.
         grid: the predicted grid, `(B, 12, D, 16, 16)`.
     """
 
@@ -43,8 +43,7 @@ class GridStages(NamedTuple):
     learned: torch.Tensor
     learned_shared: torch.Tensor
     grounds: Grounds | None
-    toned: torch.Tensor | None
-    solved: torch.Tensor | None
+    corrections: dict[str, torch.Tensor]
     grid: torch.Tensor
 
     def attention(self) -> torch.Tensor:
@@ -68,8 +67,4 @@ class GridStages(NamedTuple):
         changes["learned"] = self.learned
         if self.grounds is not None:
             changes["learned_shared"] = self.learned_shared - self.learned
-        if self.toned is not None:
-            changes["toned"] = self.toned
-        if self.solved is not None:
-            changes["solved"] = self.solved
-        return changes
+        return changes | self.corrections

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lookcast.generators.statistics import PhotoStatistics, blur_volume, depth_shares
-from lookcast.ops.bilateral.dispatch import apply_grid
+from lookcast.ops.bilateral.dispatch import apply_grid_to_images
 from lookcast.ops.precision import full_precision, no_autocast
 
 
@@ -78,9 +78,7 @@ class ToneTransfer(nn.Module):
 def _apply(grid: torch.Tensor, tones: torch.Tensor) -> torch.Tensor:
     """Apply a grid to the mean colour of each place and luma step."""
     mass = tones[:, :, :1]
-    colors = (tones[:, :, 1:] / mass.clamp_min(1e-12)).flatten(0, 1)
-    grids = grid[:, None].expand(-1, tones.shape[1], -1, -1, -1, -1).flatten(0, 1)
-    drawn = apply_grid(grids, colors).clamp(0, 1).view_as(tones[:, :, 1:])
+    drawn = apply_grid_to_images(grid, tones[:, :, 1:] / mass.clamp_min(1e-12)).clamp(0, 1)
     return torch.cat([mass, drawn * mass], 2)
 
 

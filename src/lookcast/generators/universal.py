@@ -9,8 +9,9 @@ from lookcast.checks import InputError, check_integer
 from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.grounds import GroundSharing
-from lookcast.generators.groups import carried_colors, color_maps, group_of
+from lookcast.generators.groups import carried_colors, color_maps, group_of, split_heads
 from lookcast.generators.least_squares import LeastSquaresStep
+from lookcast.generators.robust_map import RobustMap
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import (
     CELLS,
@@ -39,7 +40,7 @@ MAX_STRENGTH = 1.25
 """Maximum strength of the colour transfer. A strength of 1 reaches the colour statistics of the style."""
 START = math.log(4)
 """Logit that gives the untrained generator a strength of 1. A strength of .9 raises the colour distance by a third."""
-OPTIONAL_PARTS = ("ground_channels", "tone_steps", "solver_steps")
+OPTIONAL_PARTS = ("ground_channels", "tone_steps", "solver_steps", "robust_steps")
 """Arguments that may be 0, which switches a part of the generator off. Old checkpoints lack these parts."""
 LIMITS = {"depth": 64, "channels": 1024, "blocks": 64, "heads": 64, "head_width": 256, "regions": 64}
 LIMITS |= dict.fromkeys(OPTIONAL_PARTS, 64)
@@ -49,7 +50,7 @@ LIMITS |= dict.fromkeys(OPTIONAL_PARTS, 64)
 class UniversalGenerator(PairGenerator):
     """Generator that predicts a bilateral grid from a content photo and any style photo, in one pass.
 
-    In each cell, the grid is `identity + strength * carried colours + correction + tones + solution`:
+    In each cell, the grid is `identity + strength * carried colours + correction + tones + solution + agreement`:
 
     * *carried colours*: an affine colour map minus the identity, averaged over the regions in the cell. For each
       region, the map (`knothe_rosenblatt`) carries the colours of a group in the content to the colours of a group in
@@ -61,6 +62,7 @@ class UniversalGenerator(PairGenerator):
     * Cells that show one surface, such as a wall, share carried colours and correction (`GroundSharing`).
     * *tones*: each region moves towards the tones of its region in the style (`ToneTransfer`).
     * *solution*: the grid moves towards locally affine changes and towards the style's colours (`LeastSquaresStep`).
+    * *agreement*: the grid moves towards one affine map for all cells, if most matches agree on it (`RobustMap`).
 
     If content and style are the same photo, it stays unchanged by construction. A label absent from the style uses the
     whole style photo, as in the losses. The network sees only thumbnails, while slicing uses the full resolution.
@@ -81,6 +83,7 @@ class UniversalGenerator(PairGenerator):
             off `GroundSharing` and the colour maps of the whole photo, which old checkpoints lack.
         tone_steps: number of luma steps by which `ToneTransfer` compares tones. 0 switches it off.
         solver_steps: number of steps of `LeastSquaresStep`. 0 switches it off.
+        robust_steps: number of steps of `RobustMap`. 0 switches it off.
 
     Raises:
         InputError: an argument is outside its range (`LIMITS`), or the encoder is not the compact encoder.
@@ -107,13 +110,10 @@ class UniversalGenerator(PairGenerator):
         ground_channels: int = 0,
         tone_steps: int = 0,
         solver_steps: int = 0,
+        robust_steps: int = 0,
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "depth": depth, "channels": channels, "blocks": blocks, "heads": heads, "head_width": head_width,
-            "regions": regions, "ground_channels": ground_channels, "tone_steps": tone_steps,
-            "solver_steps": solver_steps,
-        }  # fmt: skip
+        self.arguments = {name: value for name, value in locals().items() if name in LIMITS}
         for name, value in self.arguments.items():
             check_integer(name, value, 0 if name in OPTIONAL_PARTS else 1, LIMITS[name])
         taps = tuple(getattr(encoder, "channels", {}).values())
@@ -126,9 +126,8 @@ class UniversalGenerator(PairGenerator):
         self.query = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         self.key = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         self.query.load_state_dict(self.key.state_dict())  # before training, cells attend to similar cells
-        # Factors of the queries, one per head: row 0 with masks, row 1 without masks. Before training, a group contains
-        # most of the region if there are masks, and only similar cells otherwise. On the meta device, on which a
-        # checkpoint is first built, `linspace` would import all of sympy.
+        # Factors of the queries, one per head: row 0 with masks, row 1 without. At first, a group contains most of the
+        # region, or only similar cells without masks. On the meta device, `linspace` would import all of sympy.
         unmasked, masked = torch.linspace(0.4, 1.2, heads, device="cpu"), torch.linspace(0, 0.5, heads, device="cpu")
         self.sharpness = nn.Parameter(torch.stack([masked, unmasked]))
         self.floor = nn.Parameter(torch.full((3,), math.log(1e-4)))
@@ -152,6 +151,7 @@ class UniversalGenerator(PairGenerator):
                 self.sharing.bias.zero_()[:2] = -1.5
         self.tones = ToneTransfer(channels) if tone_steps else None
         self.solver = LeastSquaresStep(channels, solver_steps) if solver_steps else None
+        self.robust = RobustMap(channels, heads, robust_steps) if robust_steps else None
 
     def thumbnail_side(self, masked: bool) -> int:
         """Return the side of the thumbnail that the encoder reads, for a photo with or without a mask."""
@@ -196,8 +196,8 @@ class UniversalGenerator(PairGenerator):
             style_mask = torch.where(absent[..., None, None], torch.ones_like(style.mask), style.mask)
         with no_autocast(content.places):
             cells = with_position(content.cells)
-            query = self._split(self.query(cells)) * sharpness
-            key, style_key = (self._split(self.key(x)) for x in (cells, with_position(style.cells)))
+            query = split_heads(self.query(cells), self.heads) * sharpness
+            key, style_key = (split_heads(self.key(x), self.heads) for x in (cells, with_position(style.cells)))
             of_content = group_of(query, key, content, own_mask, own_mask)
             of_style = group_of(query, style_key, style, style_mask, own_mask)
             maps = color_maps(own_mask, of_content, of_style, self.floor.exp(), self.grounds is not None)
@@ -221,16 +221,20 @@ class UniversalGenerator(PairGenerator):
         reached = torch.relu(self.blocks(context + self.group(draft)))
         learned = full_precision(self.residual(hidden) - self.residual(reached)).reshape_as(carried)
         smooth = learned if grounds is None else grounds.share(learned)
-        grid, toned, solved = identity + shared + smooth, None, None
-        if self.tones is not None:
-            toned = self.tones(grid, (content, style), (own_mask, style_mask), regions, hidden)
-            grid = grid + toned
-        if self.solver is not None:
-            solved = self.solver(grid, (content, style), (own_mask, style_mask), hidden)
-            grid = grid + solved
+        grid, corrections = identity + shared + smooth, {}
+        photos, masks = (content, style), (own_mask, style_mask)
+        parts = {
+            "toned": (self.tones, (photos, masks, regions, hidden)),
+            "solved": (self.solver, (photos, masks, hidden)),
+            "robust": (self.robust, (content, own_mask, of_content.moments, maps, hidden)),
+        }
+        for name, (part, inputs) in parts.items():
+            if part is not None:
+                corrections[name] = part(grid, *inputs)
+                grid = grid + corrections[name]
         return GridStages(
             own_mask, style_mask, of_content, of_style, head, strength, carried, shared, learned, smooth, grounds,
-            toned=toned, solved=solved, grid=grid,
+            corrections, grid,
         )  # fmt: skip
 
     @torch.no_grad()
@@ -244,7 +248,3 @@ class UniversalGenerator(PairGenerator):
     def _classes(self, statistics: PhotoStatistics) -> torch.Tensor:
         classes: torch.Tensor = self.regions(statistics.places) if statistics.classes is None else statistics.classes
         return classes
-
-    def _split(self, x: torch.Tensor) -> torch.Tensor:
-        """Split the channels into heads: `(B, H * C, 16, 16)` to `(B, H, P, C)`."""
-        return x.view(x.shape[0], self.heads, -1, CELLS * CELLS).transpose(2, 3)

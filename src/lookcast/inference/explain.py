@@ -165,7 +165,9 @@ def _place_colors(photo: PhotoStatistics) -> torch.Tensor:
 
 
 def _to_cpu(value: Any) -> Any:
-    """Move a tensor, or all tensors of nested NamedTuples, to the CPU as float32."""
+    """Move a tensor, or all tensors of nested NamedTuples and dicts, to the CPU as float32."""
     if isinstance(value, torch.Tensor):
         return value.detach().float().cpu()
+    if isinstance(value, dict):
+        return {name: _to_cpu(entry) for name, entry in value.items()}
     return value if value is None else type(value)(*map(_to_cpu, value))

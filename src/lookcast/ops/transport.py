@@ -52,6 +52,26 @@ def from_opponent(color: torch.Tensor) -> torch.Tensor:
         return (_bases(color.dtype, color.device)[1] @ color.flatten(2)).view_as(color)
 
 
+def second_moments(moments: torch.Tensor) -> torch.Tensor:
+    """Convert colour moments to the second moments of the vectors (red, green, blue, 1).
+
+    Args:
+        moments: averages of `color_moments`, `(B, 10, N)`; the weights need not sum to 1.
+
+    Returns:
+        `(B, 16, N)`: the symmetric 4x4 matrices, row-major, for weights that sum to 1.
+
+    Raises:
+        ShapeError: `moments` has another shape.
+        InputError: `moments` is empty or not floating point.
+    """
+    if moments.ndim != 3 or moments.shape[1] != NUM_MOMENTS:
+        raise ShapeError("moments", f"(B, {NUM_MOMENTS}, N)", moments.shape)
+    check_floating("moments", moments)
+    scaled = moments / moments[:, :1].clamp_min(1e-8)
+    return _bases(moments.dtype, moments.device)[3] @ scaled
+
+
 def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
     """Return the affine RGB map that gives the content's colours the mean and covariance of the style's colours.
 
@@ -86,7 +106,7 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
         if moments.shape[-1] != NUM_MOMENTS:
             raise ShapeError(name, f"(..., {NUM_MOMENTS})", moments.shape)
         check_floating(name, moments)
-    _, inverse, change_of_basis = _bases(content.dtype, content.device)
+    _, inverse, change_of_basis, _ = _bases(content.dtype, content.device)
     # Both at once, because each operation costs time even if there is little to compute.
     both = torch.broadcast_tensors(content, style)  # type: ignore[no-untyped-call]
     mean, factor = _mean_and_factor(torch.stack(both), floor)
@@ -107,19 +127,29 @@ def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.T
     return torch.cat([matrix.reshape(*matrix.shape[:-1], 3, 3), (offset @ inverse.T)[..., None]], -1).flatten(-2)
 
 
-def _bases(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the matrix M, its inverse, and the 9x9 matrix that turns a flattened T into a flattened `M^-1 T M`."""
+def _bases(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Return the matrix M, its inverse, and two matrices.
+
+    The first, 9x9, turns a flattened T into a flattened `M^-1 T M`. The second, 16x10, turns colour moments into a
+    flattened matrix of second moments; see `second_moments`.
+    """
     # A compiler makes constants of them, and its placeholders for tensors must not get into the cache.
     make = _bases_on.__wrapped__ if torch.compiler.is_compiling() else _bases_on
     return make(dtype, device)
 
 
 @cache
-def _bases_on(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _bases_on(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, ...]:
     """Make the matrices of `_bases`. They are kept, because a CUDA graph can't record a copy from the CPU."""
     with torch.inference_mode(False):  # training may use them after inference has
         basis, inverse = (torch.tensor(rows, dtype=dtype, device="cpu") for rows in (TO_OPPONENT, FROM_OPPONENT))
-        return basis.to(device), inverse.to(device), torch.kron(inverse.T.contiguous(), basis).to(device)
+        of_change = torch.kron(inverse.T.contiguous(), basis)
+        # From 10 moments to the 4x4 matrix in the opponent basis, and from there to the RGB basis.
+        index = torch.tensor([[4, 5, 6, 1], [5, 7, 8, 2], [6, 8, 9, 3], [1, 2, 3, 0]])
+        wide = torch.eye(4, dtype=dtype)
+        wide[:3, :3] = inverse
+        of_moments = torch.kron(wide, wide) @ torch.eye(NUM_MOMENTS, dtype=dtype)[index.flatten()]
+        return tuple(matrix.to(device) for matrix in (basis, inverse, of_change, of_moments))
 
 
 def _mean_and_factor(moments: torch.Tensor, floor: torch.Tensor) -> tuple[torch.Tensor, Lower]:

@@ -45,6 +45,10 @@ STEPS = {
         "+ least squares",
         "The colours of each region come closer to the style, and halos and stains become weaker.",
     ),
+    "robust": (
+        "+ one map",
+        "If most matches of the two photos agree on one colour transform, all cells move to it.",
+    ),
     "look": ("+ the look", "The network predicts all transforms at once."),
 }
 """A dict from the name of each stage of `Explanation.steps` to its title and its description."""

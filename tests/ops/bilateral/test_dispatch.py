@@ -3,7 +3,13 @@ import torch
 
 from lookcast.checks import InputError, ShapeError
 from lookcast.ops.bilateral import reference as bilateral
-from lookcast.ops.bilateral.dispatch import apply_grid, apply_grid_to_pixels, apply_grid_to_rows, slice_apply_by_depth
+from lookcast.ops.bilateral.dispatch import (
+    apply_grid,
+    apply_grid_to_images,
+    apply_grid_to_pixels,
+    apply_grid_to_rows,
+    slice_apply_by_depth,
+)
 from lookcast.ops.color import luma
 from tests.samples import rand, randn
 
@@ -11,6 +17,11 @@ from tests.samples import rand, randn
 class Applied(torch.nn.Module):
     def forward(self, grid, image):
         return apply_grid(grid, image)
+
+
+class AppliedToImages(torch.nn.Module):
+    def forward(self, grid, images):
+        return apply_grid_to_images(grid, images)
 
 
 class TestSliceApplyByDepth:
@@ -49,6 +60,27 @@ class TestApplyGrid:
     def test_rejects_what_does_not_fit(self):
         with pytest.raises(ShapeError, match=r"^image: expected shape"):
             apply_grid(randn(1, 12, 4, 3, 3), rand(1, 4, 8, 9))
+
+
+class TestApplyGridToImages:
+    @pytest.mark.parametrize("size", [(1, 1), (7, 5)])
+    def test_equals_one_call_for_each_image(self, size):
+        grid, images = randn(2, 12, 4, 3, 5), rand(2, 6, 3, *size)
+        found = apply_grid_to_images(grid, images)
+        assert found.shape == images.shape
+        for n in range(6):
+            torch.testing.assert_close(found[:, n], apply_grid(grid, images[:, n]), rtol=0, atol=1e-12)
+
+    def test_exports(self):
+        grid, images = randn(2, 12, 4, 3, 3), rand(2, 5, 3, 8, 9)
+        program = torch.export.export(AppliedToImages(), (grid, images))
+        assert not any("grid_sampler" in str(node.target) for node in program.graph.nodes)
+        expected = apply_grid_to_images(grid, images)
+        torch.testing.assert_close(program.module()(grid, images), expected, rtol=0, atol=1e-12)
+
+    def test_rejects_what_does_not_fit(self):
+        with pytest.raises(ShapeError, match=r"^images: expected shape \(2, T, 3, H, W\)"):
+            apply_grid_to_images(randn(2, 12, 4, 3, 3), rand(1, 5, 3, 8, 9))
 
 
 class TestApplyGridToRows:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.ops.bilateral.reference import apply_affine, identity_grid, slice_apply, slice_grid
+from lookcast.ops.bilateral.reference import apply_affine, identity_grid, slice_apply, slice_by_guides, slice_grid
 from tests.reference import bilateral as reference
 from tests.samples import CROPS, photo, rand, randn
 
@@ -32,6 +32,17 @@ class TestIdentityGrid:
         grid = identity_grid(2, 2, 2, 2)
         grid[0, 0, 0, 0, 0] = 5  # fails on an expanded view, or changes other cells
         assert grid.sum() == 2 * 8 * 3 + 4
+
+
+class TestSliceByGuides:
+    @pytest.mark.parametrize(("grid_size", "size"), SIZES)
+    def test_each_guide_slices_the_same_grid(self, grid_size, size):
+        grid = randn(2, 5, *grid_size)
+        guides = rand(2, 3, *size) * 1.2 - 0.1
+        found = slice_by_guides(grid, guides)
+        assert found.shape == (2, 5, 3, *size)
+        for n in range(3):
+            torch.testing.assert_close(found[:, :, n], slice_grid(grid, guides[:, n : n + 1]), rtol=0, atol=1e-12)
 
 
 class TestSliceGrid:

@@ -3,7 +3,14 @@
 import torch
 
 from lookcast.checks import InputError, check_floating, check_image, check_shape
-from lookcast.ops.bilateral.reference import COEFFICIENTS, cell_position, slice_apply, tent_matrix, tent_weight
+from lookcast.ops.bilateral.reference import (
+    COEFFICIENTS,
+    cell_position,
+    slice_apply,
+    slice_by_guides,
+    tent_matrix,
+    tent_weight,
+)
 from lookcast.ops.color import luma
 from lookcast.ops.precision import full_precision
 
@@ -36,6 +43,32 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         if bilateral_cuda.supports(grid, image):
             return bilateral_cuda.apply_grid(grid, image)
     return slice_apply(grid, luma(full_precision(image)), image)
+
+
+def apply_grid_to_images(grid: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Apply each grid to several images, as `apply_grid` does.
+
+    On a CPU, interpolating the grid along y takes most of the time if images are small. All images share it.
+
+    Args:
+        grid: `(B, 12, D, GH, GW)`.
+        images: `(B, T, 3, H, W)` in [0, 1]: T images for each grid.
+
+    Returns:
+        `(B, T, 3, H, W)`, not clamped.
+
+    Raises:
+        ShapeError: a tensor does not have the stated shape.
+    """
+    check_shape("images", images, (grid.shape[0], "T", 3, "H", "W"))
+    one_by_one = images.flatten(0, 1)
+    if images.device.type != "cpu" or torch.compiler.is_exporting():
+        grids = grid[:, None].expand(-1, images.shape[1], *grid.shape[1:]).flatten(0, 1)
+        return apply_grid(grids, one_by_one).view_as(images)
+    guides = luma(full_precision(one_by_one)).view(len(grid), -1, *images.shape[-2:])
+    rows = slice_by_guides(grid, guides).view(len(grid), 3, 4, *guides.shape[1:])
+    applied: torch.Tensor = (rows[:, :, :3] * images.transpose(1, 2)[:, None]).sum(2) + rows[:, :, 3]
+    return applied.transpose(1, 2)
 
 
 def apply_grid_to_pixels(grid: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:

@@ -60,24 +60,44 @@ def slice_grid(grid: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
     """
     check_shape("grid", grid, ("B", "C", "D", "GH", "GW"))
     check_shape("guide", guide, (grid.shape[0], 1, "H", "W"))
-    check_floating("grid", grid)
     check_floating("guide", guide)
+    return slice_by_guides(grid, guide)[:, :, 0]
+
+
+def slice_by_guides(grid: torch.Tensor, guides: torch.Tensor) -> torch.Tensor:
+    """Slice a grid by several guides of one size; see `slice_grid`.
+
+    Args:
+        grid: `(B, C, D, GH, GW)`.
+        guides: `(B, T, H, W)` in [0, 1]: T guides for each grid.
+
+    Returns:
+        `(B, C, T, H, W)`, float32 at least.
+
+    Raises:
+        ShapeError: a tensor does not have the stated shape, or the batch sizes differ.
+        InputError: a tensor is empty or not floating point.
+    """
+    check_shape("grid", grid, ("B", "C", "D", "GH", "GW"))
+    check_shape("guides", guides, (grid.shape[0], "T", "H", "W"))
+    check_floating("grid", grid)
+    check_floating("guides", guides)
     # Half precision can't resolve the positions of neighbouring pixels in a photo.
-    dtype = full_type(grid, guide)
-    grid, guide = grid.to(dtype), guide.to(dtype)
-    height, width = guide.shape[-2:]
+    dtype = full_type(grid, guides)
+    grid, guides = grid.to(dtype), guides.to(dtype)
+    height, width = guides.shape[-2:]
     cells = grid.shape[-2]
     # All pixels of a row have the same weights along y. A product with a tent matrix therefore gives one small plane
-    # (depth, x) per row. grid_sample for 4-D inputs interpolates the planes of all rows in parallel. grid_sample for
-    # 5-D inputs is serial within an image. On two cores, its forward and backward passes take three times as long.
+    # (depth, x) per row, for all guides. grid_sample for 4-D inputs interpolates the planes of all rows in parallel.
+    # grid_sample for 5-D inputs is serial within an image. On two cores, it takes three times as long in both passes.
     with no_autocast(grid):
         rows = torch.einsum("hy,bcdyx->bhcdx", tent_matrix(height, cells, grid), grid).flatten(0, 1)
     # Positions in [-1, 1], as grid_sample expects: 2 (x + .5) / W - 1, and the same for the depth.
-    x = (torch.arange(width, device=guide.device, dtype=dtype) * 2 + 1) / width - 1
-    depth = 2 * guide.flatten(0, 2) - 1
-    positions = torch.stack([x.expand_as(depth), depth], -1)[:, None]
+    x = (torch.arange(width, device=guides.device, dtype=dtype) * 2 + 1) / width - 1
+    depth = 2 * guides.transpose(1, 2).flatten(0, 1) - 1
+    positions = torch.stack([x.expand_as(depth), depth], -1)  # (B * H, T, W, 2)
     sliced = F.grid_sample(rows, positions, mode="bilinear", padding_mode="border", align_corners=False)
-    return sliced.view(len(grid), height, -1, width).transpose(1, 2)
+    return sliced.view(len(grid), height, *sliced.shape[1:]).permute(0, 2, 3, 1, 4)
 
 
 def cell_position(coordinate: torch.Tensor, cells: int) -> torch.Tensor:
