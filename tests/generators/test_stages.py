@@ -5,14 +5,11 @@ from lookcast.generators.groups import Group
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import CELLS
 from lookcast.ops.bilateral.reference import identity_grid
-from tests.looks import universal_look
+from tests.looks import ALL_PARTS, NO_PARTS, universal_look
 from tests.samples import CROPS, photo, rand
 
 CONTENT, STYLE = (photo(name) for name in list(CROPS)[:2])
 SHARING = pytest.mark.parametrize("ground_channels", [0, 8])
-TONES = pytest.mark.parametrize("tone_steps", [0, 16])
-SOLVER = pytest.mark.parametrize("solver_steps", [0, 2])
-ROBUST = pytest.mark.parametrize("robust_steps", [0, 2])
 EXACT = 1e-12
 """Bound of sums in float64: at most 65,536 terms of order 1, 1.1e-16 each."""
 
@@ -42,20 +39,18 @@ def halves(axis):
 
 
 class TestPredictStages:
-    @SHARING
-    @TONES
-    @SOLVER
-    @ROBUST
+    @pytest.mark.parametrize("parts", [NO_PARTS, ALL_PARTS, *({name: size} for name, size in ALL_PARTS.items())])
     @pytest.mark.parametrize("masked", [False, True])
-    def test_stages_add_up_to_the_grid(self, ground_channels, tone_steps, solver_steps, robust_steps, masked):
-        steps = {"tone_steps": tone_steps, "solver_steps": solver_steps, "robust_steps": robust_steps}
-        made = small(ground_channels=ground_channels, **steps)
+    def test_stages_add_up_to_the_grid_that_is_applied(self, parts, masked):
+        made = small(**parts)
         stages, grid = stages_of(made, *((halves(2), halves(3)) if masked else ()))
         assert torch.equal(stages.grid, grid)
         changes = stages.changes()
-        expected = ["carried", "shared", "learned", "learned_shared"] if ground_channels else ["carried", "learned"]
-        last = {"toned": tone_steps, "solved": solver_steps, "robust": robust_steps}
-        assert list(changes) == expected + [name for name, number in last.items() if number]
+        expected = ["carried", "learned"]
+        if made.grounds is not None:
+            expected = ["carried", "shared", "learned", "learned_shared"]
+        last = {"toned": made.tones, "solved": made.solver, "robust": made.robust}
+        assert list(changes) == expected + [name for name, part in last.items() if part is not None]
         assert all(change.abs().max() > 1e-6 for change in changes.values())
         total = identity_grid(1, made.depth, CELLS, CELLS, dtype=torch.float64) + sum(changes.values())
         assert (total - grid).abs().max() < EXACT

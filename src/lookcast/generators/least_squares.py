@@ -188,13 +188,10 @@ def inverse_with_ridge(covariance: torch.Tensor, ridge: float) -> torch.Tensor:
     devices lack.
     """
     wide = covariance.dtype if covariance.device.type == "mps" else torch.float64
-    identity = torch.eye(3, dtype=wide, device=covariance.device)
-    matrix = covariance.to(wide) + ridge * identity.view(3, 3, *[1] * (covariance.ndim - 3))
-
-    def turned(rows: int, columns: int) -> torch.Tensor:
-        return matrix.roll((-rows, -columns), (1, 2))
-
-    cofactors = turned(1, 1) * turned(2, 2) - turned(1, 2) * turned(2, 1)
+    identity = torch.eye(3, dtype=wide, device=covariance.device).view(3, 3, *[1] * (covariance.ndim - 3))
+    matrix = covariance.to(wide) + ridge * identity
+    # Row i of the cofactors is the product of rows i + 1 and i + 2.
+    cofactors = torch.linalg.cross(matrix.roll(-1, 1), matrix.roll(-2, 1), dim=2)
     # Without rounding, the determinant would be at least the cube of the ridge.
     determinant = (matrix[:, :1] * cofactors[:, :1]).sum(2, keepdim=True).clamp_min(ridge**3)
     return (cofactors / determinant).to(covariance)

@@ -117,7 +117,8 @@ def robust_change(
     total = total / total.sum(1, keepdim=True).clamp_min(TINY)
     weight = total
     for _ in range(steps):
-        sums = (terms @ weight[..., None])[..., 0] / weight.sum(1, keepdim=True).clamp_min(TINY)
+        sums = (terms @ weight[..., None])[..., 0]
+        sums = sums / sums[:, 15:16].clamp_min(TINY)  # entry 3, 3 of the second moments is 1, so its sum is the weight
         found = _affine_fit(sums[:, :16].view(-1, 4, 4), sums[:, 16:28].view(-1, 3, 4))
         factors = torch.cat([found.transpose(1, 2) @ found, -2 * found], 1).flatten(1)
         distance = (factors[:, None] @ terms[:, :28])[:, 0] + square[:, 0]
