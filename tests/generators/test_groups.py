@@ -1,6 +1,6 @@
 import torch
 
-from lookcast.generators.groups import Group, color_maps
+from lookcast.generators.groups import Group, color_maps, region_sizes
 from lookcast.generators.statistics import PLACES
 from lookcast.ops.transport import NUM_MOMENTS, color_moments, knothe_rosenblatt
 from tests.samples import rand, randn
@@ -19,9 +19,9 @@ class TestColorMaps:
     def test_known_value(self):
         own, content, style = (2 * randn(1, 3, PLACES, PLACES)).softmax(1), group(1), group(3)
         own[:, 0, :, :16] *= 0.1  # regions of different sizes, and places without a label
-        maps = color_maps(own, content, style, FLOOR, whole=True)
+        maps = color_maps(region_sizes(own), content, style, FLOOR, whole=True)
         assert maps.shape == (1, 4, 256, 3, 12)
-        of_heads = color_maps(own, content, style, FLOOR, whole=False)
+        of_heads = color_maps(region_sizes(own), content, style, FLOOR, whole=False)
         torch.testing.assert_close(maps[:, :2], of_heads)
         assert torch.equal(maps[:, 2:], maps[:, 2:, :1].expand(-1, -1, 256, -1, -1))
         sums = []

@@ -103,10 +103,11 @@ class TestInverseWithRidge:
         expected = inverse_with_ridge(grey.double(), RIDGE).float()
         torch.testing.assert_close(inverse_with_ridge(grey, RIDGE), expected, rtol=1e-6, atol=0)
 
-    def test_a_lost_variance(self):
+    @pytest.mark.parametrize("ridge", [RIDGE, 20 * RIDGE])
+    def test_a_lost_variance(self, ridge):
         # Rounding made the covariance indefinite.
-        lost = inverse_with_ridge(torch.diag(torch.tensor([0.01, 0.01, -2 * RIDGE])).view(1, 3, 3, 1, 1), RIDGE)
-        assert lost.abs().max() < 1.01 * 0.0101**2 / RIDGE**3
+        lost = inverse_with_ridge(torch.diag(torch.tensor([0.01, 0.01, -2 * ridge])).view(1, 3, 3, 1, 1), ridge)
+        assert lost.abs().max() == pytest.approx((0.01 + ridge) ** 2 / ridge**3, rel=0.01)
 
 
 class TestMatched:

@@ -1,10 +1,10 @@
-from types import SimpleNamespace
+import math
 
 import numpy as np
 import pytest
 import torch
 
-from lookcast.generators.robust_map import RIDGE, SCALE, SPREAD, RobustMap, robust_change
+from lookcast.generators.robust_map import NOISE, RIDGE, SCALE, SPREAD, RobustMap, robust_change
 from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.transport import color_moments
 from tests.samples import rand, randn
@@ -29,24 +29,26 @@ def with_outliers(share):
 
 
 def fit_of_pixels(changes, weights):
-    """Solve the weighted least-squares problem pixel by pixel, with slopes that the ridge draws to 0."""
+    """Solve the weighted least-squares problem pixel by pixel; the ridge draws the slopes to the gain."""
     rows, wanted = [], []
     total = (weights / weights.sum())[0]
     pixels = COLORS[0].permute(1, 2, 0)  # (N, pixels, 3)
+    centre = (total[:, None] * pixels.mean(1)).sum(0)
+    one = torch.ones(1, dtype=torch.float64)
     for group, change, weight in zip(pixels, changes[0].view(-1, 3, 4), total, strict=True):
         mean = group.mean(0)
-        one = torch.ones(1, dtype=torch.float64)
         points = [(torch.cat([mean, one]), weight)]
         points += [(torch.cat([x - mean, 0 * one]), SPREAD * weight / PIXELS) for x in group]
         for x, factor in points:
             rows.append(factor.sqrt() * x)
             wanted.append(factor.sqrt() * (change @ x))
     # The offset is that at the mean colour of all groups, so that the ridge does not move it.
-    centre = (total[:, None] * pixels.mean(1)).sum(0)
-    rows = torch.stack(rows)
+    rows, wanted = torch.stack(rows), torch.stack(wanted)
     rows = torch.cat([rows[:, :3] - rows[:, 3:] * centre, rows[:, 3:]], 1)
+    offset = (rows[:, 3:] * wanted).sum(0)
+    gain = (rows[:, :3] * (wanted - rows[:, 3:] * offset)).sum() / (rows[:, :3].square().sum() + NOISE)
     ridge = RIDGE**0.5 * torch.eye(4, dtype=torch.float64)[:3]
-    rows, wanted = torch.cat([rows, ridge]), torch.cat([torch.stack(wanted), torch.zeros(3, 3)])
+    rows, wanted = torch.cat([rows, ridge]), torch.cat([wanted, gain * ridge[:, :3]])
     found = torch.from_numpy(np.linalg.lstsq(rows.numpy(), wanted.numpy(), rcond=None)[0]).T
     return torch.cat([found[:, :3], found[:, 3:] - found[:, :3] @ centre[:, None]], 1)
 
@@ -73,7 +75,7 @@ class TestRobustChange:
     def test_finds_the_change_of_the_majority(self, share):
         found, consensus = robust_change(MOMENTS, with_outliers(share), WEIGHTS, 20)
         plain, _ = robust_change(MOMENTS, with_outliers(share), WEIGHTS, 1)
-        # Without outliers, the ridge already costs .003.
+        # Without outliers, the ridge already costs .006.
         clean, _ = robust_change(MOMENTS, with_outliers(0), WEIGHTS, 1)
         error, of_plain, of_clean = ((x.view(3, 4) - GRADE).abs().max() for x in (found, plain, clean))
         assert error < of_clean + 0.003
@@ -85,6 +87,34 @@ class TestRobustChange:
         found, consensus = robust_change(MOMENTS, torch.zeros(1, GROUPS, 12, dtype=torch.float64), WEIGHTS, 3)
         assert not found.any()
         assert consensus == pytest.approx(1, abs=1e-14)
+
+    @pytest.mark.parametrize("contrast", [1, 0.1, 0.03])
+    def test_a_photo_of_little_contrast_gets_the_contrast(self, contrast):
+        # Grey squeezed to a few levels, and a gain of 2 on which all groups agree.
+        moments = color_moments(0.5 + contrast * (COLORS - 0.5)).mean(3).transpose(1, 2)
+        change = torch.cat([IDENTITY[:, :3], torch.full((3, 1), -0.5, dtype=torch.float64)], 1)
+        found, consensus = robust_change(moments, change.expand(1, GROUPS, 3, 4).flatten(2), WEIGHTS, 3)
+        # NOISE takes a part of the gain: 1e-5 of the sum of three variances, which is 7e-4 at the lowest contrast.
+        assert (found.view(3, 4) - change).abs().max() < 0.015
+        assert consensus > 0.999
+
+    def test_a_flat_photo(self):
+        changes = with_outliers(0).requires_grad_()
+        moments = color_moments(torch.full_like(COLORS, 0.3)).mean(3).transpose(1, 2).requires_grad_()
+        found, consensus = robust_change(moments, changes, WEIGHTS, 3)
+        # Only the new colour of the one colour is known, and no slope.
+        moved = found.view(3, 4) @ torch.tensor([0.3, 0.3, 0.3, 1], dtype=torch.float64)
+        assert (moved - GRADE @ torch.tensor([0.3, 0.3, 0.3, 1], dtype=torch.float64)).abs().max() < EXACT
+        assert (consensus - 1).abs() < 1e-12
+        (found.sum() + consensus.sum()).backward()
+        assert moments.grad.isfinite().all()
+        assert changes.grad.abs().max() > 1e-3
+
+    def test_flat_groups_in_float32(self):
+        # Rounding makes some distances negative.
+        moments = color_moments(torch.full_like(COLORS, 0.7).float()).mean(3).transpose(1, 2)
+        _, consensus = robust_change(moments, with_outliers(0).float(), WEIGHTS.float(), 3)
+        assert 1 - 1e-3 < consensus < 1 + 1e-6
 
     def test_each_photo_has_its_own_map(self):
         changes = torch.cat([with_outliers(0.2), with_outliers(0.5)])
@@ -104,6 +134,14 @@ class TestRobustChange:
         assert (found - expected).abs().max() < EXACT
         assert consensus > 0.99
 
+    def test_no_group_has_weight(self):
+        changes, weights = with_outliers(0.5).requires_grad_(), torch.zeros_like(WEIGHTS)
+        found, consensus = robust_change(MOMENTS, changes, weights, 3)
+        assert not found.any()
+        assert consensus == 0
+        found.sum().backward()
+        assert not changes.grad.any()
+
     def test_float32_has_enough_digits(self):
         inputs = [MOMENTS, with_outliers(0.3), WEIGHTS]
         wide, narrow = (robust_change(*(x.to(t) for x in inputs), 4) for t in (torch.float64, torch.float32))
@@ -121,50 +159,65 @@ def module(bias=0.0, slope=0.0, heads=2):
 def inputs(masked=False, heads=2):
     """The inputs of a module: two heads and two regions; the second head has other maps."""
     grid = identity_grid(1, DEPTH, 16, 16, dtype=torch.float64) + 0.1 * randn(1, 12, DEPTH, 16, 16)
-    own = torch.zeros(1, 2, 64, 64, dtype=torch.float64)
-    own[:, 0, :16], own[:, 1, 16:] = 1, 1
+    sizes = torch.zeros(1, 256, 2, dtype=torch.float64)
+    sizes[:, :64, 0], sizes[:, 64:, 1] = 16, 16  # region 0 is the upper quarter
     colors = rand(1, 3, heads * 256 * 2, PIXELS)
     moments = color_moments(colors).mean(3).transpose(1, 2).view(1, heads, 256, 2, 10)
     changes = torch.stack([GRADE, -GRADE])[:, None, None].expand(heads, 256, 2, 3, 4).clone()
-    changes[:, :128, 0] = 0.2  # the pixels of region 0 have another change; that of region 1 does not count there
+    changes[:, :128, 0] = 0.2  # region 0 has another change, and in cells 64 to 127 no pixels
     maps = (IDENTITY + changes).flatten(-2)[None]
     maps = torch.cat([maps, maps[:, :1] + 5], 1)  # a map of the whole photo follows, which is not a match
-    content = SimpleNamespace(mask=own if masked else None)
-    return grid, content, own, moments, maps, randn(1, CHANNELS, 16, 16)
+    regions = rand(1, 2, DEPTH, 16, 16)
+    regions = regions / regions.sum(1, keepdim=True)
+    return grid, masked, regions, sizes, moments, maps, randn(1, CHANNELS, 16, 16)
+
+
+def one_head(made, head=0):
+    made.heads.data = torch.full((2,), -50.0, dtype=torch.float64)
+    made.heads.data[head] = 50
+    return made
 
 
 class TestRobustMap:
-    def test_at_a_share_of_one_all_cells_have_the_map(self):
-        made, given = module(bias=1e4), inputs()
-        made.heads.data = torch.tensor([50.0, -50.0], dtype=torch.float64)
+    @pytest.mark.parametrize(("head", "grade"), [(0, GRADE), (1, -GRADE)])
+    def test_at_a_share_of_one_all_cells_have_the_map(self, head, grade):
+        given = inputs()
         with torch.no_grad():
-            found = given[0] + made(*given)
+            found = given[0] + one_head(module(bias=1e4), head)(*given)
         assert (found - found[..., :1, :1, :1]).abs().max() < EXACT
-        # Three quarters of the photo agree on the grade. The others stay aside; the ridge takes up to .003.
-        assert (found[0, :, 0, 0, 0].view(3, 4) - IDENTITY - GRADE).abs().max() < 0.004
-
-    def test_the_heads_have_weights(self):
-        made, given = module(bias=1e4), inputs()
-        made.heads.data = torch.tensor([-50.0, 50.0], dtype=torch.float64)
-        with torch.no_grad():
-            found = given[0] + made(*given)
-        assert (found[0, :, 0, 0, 0].view(3, 4) - IDENTITY + GRADE).abs().max() < 0.004
+        # Three quarters of the photo agree on the grade. The others stay aside; the ridge takes up to .006.
+        assert (found[0, :, 0, 0, 0].view(3, 4) - IDENTITY - grade).abs().max() < 0.008
 
     def test_the_share_grows_with_the_consensus(self):
-        made, given = module(bias=1.0, slope=2.0), inputs()
-        made.heads.data = torch.tensor([50.0, -50.0], dtype=torch.float64)
+        given = inputs()
+        _, _, _, sizes, moments, maps, hidden = given
+        made = one_head(module(bias=1.0, slope=2.0))
+        made.share.weight.data[1] = 1
         with torch.no_grad():
-            whole = module(bias=1e4)
-            whole.heads = made.heads
-            ratio = made(*given) / whole(*given)
-            of_head = (x[:, :1] for x in given[3:5])
-            sizes = torch.stack([given[2][0, k].view(16, 4, 64).sum((1, 2)) for k in (0, 1)], 1) / 16
-            weights = sizes[:, None].expand(16, 16, 2).reshape(1, 1, 256, 2)
-            moments, maps = of_head
-            consensus = robust_change(moments, maps - IDENTITY.flatten(), weights, 4)[1]
-        expected = 1 / (1 + torch.exp(-(1 + 2 * consensus.log())))
+            ratio = made(*given) / one_head(module(bias=1e4))(*given)
+            consensus = robust_change(moments[:, :1], maps[:, :1] - IDENTITY.flatten(), sizes[:, None], 4)[1]
+        expected = 1 / (1 + torch.exp(-(1 + 2 * consensus.log() + hidden.sum(1).mean())))
         assert (ratio - expected).abs().max() < 1e-9
         assert 0.7 < consensus < 0.8
+        assert abs(hidden.sum(1).mean()) > 0.01
+
+    def test_areas_without_a_label_stay(self):
+        given = list(inputs(masked=True))
+        given[2] = given[2].clone()
+        given[2][..., 5:9] = 0
+        with torch.no_grad():
+            found = module(bias=1e4)(*given)
+        assert not found[..., 5:9].any()
+        assert found[..., :5].abs().min() > 0
+
+    def test_a_photo_that_no_map_fits(self):
+        given = list(inputs())
+        given[3] = torch.zeros_like(given[3])
+        made = module(bias=2.0, slope=2.0)
+        found = made(*given)
+        assert found.abs().max() < 1e-20
+        found.sum().backward()
+        assert all(parameter.grad.isfinite().all() for parameter in made.parameters())
 
     @pytest.mark.parametrize("name", ["share_bias", "share_slope", "share.weight"])
     @pytest.mark.parametrize("masked", [False, True])
@@ -183,10 +236,17 @@ class TestRobustMap:
         assert (found() - before).abs().max() > 1e-3
 
     def test_a_photo_as_its_own_style_stays(self):
-        _, content, own, moments, maps, hidden = inputs()
+        _, masked, regions, sizes, moments, maps, hidden = inputs()
         identity, same = identity_grid(1, DEPTH, 16, 16, dtype=torch.float64), IDENTITY.flatten().expand_as(maps)
         with torch.no_grad():
-            assert module(bias=2.0)(identity, content, own, moments, same, hidden).abs().max() < EXACT
+            assert module(bias=2.0)(identity, masked, regions, sizes, moments, same, hidden).abs().max() < EXACT
+
+    def test_new_shares(self):
+        made = RobustMap(CHANNELS, 2, 4)
+        shares = [(made.share_bias + made.share_slope * math.log(q)).sigmoid().tolist() for q in (0.1, 0.27, 1)]
+        assert shares[0] == pytest.approx([0.12, 0.5], abs=0.01)
+        assert shares[1] == pytest.approx([0.5, 0.88], abs=0.01)
+        assert shares[2] == pytest.approx([0.93, 0.99], abs=0.01)
 
     def test_gradients_of_all_parameters(self):
         made, given = module(bias=0.3, slope=0.4), inputs()

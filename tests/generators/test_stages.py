@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from lookcast.generators.groups import Group
+from lookcast.generators.groups import Group, color_maps, region_sizes
+from lookcast.generators.robust_map import robust_change
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import CELLS
 from lookcast.ops.bilateral.reference import identity_grid
@@ -54,6 +55,24 @@ class TestPredictStages:
         assert all(change.abs().max() > 1e-6 for change in changes.values())
         total = identity_grid(1, made.depth, CELLS, CELLS, dtype=torch.float64) + sum(changes.values())
         assert (total - grid).abs().max() < EXACT
+
+    @pytest.mark.parametrize("masked", [False, True])
+    def test_the_robust_map_is_that_of_the_groups(self, masked):
+        made = small(**(ALL_PARTS | {"robust_steps": 3}))
+        assert made.robust.steps == 3
+        stages, grid = stages_of(made, *((halves(2), halves(3)) if masked else ()))
+        sizes, of_content = region_sizes(stages.content_regions), stages.content_group
+        maps = color_maps(sizes, of_content, stages.style_group, made.floor.exp(), whole=True)
+        changes = maps[:, :3] - torch.eye(4, dtype=torch.float64)[:3].flatten()
+        weights = made.robust.heads.softmax(0).view(-1, 1, 1) * sizes[:, None]
+        with torch.no_grad():
+            found, _ = robust_change(of_content.moments, changes, weights, 3)
+        # The grid lies between the grid before and the map.
+        end = identity_grid(1, 1, 1, 1, dtype=torch.float64) + found[..., None, None, None]
+        before = grid - stages.corrections["robust"]
+        share = ((grid - before) / (end - before)).flatten()
+        assert share.std() < 1e-6
+        assert 0.01 < share.mean() < 0.99
 
     def test_without_sharing_nothing_is_shared(self):
         stages, _ = stages_of(small())

@@ -1,3 +1,4 @@
+import inspect
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from lookcast.checkpoints import load_checkpoint, save_checkpoint
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
-from lookcast.generators.groups import group_of, split_heads
+from lookcast.generators.groups import group_of, region_sizes, split_heads
 from lookcast.generators.statistics import photo_statistics, region_shares, with_position
 from lookcast.generators.universal import MAX_STRENGTH, START
 from lookcast.ops.bilateral.dispatch import apply_grid
@@ -192,11 +193,12 @@ class TestRegions:
         outputs = [stylize(CONTENT, STYLE, *m) for m in ((), masks, (masks[0], masks[1].flip(1)))]
         assert min((a - b).abs().mean() for a, b in zip(outputs, [*outputs[1:], outputs[0]], strict=True)) > 0.003
 
-    def test_unlabelled_pixels_keep_their_colors(self):
+    @pytest.mark.parametrize("parts", [NO_PARTS, {"robust_steps": 2}])
+    def test_unlabelled_pixels_keep_their_colors(self, parts):
         # Before training: carried are the colours of regions, and there is none.
         masks = split(CONTENT.shape[-2:], 3), split(STYLE.shape[-2:], 2)
         masks[0][:, 1] = 0
-        output = stylize(CONTENT, STYLE, *masks, by=generator(trained=False))
+        output = stylize(CONTENT, STYLE, *masks, by=generator(trained=False, **parts))
         changed = (output - CONTENT).abs().mean((0, 1, 2))
         assert changed[-12:].max() < 1e-6
         assert changed[:12].min() > 0.01
@@ -227,7 +229,7 @@ class TestSharpness:
             query = torch.zeros(1, SMALL["heads"], 256, SMALL["head_width"], dtype=torch.float64)
             for statistics in (content, style):
                 key = split_heads(made.key(with_position(statistics.cells)), SMALL["heads"])
-                moments = group_of(query, key, statistics, statistics.mask, content.mask).moments
+                moments = group_of(query, key, statistics, statistics.mask, region_sizes(content.mask)).moments
                 whole = torch.einsum("bkyx,bcyx->bkc", statistics.mask, statistics.moments) / 256
                 torch.testing.assert_close(moments, whole[:, None, None].expand_as(moments), rtol=0, atol=EXACT)
         # The position of a pixel of the style within its region then does not matter to the carried colours.
@@ -508,6 +510,9 @@ class TestCheckpoint:
         output = stylize(CONTENT, STYLE, *masks, by=loaded)
         assert torch.equal(output, stylize(CONTENT, STYLE, *masks))
         assert not loaded.training
+
+    def test_every_argument_is_kept(self):
+        assert list(TRAINED.arguments) == list(inspect.signature(UniversalGenerator).parameters)[1:]
 
     def test_arguments_rebuild_it(self):
         arguments = json.loads(json.dumps(TRAINED.arguments))

@@ -150,7 +150,7 @@ class TestExplanation:
         steps = plain.steps()
         assert list(steps) == ["photo", "carried", "shared", "learned", "learned_shared", "toned", "solved", "robust"]
         assert torch.equal(steps["photo"], identity_grid(1, *plain.grid.shape[2:]))
-        # Four sums and differences of float32 coefficients below 8, 2^-22 each.
+        # Seven sums and differences of float32 coefficients below 8, 2^-22 each.
         assert (steps["robust"] - plain.grid).abs().max() < 1e-5
         images = [apply_grid(grid, plain.preview) for grid in steps.values()]
         assert torch.allclose(images[0], plain.preview, rtol=0, atol=1e-6)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from lookcast.generators.statistics import CELLS, PhotoStatistics, cell_sums
+from lookcast.generators.statistics import CELLS, PhotoStatistics, by_cell, cell_sums
 from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.transport import knothe_rosenblatt
 
@@ -33,8 +33,13 @@ def split_heads(planes: torch.Tensor, heads: int) -> torch.Tensor:
     return planes.view(planes.shape[0], heads, -1, CELLS * CELLS).transpose(2, 3)
 
 
+def region_sizes(mask: torch.Tensor) -> torch.Tensor:
+    """Return the size of each region in each cell, in places: masks `(B, K, 64, 64)` give `(B, P, K)`."""
+    return by_cell(mask).sum(2)
+
+
 def group_of(
-    query: torch.Tensor, key: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, own: torch.Tensor
+    query: torch.Tensor, key: torch.Tensor, photo: PhotoStatistics, mask: torch.Tensor, sizes: torch.Tensor
 ) -> Group:
     """Find, for each cell of the content, its group in a photo, which is the content itself or the style.
 
@@ -43,7 +48,7 @@ def group_of(
         key: keys of the photo, `(B, H, P, C)`.
         photo: statistics of the content or style photo.
         mask: regions of the photo, `(B, K, 64, 64)`.
-        own: regions of the content, `(B, K, 64, 64)`.
+        sizes: the size of each region in each cell of the content, `(B, P, K)`.
     """
     attention = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(-1)
     # If all attention fell on cells outside a region, the sums of the region would be 0. Uniform attention is mixed in
@@ -52,14 +57,13 @@ def group_of(
     sums = cell_sums(mask, photo.moments)  # (B, P, K, 10)
     moments = attention @ sums.flatten(2)[:, None]
     moments = moments.view(*moments.shape[:3], *sums.shape[2:])
-    shares = cell_sums(own, torch.ones_like(own[:, :1]))[..., 0]  # (B, P, K)
-    shares = shares / shares.sum(-1, keepdim=True).clamp_min(1e-6)
+    shares = sizes / sizes.sum(-1, keepdim=True).clamp_min(1e-6)
     mass = moments[..., 0].clamp_min(1e-8)
     weights = (shares[:, None] / mass) @ sums[..., 0].transpose(1, 2)[:, None] * attention
     return Group(moments, weights)
 
 
-def color_maps(own: torch.Tensor, content: Group, style: Group, floor: torch.Tensor, whole: bool) -> torch.Tensor:
+def color_maps(sizes: torch.Tensor, content: Group, style: Group, floor: torch.Tensor, whole: bool) -> torch.Tensor:
     """Return the colour maps from the groups of the content to the groups of the style, for each region.
 
     With `whole`, two more maps follow those of the heads. They are the same in all cells. The first of them comes from
@@ -68,7 +72,7 @@ def color_maps(own: torch.Tensor, content: Group, style: Group, floor: torch.Ten
     therefore does not give the sky more weight.
 
     Args:
-        own: regions of the content, `(B, K, 64, 64)`.
+        sizes: the size of each region in each cell of the content, `(B, P, K)`.
         content: the groups of all cells in the content.
         style: the groups of all cells in the style.
         floor: see `knothe_rosenblatt`.
@@ -79,9 +83,9 @@ def color_maps(own: torch.Tensor, content: Group, style: Group, floor: torch.Ten
     """
     if not whole:
         return knothe_rosenblatt(content.moments, style.moments, floor)
-    shares = cell_sums(own, torch.ones_like(own[:, :1]))[..., 0][:, None, ..., None]  # (B, 1, P, K, 1)
+    weights = sizes[:, None, ..., None]
     means = [group.moments / group.moments[..., :1].clamp_min(1e-8) for group in (content, style)]
-    of_region = [(shares * mean).mean((1, 2))[:, None] for mean in means]  # (B, 1, K, 10)
+    of_region = [(weights * mean).mean((1, 2))[:, None] for mean in means]  # (B, 1, K, 10)
     of_all = [moments.sum(2, keepdim=True).expand_as(moments) for moments in of_region]
     size = content.moments.shape
     # All maps at once, because each operation costs time even if there is little to compute.

@@ -1,4 +1,4 @@
-"""A last correction of a predicted grid by least squares: colours closer to the style, and no halos."""
+"""A correction of a predicted grid by least squares: colours closer to the style, and no halos."""
 
 import math
 
@@ -194,7 +194,8 @@ def inverse_with_ridge(covariance: torch.Tensor, ridge: float) -> torch.Tensor:
     cofactors = torch.linalg.cross(matrix.roll(-1, 1), matrix.roll(-2, 1), dim=2)
     # Without rounding, the determinant would be at least the cube of the ridge.
     determinant = (matrix[:, :1] * cofactors[:, :1]).sum(2, keepdim=True).clamp_min(ridge**3)
-    return (cofactors / determinant).to(covariance)
+    inverse: torch.Tensor = cofactors / determinant
+    return inverse.to(covariance)
 
 
 def matched(output: torch.Tensor, style: torch.Tensor, masks: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:

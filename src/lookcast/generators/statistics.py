@@ -118,11 +118,11 @@ def cell_sums(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     Weights `(B, K, 64, 64)` and values `(B, C, 64, 64)` give sums `(B, P, K, C)`: in each of the P cells, one sum for
     each pair of a weight channel and a value channel.
     """
-    left, right = _by_cell(weights), _by_cell(values)
+    left, right = by_cell(weights), by_cell(values)
     return left.transpose(2, 3) @ right
 
 
-def _by_cell(x: torch.Tensor) -> torch.Tensor:
+def by_cell(x: torch.Tensor) -> torch.Tensor:
     """Group the places of each cell: `(B, C, 64, 64)` becomes `(B, P, 16, C)`, with 16 places in each cell."""
     batch, channels, side = x.shape[0], x.shape[1], PLACES // CELLS
     blocks = x.reshape(batch, channels, CELLS, side, CELLS, side)

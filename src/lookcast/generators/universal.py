@@ -9,7 +9,7 @@ from lookcast.checks import InputError, check_integer
 from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.grounds import GroundSharing
-from lookcast.generators.groups import carried_colors, color_maps, group_of, split_heads
+from lookcast.generators.groups import carried_colors, color_maps, group_of, region_sizes, split_heads
 from lookcast.generators.least_squares import LeastSquaresStep
 from lookcast.generators.robust_map import RobustMap
 from lookcast.generators.stages import GridStages
@@ -62,7 +62,7 @@ class UniversalGenerator(PairGenerator):
     * Cells that show one surface, such as a wall, share carried colours and correction (`GroundSharing`).
     * *tones*: each region moves towards the tones of its region in the style (`ToneTransfer`).
     * *solution*: the grid moves towards locally affine changes and towards the style's colours (`LeastSquaresStep`).
-    * *agreement*: the grid moves towards one affine map for all cells, if most matches agree on it (`RobustMap`).
+    * *agreement*: the grid moves towards one map for all cells, the further the more groups agree on it (`RobustMap`).
 
     If content and style are the same photo, it stays unchanged by construction. A label absent from the style uses the
     whole style photo, as in the losses. The network sees only thumbnails, while slicing uses the full resolution.
@@ -126,8 +126,8 @@ class UniversalGenerator(PairGenerator):
         self.query = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         self.key = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         self.query.load_state_dict(self.key.state_dict())  # before training, cells attend to similar cells
-        # Factors of the queries, one per head: row 0 with masks, row 1 without. At first, a group contains most of the
-        # region, or only similar cells without masks. On the meta device, `linspace` would import all of sympy.
+        # Factors of the queries: row 0 with masks, row 1 without. Before training, a group is most of the region, or only
+        # similar cells without masks. On the meta device, where checkpoints start, `linspace` would import sympy.
         unmasked, masked = torch.linspace(0.4, 1.2, heads, device="cpu"), torch.linspace(0, 0.5, heads, device="cpu")
         self.sharpness = nn.Parameter(torch.stack([masked, unmasked]))
         self.floor = nn.Parameter(torch.full((3,), math.log(1e-4)))
@@ -198,9 +198,10 @@ class UniversalGenerator(PairGenerator):
             cells = with_position(content.cells)
             query = split_heads(self.query(cells), self.heads) * sharpness
             key, style_key = (split_heads(self.key(x), self.heads) for x in (cells, with_position(style.cells)))
-            of_content = group_of(query, key, content, own_mask, own_mask)
-            of_style = group_of(query, style_key, style, style_mask, own_mask)
-            maps = color_maps(own_mask, of_content, of_style, self.floor.exp(), self.grounds is not None)
+            sizes = region_sizes(own_mask)
+            of_content = group_of(query, key, content, own_mask, sizes)
+            of_style = group_of(query, style_key, style, style_mask, sizes)
+            maps = color_maps(sizes, of_content, of_style, self.floor.exp(), self.grounds is not None)
             local = to_plane(cell_sums(own_mask, content.moments).sum(2)) / (PLACES // CELLS) ** 2
             wanted = group_summary(of_style.weights, style)
         context = self.context(torch.cat([cells, local], 1))
@@ -222,11 +223,10 @@ class UniversalGenerator(PairGenerator):
         learned = full_precision(self.residual(hidden) - self.residual(reached)).reshape_as(carried)
         smooth = learned if grounds is None else grounds.share(learned)
         grid, corrections = identity + shared + smooth, {}
-        photos, masks = (content, style), (own_mask, style_mask)
         parts = {
-            "toned": (self.tones, (photos, masks, regions, hidden)),
-            "solved": (self.solver, (photos, masks, hidden)),
-            "robust": (self.robust, (content, own_mask, of_content.moments, maps, hidden)),
+            "toned": (self.tones, ((content, style), (own_mask, style_mask), regions, hidden)),
+            "solved": (self.solver, ((content, style), (own_mask, style_mask), hidden)),
+            "robust": (self.robust, (content.mask is not None, regions, sizes, of_content.moments, maps, hidden)),
         }
         for name, (part, inputs) in parts.items():
             if part is not None:

@@ -68,8 +68,9 @@ def second_moments(moments: torch.Tensor) -> torch.Tensor:
     if moments.ndim != 3 or moments.shape[1] != NUM_MOMENTS:
         raise ShapeError("moments", f"(B, {NUM_MOMENTS}, N)", moments.shape)
     check_floating("moments", moments)
-    scaled = moments / moments[:, :1].clamp_min(1e-8)
-    return _bases(moments.dtype, moments.device)[3] @ scaled
+    with no_autocast(moments):
+        scaled = moments / moments[:, :1].clamp_min(1e-8)
+        return _bases(moments.dtype, moments.device)[3] @ scaled
 
 
 def knothe_rosenblatt(content: torch.Tensor, style: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
@@ -144,11 +145,11 @@ def _bases_on(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, .
     with torch.inference_mode(False):  # training may use them after inference has
         basis, inverse = (torch.tensor(rows, dtype=dtype, device="cpu") for rows in (TO_OPPONENT, FROM_OPPONENT))
         of_change = torch.kron(inverse.T.contiguous(), basis)
-        # From 10 moments to the 4x4 matrix in the opponent basis, and from there to the RGB basis.
-        index = torch.tensor([[4, 5, 6, 1], [5, 7, 8, 2], [6, 8, 9, 3], [1, 2, 3, 0]])
-        wide = torch.eye(4, dtype=dtype)
+        wide = torch.eye(4, dtype=dtype, device="cpu")
         wide[:3, :3] = inverse
-        of_moments = torch.kron(wide, wide) @ torch.eye(NUM_MOMENTS, dtype=dtype)[index.flatten()]
+        # The moment that each entry of the 4x4 matrix in the opponent basis is equal to.
+        index = torch.tensor([4, 5, 6, 1, 5, 7, 8, 2, 6, 8, 9, 3, 1, 2, 3, 0], device="cpu")
+        of_moments = torch.zeros(16, NUM_MOMENTS, dtype=dtype, device="cpu").index_add(1, index, torch.kron(wide, wide))
         return tuple(matrix.to(device) for matrix in (basis, inverse, of_change, of_moments))
 
 

@@ -47,7 +47,7 @@ STEPS = {
     ),
     "robust": (
         "+ one map",
-        "If most matches of the two photos agree on one colour transform, all cells move to it.",
+        "The more parts of the two photos agree on one colour transform, the further all cells move to it.",
     ),
     "look": ("+ the look", "The network predicts all transforms at once."),
 }

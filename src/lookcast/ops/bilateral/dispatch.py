@@ -48,7 +48,8 @@ def apply_grid(grid: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 def apply_grid_to_images(grid: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """Apply each grid to several images, as `apply_grid` does.
 
-    On a CPU, interpolating the grid along y takes most of the time if images are small. All images share it.
+    On a CPU, interpolating the grid along y takes most of the time if images are small. It is done once for all images
+    of a grid.
 
     Args:
         grid: `(B, 12, D, GH, GW)`.
@@ -59,8 +60,12 @@ def apply_grid_to_images(grid: torch.Tensor, images: torch.Tensor) -> torch.Tens
 
     Raises:
         ShapeError: a tensor does not have the stated shape.
+        InputError: a tensor is empty or not floating point.
     """
+    check_shape("grid", grid, ("B", COEFFICIENTS, "D", "GH", "GW"))
     check_shape("images", images, (grid.shape[0], "T", 3, "H", "W"))
+    check_floating("grid", grid)
+    check_floating("images", images)
     one_by_one = images.flatten(0, 1)
     if images.device.type != "cpu" or torch.compiler.is_exporting():
         grids = grid[:, None].expand(-1, images.shape[1], *grid.shape[1:]).flatten(0, 1)
