@@ -126,8 +126,8 @@ class UniversalGenerator(PairGenerator):
         self.query = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         self.key = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         self.query.load_state_dict(self.key.state_dict())  # before training, cells attend to similar cells
-        # Factors of the queries: row 0 with masks, row 1 without. Before training, a group is most of the region, or only
-        # similar cells without masks. On the meta device, where checkpoints start, `linspace` would import sympy.
+        # Factors of the queries: row 0 with masks, row 1 without. Before training, a group is most of the region, or
+        # only similar cells without masks. On the meta device, where checkpoints start, `linspace` would import sympy.
         unmasked, masked = torch.linspace(0.4, 1.2, heads, device="cpu"), torch.linspace(0, 0.5, heads, device="cpu")
         self.sharpness = nn.Parameter(torch.stack([masked, unmasked]))
         self.floor = nn.Parameter(torch.full((3,), math.log(1e-4)))
