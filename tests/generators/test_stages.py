@@ -58,7 +58,7 @@ class TestPredictStages:
 
     @pytest.mark.parametrize("masked", [False, True])
     def test_the_robust_map_is_that_of_the_groups(self, masked):
-        made = small(**(ALL_PARTS | {"robust_steps": 3}))
+        made = small(**ALL_PARTS)
         assert made.robust.steps == 3
         stages, grid = stages_of(made, *((halves(2), halves(3)) if masked else ()))
         sizes, of_content = region_sizes(stages.content_regions), stages.content_group

@@ -63,8 +63,8 @@ class TestRenderExplanation:
         tags = ParsedPage(page).tags
         links = [value for _, given in tags for key, value in given.items() if key in ("src", "href")]
         assert all(link.startswith("data:") for link in links)
-        # Photo, style, result; two thumbnails, two regions; five other steps, six changes; guide, eight slices.
-        assert len([link for link in links if link.startswith("data:image/")]) == 3 + 4 + 5 + 6 + 1 + 8
+        # Photo, style, result; two thumbnails, two regions; six other steps, seven changes; guide, eight slices.
+        assert len([link for link in links if link.startswith("data:image/")]) == 3 + 4 + 6 + 7 + 1 + 8
         # The photo and the style are drawn on, and the photo and the result are steps.
         copies = [given["data-copy"] for _, given in tags if "data-copy" in given]
         assert copies == ["content", "style", "content", "content", "result"]
@@ -165,10 +165,13 @@ class TestRenderExplanation:
         assert (data_of(page)["rows"], data_of(page)["columns"]) == (3, 4)
 
     def test_the_largest_page(self):
-        """Noise is the worst case of JPEG, and the largest grid the worst case of the numbers."""
+        """Noise is the worst case of JPEG, and the largest grid the worst case of the numbers.
+
+        Each stage adds two pictures.
+        """
         noise = rand(1, 3, 640, 640).float()
         stylizer = Stylizer(universal_look(heads=2, **ALL_PARTS), {}, "cpu")
-        assert len(render_explanation(explain(stylizer, noise, noise.flip(1)), FACTS)) < 5 * MIB
+        assert len(render_explanation(explain(stylizer, noise, noise.flip(1)), FACTS)) < 6 * MIB
         grid = identity_grid(1, 16, 32, 32) + 0.1 * rand(1, 12, 16, 32, 32).float()
         largest = explain(Stylizer(FittedGenerator.from_grid(grid), {}, "cpu"), noise)
         assert len(render_explanation(largest, {"photo": "a"})) < 5 * MIB

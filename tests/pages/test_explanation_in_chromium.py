@@ -136,7 +136,7 @@ class TestCells:
         page = visit()
         click(page, 5, 9)
         chips = page.locator("#chips .chip")
-        assert chips.count() == 7
+        assert chips.count() == 8
         for n, color in enumerate(found.step_colors().values()):
             text = chips.nth(n).evaluate("(chip) => getComputedStyle(chip).backgroundColor")
             drawn = torch.tensor([int(value) for value in text[4:-1].split(",")])
@@ -180,5 +180,5 @@ class TestPage:
     def test_every_picture_is_drawn(self, visit):
         page = visit()
         widths = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
-        assert len(widths) == 3 + 4 + 3 + 5 + 2 + 6 + 1 + 8
+        assert len(widths) == 3 + 4 + 3 + 6 + 2 + 7 + 1 + 8
         assert min(widths) > 0

@@ -121,7 +121,7 @@ class TestSingleLook:
         assert step == 0
         assert all(torch.equal(weights[name], tensor) for name, tensor in kept.items())
         added = {name.partition(".")[0] for name in weights.keys() - kept.keys()}
-        assert added == {"grounds", "sharing", "tones", "solver"}
+        assert added == {"grounds", "sharing", "tones", "solver", "robust"}
         arguments = lookcast.load(result.checkpoint).header["generator"]["arguments"]
         assert {name: arguments[name] for name in ALL_PARTS} == ALL_PARTS
 

@@ -111,7 +111,7 @@ def robust_change(
     Returns:
         The change, `(B, 12)`, and the consensus, `(B,)`, in [0, 1].
     """
-    batch = len(weights)
+    batch = weights.shape[0]  # `len` would make it a constant of an exported graph
     # The groups are the last axis, because an operation on many short rows takes several times as long.
     second = second_moments(moments.flatten(1, -2).transpose(1, 2)).view(batch, 4, 4, -1)
     mean = second[:, 3]
