@@ -55,7 +55,7 @@ class RobustMap(nn.Module):
         self.steps = steps
         self.heads = nn.Parameter(torch.zeros(heads, device="cpu"))  # logits of the weights of the heads
         # In all three, entry 0 is for photos with masks, and entry 1 for photos without masks. A consensus of .27 gives
-        # a share of a half with masks, and one of .1 without masks. The values were chosen on held-out photos.
+        # a share of a half with masks, and one of .1 without masks. Without masks, this was chosen on held-out photos.
         self.share = nn.Conv2d(channels, 2, 1, bias=False)
         nn.init.zeros_(self.share.weight)
         self.share_bias = nn.Parameter(torch.tensor([2.6, 4.6], device="cpu"))
