@@ -158,11 +158,20 @@ class TestUse:
     def test_regions_of_a_mix(self, visit, photos):
         page = visit()
         start(page, photos / "coffee.jpg")
+        whole = page.locator("#after .whole")
+        of_one_look = whole.get_attribute("src")
+        opening = page.locator("#edit-masks[aria-busy=true]")
+
+        def arrive_late(route):
+            expect(opening).to_be_attached()
+            route.continue_()
+
+        page.route("**/photos/example?*", arrive_late)
         page.locator("#looks .thumb").nth(1).click()
-        wait_for_result(page)
-        page.locator("#edit-masks").click()
+        page.locator("#edit-masks").click()  # waits for the look that was chosen a moment ago
         expect(page.locator("#editor canvas")).to_have_count(3)
-        old = page.locator("#after .whole").get_attribute("src")
+        expect(whole).not_to_have_attribute("src", of_one_look)
+        old = whole.get_attribute("src")
         pick(page, "red")
         set_slider(page.locator("#brush-size"), 200)
         last = page.locator("#editor canvas").nth(2)
@@ -175,5 +184,5 @@ class TestUse:
         assert sent.value.post_data_json["use_masks"] is True
         assert len(sent.value.post_data_json["styles"]) == 2
         wait_for_result(page)
-        expect(page.locator("#after .whole")).not_to_have_attribute("src", old)
+        expect(whole).not_to_have_attribute("src", old)
         assert (kept(page, 2) == RED).all(2).mean() > 0.2

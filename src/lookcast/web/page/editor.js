@@ -4,6 +4,7 @@ import { post, put } from "./api.js";
 import { $, fill, make } from "./dom.js";
 import { Easel } from "./easel.js";
 import { History } from "./label_map.js";
+import { looksArrived } from "./looks.js";
 import { attempt } from "./notices.js";
 import { refresh } from "./result.js";
 import { change, mix, state, watch } from "./store.js";
@@ -58,6 +59,7 @@ async function find() {
 }
 
 async function open() {
+  await looksArrived(); // a look that was chosen a moment ago has regions too
   brush.history = new History();
   easels = [state.content, ...mix()].map((photo) => new Easel(photo, photo.name, brush));
   if (state.masks === "own") await Promise.all(easels.map((easel) => easel.open()));
