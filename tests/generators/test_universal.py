@@ -420,7 +420,8 @@ class TestRead:
         made = generator(**ALL_PARTS)
         statistics = made.read(CONTENT, mask)
         small = thumbnail_of(CONTENT, 256)
-        expected = photo_statistics(small, made.encoder(small), mask, SMALL["depth"], ALL_PARTS["tone_steps"])
+        options = (SMALL["depth"], ALL_PARTS["tone_steps"], ALL_PARTS["mask_blur"])
+        expected = photo_statistics(small, made.encoder(small), mask, *options)
         assert all(torch.equal(a, b) for a, b in zip(statistics[:-1], expected[:-1], strict=True))
         assert statistics.classes is None
 

@@ -40,7 +40,7 @@ class PhotoStatistics(NamedTuple):
         shares: `(B, D, 64, 64)`: for each place, the share of its pixels in each of the D luma steps.
         tones: `(B, T, 4, 64, 64)`: for each of T luma steps and each place, the share of the place's pixels in the
             step, then this share times their mean colour. None for a generator without `ToneTransfer`.
-        mask: the given mask, resized to the places, `(B, K, 64, 64)`; None for a photo without a mask.
+        mask: the given mask, resized to the places and blurred, `(B, K, 64, 64)`; None for a photo without a mask.
         classes: the predicted regions of each place, `(B, K, 64, 64)`; None for a photo with a mask, and None before
             the prediction.
     """
@@ -57,7 +57,12 @@ class PhotoStatistics(NamedTuple):
 
 
 def photo_statistics(
-    thumbnail: torch.Tensor, features: Features, mask: torch.Tensor | None, depth: int, tone_steps: int = 0
+    thumbnail: torch.Tensor,
+    features: Features,
+    mask: torch.Tensor | None,
+    depth: int,
+    tone_steps: int = 0,
+    mask_blur: int = 0,
 ) -> PhotoStatistics:
     """Compute the statistics of a photo from its thumbnail.
 
@@ -67,6 +72,8 @@ def photo_statistics(
         mask: `(B, K, H, W)` of any size; None stands for no mask.
         depth: D, the depth of the grid.
         tone_steps: T, the number of luma steps of the tones; 0 for no tones.
+        mask_blur: r; each place gets the mean of the mask over the 2 r + 1 x 2 r + 1 places round it. Where two regions
+            change in different ways, soft borders make weaker halos, and a border that misses an edge does less harm.
     """
     size = (PLACES, PLACES)
     taps = [
@@ -86,8 +93,15 @@ def photo_statistics(
         moments=shrink_to_side(color_moments(thumbnail), PLACES),
         shares=shares_at_places,
         tones=_tones(thumbnail, tone_steps) if tone_steps else None,
-        mask=None if mask is None else resize_mask(mask.to(places.dtype), size),
+        mask=None if mask is None else _blurred(resize_mask(mask.to(places.dtype), size), mask_blur),
     )
+
+
+def _blurred(mask: torch.Tensor, radius: int) -> torch.Tensor:
+    """Return the means over windows of 2 radius + 1 places per side, with replicated borders."""
+    if not radius:
+        return mask
+    return F.avg_pool2d(F.pad(mask, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
 
 
 def _tones(thumbnail: torch.Tensor, steps: int) -> torch.Tensor:

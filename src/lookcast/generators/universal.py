@@ -40,7 +40,7 @@ MAX_STRENGTH = 1.25
 """Maximum strength of the colour transfer. A strength of 1 reaches the colour statistics of the style."""
 START = math.log(4)
 """Logit that gives the untrained generator a strength of 1. A strength of .9 raises the colour distance by a third."""
-OPTIONAL_PARTS = ("ground_channels", "tone_steps", "solver_steps", "robust_steps")
+OPTIONAL_PARTS = ("ground_channels", "tone_steps", "solver_steps", "robust_steps", "mask_blur")
 """Arguments that may be 0, which switches a part of the generator off. Old checkpoints lack these parts."""
 LIMITS = {"depth": 64, "channels": 1024, "blocks": 64, "heads": 64, "head_width": 256, "regions": 64}
 LIMITS |= dict.fromkeys(OPTIONAL_PARTS, 64)
@@ -64,12 +64,12 @@ class UniversalGenerator(PairGenerator):
     * *solution*: the grid moves towards locally affine changes and towards the style's colours (`LeastSquaresStep`).
     * *agreement*: the grid moves towards one map for all cells, the further the more groups agree on it (`RobustMap`).
 
-    If content and style are the same photo, it stays unchanged by construction. A label absent from the style uses the
-    whole style photo, as in the losses. The network sees only thumbnails, while slicing uses the full resolution.
+    A photo as its own style stays unchanged by construction. A label absent from the style uses the whole style photo,
+    as in the losses. The network sees only thumbnails, while slicing uses the full resolution.
 
     Attributes:
         thumbnail: side of the thumbnail of a photo with a mask, in pixels.
-        unmasked_thumbnail: side of the thumbnail without a mask, in pixels; the metrics equal those of 256 px.
+        unmasked_thumbnail: the same without a mask; the metrics equal those of 256 px.
 
     Args:
         encoder: the frozen compact encoder.
@@ -79,11 +79,11 @@ class UniversalGenerator(PairGenerator):
         heads: number of attention heads.
         head_width: number of channels of each head's queries and keys.
         regions: K, number of predicted regions without masks.
-        ground_channels: number of channels of the features by which `GroundSharing` tells surfaces apart. 0 switches
-            off `GroundSharing` and the colour maps of the whole photo, which old checkpoints lack.
+        ground_channels: number of channels of the features of `GroundSharing`. 0 switches off `GroundSharing` and the
+            colour maps of the whole photo, which old checkpoints lack.
         tone_steps: number of luma steps by which `ToneTransfer` compares tones. 0 switches it off.
-        solver_steps: number of steps of `LeastSquaresStep`. 0 switches it off.
-        robust_steps: number of steps of `RobustMap`. 0 switches it off.
+        solver_steps, robust_steps: number of steps of `LeastSquaresStep` and of `RobustMap`. 0 switches a part off.
+        mask_blur: see `photo_statistics`. 0 keeps the masks as they are.
 
     Raises:
         InputError: an argument is outside its range (`LIMITS`), or the encoder is not the compact encoder.
@@ -111,6 +111,7 @@ class UniversalGenerator(PairGenerator):
         tone_steps: int = 0,
         solver_steps: int = 0,
         robust_steps: int = 0,
+        mask_blur: int = 0,
     ) -> None:
         super().__init__()
         self.arguments = {name: value for name, value in locals().items() if name in LIMITS}
@@ -120,7 +121,7 @@ class UniversalGenerator(PairGenerator):
         if taps != TAP_CHANNELS:
             raise InputError(f"encoder: expected the compact encoder, with taps of {TAP_CHANNELS} channels, got {taps}")
         self.encoder = encoder
-        self.depth, self.heads, self.tone_steps = depth, heads, tone_steps
+        self.depth, self.heads, self.tone_steps, self.mask_blur = depth, heads, tone_steps, mask_blur
         self.regions = RegionHead(regions)
         inputs = 2 * NUM_FEATURES + 2
         self.query = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
@@ -142,8 +143,7 @@ class UniversalGenerator(PairGenerator):
             nn.init.zeros_(parameter)
         self.grounds = GroundSharing(inputs, ground_channels) if ground_channels else None
         if ground_channels:
-            # Two logits for the last two maps of `color_maps` in the mix of the heads, then, for each depth, a logit of
-            # openness.
+            # Logits for the last two maps of `color_maps` in the mix of the heads, then, for each depth, of openness.
             self.sharing = nn.Conv2d(channels, 2 + depth, 1)
             nn.init.zeros_(self.sharing.weight)
             assert self.sharing.bias is not None
@@ -164,7 +164,7 @@ class UniversalGenerator(PairGenerator):
 
         Args:
             photo: `(B, 3, H, W)` in [0, 1], any size.
-            mask: `(B, K, h, w)` in [0, 1], any size; None stands for no mask.
+            mask: `(B, K, h, w)` in [0, 1], any size, or None.
             features: the encoder's features of the photo, used only if the photo already is the thumbnail; or None.
         """
         thumbnail = thumbnail_of(photo, self.thumbnail)
@@ -173,12 +173,12 @@ class UniversalGenerator(PairGenerator):
         if features is None or thumbnail is not photo:
             with torch.no_grad():
                 features = self.encoder(thumbnail)
+        options = self.depth, self.tone_steps, self.mask_blur
         with no_autocast(thumbnail):  # differences of moments need all digits
-            statistics = photo_statistics(full_precision(thumbnail), features, mask, self.depth, self.tone_steps)
+            statistics = photo_statistics(full_precision(thumbnail), features, mask, *options)
         if mask is not None:
             return statistics
-        # Predict the classes here and not in `predict_grid`, because a style is read once for many contents. `_replace`
-        # would stop the compiler of torch 2.11.
+        # Not in `predict_grid`, because a style is read once for many contents. torch 2.11 cannot compile `_replace`.
         return PhotoStatistics(*statistics[:-1], self._classes(statistics))
 
     def predict_grid(self, content: PhotoStatistics, style: PhotoStatistics) -> torch.Tensor:
