@@ -1,6 +1,14 @@
 """Fixtures for tests in several folders."""
 
+import signal
+
 import pytest
+
+
+def pytest_configure():
+    """Let Ctrl-C reach the tests and their processes. A job that a shell runs in the background ignores SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

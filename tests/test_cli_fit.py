@@ -170,10 +170,7 @@ class TestFit:
 
     def test_interrupted(self, files, tmp_path, checkpoint):
         photo, style = files
-        # A background job of a shell ignores SIGINT; the command starts as in a terminal.
-        start = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        start += "from lookcast.cli import main; sys.exit(main())"
-        command = [sys.executable, "-c", start, "fit", photo, "--style", style, "--checkpoint", checkpoint]
+        command = [sys.executable, "-m", "lookcast.cli", "fit", photo, "--style", style, "--checkpoint", checkpoint]
         command += ["-o", tmp_path / "out.png", "--steps", "10000", "--every", "1", "fit.tolerance=0", *SMALL]
         paths = f"{Path(lookcast.__file__).parents[1]}"
         process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True)

@@ -192,13 +192,13 @@ class TestReadPhoto:
         torch.testing.assert_close(reading.mask.mean((-2, -1)), mask.mean((-2, -1)), rtol=0, atol=0.01)
         assert torch.equal(reading.mask[0, 0, :, :31], torch.ones(PLACES, 31))
 
-    @pytest.mark.parametrize("radius", [1, 2, 64])
+    @pytest.mark.parametrize("radius", [1, 2, 12])
     def test_the_blur_of_masks_matches_reference(self, case, radius):
         thumbnail, features, _, _ = case
         mask = rand(2, 3, PLACES, PLACES).float()
         found = photo_statistics(thumbnail, features, mask, 5, mask_blur=radius).mask.numpy()
         expected = uniform_filter(mask.double().numpy(), (0, 0, 2 * radius + 1, 2 * radius + 1), mode="nearest")
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)  # float32: sums of up to 16641 values
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)  # float32: sums of up to 625 values
 
 
 class TestRegionHead:

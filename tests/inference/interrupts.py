@@ -69,7 +69,6 @@ def stylize(folder, out, interrupt):
 def main(folder):
     for number in range(4):
         save_photo(folder / "in" / f"{number}.png")
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores SIGINT
     moments = Interrupt()
     stylize(folder, folder / "all", moments)
     interrupted = 0
