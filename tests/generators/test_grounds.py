@@ -4,14 +4,8 @@ import torch
 
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators.grounds import Grounds, GroundSharing
-from lookcast.generators.statistics import (
-    CELLS,
-    NUM_FEATURES,
-    PLACES,
-    photo_statistics,
-    region_shares,
-    with_position,
-)
+from lookcast.generators.regions import region_shares
+from lookcast.generators.statistics import CELLS, NUM_FEATURES, PLACES, photo_statistics, with_position
 from lookcast.ops.resize import thumbnail_of
 from tests.reference import grounds as reference
 from tests.samples import photo, rand, randn

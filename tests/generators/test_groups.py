@@ -1,6 +1,7 @@
 import torch
 
-from lookcast.generators.groups import Group, color_maps, region_sizes
+from lookcast.generators.groups import Group, color_maps
+from lookcast.generators.regions import region_sizes
 from lookcast.generators.statistics import PLACES
 from lookcast.ops.transport import NUM_MOMENTS, color_moments, knothe_rosenblatt
 from tests.samples import rand, randn

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from lookcast.generators.groups import Group, color_maps, region_sizes
+from lookcast.generators.groups import Group, color_maps
+from lookcast.generators.regions import region_sizes
 from lookcast.generators.robust_map import robust_change
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import CELLS

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from lookcast.generators.statistics import PLACES, photo_statistics, region_shares
+from lookcast.generators.regions import region_shares
+from lookcast.generators.statistics import PLACES, photo_statistics
 from lookcast.generators.tones import ToneTransfer
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.bilateral.reference import identity_grid

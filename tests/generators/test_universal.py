@@ -8,8 +8,9 @@ from lookcast.checkpoints import load_checkpoint, save_checkpoint
 from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
-from lookcast.generators.groups import group_of, region_sizes, split_heads
-from lookcast.generators.statistics import photo_statistics, region_shares, with_position
+from lookcast.generators.groups import group_of, split_heads
+from lookcast.generators.regions import region_shares, region_sizes
+from lookcast.generators.statistics import photo_statistics, with_position
 from lookcast.generators.universal import MAX_STRENGTH, START
 from lookcast.ops.bilateral.dispatch import apply_grid
 from lookcast.ops.bilateral.reference import identity_grid

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from lookcast.generators.statistics import CELLS, PhotoStatistics, blur_volume, cell_sums, with_position
+from lookcast.generators.regions import blur_volume
+from lookcast.generators.statistics import CELLS, PhotoStatistics, cell_sums, with_position
 from lookcast.ops.precision import full_precision, no_autocast
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from lookcast.generators.statistics import CELLS, PhotoStatistics, by_cell, cell_sums
+from lookcast.generators.statistics import CELLS, PhotoStatistics, cell_sums
 from lookcast.ops.bilateral.reference import identity_grid
 from lookcast.ops.transport import knothe_rosenblatt
 
@@ -31,11 +31,6 @@ class Group(NamedTuple):
 def split_heads(planes: torch.Tensor, heads: int) -> torch.Tensor:
     """Split the channels of queries or keys into heads: `(B, H * C, 16, 16)` to `(B, H, P, C)`."""
     return planes.view(planes.shape[0], heads, -1, CELLS * CELLS).transpose(2, 3)
-
-
-def region_sizes(mask: torch.Tensor) -> torch.Tensor:
-    """Return the size of each region in each cell, in places: masks `(B, K, 64, 64)` give `(B, P, K)`."""
-    return by_cell(mask).sum(2)
 
 
 def group_of(

@@ -1,10 +1,9 @@
-"""Statistics of the cells and the regions of a photo, for the universal generator."""
+"""Statistics of the cells of a photo, for the universal generator."""
 
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from lookcast.ops.bilateral.reference import cell_position, tent_weight
 from lookcast.ops.color import luma
@@ -107,8 +106,8 @@ def _blurred(mask: torch.Tensor, radius: int) -> torch.Tensor:
 def _tones(thumbnail: torch.Tensor, steps: int) -> torch.Tensor:
     """Return the tones of each place, `(B, T, 4, 64, 64)`; see `PhotoStatistics`."""
     small = shrink_to_side(thumbnail, min(thumbnail.shape[-1], TONE_SIDE))
-    shares = depth_shares(luma(small), steps)[:, :, None]
-    values = torch.cat([shares, shares * small[:, None]], 2)
+    weighed = torch.cat([torch.ones_like(small[:, :1]), small], 1)
+    values = depth_shares(luma(small), steps)[:, :, None] * weighed[:, None]
     return shrink_to_side(values.flatten(1, 2), PLACES).view(-1, steps, 4, PLACES, PLACES)
 
 
@@ -143,77 +142,30 @@ def by_cell(x: torch.Tensor) -> torch.Tensor:
     return blocks.permute(0, 2, 4, 3, 5, 1).reshape(batch, CELLS * CELLS, side * side, channels)
 
 
-def region_shares(shares: torch.Tensor, mask: torch.Tensor, rounds: int = 3) -> torch.Tensor:
-    """Return, for each cell of the grid, the share of its pixels that lies in each region.
-
-    A blur along depth, height and width gives a cell without pixels the shares of its neighbours. A cell without pixels
-    needs shares too, because slicing interpolates between neighbouring cells. The blur also softens the borders between
-    regions.
-
-    Args:
-        shares: `(B, D, 64, 64)`: for each place, the share of its pixels in each of the D luma steps.
-        mask: the regions, `(B, K, 64, 64)`.
-        rounds: number of blurs.
-
-    Returns:
-        `(B, K, D, 16, 16)`; the shares of a cell sum to 1 over K, or to 0 in an unlabelled area.
-    """
-    sums = cell_sums(shares, mask)  # (B, P, D, K)
-    volume = sums.permute(0, 3, 2, 1).reshape(sums.shape[0], mask.shape[1], shares.shape[1], CELLS, CELLS)
-    plane = volume.sum(2, keepdim=True)
-    for _ in range(rounds):
-        volume = blur_volume(volume)
-    # Add a small part of the sum over all luma steps to every cell. A cell without pixels near it then gets the shares
-    # of this sum. A larger part would give the bright sky beside a dark skyline the transform of the buildings: a glow.
-    volume = volume + 0.02 * plane
-    return volume / volume.sum(1, keepdim=True).clamp_min(1e-6)
-
-
-def blur_volume(volume: torch.Tensor) -> torch.Tensor:
-    """Blur a volume `(B, C, D, H, W)` along depth, height and width by [1 2 1] / 4, with replicated borders."""
-    padded = F.pad(volume, (1,) * 6, mode="replicate")
-    return F.avg_pool3d(F.avg_pool3d(padded, 2, 1), 2, 1)  # the means of two neighbours, twice
-
-
-class RegionHead(nn.Module):
-    """Network that predicts the regions of a photo without a mask.
-
-    The regions are soft classes, and every photo has the same classes. The network is trained with the generator.
-
-    Args:
-        num_regions: K, number of classes.
-        width: number of channels of the hidden layer.
-    """
-
-    def __init__(self, num_regions: int, width: int = 48) -> None:
-        super().__init__()
-        last = nn.Conv2d(width, num_regions, 1)
-        with torch.no_grad():  # if all classes started with equal probabilities, training would not separate them
-            last.weight.mul_(3)
-        self.layers = nn.Sequential(nn.Conv2d(2 * NUM_FEATURES + 2, width, 1), nn.ReLU(), last)
-
-    def forward(self, places: torch.Tensor) -> torch.Tensor:
-        """Predict the probabilities of the classes from the features of the places.
-
-        Features `(B, 90, 64, 64)` give probabilities `(B, K, 64, 64)`, which sum to 1 over K.
-        """
-        return full_precision(self.layers(with_position(places))).softmax(1)
-
-
 def with_position(features: torch.Tensor) -> torch.Tensor:
     """Append the standardised features and the position: `(B, C, h, w)` becomes `(B, 2 * C + 2, h, w)`.
 
     Features are standardised with their mean and standard deviation in each photo. Standardised features hardly depend
     on the light, so they match a day photo with a night photo. The original features distinguish grass from sky.
     """
-    height, width = features.shape[-2:]
-    centered = features - features.mean((-2, -1), keepdim=True)
+    _, centered, spread = standardised(features)
+    position = positions(features).expand(features.shape[0], -1, -1, -1)
+    return torch.cat([features, centered / spread, position], 1)
+
+
+def standardised(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the mean of each channel, the differences from it, and the number by which they are divided."""
+    mean = features.mean((-2, -1), keepdim=True)
+    centered = features - mean
     # The standard deviation. torch.std takes ten times as long on a CPU.
-    spread = torch.linalg.vector_norm(centered, dim=(-2, -1), keepdim=True) / (height * width - 1) ** 0.5
-    y = torch.linspace(-1, 1, height, device=features.device, dtype=features.dtype).view(1, 1, -1, 1)
-    x = torch.linspace(-1, 1, width, device=features.device, dtype=features.dtype).view(1, 1, 1, -1)
-    plane = features[:, :1]
-    return torch.cat([features, centered / (spread + 0.1), y.expand_as(plane), x.expand_as(plane)], 1)
+    spread = torch.linalg.vector_norm(centered, dim=(-2, -1), keepdim=True) / (features[0, 0].numel() - 1) ** 0.5
+    return mean, centered, spread + 0.1
+
+
+def positions(features: torch.Tensor) -> torch.Tensor:
+    """Return the rows and columns of the places, in [-1, 1], `(1, 2, h, w)`."""
+    ends = (torch.linspace(-1, 1, n, device=features.device, dtype=features.dtype) for n in features.shape[-2:])
+    return torch.stack(torch.meshgrid(*ends, indexing="ij"))[None]
 
 
 def group_summary(weights: torch.Tensor, photo: PhotoStatistics) -> torch.Tensor:

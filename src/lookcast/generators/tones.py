@@ -5,7 +5,8 @@ import math
 import torch
 from torch import nn
 
-from lookcast.generators.statistics import PhotoStatistics, blur_volume, depth_shares
+from lookcast.generators.regions import blur_volume
+from lookcast.generators.statistics import PhotoStatistics, depth_shares
 from lookcast.ops.bilateral.dispatch import apply_grid_to_images
 from lookcast.ops.precision import full_precision, no_autocast
 

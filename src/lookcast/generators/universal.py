@@ -9,8 +9,9 @@ from lookcast.checks import InputError, check_integer
 from lookcast.generators.base import PairGenerator
 from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.grounds import GroundSharing
-from lookcast.generators.groups import carried_colors, color_maps, group_of, region_sizes, split_heads
+from lookcast.generators.groups import carried_colors, color_maps, group_of, split_heads
 from lookcast.generators.least_squares import LeastSquaresStep
+from lookcast.generators.regions import RegionHead, region_shares, region_sizes
 from lookcast.generators.robust_map import RobustMap
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import (
@@ -19,11 +20,9 @@ from lookcast.generators.statistics import (
     PLACES,
     TAP_CHANNELS,
     PhotoStatistics,
-    RegionHead,
     cell_sums,
     group_summary,
     photo_statistics,
-    region_shares,
     to_plane,
     with_position,
 )
