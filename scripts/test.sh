@@ -23,8 +23,8 @@ else
 fi
 
 # run_tests VARIABLES THREADS PYTEST_ARGUMENTS...
-# With one thread, two test files run at a time, because many tests wait for processes that they have started. With two
-# threads, one test file runs at a time. tests/conftest.py chooses the order of the files, not pytest-xdist.
+# With one thread, three test files run at a time, also on two cores, because many tests wait for a process or for a page.
+# With two threads, one test file runs at a time. tests/conftest.py chooses the order of the files, not pytest-xdist.
 # NUMBA_NUM_THREADS is set too: the reference of one test uses parallel code that numba compiled, which would otherwise
 # change the number of threads of its process.
 run_tests() {
@@ -32,7 +32,7 @@ run_tests() {
   shift 2
   # shellcheck disable=SC2086 # one argument for each variable
   env $variables OMP_NUM_THREADS="$threads" NUMBA_NUM_THREADS="$threads" \
-    "$bin/python" -m pytest -n "$((2 / threads))" --dist loadfile --no-loadscope-reorder "$@"
+    "$bin/python" -m pytest -n "$((3 / threads))" --dist loadfile --no-loadscope-reorder "$@"
 }
 
 if [ "${1:-}" != --processors ]; then

@@ -24,7 +24,7 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
 no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 # (B, D, GH, GW), (H, W): more pixels than cells, fewer, one cell, one pixel, several programs in an interval.
-SMALL = [((2, 8, 2, 3), (7, 37)), ((1, 3, 6, 5), (3, 4)), ((1, 1, 1, 1), (4, 3)), ((2, 2, 3, 1), (1, 1))]
+SMALL = [((2, 4, 2, 3), (7, 37)), ((1, 3, 6, 5), (3, 4)), ((1, 1, 1, 1), (4, 3)), ((2, 2, 3, 1), (1, 1))]
 SMALL += [((1, 8, 1, 1), (2, 141)), ((1, 5, 1, 1), (37, 5))]
 LARGE = [((1, 8, 16, 16), size) for size in [(1003, 1501), (1, 2001), (2001, 1)]]
 LARGE += [((4, 8, 16, 16), (256, 256)), ((1, 32, 3, 5), (300, 401))]
