@@ -1,9 +1,18 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import uniform_filter
 
 from lookcast.checks import InputError, ShapeError
-from lookcast.ops.masks import NUM_LABELS, PALETTE, check_aspect, colors_to_mask, mask_to_colors, resize_mask
+from lookcast.ops.masks import (
+    NUM_LABELS,
+    PALETTE,
+    blur_mask,
+    check_aspect,
+    colors_to_mask,
+    mask_to_colors,
+    resize_mask,
+)
 from tests.reference import gram as reference
 from tests.samples import rand
 
@@ -107,6 +116,30 @@ class TestResizeMask:
     def test_rejects_other_dimensions(self):
         with pytest.raises(ShapeError, match="mask: expected shape"):
             resize_mask(rand(3, 8, 9), (4, 5))
+
+
+class TestBlurMask:
+    @pytest.mark.parametrize("radius", [1, 2, 12])
+    def test_matches_reference(self, radius):
+        mask = rand(2, 3, 7, 11)
+        expected = uniform_filter(mask.numpy(), (0, 0, 2 * radius + 1, 2 * radius + 1), mode="nearest")
+        torch.testing.assert_close(blur_mask(mask, radius), torch.from_numpy(expected), rtol=0, atol=1e-13)
+
+    def test_radius_0_is_the_same_mask(self):
+        mask = rand(1, 2, 5, 6)
+        assert blur_mask(mask, 0) is mask
+
+    def test_invariance_of_sums(self):
+        blurred = blur_mask(rand(1, 3, 12, 20).softmax(1), 3)
+        torch.testing.assert_close(blurred.sum(1), torch.ones(1, 12, 20, dtype=torch.float64))
+
+    def test_gradcheck(self):
+        assert torch.autograd.gradcheck(lambda m: blur_mask(m, 2), rand(1, 2, 5, 6).requires_grad_())
+
+    @pytest.mark.parametrize("radius", [-1, 65, 1.5])
+    def test_rejects_a_radius_out_of_range(self, radius):
+        with pytest.raises(InputError, match=rf"^radius: expected an integer from 0 to 64, got {radius}$"):
+            blur_mask(rand(1, 2, 5, 6), radius)
 
 
 class TestCheckAspect:

@@ -111,6 +111,7 @@ OPS = {
     "colors_to_mask": Case(masks.colors_to_mask, lambda s: {"colors": draws.one_image(s)["image"]}),
     "mask_to_colors": Case(masks.mask_to_colors, lambda s: {"mask": draws.one_mask(s)}),
     "resize_mask": Case(masks.resize_mask, lambda s: {"mask": draws.one_mask(s), "size": (s.size(0, 8), 3)}),
+    "blur_mask": Case(masks.blur_mask, lambda s: {"mask": draws.one_mask(s), "radius": s.size(0, 3)}),
     "check_soft_mask": Case(masks.check_soft_mask, lambda s: {"name": "mask", "mask": draws.one_mask(s)}),
     "label_shares": Case(regions.label_shares, lambda s: {"mask": draws.one_mask(s)}),
     "absent_labels": Case(

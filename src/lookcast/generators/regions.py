@@ -30,8 +30,8 @@ class RegionHead(nn.Module):
 
         Features `(B, 90, 64, 64)` give probabilities `(B, K, 64, 64)`, which sum to 1 over K.
 
-        The layers read `with_position(places)`. The first layer is linear, so it can take the factors that standardise
-        the features into its weights. Then it needs no copies of the features, and half the time.
+        The result equals `layers(with_position(places))`, in two thirds of the time. The first layer is linear, so its
+        weights can contain the factors that standardise the features, and no features are copied.
         """
         first, _, last = self.layers
         assert isinstance(first, nn.Conv2d)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from lookcast.ops.bilateral.reference import cell_position, tent_weight
 from lookcast.ops.color import luma
-from lookcast.ops.masks import resize_mask
+from lookcast.ops.masks import blur_mask, resize_mask
 from lookcast.ops.precision import full_precision
 from lookcast.ops.resize import shrink_to_side
 from lookcast.ops.transport import color_moments
@@ -71,8 +71,8 @@ def photo_statistics(
         mask: `(B, K, H, W)` of any size; None stands for no mask.
         depth: D, the depth of the grid.
         tone_steps: T, the number of luma steps of the tones; 0 for no tones.
-        mask_blur: r; each place gets the mean of the mask over the 2 r + 1 x 2 r + 1 places round it. Where two regions
-            change in different ways, soft borders make weaker halos, and a border that misses an edge does less harm.
+        mask_blur: the radius by which masks are blurred, in places (`blur_mask`). Where two regions change in different
+            ways, soft borders make weaker halos, and a border that misses an edge does less harm.
     """
     size = (PLACES, PLACES)
     taps = [
@@ -92,15 +92,8 @@ def photo_statistics(
         moments=shrink_to_side(color_moments(thumbnail), PLACES),
         shares=shares_at_places,
         tones=_tones(thumbnail, tone_steps) if tone_steps else None,
-        mask=None if mask is None else _blurred(resize_mask(mask.to(places.dtype), size), mask_blur),
+        mask=None if mask is None else blur_mask(resize_mask(mask.to(places.dtype), size), mask_blur),
     )
-
-
-def _blurred(mask: torch.Tensor, radius: int) -> torch.Tensor:
-    """Return the means over windows of 2 radius + 1 places per side, with replicated borders."""
-    if not radius:
-        return mask
-    return F.avg_pool2d(F.pad(mask, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
 
 
 def _tones(thumbnail: torch.Tensor, steps: int) -> torch.Tensor:
@@ -154,7 +147,12 @@ def with_position(features: torch.Tensor) -> torch.Tensor:
 
 
 def standardised(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the mean of each channel, the differences from it, and the number by which they are divided."""
+    """Return what standardises features `(B, C, h, w)`.
+
+    Returns:
+        The mean of each channel, `(B, C, 1, 1)`; the features minus the mean; and the divisor of this difference,
+        `(B, C, 1, 1)`: the standard deviation plus .1.
+    """
     mean = features.mean((-2, -1), keepdim=True)
     centered = features - mean
     # The standard deviation. torch.std takes ten times as long on a CPU.
@@ -163,7 +161,7 @@ def standardised(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, to
 
 
 def positions(features: torch.Tensor) -> torch.Tensor:
-    """Return the rows and columns of the places, in [-1, 1], `(1, 2, h, w)`."""
+    """Return the position of each element of features `(B, C, h, w)`: y and x in [-1, 1], `(1, 2, h, w)`."""
     ends = (torch.linspace(-1, 1, n, device=features.device, dtype=features.dtype) for n in features.shape[-2:])
     return torch.stack(torch.meshgrid(*ends, indexing="ij"))[None]
 

@@ -142,7 +142,7 @@ class UniversalGenerator(PairGenerator):
             nn.init.zeros_(parameter)
         self.grounds = GroundSharing(inputs, ground_channels) if ground_channels else None
         if ground_channels:
-            # Logits for the last two maps of `color_maps` in the mix of the heads, then, for each depth, of openness.
+            # Two logits of the last two maps of `color_maps` in the mix, then a logit of openness for each depth.
             self.sharing = nn.Conv2d(channels, 2 + depth, 1)
             nn.init.zeros_(self.sharing.weight)
             assert self.sharing.bias is not None
@@ -177,7 +177,7 @@ class UniversalGenerator(PairGenerator):
             statistics = photo_statistics(full_precision(thumbnail), features, mask, *options)
         if mask is not None:
             return statistics
-        # Not in `predict_grid`, because a style is read once for many contents. torch 2.11 cannot compile `_replace`.
+        # Predict the classes here: a style is read once for many contents. torch 2.11 cannot compile `_replace`.
         return PhotoStatistics(*statistics[:-1], self._classes(statistics))
 
     def predict_grid(self, content: PhotoStatistics, style: PhotoStatistics) -> torch.Tensor:

@@ -6,7 +6,7 @@ The K values of a labelled pixel sum to 1. All values of an unlabelled pixel are
 import torch
 import torch.nn.functional as F
 
-from lookcast.checks import InputError, check_floating, check_image, check_shape
+from lookcast.checks import InputError, check_floating, check_image, check_integer, check_shape
 from lookcast.ops.precision import full_precision
 
 PALETTE = (
@@ -122,6 +122,29 @@ def resize_mask(mask: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch
     if mask.shape[-2:] == (rows * height, columns * width):  # average pooling is several times as fast
         return mask if (rows, columns) == (1, 1) else F.avg_pool2d(mask, (rows, columns))
     return F.interpolate(mask, (height, width), mode="area")
+
+
+def blur_mask(mask: torch.Tensor, radius: int) -> torch.Tensor:
+    """Replace each pixel of a mask by the mean over a window, with replicated borders.
+
+    If the K values of every pixel sum to 1, they still do after blurring.
+
+    Args:
+        mask: `(B, K, H, W)`.
+        radius: r, from 0 to 64; the window has 2 r + 1 x 2 r + 1 pixels.
+
+    Returns:
+        `(B, K, H, W)`.
+
+    Raises:
+        ShapeError: the mask has the wrong number of dimensions.
+        InputError: the mask is not floating point or is empty, or the radius is out of range.
+    """
+    check_soft_mask("mask", mask)
+    check_integer("radius", radius, 0, 64)
+    if not radius:
+        return mask
+    return F.avg_pool2d(F.pad(mask, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
 
 
 def check_soft_mask(name: str, mask: torch.Tensor) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from lookcast.ops.masks import blur_mask
+
 MAX_SHIFT = 3
 """Maximum shift of a mask or of a border, in pixels of a mask `(B, K, 64, 64)`: 5 % of the mask's width."""
 
@@ -43,7 +45,7 @@ def _rough(mask: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         height, width = mask.shape[-2:]
         return padded[..., MAX_SHIFT + down :, MAX_SHIFT + right :][..., :height, :width]
     if case == 3:
-        return F.avg_pool2d(F.pad(mask, (distance,) * 4, mode="replicate"), size, 1)
+        return blur_mask(mask, distance)
     if case == 4:
         return F.interpolate(F.avg_pool2d(mask, 4), mask.shape[-2:], mode="nearest")
     return mask
