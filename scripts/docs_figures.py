@@ -31,7 +31,7 @@ from lookcast.ops.local_affine import matting_energy, num_windows, window_models
 from lookcast.ops.lut import apply_lut, fit_lut
 from lookcast.ops.masks import mask_to_colors
 from lookcast.photos.read import read_srgb, to_pixels, to_tensor
-from lookcast.segmenters import ClusterSegmenter
+from lookcast.segmenters import SceneSegmenter
 from lookcast.segmenters.auto_masks import AutoMasks
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "figures"
@@ -52,8 +52,8 @@ def photo(name: str) -> np.ndarray:
 
 
 def masked(stylizer: Stylizer, content: np.ndarray, style: np.ndarray) -> np.ndarray:
-    """Stylize with the masks that clustering finds."""
-    return stylizer.stylize(content, **AutoMasks(ClusterSegmenter(), [style])(content))
+    """Stylize with automatic masks."""
+    return stylizer.stylize(content, **AutoMasks(SceneSegmenter(), [style])(content))
 
 
 def panels(columns: int, ratio: float, rows: int = 1, title: float = 0.32) -> tuple[Figure, np.ndarray]:
@@ -199,7 +199,7 @@ def fit(stylizer: Stylizer) -> Figure:
 def masks(stylizer: Stylizer) -> Figure:
     """Photos, their automatic masks, and the results without and with masks."""
     content, style = (photo(name) for name in ("city", "sunset"))
-    found = AutoMasks(ClusterSegmenter(), [style])(content)
+    found = AutoMasks(SceneSegmenter(), [style])(content)
     own, other = (to_pixels(mask_to_colors(m)) for m in (found["content_mask"][0], found["style"][0].mask))
     figure, axes = panels(3, 0.6, 2)
     show(axes[0], {"photo": content, "its mask": own, "result without masks": stylizer.stylize(content, style)})

@@ -99,7 +99,7 @@ def _values(folder: Path, look: Path, header: dict[str, Any]) -> dict[str, Any]:
         "commands": [
             ("Any photo, any look", "lookcast stylize PHOTO --style STYLE_PHOTO"),
             ("A whole folder", "lookcast stylize FOLDER --style STYLE_PHOTO -o OUT_FOLDER"),
-            ("Let a sky take the look of a sky", "lookcast stylize PHOTO --style STYLE_PHOTO --auto-masks clusters"),
+            ("Let a sky take the look of a sky", "lookcast stylize PHOTO --style STYLE_PHOTO --auto-masks scenes"),
             ("The look of this page", f"lookcast stylize PHOTO --checkpoint {shlex.quote(str(look))}"),
             ("A look of your own", "lookcast train experiment=single_look init_from=universal_free style=STYLE_PHOTO"),
             (

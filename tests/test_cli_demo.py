@@ -99,7 +99,7 @@ class TestDemo:
         plain, masked = (read_srgb(folder / kind / "city_desert.jpg") for kind in ("without_masks", "with_masks"))
         assert not np.array_equal(plain, masked)
         content, style = examples.contents()["city"], examples.styles()["desert"]
-        for kind, options in (("without_masks", ()), ("with_masks", ("--auto-masks", "clusters"))):
+        for kind, options in (("without_masks", ()), ("with_masks", ("--auto-masks", "scenes"))):
             assert run(content, "--style", style, "-o", tmp_path / "one.jpg", *options)[0] == 0
             # The threads of the demo may sum in another order: one level before JPEG, a few levels after it.
             difference = read_srgb(tmp_path / "one.jpg").astype(int) - read_srgb(folder / kind / "city_desert.jpg")

@@ -57,7 +57,7 @@ class TestZip:
         (tmp_path / "style.jpg").write_bytes(encoded("coffee"))
         options = ["--style", str(tmp_path / "style.jpg"), "--checkpoint", str(checkpoint)]
         options += ["--strength", str(choices.get("strength", 1))]
-        options += ["--auto-masks", "clusters"] if "use_masks" in choices else []
+        options += ["--auto-masks", "scenes"] if "use_masks" in choices else []
         assert found.namelist() == ["a.jpg", "b.png"]
         # One by one, because a command for a folder computes with fewer threads, which sum in another order.
         for name, data in PHOTOS:

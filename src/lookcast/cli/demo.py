@@ -42,7 +42,7 @@ def demo(args: argparse.Namespace) -> int:
         raise InputError("--demo: needs a checkpoint that takes a style photo")
     say(f"open {stylize_examples(stylizer, folder)}: the example photos in every example look")
     masked = stylize_examples(stylizer, folder, with_masks=True)
-    say(f"open {masked}: the same with --auto-masks clusters, so that a sky takes the look of a sky")
+    say(f"open {masked}: the same with --auto-masks scenes, so that a sky takes the look of a sky")
     say(f"photos: {folder}")
     say(f"next:   lookcast stylize PHOTO --style {shlex.quote(str(examples.styles()['sunset']))}")
     return 0

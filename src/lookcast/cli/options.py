@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-SEGMENTERS = ("clusters", "torchvision", "transformers")
+SEGMENTERS = ("scenes", "clusters", "torchvision", "transformers")
 """Values of `--auto-masks`. They are copied from the keys of `segmenters.SEGMENTERS`, whose import takes seconds."""
 
 

@@ -30,13 +30,13 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--auto-masks",
         choices=SEGMENTERS,
-        help="find the regions of both photos: by clustering, or by a segmentation network, which is downloaded",
+        help="find the regions of both photos: by the shipped network, by clustering, or by a downloaded network",
     )
     parser.add_argument(
         "--segmenter-weights",
         type=path,
         metavar="FILE",
-        help="local weights of the segmentation network: a file for torchvision, a folder for transformers",
+        help="local weights of the segmentation network: a file for scenes and torchvision, a folder for transformers",
     )
     parser.add_argument(
         "--save-masks",

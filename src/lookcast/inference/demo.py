@@ -32,7 +32,7 @@ def stylize_examples(stylizer: Stylizer, folder: Path, with_masks: bool = False)
     Args:
         stylizer: a stylizer whose checkpoint takes a style photo.
         folder: folder for the files.
-        with_masks: if True, use the masks that clustering finds.
+        with_masks: if True, use automatic masks.
 
     Returns:
         The sheet. The first row shows the styles, and the first column shows the contents.
@@ -43,7 +43,7 @@ def stylize_examples(stylizer: Stylizer, folder: Path, with_masks: bool = False)
     kind = "with_masks" if with_masks else "without_masks"
     contents = {name: read_srgb(path) for name, path in examples.contents().items()}
     styles = {name: read_srgb(path) for name, path in examples.styles().items()}
-    segmenter = open_segmenter("clusters") if with_masks else None
+    segmenter = open_segmenter("scenes") if with_masks else None
 
     def stylize(pair: tuple[str, str]) -> Pixels:
         content, style = contents[pair[0]], styles[pair[1]]

@@ -13,8 +13,8 @@ class MaskPair(NamedTuple):
     """Masks of a content and a style photo, with the same labels.
 
     Attributes:
-        content: one-hot `(1, K, H, W)`, in the dtype and on the device of the content.
-        style: one-hot `(1, K, h, w)`, in the dtype and on the device of the style.
+        content: `(1, K, H, W)` in [0, 1], in the dtype and on the device of the content. It sums to 1 over K.
+        style: `(1, K, h, w)`, in the dtype and on the device of the style.
         labels: names of the K labels. K is 1 to 9, because mask files have nine colours.
     """
 
@@ -66,9 +66,9 @@ class ClassSegmenter(Segmenter):
         """See `Segmenter.segment_pair`.
 
         A class that only one photo has is kept. The losses compare a region that the style lacks with the whole style.
-        If a pair has more than nine classes, the smallest classes (by the sum of their shares in both photos) are
-        merged into the class `rest`. If no pixel has the class `rest`, the smallest classes are merged into the most
-        common class, because a merge changes the statistics of a large region least.
+        The masks are one-hot. If a pair has more than nine classes, the smallest classes (by the sum of their shares in
+        both photos) are merged into the class `rest`. If no pixel has the class `rest`, the smallest classes are merged
+        into the most common class, because a merge changes the statistics of a large region least.
         """
         check_pair(content, style)
         with torch.no_grad():

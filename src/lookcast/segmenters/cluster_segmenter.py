@@ -2,7 +2,6 @@
 
 import torch
 import torch.nn.functional as F
-from kornia.filters import guided_blur, joint_bilateral_blur
 
 from lookcast.checks import InputError
 from lookcast.encoders.base import Encoder
@@ -13,6 +12,7 @@ from lookcast.ops.masks import NUM_LABELS
 from lookcast.ops.regions import MIN_SHARE
 from lookcast.ops.resize import resize_image
 from lookcast.segmenters.base import MaskPair, Segmenter, check_pair
+from lookcast.segmenters.borders import align_borders
 from lookcast.segmenters.label_maps import label_map, one_hot_pair, shares, thumbnail
 
 TAPS = ("relu2_1", "relu3_1", "relu4_1")
@@ -34,11 +34,6 @@ MIN_GAIN = 0.06
 With .02, the look invents more detail at equal style; with .1, it is further from the style.
 """
 _TEMPERATURE = 0.1  # divisor of squared distances in a softmax: neighbouring centres are about 0.5 apart
-_GROUND = 64  # maximum side in pixels at which cells of one ground are averaged
-_NEAR, _ALIKE = 6.0, 8 / 255  # standard deviations of that average, in pixels of `_GROUND` and in colours
-_REACH = 15  # width of its window in pixels
-_GUIDE = 512  # maximum side of the guidance image in pixels, for borders exact to 1/512 of the photo; takes 30 ms
-_WINDOW, _SUBSAMPLE, _EPS = 33, 4, 1e-3  # a window spans two cells; borders follow edges of more than 8 levels of 255
 
 
 class ClusterSegmenter(Segmenter):
@@ -140,23 +135,10 @@ def _unexplained(content: torch.Tensor, style: torch.Tensor, centers: torch.Tens
 
 
 def _soft_regions(image: torch.Tensor, cells: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Return, for each pixel, soft weights of the K centres, `(1, K, h, w)`.
-
-    A bilateral filter first averages the weights of near pixels with similar colours. Otherwise a sky or a wall is
-    divided around an object in front of it, because the receptive fields of the cells there contain the object. A
-    guided filter then aligns the regions with the edges of a guidance image, which is the photo, shrunk to `_GUIDE`.
-    The result has the size of the guidance image.
-    """
+    """Return, for each pixel, soft weights of the K centres, `(1, K, h, w)`; see `align_borders`."""
     distances = torch.cdist(cells.flatten(2).transpose(1, 2), centers).square()
     soft = (-distances / _TEMPERATURE).softmax(-1).transpose(1, 2).reshape(1, -1, *cells.shape[-2:])
-    small = thumbnail(image, _GROUND)
-    soft = joint_bilateral_blur(
-        resize_image(soft, *small.shape[-2:]), small, _REACH, _ALIKE, (_NEAR, _NEAR), "replicate", "l2"
-    )
-    # min_side 32: each side of the subsampled guide is then at least twice the radius of the filter.
-    guide = thumbnail(image, _GUIDE, min_side=32)
-    soft = resize_image(soft, *guide.shape[-2:])
-    return guided_blur(guide, soft, _WINDOW, _EPS, subsample=_SUBSAMPLE, separable=True)
+    return align_borders(image, soft)
 
 
 def _merge_missing(content: torch.Tensor, style: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:

@@ -79,7 +79,7 @@ def _download(model: str, trained: Any) -> dict[str, torch.Tensor]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"segmenter torchvision: {trained.url} can't be downloaded ({reason}); download it elsewhere and "
-            f"pass the file by --segmenter-weights as the weights of {model}, or use the segmenter clusters"
+            f"pass the file by --segmenter-weights as the weights of {model}, or use the segmenter scenes"
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)

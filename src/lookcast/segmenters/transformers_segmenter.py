@@ -20,7 +20,7 @@ THUMBNAIL = 1024
 resizes every photo to the input size of the network."""
 TIMEOUT = 10
 """Time limit, in seconds, for the request that checks the name of a model on the hub before a download."""
-_ADVICE = "download the checkpoint elsewhere and pass its folder by --segmenter-weights, or use the segmenter clusters"
+_ADVICE = "download the checkpoint elsewhere and pass its folder by --segmenter-weights, or use the segmenter scenes"
 
 
 class TransformersSegmenter(ClassSegmenter):

@@ -30,7 +30,7 @@ def command_line(looks: Looks, result: Result, strength: float = 1.0, suffix: st
         for style, _ in look.styles:
             words += ["--style-mask", mask_name(style)]
     if look.use_masks == "auto":
-        words += ["--auto-masks", "clusters"]
+        words += ["--auto-masks", "scenes"]
     if look.refine:
         words += ["--refine", str(look.refine)]
     if strength != 1:
@@ -59,7 +59,7 @@ def python_lines(looks: Looks, result: Result, strength: float = 1.0, suffix: st
     lines = [f"stylizer = lookcast.load({'' if checkpoint is None else repr(checkpoint)})"]
     if look.use_masks == "auto":
         imports += [
-            "from lookcast.segmenters import ClusterSegmenter",
+            "from lookcast.segmenters import SceneSegmenter",
             "from lookcast.segmenters.auto_masks import AutoMasks",
         ]
     if result.content.bit_depth == 16:
@@ -69,7 +69,7 @@ def python_lines(looks: Looks, result: Result, strength: float = 1.0, suffix: st
             given = [_paths(styles), *([_paths(masks)] if masks else [])]
             lines.append(f"styles = read_styles({', '.join([*given, *([f'weights={weights}'] if mixed else [])])})")
             lines.append("stylizer.set_style(styles)")
-        options += ["auto_masks=AutoMasks(ClusterSegmenter(), styles)"] if look.use_masks == "auto" else []
+        options += ["auto_masks=AutoMasks(SceneSegmenter(), styles)"] if look.use_masks == "auto" else []
         mask = f", Path({mask_name(result.content)!r})" if masks else ""
         job = f"Job(Path({content!r}), Path({target!r}){mask})"
         lines.append(f"stylize_file({', '.join(['stylizer', job, *options])})")
@@ -79,7 +79,7 @@ def python_lines(looks: Looks, result: Result, strength: float = 1.0, suffix: st
             given = [f"StyleInput({style!r}, weight={weight:g})" for style, weight in zip(styles, weights, strict=True)]
         else:
             given = [repr(style) for style in styles]
-        lines.append(f"masks = AutoMasks(ClusterSegmenter(), [{', '.join(given)}])({content!r})")
+        lines.append(f"masks = AutoMasks(SceneSegmenter(), [{', '.join(given)}])({content!r})")
         lines.append(f"photo = stylizer.stylize({', '.join([repr(content), '**masks', *options])})")
         lines.append(f"photo.save({target!r})")
     else:

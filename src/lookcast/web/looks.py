@@ -11,7 +11,7 @@ from lookcast.generators import GENERATORS, GridGenerator, PairGenerator
 from lookcast.inference.devices import pick_device
 from lookcast.inference.stylizer import Stylizer, load
 from lookcast.paths import check_file, shipped
-from lookcast.segmenters import ClusterSegmenter
+from lookcast.segmenters import SceneSegmenter
 from lookcast.weights import CheckpointError, read_header
 
 
@@ -45,7 +45,7 @@ class Looks:
         self.single_looks = [name for name, path in self._files.items() if not _takes_style(path)]
         self._loaded: dict[str, Stylizer] = {}
         self._lock = threading.Lock()
-        self._segmenter: ClusterSegmenter | None = None
+        self._segmenter: SceneSegmenter | None = None
 
     def path(self, name: str) -> Path | None:
         """Return the file of a checkpoint that the user passed; None for one that ships with lookcast."""
@@ -66,11 +66,11 @@ class Looks:
                 self._loaded[name] = load(self._files[name], self._device)
             return self._loaded[name]
 
-    def open_segmenter(self) -> ClusterSegmenter:
+    def open_segmenter(self) -> SceneSegmenter:
         """Return the segmenter of automatic masks."""
         with self._lock:
             if self._segmenter is None:
-                self._segmenter = ClusterSegmenter()
+                self._segmenter = SceneSegmenter()
             return self._segmenter
 
     def warm_up(self) -> None:
