@@ -1,6 +1,8 @@
+import csv
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,7 +10,8 @@ import torch.nn.functional as F
 from lookcast.segmenters.scene_network import SCENES, STAGES, Convolution, SceneBody, SceneHead, SceneNetwork
 from tests.samples import rand, randn
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "train_scenes.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "train_scenes.py"
 
 
 def _script():
@@ -127,6 +130,36 @@ class TestSceneHead:
         first = head(features)[..., :8, :]
         features[2][..., 12:, :] = 9  # far below the compared places
         assert (head(features)[..., :8, :] - first).abs().max() > 1e-3
+
+
+class TestTraining:
+    def test_labels_belong_to_the_photos_of_the_card(self):
+        labels = _script().read_labels(SCRIPT.parent / "scene_labels.zip")
+        with (ROOT / "checkpoints" / "photo_sources.csv").open(encoding="utf-8", newline="") as file:
+            names = {row["file"] for row in csv.DictReader(file)}
+        assert len(labels) == 560
+        assert labels.keys() <= names
+        values = np.concatenate([np.unique(values) for values in labels.values()])
+        assert set(values.tolist()) == {*range(len(SCENES)), 255}
+
+    def test_crop_grades_the_photo_and_keeps_its_labels(self):
+        script, rng = _script(), np.random.default_rng(0)
+        labels = torch.zeros(90, 120, dtype=torch.uint8)
+        labels[:, 60:], labels[:20] = 3, script.UNKNOWN
+        photo = torch.where(labels == 3, 180, 60).to(torch.uint8).expand(3, -1, -1)
+        means = set()
+        for _ in range(8):
+            image, shares = script.crop(photo, labels, 64, rng)
+            assert image.shape == (1, 3, 64, 64)
+            assert shares.shape == (1, len(SCENES), 32, 32)
+            places = F.avg_pool2d(image, 2)[0]
+            dark, bright = shares[0, 0] == 1, shares[0, 3] == 1
+            assert dark.any()
+            assert bright.any()
+            assert places[:, bright].mean() > places[:, dark].mean() + 0.02
+            assert shares.sum(1).max() <= 1
+            means.add(round(image.mean().item(), 3))
+        assert len(means) == 8
 
 
 class TestSceneNetwork:
