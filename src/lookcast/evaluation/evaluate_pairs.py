@@ -187,7 +187,7 @@ def evaluate_pairs(
                 figures = {column: scorer.score(tensor) for column, tensor in tensors.items()}
             except InputError as error:
                 skipped.append(Skipped(files.name, printable(str(error))))
-                tqdm.write(f"lookcast: skipped: {files.name}: {skipped[-1].reason}", file=sys.stderr)
+                tqdm.write(f"lookcast: skipped: {files.name}: {skipped[-1].reason}\n", file=sys.stderr, end="")
                 continue
             pictures = write_pictures(report, files, images, tensors)
             height, width = output.pixels.shape[:2]

@@ -93,7 +93,7 @@ def stylize_files(
                         damaged += future.result()
                     except PhotoError as error:
                         failures[numbers[future]] = error
-                        tqdm.write(f"lookcast: skipped: {error}", file=sys.stderr)
+                        tqdm.write(f"lookcast: skipped: {error}\n", file=sys.stderr, end="")
         finally:
             pool.shutdown(cancel_futures=True)
             # Otherwise the setting of a worker would apply to all threads that start later.

@@ -94,7 +94,7 @@ class SceneBody(nn.Module):
 class SceneHead(nn.Module):
     """The classifier of places. It merges the features of the body from coarse to fine.
 
-    The mean of the coarsest features and the vertical position tell it about the whole photo.
+    Each place also sees the mean of the coarsest features over the whole photo, and its own vertical position.
 
     Args:
         channels: number of channels of its layers.
@@ -134,9 +134,9 @@ class SceneHead(nn.Module):
 class SceneNetwork(nn.Module):
     """The whole network: `SceneBody`, then `SceneHead`."""
 
-    def __init__(self, channels: int = 96) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.body, self.head = SceneBody(), SceneHead(channels)
+        self.body, self.head = SceneBody(), SceneHead()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return logits `(B, 9, H / 8, W / 8)` for an image `(B, 3, H, W)`; see `SceneBody.forward`."""

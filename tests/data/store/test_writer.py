@@ -348,7 +348,7 @@ class TestInterrupted:
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert err.endswith("lookcast: interrupted\n")  # perhaps after half a line on a damaged photo
+        assert err.splitlines()[-1] == "lookcast: interrupted"
         with suppress(ProcessLookupError):
             for _ in range(1000):  # on Python 3.14, the resource tracker ends a moment after the command
                 os.killpg(process.pid, 0)

@@ -158,7 +158,8 @@ def _write_shards(
                     place, encoded = pending
                     if encoded.error is not None:
                         left_out.append(encoded.error)
-                        tqdm.write(f"lookcast: left out: {encoded.error}", file=sys.stderr)
+                        # One write, so that Ctrl-C cannot come between the line and its end.
+                        tqdm.write(f"lookcast: left out: {encoded.error}\n", file=sys.stderr, end="")
                     else:
                         members = tar_members(written, encoder.format, encoded)
                         if size and tar_size(size + len(members)) > max_bytes:
