@@ -23,7 +23,9 @@ from torch import nn
 from tqdm import tqdm
 
 from lookcast.data.transforms import random_grade, slider_grade
-from lookcast.segmenters.scene_network import SCENES, SceneBody, SceneHead, SceneNetwork
+from lookcast.encoders.efficientnet import EfficientNetLite
+from lookcast.encoders.scenes import SCENES
+from lookcast.segmenters.scene_network import READ, SceneHead, SceneNetwork
 from lookcast.weights import read_state_dict, save_weights
 
 LABELS = Path(__file__).parent / "scene_labels.zip"
@@ -32,7 +34,7 @@ PLACES = 32  # side of the grid of places at which targets are compared
 UNKNOWN = 255  # value of a pixel without label
 
 
-def read_body(path: Path) -> SceneBody:
+def read_body(path: Path) -> EfficientNetLite:
     """Read the published weights, and multiply the normalisation of each layer into its convolution."""
     published = read_state_dict(path)
 
@@ -43,7 +45,7 @@ def read_body(path: Path) -> SceneBody:
             "bias": published[f"{norm}.bias"] - published[f"{norm}.running_mean"] * scale,
         }
 
-    body = SceneBody()
+    body = EfficientNetLite(READ)
     body.stem.convolution.load_state_dict(layer("_conv_stem", "_bn0"))
     blocks = (block for stage in body.stages for block in stage)
     for number, block in enumerate(blocks):
@@ -63,16 +65,8 @@ def read_labels(path: Path) -> dict[str, np.ndarray]:
         return {name.removesuffix(".png"): np.asarray(Image.open(io.BytesIO(file.read(name)))) for name in names}
 
 
-def crop(photo: torch.Tensor, labels: torch.Tensor, side: int, rng: np.random.Generator) -> list[torch.Tensor]:
-    """Return a random crop `(1, 3, side, side)`, graded, and the shares of the classes, `(1, 9, PLACES, PLACES)`."""
-    height, width = labels.shape
-    size, shape = rng.uniform(0.55, 1), np.exp(rng.uniform(-0.25, 0.25))
-    h, w = int(min(height, height * size * shape)), int(min(width, width * size / shape))
-    y, x = rng.integers(height - h + 1), rng.integers(width - w + 1)
-    image, target = photo[:, y : y + h, x : x + w], labels[y : y + h, x : x + w]
-    if rng.random() < 0.5:
-        image, target = image.flip(-1), target.flip(-1)
-    image = F.interpolate(image[None].float() / 255, (side, side), mode="bilinear", antialias=True)
+def grade(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Grade an image `(1, 3, H, W)` at random. Some images also become dark, and some get noise."""
     generators = [torch.Generator().manual_seed(int(rng.integers(1 << 31)))]
     kind = rng.random()
     if kind < 0.7:
@@ -85,12 +79,26 @@ def crop(photo: torch.Tensor, labels: torch.Tensor, side: int, rng: np.random.Ge
     if rng.random() < 0.2:
         noise = torch.randn(image.shape, generator=generators[0]) * rng.uniform(0, 0.05)
         image = (image + noise).clamp(0, 1)
+    return image
+
+
+def crop(photo: torch.Tensor, labels: torch.Tensor, side: int, rng: np.random.Generator) -> list[torch.Tensor]:
+    """Return a random crop `(1, 3, side, side)`, graded, and the shares of the classes, `(1, 9, PLACES, PLACES)`."""
+    height, width = labels.shape
+    size, shape = rng.uniform(0.55, 1), np.exp(rng.uniform(-0.25, 0.25))
+    h, w = int(min(height, height * size * shape)), int(min(width, width * size / shape))
+    y, x = rng.integers(height - h + 1), rng.integers(width - w + 1)
+    image, target = photo[:, y : y + h, x : x + w], labels[y : y + h, x : x + w]
+    if rng.random() < 0.5:
+        image, target = image.flip(-1), target.flip(-1)
+    image = F.interpolate(image[None].float() / 255, (side, side), mode="bilinear", antialias=True)
+    image = grade(image, rng)
     known = F.one_hot(torch.where(target == UNKNOWN, len(SCENES), target.long()), len(SCENES) + 1)
     maps = F.interpolate(known.permute(2, 0, 1)[None].float(), (side, side), mode="nearest")
     return [image, F.adaptive_avg_pool2d(maps, PLACES)[:, :-1]]
 
 
-def read_features(body: SceneBody, photos: Path, labels: Mapping[str, np.ndarray], crops: int) -> list[list]:
+def read_features(body: EfficientNetLite, photos: Path, labels: Mapping[str, np.ndarray], crops: int) -> list[list]:
     """Return, for each of `SIZES`, the three features and the target of all crops, in half precision.
 
     The crops of one photo follow each other, in the order of `labels`.

@@ -17,7 +17,7 @@ SMALL = {
     "transform": {"channels": 4, "blocks": 1},
 }
 """Arguments of generators with a single look."""
-ALL_PARTS = {"ground_channels": 8, "tone_steps": 16, "solver_steps": 2, "robust_steps": 3, "mask_blur": 1}
+ALL_PARTS = {"ground_channels": 8, "tone_steps": 16, "solver_steps": 2, "robust_steps": 3, "mask_blur": 1, "scenes": 1}
 """Arguments that give a universal generator its optional parts, which older checkpoints lack."""
 NO_PARTS = dict.fromkeys(ALL_PARTS, 0)
 UNIVERSAL = {"depth": 8, "channels": 8, "blocks": 1, "heads": 1, "head_width": 4, "regions": 2} | NO_PARTS

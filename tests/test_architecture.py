@@ -22,7 +22,7 @@ ALLOWED = {
     "ops": BOTTOM,
     "encoders": BOTTOM | {"ops"},
     "losses": BOTTOM | {"ops"},
-    "generators": BOTTOM | {"ops"},
+    "generators": BOTTOM | {"ops", "encoders"},
     "metrics": BOTTOM | {"ops"},
     "photos": BOTTOM | {"ops"},
     "segmenters": BOTTOM | {"ops", "encoders", "generators", "photos"},

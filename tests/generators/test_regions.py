@@ -1,8 +1,10 @@
 import pytest
 import torch
 
-from lookcast.generators.regions import RegionHead, blur_volume, region_shares
-from lookcast.generators.statistics import CELLS, NUM_FEATURES, PLACES, with_position
+from lookcast.encoders.scenes import SCENES
+from lookcast.generators.regions import RegionHead, SceneRegions, blur_volume, common_classes, region_shares
+from lookcast.generators.statistics import CELLS, NUM_FEATURES, PLACES, PhotoStatistics, with_position
+from lookcast.ops.resize import thumbnail_of
 from tests.reference import statistics as reference
 from tests.samples import rand, randn
 
@@ -14,12 +16,17 @@ def halves():
     return mask
 
 
+def statistics(places=None, thumbnail=None):
+    """Return the statistics of a photo of which only the features of the places or the thumbnail are known."""
+    return PhotoStatistics(thumbnail, places, *[None] * (len(PhotoStatistics._fields) - 2))
+
+
 class TestRegionHead:
     def test_shape(self):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             head = RegionHead(5)
-        shares = head(randn(2, NUM_FEATURES, 8, 8, dtype=torch.float32))
+        shares = head(statistics(randn(2, NUM_FEATURES, 8, 8, dtype=torch.float32)))
         assert shares.shape == (2, 5, 8, 8)
         torch.testing.assert_close(shares.sum(1), torch.ones(2, 8, 8))
 
@@ -31,17 +38,50 @@ class TestRegionHead:
         places = 50 + scales * randn(2, NUM_FEATURES, 6, 9)
         expected = head.layers(with_position(places)).softmax(1)
         # Float64: sums of 182 products of the order of 100.
-        torch.testing.assert_close(head(places), expected, rtol=0, atol=1e-11)
+        torch.testing.assert_close(head(statistics(places)), expected, rtol=0, atol=1e-11)
 
     def test_knows_where_a_place_is(self):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             head = RegionHead(5)
-        shares = head(randn(1, NUM_FEATURES, 1, 1, dtype=torch.float32).expand(1, -1, 4, 4))[0]
+        shares = head(statistics(randn(1, NUM_FEATURES, 1, 1, dtype=torch.float32).expand(1, -1, 4, 4)))[0]
         assert (shares[:, 0, 0] - shares[:, 3, 3]).abs().max() > 0.01
 
     def test_one_region_is_everything(self):
-        assert torch.equal(RegionHead(1)(randn(1, NUM_FEATURES, 4, 4, dtype=torch.float32)), torch.ones(1, 1, 4, 4))
+        places = randn(1, NUM_FEATURES, 4, 4, dtype=torch.float32)
+        assert torch.equal(RegionHead(1)(statistics(places)), torch.ones(1, 1, 4, 4))
+
+
+class TestSceneRegions:
+    def test_are_the_classes_of_the_thumbnail_at_the_places(self):
+        regions, thumbnail = SceneRegions(), rand(2, 3, 256, 256).float()
+        expected = regions.classes(thumbnail_of(thumbnail, 128), PLACES)
+        found = regions(statistics(thumbnail=thumbnail))
+        assert torch.equal(found, expected)
+        assert found.shape == (2, len(SCENES), PLACES, PLACES)
+
+    def test_are_frozen(self):
+        regions = SceneRegions()
+        assert not list(regions.parameters())
+        assert not regions.state_dict()
+        assert not regions(statistics(thumbnail=rand(1, 3, 128, 128).float().requires_grad_())).requires_grad
+
+
+class TestCommonClasses:
+    def test_rare_classes_of_the_style_go_to_the_next_class(self):
+        content = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64).view(1, 3, 1, 1).expand(2, 3, 8, 8)
+        style = torch.tensor([0.01, 0.49, 0.5], dtype=torch.float64).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+        own, other = common_classes(content, style)
+        weighed = torch.tensor([0.6 * 0.01, 0.3, 0.1], dtype=torch.float64)  # (.01 / .1) ^ 2 of the first class is left
+        torch.testing.assert_close(own, (weighed / weighed.sum()).view(1, 3, 1, 1).expand(2, 3, 8, 8))
+        weighed = torch.tensor([0.0001, 0.49, 0.5], dtype=torch.float64)
+        torch.testing.assert_close(other, (weighed / weighed.sum()).view(1, 3, 1, 1).expand(1, 3, 8, 8))
+
+    def test_common_classes_stay(self):
+        classes = torch.tensor([0.1, 0.4, 0.5], dtype=torch.float64).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+        own, other = common_classes(classes.flip(1), classes)
+        torch.testing.assert_close(own, classes.flip(1))
+        torch.testing.assert_close(other, classes)
 
 
 class TestBlur:

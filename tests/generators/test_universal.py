@@ -429,7 +429,7 @@ class TestRead:
     def test_classes_are_told_apart_without_a_mask(self):
         statistics = TRAINED.read(CONTENT)
         assert statistics.mask is None
-        assert torch.equal(statistics.classes, TRAINED.regions(statistics.places))
+        assert torch.equal(statistics.classes, TRAINED.regions(statistics))
 
     @pytest.mark.parametrize("side", [128, 256])
     @MASKED

@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
-from lookcast.segmenters.scene_network import SCENES, STAGES, Convolution, SceneBody, SceneHead, SceneNetwork
+from lookcast.encoders.efficientnet import STAGES
+from lookcast.encoders.scenes import SCENES
+from lookcast.segmenters import SceneSegmenter
+from lookcast.segmenters.scene_network import SceneHead, SceneNetwork
 from tests.samples import rand, randn
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "train_scenes.py"
 
 
-def _script():
-    spec = importlib.util.spec_from_file_location("train_scenes", SCRIPT)
+def _script(path=SCRIPT):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -77,27 +81,7 @@ def _reference(weights, image):
     return found
 
 
-class TestConvolution:
-    def test_padding_of_a_stride_is_at_the_end(self):
-        convolution = Convolution(1, 1, 3, 2, rectify=False)
-        convolution.convolution.weight.data.fill_(1)
-        convolution.convolution.bias.data.zero_()
-        found = convolution(torch.arange(16.0).view(1, 1, 4, 4))
-        # Windows of rows and columns 0 to 2 and 2 to 4, where row and column 4 are padding.
-        assert found.flatten().tolist() == [45.0, 39.0, 66.0, 50.0]
-
-    def test_rectifier_has_a_maximum(self):
-        convolution = Convolution(1, 1)
-        convolution.convolution.weight.data.fill_(1)
-        convolution.convolution.bias.data.zero_()
-        assert convolution(torch.tensor([-1.0, 2, 9]).view(1, 1, 1, 3)).flatten().tolist() == [0.0, 2.0, 6.0]
-
-
-class TestSceneBody:
-    def test_shape(self):
-        shapes = [tuple(x.shape) for x in SceneBody()(torch.zeros(2, 3, 64, 96))]
-        assert shapes == [(2, 40, 8, 12), (2, 112, 4, 6), (2, 320, 2, 3)]
-
+class TestReadBody:
     @torch.no_grad()
     def test_published_weights_match_reference(self, tmp_path):
         weights = _published()
@@ -160,6 +144,36 @@ class TestTraining:
             assert shares.sum(1).max() <= 1
             means.add(round(image.mean().item(), 3))
         assert len(means) == 8
+
+
+class TestDistilling:
+    def test_crop_has_the_logits_of_its_places(self, monkeypatch):
+        monkeypatch.syspath_prepend(SCRIPT.parent)  # the script imports another one
+        script, rng = _script(SCRIPT.with_name("distill_scenes.py")), np.random.default_rng(0)
+        monkeypatch.setattr(script, "grade", lambda image, rng: image)
+        across, down = torch.linspace(0, 1, 120).expand(1, 90, -1), torch.linspace(0, 1, 90)[:, None].expand(1, -1, 120)
+        photo = torch.cat([across, down, torch.zeros(1, 90, 120)])
+        coarse = F.interpolate(photo[None], (30, 40), mode="bilinear", antialias=True)[0]
+        for _ in range(8):
+            image, logits = script.crop((255 * photo).round().to(torch.uint8), coarse, rng)
+            assert image.shape == (1, 3, 128, 128)
+            assert logits.shape == (1, 3, 32, 32)
+            inside = logits[..., 2:-2, 2:-2]  # beyond the outermost places, the logits do not change
+            assert inside[:, 0].std() > 0.1
+            assert (F.avg_pool2d(image, 4)[..., 2:-2, 2:-2] - inside).abs().max() < 0.02
+
+    def test_teacher_sees_the_mirror_image_too(self, monkeypatch, tmp_path):
+        monkeypatch.syspath_prepend(SCRIPT.parent)
+        script = _script(SCRIPT.with_name("distill_scenes.py"))
+        pixels = (255 * rand(60, 90, 3, seed=2)).numpy().astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+        teacher = SceneSegmenter()
+        ((found, logits),) = script.read_photos(tmp_path, teacher)
+        assert np.array_equal(found.permute(1, 2, 0).numpy(), pixels)
+        photo = found[None].float() / 255
+        both = torch.stack([teacher.logits(photo)[0], teacher.logits(photo.flip(-1))[0].flip(-1)])
+        assert (both[0] - both[1]).abs().max() > 0.1
+        torch.testing.assert_close(logits.float(), both.mean(0), rtol=2e-3, atol=2e-3)  # half precision
 
 
 class TestSceneNetwork:

@@ -3,9 +3,10 @@ import torch
 from sklearn.datasets import load_sample_image
 
 from lookcast.checks import InputError, ShapeError
+from lookcast.encoders.scenes import SCENES
 from lookcast.ops.masks import mask_to_colors
 from lookcast.segmenters import SceneSegmenter
-from lookcast.segmenters.scene_network import SCENES, SceneNetwork
+from lookcast.segmenters.scene_network import SceneNetwork
 from lookcast.segmenters.scene_segmenter import COMMON_SHARE
 from lookcast.weights import CheckpointError, save_weights
 from tests.samples import photo, rand

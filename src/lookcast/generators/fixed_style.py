@@ -5,12 +5,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from lookcast.encoders.scenes import SCENES
 from lookcast.generators.base import GridGenerator
 from lookcast.generators.statistics import CELLS, NUM_FEATURES, PLACES, PhotoStatistics
 from lookcast.generators.universal import UniversalGenerator
 from lookcast.ops.transport import NUM_MOMENTS
 
-_STORED = ("places", "cells", "statistics", "moments", "shares", "tones")
+_STORED = ("places", "cells", "statistics", "moments", "shares", "tones", "classes")
 
 
 class FixedStyleGenerator(GridGenerator):
@@ -37,6 +38,7 @@ class FixedStyleGenerator(GridGenerator):
     moments: torch.Tensor
     shares: torch.Tensor
     tones: torch.Tensor | None
+    classes: torch.Tensor | None
 
     def __init__(self, encoder: nn.Module, universal: dict[str, Any]) -> None:
         super().__init__()
@@ -53,17 +55,20 @@ class FixedStyleGenerator(GridGenerator):
         self.register_buffer("shares", torch.zeros(1, depth, PLACES, PLACES))
         steps = self.universal.tone_steps
         self.register_buffer("tones", torch.zeros(1, steps, 4, PLACES, PLACES) if steps else None)
+        # A trained head predicts the classes anew, because further training changes it.
+        found = torch.zeros(1, len(SCENES), PLACES, PLACES) if universal.get("scenes") else None
+        self.register_buffer("classes", found)
 
     @classmethod
     def from_universal(cls, generator: UniversalGenerator, style: torch.Tensor) -> "FixedStyleGenerator":
         """Return a copy of a universal generator with the fixed style photo `(1, 3, H, W)`."""
         with torch.device(generator.floor.device):
-            fixed = cls(generator.encoder, generator.arguments).to(generator.floor.dtype)
+            fixed = cls(generator.encoder, generator.arguments).to(generator.floor)
         fixed.universal.load_state_dict(generator.state_dict())
         statistics = fixed.universal.read(style)
         for name in _STORED:
-            if (value := getattr(statistics, name)) is not None:
-                getattr(fixed, name).copy_(value)
+            if (stored := getattr(fixed, name)) is not None:
+                stored.copy_(getattr(statistics, name))
         return fixed
 
     def predict_grid(self, content: torch.Tensor) -> torch.Tensor:

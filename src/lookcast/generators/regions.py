@@ -4,8 +4,38 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lookcast.generators.statistics import CELLS, NUM_FEATURES, by_cell, cell_sums, positions, standardised
+from lookcast.encoders.scenes import SceneClasses
+from lookcast.generators.statistics import (
+    CELLS,
+    NUM_FEATURES,
+    PLACES,
+    PhotoStatistics,
+    by_cell,
+    cell_sums,
+    positions,
+    standardised,
+)
 from lookcast.ops.precision import full_precision
+from lookcast.ops.resize import thumbnail_of
+
+SCENE_THUMBNAIL = 128
+"""Side of the thumbnail in which `SceneRegions` recognises scenes, in pixels."""
+COMMON_SHARE = 0.1
+"""Share of the style at which a class counts fully."""
+TINY = 1e-12
+
+
+class SceneRegions(nn.Module):
+    """Regions of a photo without a mask: kinds of scenes, such as sky, which a frozen network recognises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classes = SceneClasses()
+
+    def forward(self, photo: PhotoStatistics) -> torch.Tensor:
+        """Return the probabilities of the classes at the places, `(B, 9, 64, 64)`, from the thumbnail of a photo."""
+        with torch.no_grad():
+            return full_precision(self.classes(thumbnail_of(photo.thumbnail, SCENE_THUMBNAIL), PLACES))
 
 
 class RegionHead(nn.Module):
@@ -25,10 +55,8 @@ class RegionHead(nn.Module):
             last.weight.mul_(3)
         self.layers = nn.Sequential(nn.Conv2d(2 * NUM_FEATURES + 2, width, 1), nn.ReLU(), last)
 
-    def forward(self, places: torch.Tensor) -> torch.Tensor:
-        """Predict the probabilities of the classes from the features of the places.
-
-        Features `(B, 90, 64, 64)` give probabilities `(B, K, 64, 64)`, which sum to 1 over K.
+    def forward(self, photo: PhotoStatistics) -> torch.Tensor:
+        """Return the probabilities of the classes at the places, `(B, K, 64, 64)`, from the features of the places.
 
         The result equals `layers(with_position(places))`, in two thirds of the time. The first layer is linear, so its
         weights can contain the factors that standardise the features, and no features are copied.
@@ -36,12 +64,31 @@ class RegionHead(nn.Module):
         first, _, last = self.layers
         assert isinstance(first, nn.Conv2d)
         assert first.bias is not None
+        places = photo.places
         mean, centered, spread = standardised(places)
         plain, relative, position = torch.split(first.weight.flatten(1), [NUM_FEATURES, NUM_FEATURES, 2], 1)
         weight = plain + relative / spread.flatten(2).transpose(1, 2)
         offset = plain @ mean.flatten(2) + first.bias[:, None] + position @ positions(places).flatten(2)
         hidden = torch.baddbmm(offset, weight, centered.flatten(2)).relu()
         return full_precision(last(hidden.view(*hidden.shape[:2], *places.shape[2:]))).softmax(1)
+
+
+def common_classes(content: torch.Tensor, style: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Make the classes that the style hardly has less probable, in both photos.
+
+    Otherwise, the places of such a class would take the colours of the few places of the style that resemble it least
+    badly. They now go to their next probable class.
+
+    Args:
+        content: probabilities of the classes of the content, `(B, K, 64, 64)`.
+        style: the same for the style, `(1 or B, K, 64, 64)`.
+
+    Returns:
+        Both, weighed by `min(1, share / .1) ^ 2` with the share of the class in the style, and normalised.
+    """
+    present = (style.mean((2, 3), keepdim=True) / COMMON_SHARE).clamp(max=1).square()
+    content, style = content * present, style * present
+    return content / content.sum(1, keepdim=True).clamp_min(TINY), style / style.sum(1, keepdim=True).clamp_min(TINY)
 
 
 def region_sizes(mask: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from lookcast.generators.bilateral import ResidualBlock
 from lookcast.generators.grounds import GroundSharing
 from lookcast.generators.groups import carried_colors, color_maps, group_of, split_heads
 from lookcast.generators.least_squares import LeastSquaresStep
-from lookcast.generators.regions import RegionHead, region_shares, region_sizes
+from lookcast.generators.regions import RegionHead, SceneRegions, common_classes, region_shares, region_sizes
 from lookcast.generators.robust_map import RobustMap
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import (
@@ -39,7 +39,7 @@ MAX_STRENGTH = 1.25
 """Maximum strength of the colour transfer. A strength of 1 reaches the colour statistics of the style."""
 START = math.log(4)
 """Logit that gives the untrained generator a strength of 1. A strength of .9 raises the colour distance by a third."""
-OPTIONAL_PARTS = ("ground_channels", "tone_steps", "solver_steps", "robust_steps", "mask_blur")
+OPTIONAL_PARTS = ("ground_channels", "tone_steps", "solver_steps", "robust_steps", "mask_blur", "scenes")
 """Arguments that may be 0, which switches a part of the generator off. Old checkpoints lack these parts."""
 LIMITS = {"depth": 64, "channels": 1024, "blocks": 64, "heads": 64, "head_width": 256, "regions": 64}
 LIMITS |= dict.fromkeys(OPTIONAL_PARTS, 64)
@@ -54,7 +54,7 @@ class UniversalGenerator(PairGenerator):
     * *carried colours*: an affine colour map minus the identity, averaged over the regions in the cell. For each
       region, the map (`knothe_rosenblatt`) carries the colours of a group in the content to the colours of a group in
       the style. A group contains the cells of a photo that resemble the cell. Attention finds both groups, with the
-      same query and key layer. A mask restricts both groups to one label. Without masks, a head predicts the regions.
+      same query and key layer. A mask restricts both groups to one label. Without masks, a network finds the regions.
     * *strength*: a factor that residual blocks over the cells predict. They also predict the mix of the heads.
     * *correction*: the difference of two outputs of the residual blocks: the output for the statistics of the style
       minus the output for the statistics of a draft. The draft is the content's thumbnail with carried colours.
@@ -73,16 +73,15 @@ class UniversalGenerator(PairGenerator):
     Args:
         encoder: the frozen compact encoder.
         depth: D, depth of the grid.
-        channels: number of channels of the residual blocks.
-        blocks: number of residual blocks.
-        heads: number of attention heads.
-        head_width: number of channels of each head's queries and keys.
-        regions: K, number of predicted regions without masks.
+        channels, blocks: number of channels of the residual blocks, and number of these blocks.
+        heads, head_width: number of attention heads, and number of channels of each head's queries and keys.
+        regions: K, number of regions that a trained head predicts without masks.
         ground_channels: number of channels of the features of `GroundSharing`. 0 switches off `GroundSharing` and the
             colour maps of the whole photo, which old checkpoints lack.
         tone_steps: number of luma steps by which `ToneTransfer` compares tones. 0 switches it off.
         solver_steps, robust_steps: number of steps of `LeastSquaresStep` and of `RobustMap`. 0 switches a part off.
         mask_blur: see `photo_statistics`. 0 keeps the masks as they are.
+        scenes: 1: a frozen network finds the regions without masks (`SceneRegions`). 0: the trained head does.
 
     Raises:
         InputError: an argument is outside its range (`LIMITS`), or the encoder is not the compact encoder.
@@ -111,6 +110,7 @@ class UniversalGenerator(PairGenerator):
         solver_steps: int = 0,
         robust_steps: int = 0,
         mask_blur: int = 0,
+        scenes: int = 0,
     ) -> None:
         super().__init__()
         self.arguments = {name: value for name, value in locals().items() if name in LIMITS}
@@ -121,7 +121,7 @@ class UniversalGenerator(PairGenerator):
             raise InputError(f"encoder: expected the compact encoder, with taps of {TAP_CHANNELS} channels, got {taps}")
         self.encoder = encoder
         self.depth, self.heads, self.tone_steps, self.mask_blur = depth, heads, tone_steps, mask_blur
-        self.regions = RegionHead(regions)
+        self.regions: nn.Module = SceneRegions() if scenes else RegionHead(regions)
         inputs = 2 * NUM_FEATURES + 2
         self.query = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
         self.key = nn.Conv2d(inputs, heads * head_width, 1, bias=False)
@@ -146,8 +146,7 @@ class UniversalGenerator(PairGenerator):
             self.sharing = nn.Conv2d(channels, 2 + depth, 1)
             nn.init.zeros_(self.sharing.weight)
             assert self.sharing.bias is not None
-            with torch.no_grad():
-                self.sharing.bias.zero_()[:2] = -1.5
+            self.sharing.bias.data.zero_()[:2] = -1.5
         self.tones = ToneTransfer(channels) if tone_steps else None
         self.solver = LeastSquaresStep(channels, solver_steps) if solver_steps else None
         self.robust = RobustMap(channels, heads, robust_steps) if robust_steps else None
@@ -189,6 +188,8 @@ class UniversalGenerator(PairGenerator):
         sharpness = self.sharpness[0 if content.mask is not None else 1].view(-1, 1, 1)
         if content.mask is None or style.mask is None:
             own_mask, style_mask = self._classes(content), self._classes(style)
+            if self.arguments["scenes"]:
+                own_mask, style_mask = common_classes(own_mask, style_mask)
         else:
             check_mask_pair(content.mask, style.mask)
             own_mask, absent = content.mask, absent_labels(label_shares(content.mask), label_shares(style.mask))
@@ -245,5 +246,5 @@ class UniversalGenerator(PairGenerator):
             return group_summary(weights, photo_statistics(image, features, None, self.depth))
 
     def _classes(self, statistics: PhotoStatistics) -> torch.Tensor:
-        classes: torch.Tensor = self.regions(statistics.places) if statistics.classes is None else statistics.classes
+        classes: torch.Tensor = self.regions(statistics) if statistics.classes is None else statistics.classes
         return classes

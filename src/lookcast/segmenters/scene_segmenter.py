@@ -5,12 +5,13 @@ from pathlib import Path
 import torch
 
 from lookcast.encoders.base import freeze
+from lookcast.encoders.scenes import SCENES, STRIDE
 from lookcast.ops.resize import resize_image
 from lookcast.paths import shipped
 from lookcast.segmenters.base import MaskPair, Segmenter, check_pair
 from lookcast.segmenters.borders import align_borders
 from lookcast.segmenters.label_maps import shares, thumbnail
-from lookcast.segmenters.scene_network import SCENES, STRIDE, SceneNetwork
+from lookcast.segmenters.scene_network import SceneNetwork
 from lookcast.weights import load_weights, read_header
 
 THUMBNAIL = 320
@@ -50,7 +51,7 @@ class SceneSegmenter(Segmenter):
         check_pair(content, style)
         style = style.to(content.device)
         with torch.no_grad():
-            scenes = [self._logits(image) for image in (content, style)]
+            scenes = [self.logits(image) for image in (content, style)]
             found = shares(scenes[1].argmax(1), len(SCENES))
             kept = (found >= min(COMMON_SHARE, float(found.max()))).nonzero()[:, 0]
             masks = [
@@ -59,7 +60,8 @@ class SceneSegmenter(Segmenter):
             ]
         return MaskPair(masks[0].to(content), masks[1].to(style), tuple(SCENES[k] for k in kept))
 
-    def _logits(self, image: torch.Tensor) -> torch.Tensor:
+    def logits(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the logits of `SCENES`, `(1, 9, h, w)`, with 40 places along the longer side of the photo."""
         small = thumbnail(image, THUMBNAIL, min_side=STRIDE, multiple=STRIDE)
         logits: torch.Tensor = self.network.to(image.device)(small.contiguous(memory_format=torch.channels_last))
         return logits
