@@ -85,7 +85,9 @@ class TestSceneClasses:
         image = rand(1, 3, 128, 128).float()
         with torch.no_grad():
             expected = head(classes.body(image)).softmax(1)
-        torch.testing.assert_close(SceneClasses(tmp_path / "own.safetensors")(image, 32), expected)
+        # Another memory layout may take other kernels: float32, sums of up to 864 products of the order of 1.
+        found = SceneClasses(tmp_path / "own.safetensors")(image, 32)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
     def test_body_is_that_of_the_segmenter(self, classes):
         own, other = (body.stages[6][0].project.convolution for body in (classes.body, SceneSegmenter().network.body))

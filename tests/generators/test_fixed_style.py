@@ -18,10 +18,15 @@ def stylize(generator, content, *given):
 
 
 class TestFromUniversal:
-    def test_equals_the_universal_generator_with_that_style(self):
-        universal, style = universal_look().double(), STYLE.double()
+    @pytest.mark.parametrize("scenes", [0, 1])
+    def test_equals_the_universal_generator_with_that_style(self, scenes):
+        universal, style = universal_look(scenes=scenes).double(), STYLE.double()
         universal.unmasked_thumbnail = universal.thumbnail
         fixed = FixedStyleGenerator.from_universal(universal, style).eval()
+        stored = fixed.state_dict()
+        assert ("classes" in stored) == bool(scenes)
+        fixed = FixedStyleGenerator(universal.encoder, fixed.arguments["universal"]).double().eval()
+        fixed.load_state_dict(stored)
         with torch.no_grad():
             for content in (CONTENT.double(), style):
                 expected, output = universal(content, style), fixed(content)

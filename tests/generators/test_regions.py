@@ -60,6 +60,12 @@ class TestSceneRegions:
         assert torch.equal(found, expected)
         assert found.shape == (2, len(SCENES), PLACES, PLACES)
 
+    def test_are_the_same_under_autocast(self):
+        regions, photo = SceneRegions(), statistics(thumbnail=rand(1, 3, 128, 128).float())
+        with torch.autocast("cpu", torch.bfloat16):
+            found = regions(photo)
+        assert torch.equal(found, regions(photo))
+
     def test_are_frozen(self):
         regions = SceneRegions()
         assert not list(regions.parameters())
@@ -76,6 +82,12 @@ class TestCommonClasses:
         torch.testing.assert_close(own, (weighed / weighed.sum()).view(1, 3, 1, 1).expand(2, 3, 8, 8))
         weighed = torch.tensor([0.0001, 0.49, 0.5], dtype=torch.float64)
         torch.testing.assert_close(other, (weighed / weighed.sum()).view(1, 3, 1, 1).expand(1, 3, 8, 8))
+
+    def test_a_place_of_nothing_else_keeps_its_class(self):
+        content = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
+        own, other = common_classes(content, content.flip(1))
+        assert torch.equal(own, content)
+        assert torch.equal(other, content.flip(1))
 
     def test_common_classes_stay(self):
         classes = torch.tensor([0.1, 0.4, 0.5], dtype=torch.float64).view(1, 3, 1, 1).expand(1, 3, 8, 8)

@@ -9,7 +9,7 @@ from lookcast.checks import InputError, ShapeError
 from lookcast.encoders.compact import CompactEncoder
 from lookcast.generators import GENERATORS, UniversalGenerator
 from lookcast.generators.groups import group_of, split_heads
-from lookcast.generators.regions import region_shares, region_sizes
+from lookcast.generators.regions import common_classes, region_shares, region_sizes
 from lookcast.generators.statistics import photo_statistics, with_position
 from lookcast.generators.universal import MAX_STRENGTH, START
 from lookcast.ops.bilateral.dispatch import apply_grid
@@ -345,8 +345,13 @@ class TestGrounds:
     @pytest.mark.parametrize("name", ALL_PARTS)
     @pytest.mark.parametrize("value", [-1, 65, 2.5, True])
     def test_rejects_a_number_out_of_range(self, name, value):
-        with pytest.raises(InputError, match=rf"^{name}: expected an integer from 0 to 64, got {value}$"):
+        limit = 1 if name == "scenes" else 64
+        with pytest.raises(InputError, match=rf"^{name}: expected an integer from 0 to {limit}, got {value}$"):
             UniversalGenerator(CompactEncoder(), **{name: value})
+
+    def test_rejects_a_second_kind_of_scenes(self):
+        with pytest.raises(InputError, match=r"^scenes: expected an integer from 0 to 1, got 2$"):
+            UniversalGenerator(CompactEncoder(), scenes=2)
 
 
 class TestInvariances:
@@ -430,6 +435,16 @@ class TestRead:
         statistics = TRAINED.read(CONTENT)
         assert statistics.mask is None
         assert torch.equal(statistics.classes, TRAINED.regions(statistics))
+
+    @torch.no_grad()
+    def test_classes_of_scenes_are_those_of_the_style(self):
+        made = generator(scenes=1)
+        own, style = made.read(CONTENT), made.read(STYLE)
+        stages = made.predict_stages(own, style)
+        expected = common_classes(own.classes, style.classes)
+        assert torch.equal(stages.content_regions, expected[0])
+        assert (stages.content_regions - own.classes).abs().max() > 0.1
+        assert torch.equal(stages.style_regions, expected[1])
 
     @pytest.mark.parametrize("side", [128, 256])
     @MASKED

@@ -15,14 +15,15 @@ from lookcast.generators.statistics import (
     positions,
     standardised,
 )
-from lookcast.ops.precision import full_precision
+from lookcast.ops.precision import full_precision, no_autocast
 from lookcast.ops.resize import thumbnail_of
 
 SCENE_THUMBNAIL = 128
 """Side of the thumbnail in which `SceneRegions` recognises scenes, in pixels."""
 COMMON_SHARE = 0.1
 """Share of the style at which a class counts fully."""
-TINY = 1e-12
+LEAST = 1e-6
+"""Minimum weight of a class, so that a place that shows nothing else keeps its class."""
 
 
 class SceneRegions(nn.Module):
@@ -34,8 +35,9 @@ class SceneRegions(nn.Module):
 
     def forward(self, photo: PhotoStatistics) -> torch.Tensor:
         """Return the probabilities of the classes at the places, `(B, 9, 64, 64)`, from the thumbnail of a photo."""
-        with torch.no_grad():
-            return full_precision(self.classes(thumbnail_of(photo.thumbnail, SCENE_THUMBNAIL), PLACES))
+        with torch.no_grad(), no_autocast(photo.thumbnail):  # training and inference see the same regions
+            found: torch.Tensor = self.classes(thumbnail_of(photo.thumbnail, SCENE_THUMBNAIL), PLACES)
+            return found
 
 
 class RegionHead(nn.Module):
@@ -74,21 +76,22 @@ class RegionHead(nn.Module):
 
 
 def common_classes(content: torch.Tensor, style: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Make the classes that the style hardly has less probable, in both photos.
+    """Lower the probability of classes that are rare in the style, in both photos.
 
-    Otherwise, the places of such a class would take the colours of the few places of the style that resemble it least
-    badly. They now go to their next probable class.
+    Otherwise, the places of such a class would take the colours of a few places of the style that hardly resemble them.
+    They now go to their next probable class.
 
     Args:
         content: probabilities of the classes of the content, `(B, K, 64, 64)`.
         style: the same for the style, `(1 or B, K, 64, 64)`.
 
     Returns:
-        Both, weighed by `min(1, share / .1) ^ 2` with the share of the class in the style, and normalised.
+        Both, weighted by `min(1, share / .1) ^ 2` with the share of the class in the style, at least 1e-6, and
+        normalised.
     """
-    present = (style.mean((2, 3), keepdim=True) / COMMON_SHARE).clamp(max=1).square()
+    present = (style.mean((2, 3), keepdim=True) / COMMON_SHARE).clamp(max=1).square().clamp_min(LEAST)
     content, style = content * present, style * present
-    return content / content.sum(1, keepdim=True).clamp_min(TINY), style / style.sum(1, keepdim=True).clamp_min(TINY)
+    return content / content.sum(1, keepdim=True), style / style.sum(1, keepdim=True)
 
 
 def region_sizes(mask: torch.Tensor) -> torch.Tensor:

@@ -40,9 +40,9 @@ MAX_STRENGTH = 1.25
 START = math.log(4)
 """Logit that gives the untrained generator a strength of 1. A strength of .9 raises the colour distance by a third."""
 OPTIONAL_PARTS = ("ground_channels", "tone_steps", "solver_steps", "robust_steps", "mask_blur", "scenes")
-"""Arguments that may be 0, which switches a part of the generator off. Old checkpoints lack these parts."""
+"""Arguments that may be 0, which switches a part off, or takes the trained head. Old checkpoints lack them."""
 LIMITS = {"depth": 64, "channels": 1024, "blocks": 64, "heads": 64, "head_width": 256, "regions": 64}
-LIMITS |= dict.fromkeys(OPTIONAL_PARTS, 64)
+LIMITS |= dict.fromkeys(OPTIONAL_PARTS, 64) | {"scenes": 1}
 """Maximum of each argument. The limits keep a checkpoint from allocating more memory than a machine has."""
 
 

@@ -207,7 +207,7 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
     """Load the generator of the checkpoint `init_from`.
 
     With a style photo, a universal generator becomes a `FixedStyleGenerator` for this photo. Without a style photo, it
-    gets the parts that it lacks and the config sets (`OPTIONAL_PARTS`).
+    gets the parts that it lacks and the config sets (`OPTIONAL_PARTS`). `scenes` replaces its trained head.
 
     Raises:
         CheckpointError: the checkpoint does not exist, or the file is no checkpoint.
@@ -220,12 +220,11 @@ def _start_from(cfg: DictConfig, style: torch.Tensor | None) -> Generator:
         return generator
     if style is not None:
         return FixedStyleGenerator.from_universal(generator, style)
-    lacking = (name for name in OPTIONAL_PARTS if not generator.arguments[name])
-    added = {name: value for name in lacking if (value := cfg.generator.get(name))}
-    if not added:
-        return generator
+    added = {n: value for n in OPTIONAL_PARTS if not generator.arguments[n] and (value := cfg.generator.get(n))}
     wider = UniversalGenerator(generator.encoder, **{**generator.arguments, **added})
-    wider.load_state_dict(generator.state_dict(), strict=False)  # only the new parts have no weights to load
+    weights = {k: v for k, v in generator.state_dict().items() if "scenes" not in added or not k.startswith("regions.")}
+    unused = wider.load_state_dict(weights, strict=False).unexpected_keys  # the new parts have no weights to load
+    assert not unused, unused
     return wider
 
 
