@@ -44,9 +44,7 @@ class ThumbnailHead(nn.Module):
     def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
         """Return the logits of the classes, `(B, 9, H / 4, W / 4)`, from the features of `READ`."""
         finest, fine, middle, coarse = features
-        rows = middle.shape[-2]
-        down = torch.linspace(-1 + 1 / rows, 1 - 1 / rows, rows, device=middle.device).view(1, 1, -1, 1)
-        photo = self.photo(coarse.mean((2, 3)))[..., None, None] + self.position(down.to(middle))
+        photo = self.photo(coarse.mean((2, 3)))[..., None, None] + self.position(heights(middle))
         x = enlarge(self.coarse(self.dropout(coarse)), middle) + self.middle(self.dropout(middle)) + photo
         x = self.dropout(torch.relu(x))
         x = x + torch.relu(self.merge_middle(x))
@@ -106,6 +104,13 @@ def load_body(body: EfficientNetLite) -> None:
     tensors, _ = read_weights(path, kind="scenes")
     found = {name.removeprefix("body."): tensor for name, tensor in tensors.items() if name.startswith("body.")}
     load_into(body, found, path)
+
+
+def heights(features: torch.Tensor) -> torch.Tensor:
+    """Return the height of each row of features `(B, C, H, W)`, from -1 at the top to 1, `(1, 1, H, 1)`."""
+    rows = features.shape[-2]
+    down = torch.linspace(-1 + 1 / rows, 1 - 1 / rows, rows, device=features.device)
+    return down.view(1, 1, -1, 1).to(features)
 
 
 def enlarge(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from lookcast.encoders.efficientnet import STAGES, EfficientNetLite
-from lookcast.encoders.scenes import SCENES, enlarge
+from lookcast.encoders.scenes import SCENES, enlarge, heights
 
 READ = (2, 4, 6)
 """Numbers of the stages of the body that the head reads, at strides 8, 16 and 32."""
@@ -39,11 +39,9 @@ class SceneHead(nn.Module):
     def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
         """Return the logits of the classes, `(B, 9, H / 8, W / 8)`, from the features of the body."""
         fine, middle, coarse = features
-        rows = middle.shape[-2]
-        down = torch.linspace(-1 + 1 / rows, 1 - 1 / rows, rows, device=middle.device).view(1, 1, -1, 1)
         photo = self.photo(coarse.mean((2, 3)))[..., None, None]
         x = enlarge(torch.relu(self.coarse(coarse) + photo), middle)
-        places = torch.relu(self.middle(middle) + self.position(down.to(middle)))
+        places = torch.relu(self.middle(middle) + self.position(heights(middle)))
         x = torch.relu(self.merge_coarse(self.dropout(torch.cat([places, x], 1))))
         x = torch.cat([enlarge(x, fine), torch.relu(self.fine(fine))], 1)
         logits: torch.Tensor = self.classify(self.dropout(torch.relu(self.merge_fine(self.dropout(x)))))
