@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from lookcast.checks import InputError
+from lookcast.encoders.scenes import SCENES
 from lookcast.generators import FittedGenerator
 from lookcast.generators.statistics import CELLS
 from lookcast.inference.explain import PREVIEW, explain
@@ -54,6 +55,11 @@ class TestExplain:
         expected = universal.stylize(content, STYLE, *masks)
         assert np.array_equal(apply_grid_to_pixels(found.grid[0], torch.from_numpy(content)).numpy(), expected)
         assert np.abs(expected.astype(float) - content).mean() > 0.02 * levels
+
+    def test_scenes_have_names(self, universal, plain):
+        assert plain.names == SCENES
+        assert explain(universal, CONTENT, STYLE, *MASKS).names == ()
+        assert explain(Stylizer(universal_look(heads=2), {}, "cpu"), CONTENT, STYLE).names == ()
 
     def test_what_the_network_reads(self, universal, plain):
         assert plain.thumbnail.shape == plain.style_thumbnail.shape == (1, 3, 128, 128)

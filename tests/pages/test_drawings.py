@@ -23,6 +23,11 @@ class TestRegionColors:
         assert colors.shape == (count, 3)
         assert len({tuple(color) for color in (255 * colors).round().int().tolist()}) == count
 
+    def test_names(self):
+        names, colors = region_colors(2, False, ("sky", "water"))
+        assert names == ["sky", "water"]
+        assert torch.equal(colors, region_colors(2, False)[1])
+
 
 class TestOverlay:
     def test_known_value(self):

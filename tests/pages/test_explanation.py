@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lookcast.checks import InputError
+from lookcast.encoders.scenes import SCENES
 from lookcast.generators import FittedGenerator
 from lookcast.generators.statistics import CELLS
 from lookcast.inference.explain import explain
@@ -131,7 +132,10 @@ class TestRenderExplanation:
         assert "green: 50 % and 100 %" in text
         assert "256 × 256 pixels each" in text  # noqa: RUF001
         plain = text_of(render_explanation(found, FACTS))
-        assert "the network divides both photos into regions itself" in plain
+        assert "the network divides both photos into regions itself, and names what it believes to see" in plain
+        things = float(found.stages.content_regions[:, SCENES.index("thing")].mean())
+        assert things > 0.1  # the photo shows a cat
+        assert f"thing: {100 * things:.0f} %" in plain
         assert "not in the style" not in plain
 
     def test_a_fixed_style(self):

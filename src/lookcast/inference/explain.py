@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from lookcast.checks import InputError
+from lookcast.encoders.scenes import SCENES
 from lookcast.generators import FittedGenerator, FixedStyleGenerator, GridGenerator, PairGenerator, UniversalGenerator
 from lookcast.generators.stages import GridStages
 from lookcast.generators.statistics import PhotoStatistics, depth_shares
@@ -40,6 +41,7 @@ class Explanation(NamedTuple):
             `stages`.
         grid: the grid that slicing applies to the photo at full resolution, `(1, 12, D, GH, GW)`.
         masked: whether the regions come from masks; False if the network predicted them.
+        names: names of the K regions that the network predicted; empty with masks, or if the network has no names.
     """
 
     preview: torch.Tensor
@@ -50,6 +52,7 @@ class Explanation(NamedTuple):
     style_regions: torch.Tensor | None
     grid: torch.Tensor
     masked: bool = False
+    names: tuple[str, ...] = ()
 
     def steps(self) -> dict[str, torch.Tensor]:
         """Return the grid after each stage, from `photo`, which changes nothing, to the grid of the output."""
@@ -148,6 +151,7 @@ def explain(
             style_regions=stages.style_regions if mask is None else _to_cpu(of_style.mask),
             grid=stages.grid,
             masked=mask is not None,
+            names=SCENES if mask is None and network.arguments["scenes"] else (),
         )
 
 

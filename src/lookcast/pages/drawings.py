@@ -2,6 +2,7 @@
 
 import colorsys
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -19,15 +20,16 @@ MASK_COLORS = torch.tensor([rgb for _, rgb in PALETTE], device="cpu") / 255
 _CHROMA = 0.35  # of a sample colour: strong enough to see the hue, inside the gamut at medium brightness
 
 
-def region_colors(count: int, masked: bool) -> tuple[list[str], torch.Tensor]:
+def region_colors(count: int, masked: bool, names: Sequence[str] = ()) -> tuple[list[str], torch.Tensor]:
     """Return the names and the colours of regions, `(K, 3)` in [0, 1].
 
-    Masks in nine colours keep these colours. Other regions get numbers, and colours of evenly spaced hues.
+    Masks in nine colours keep these colours. Other regions get colours of evenly spaced hues, and numbers if they have
+    no names.
     """
     if masked and count == NUM_LABELS:
         return [name for name, _ in PALETTE], MASK_COLORS
     colors = [colorsys.hls_to_rgb(k / count, 0.5 if k % 2 else 0.62, 0.85) for k in range(count)]
-    return [f"region {k + 1}" for k in range(count)], torch.tensor(colors)
+    return list(names) or [f"region {k + 1}" for k in range(count)], torch.tensor(colors)
 
 
 def overlay(image: torch.Tensor, mask: torch.Tensor, colors: torch.Tensor = MASK_COLORS) -> torch.Tensor:

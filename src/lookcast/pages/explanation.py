@@ -150,7 +150,7 @@ def _regions(explanation: Explanation) -> dict[str, Any] | None:
         return None
     assert explanation.style_preview is not None
     assert explanation.style_regions is not None
-    names, colors = region_colors(stages.content_regions.shape[1], explanation.masked)
+    names, colors = region_colors(stages.content_regions.shape[1], explanation.masked, explanation.names)
     masks = stages.content_regions, explanation.style_regions
     content, style = (label_shares(mask)[0] for mask in masks)
     absent = absent_labels(content, style)
