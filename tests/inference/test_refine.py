@@ -7,11 +7,19 @@ import lookcast
 from lookcast.checks import InputError
 from lookcast.fitting.look_fit import LookFit
 from lookcast.fitting.losses import grid_loss
-from lookcast.inference.refine import open_refine
+from lookcast.fitting.pair_loss import fit_size
+from lookcast.generators.regions import common_classes
+from lookcast.inference.refine import open_refine, refine_grid
 from lookcast.inference.stylizer import Stylizer
+from lookcast.ops.bilateral.reference import identity_grid
+from lookcast.ops.resize import resize_pixels
+from lookcast.structures import StyleInput
 from tests.looks import look, save_universal, universal_look
 
 CONTENT, STYLE = skimage.data.astronaut()[::6, ::6].copy(), skimage.data.coffee()[::5, ::5].copy()
+
+GRID = (8, 16, 16)
+FIT = LookFit(steps=3, max_side=128, loss=grid_loss(color_weight=1.0))
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +56,44 @@ class TestOpenRefine:
     def test_rejects_others(self, value):
         with pytest.raises(InputError, match="refine: expected an integer from 0 to 10000"):
             open_refine(value)
+
+
+class TestRefineGrid:
+    def refined(self, generator, photos, content_mask=None, style_mask=None):
+        made = Stylizer(generator, {}, "cpu", "float32")
+        made.set_style(STYLE, style_mask)
+        grid = identity_grid(len(photos), *GRID)
+        return refine_grid(FIT, generator, grid, torch.from_numpy(photos), content_mask, made.styles)
+
+    def fitted(self, generator, photo, content_mask=None, style_mask=None):
+        images = [
+            resize_pixels(torch.from_numpy(x.copy()), fit_size(*x.shape[:2], FIT.max_side)) for x in (photo, STYLE)
+        ]
+        style = StyleInput(images[1], style_mask)
+        return FIT.fit(generator.encoder, images[0], [style], [content_mask], identity_grid(1, *GRID)).grid
+
+    def classes(self, generator, photo):
+        return generator.read(resize_pixels(torch.from_numpy(photo.copy()), (256, 256))).classes
+
+    def test_compares_the_scenes_of_each_photo(self):
+        generator = universal_look(scenes=1)
+        photos = np.stack([CONTENT, CONTENT[:, ::-1]])
+        found = self.refined(generator, photos)
+        for grid, photo in zip(found, photos, strict=True):
+            masks = common_classes(self.classes(generator, photo), self.classes(generator, STYLE))
+            assert torch.equal(grid[None], self.fitted(generator, photo, *masks))
+            assert (grid - self.fitted(generator, photo)[0]).abs().mean() > 1e-3
+
+    def test_compares_whole_photos_without_scenes(self):
+        generator = universal_look()
+        assert torch.equal(self.refined(generator, CONTENT[None]), self.fitted(generator, CONTENT))
+
+    def test_masks_come_first(self):
+        scenes, plain = (
+            self.refined(generator, CONTENT[None], labels(CONTENT), labels(STYLE))
+            for generator in (universal_look(scenes=1), universal_look())
+        )
+        assert torch.equal(scenes, plain)
 
 
 class TestStylize:

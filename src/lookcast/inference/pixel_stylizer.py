@@ -169,11 +169,10 @@ class PixelStylizer:
 
             recorded = self.device.type == "cuda" and styles is self.styles and all(mask is None for mask in masks)
             grid = (self._graphs.find(predict, thumbnails, styles, self.generator) if recorded else predict)(thumbnails)
-        return (
-            grid
-            if fit is None
-            else refine_grid(fit, self.generator.encoder, grid.clone(), placed, content_mask, styles)
-        )
+        if fit is None:
+            return grid
+        assert isinstance(self.generator, PairGenerator)
+        return refine_grid(fit, self.generator, grid.clone(), placed, content_mask, styles)
 
     def _place(self, pixels: torch.Tensor) -> torch.Tensor:
         """Move pixels to the device. The kernel reads `PIXEL_TYPES`; other types are rare and become float32."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from lookcast.checks import check_integer
-from lookcast.encoders.base import Encoder
+from lookcast.generators import PairGenerator, UniversalGenerator
+from lookcast.generators.regions import common_classes
 from lookcast.inference.masks import Masks, one_for_each, open_mask
 from lookcast.inference.styles import EncodedStyle
 from lookcast.ops.resize import resize_pixels
@@ -38,7 +39,7 @@ def open_refine(refine: "int | LookFit") -> "LookFit | None":
 
 def refine_grid(
     fit: "LookFit",
-    encoder: Encoder,
+    generator: PairGenerator,
     grid: torch.Tensor,
     pixels: torch.Tensor,
     content_mask: Masks | None,
@@ -46,11 +47,13 @@ def refine_grid(
 ) -> torch.Tensor:
     """Refine the grids of a batch of photos, one photo after another.
 
+    Without masks, the losses compare the classes of scenes that the generator finds, or whole photos if it finds none.
+
     Args:
         fit: the settings of the fit.
-        encoder: the encoder of the generator, on the device of the grid.
+        generator: the generator that predicted the grids.
         grid: the predicted grids, `(B, 12, D, GH, GW)`.
-        pixels: the content photos, `(B, H, W, 3)`.
+        pixels: the content photos, `(B, H, W, 3)`, on the device of the generator.
         content_mask: see `Stylizer.stylize`. The masks have passed the checks of `place_masks`.
         styles: the encoded styles.
 
@@ -64,10 +67,24 @@ def refine_grid(
     ]
     refined = []
     for number, photo in enumerate(pixels):
-        content = _small_photo(photo, grid.device, fit.max_side)
         own = [None if mask is None else mask[number : number + 1] for mask in masks]
-        refined.append(fit.fit(encoder, content, sources, own, grid[number : number + 1]).grid)
+        inputs = list(sources)
+        classes = _scenes(generator, photo) if any(mask is None for mask in own) else None
+        if classes is not None:
+            for index, style in enumerate(styles):
+                if own[index] is None:
+                    own[index], other = common_classes(classes, style.statistics.classes)
+                    inputs[index] = sources[index]._replace(mask=other)
+        content = _small_photo(photo, grid.device, fit.max_side)
+        refined.append(fit.fit(generator.encoder, content, inputs, own, grid[number : number + 1]).grid)
     return torch.cat(refined)
+
+
+def _scenes(generator: PairGenerator, photo: torch.Tensor) -> torch.Tensor | None:
+    """Return the probabilities of the classes of scenes, `(1, 9, 64, 64)`; None if the generator finds no scenes."""
+    if not isinstance(generator, UniversalGenerator) or not generator.arguments["scenes"]:
+        return None
+    return generator.read(resize_pixels(photo, (generator.thumbnail, generator.thumbnail))).classes
 
 
 def _small_style(style: EncodedStyle, device: torch.device, max_side: int) -> StyleInput:
