@@ -68,15 +68,11 @@ def refine_grid(
     refined = []
     for number, photo in enumerate(pixels):
         own = [None if mask is None else mask[number : number + 1] for mask in masks]
-        inputs = list(sources)
         classes = _scenes(generator, photo) if any(mask is None for mask in own) else None
-        if classes is not None:
-            for index, style in enumerate(styles):
-                if own[index] is None:
-                    own[index], other = common_classes(classes, style.statistics.classes)
-                    inputs[index] = sources[index]._replace(mask=other)
+        pairs = [_compared(*pair, classes) for pair in zip(own, sources, styles, strict=True)]
         content = _small_photo(photo, grid.device, fit.max_side)
-        refined.append(fit.fit(generator.encoder, content, inputs, own, grid[number : number + 1]).grid)
+        inputs, compared = [source for source, _ in pairs], [mask for _, mask in pairs]
+        refined.append(fit.fit(generator.encoder, content, inputs, compared, grid[number : number + 1]).grid)
     return torch.cat(refined)
 
 
@@ -85,6 +81,16 @@ def _scenes(generator: PairGenerator, photo: torch.Tensor) -> torch.Tensor | Non
     if not isinstance(generator, UniversalGenerator) or not generator.arguments["scenes"]:
         return None
     return generator.read(resize_pixels(photo, (generator.thumbnail, generator.thumbnail))).classes
+
+
+def _compared(
+    mask: torch.Tensor | None, source: StyleInput, style: EncodedStyle, classes: torch.Tensor | None
+) -> tuple[StyleInput, torch.Tensor | None]:
+    """Return the style and the mask of the content that the losses compare: those given, or the classes of both."""
+    if mask is not None or classes is None:
+        return source, mask
+    of_content, of_style = common_classes(classes, style.statistics.classes)
+    return source._replace(mask=of_style), of_content
 
 
 def _small_style(style: EncodedStyle, device: torch.device, max_side: int) -> StyleInput:
